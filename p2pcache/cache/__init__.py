@@ -1,0 +1,1 @@
+"""The decision, the entries and the tiers that hold them."""
