@@ -1,0 +1,172 @@
+"""The decision (DESIGN section 3): pure, one request gets one, and it is what `Cache-Status` and `--explain` report.
+
+`decide` is asked before GitHub is, `settle` after GitHub answered. Neither waits, reads a clock or touches a tier.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from p2pcache.cache.entry import Pointer
+
+MAX_TAGS = 4
+"""Candidates proved by one request: each costs a body to load and 67 bytes of `If-None-Match`."""
+
+STALE_IF_ERROR = 300.0
+"""Seconds past its lifetime that the caller's own entry may stand in when GitHub cannot answer (RFC 5861, 4)."""
+
+
+class Rule(enum.StrEnum):
+    """Which row decided; a public name, seen in the ledger and by ``get --explain``."""
+
+    FRESH = "fresh"
+    STRETCHED = "stretched: the quota runs low"
+    STALE_FOR_QUOTA = "stale: the quota is nearly spent"
+    STALE_FOR_ERROR = "stale: GitHub cannot answer"
+    STALE_FOR_LIMIT = "stale: GitHub asked this token to wait"
+    PROVE_OWN = "proof of an expired entry"
+    PROVE_OTHER = "proof of another scope's entry"
+    FETCH_COLD = "nothing found"
+    FETCH_UNPROVABLE = "found, but nothing that a 304 could prove"
+    REFUSE_QUOTA = "refused here: the quota is spent"
+    REFUSE_LIMIT = "refused here: GitHub asked this token to wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """All that the decision may depend on, besides what was found.
+
+    Attributes:
+        scope: keyed digest of who asks.
+        now: Unix seconds.
+        computed_tags: the ETag rule is believed to hold upstream, so bodies of others can be proved.
+        validators: the resource has validators at all (GraphQL has none).
+        stretch: factor >= 1 on lifetimes, from the quota.
+        serve_stale: the quota is so low that an expired own entry is served rather than risked on a call.
+        refuse: the quota is spent and GitHub would refuse.
+        wait: GitHub asked this token to wait (secondary limit, retry-after).
+    """
+
+    scope: bytes
+    now: float
+    computed_tags: bool = True
+    validators: bool = True
+    stretch: float = 1.0
+    serve_stale: bool = False
+    refuse: bool = False
+    wait: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Answer with `pointer`'s block, without asking GitHub."""
+
+    pointer: Pointer
+    rule: Rule
+
+    @property
+    def stale(self) -> bool:
+        """Whether the answer is past its lifetime and must say so."""
+        return self.rule in (Rule.STALE_FOR_QUOTA, Rule.STALE_FOR_ERROR, Rule.STALE_FOR_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Prove:
+    """Ask GitHub conditionally for these, likeliest first; a 304 costs no quota."""
+
+    pointers: tuple[Pointer, ...]
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Ask GitHub unconditionally."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer in GitHub's place that the limit is reached."""
+
+    rule: Rule
+
+
+Decision = Serve | Prove | Fetch | Refuse
+
+
+def decide(asked: Asked, found: Sequence[Pointer]) -> Decision:
+    """What to do for one read, given every pointer found for its resource."""
+    own = newest(p for p in found if p.scope == asked.scope)
+    if own is not None and (served := _without_asking(asked, own)):
+        return served
+    if asked.wait:
+        return Refuse(Rule.REFUSE_LIMIT)
+    if asked.refuse:
+        return Refuse(Rule.REFUSE_QUOTA)
+    if not found:
+        return Fetch(Rule.FETCH_COLD)
+    provable = candidates(asked, own, found)
+    if not provable:
+        return Fetch(Rule.FETCH_UNPROVABLE)
+    return Prove(provable, Rule.PROVE_OWN if provable[0] is own else Rule.PROVE_OTHER)
+
+
+def _without_asking(asked: Asked, own: Pointer) -> Serve | None:
+    if own.fresh(asked.now):
+        return Serve(own, Rule.FRESH)
+    lifetime = own.expires_at - own.proved_at
+    if asked.now < own.proved_at + lifetime * asked.stretch:
+        return Serve(own, Rule.STRETCHED)
+    if not tolerable(own, asked.now):
+        return None
+    if asked.wait:
+        return Serve(own, Rule.STALE_FOR_LIMIT)
+    if asked.serve_stale or asked.refuse:
+        return Serve(own, Rule.STALE_FOR_QUOTA)
+    return None
+
+
+def candidates(asked: Asked, own: Pointer | None, found: Sequence[Pointer]) -> tuple[Pointer, ...]:
+    """What one conditional request can prove: the caller's own entry first, then others' by age, one per block."""
+    if not asked.validators:
+        return ()
+    chosen: dict[bytes, Pointer] = {}
+    if own is not None and (asked.computed_tags or own.etag or own.last_modified):
+        chosen[own.cid] = own
+    if asked.computed_tags:
+        for pointer in sorted(found, key=lambda p: p.proved_at, reverse=True):
+            chosen.setdefault(pointer.cid, pointer)
+    return tuple(chosen.values())[:MAX_TAGS]
+
+
+def tolerable(own: Pointer, now: float) -> bool:
+    """Whether an expired entry of the caller's own scope may stand in when GitHub cannot answer."""
+    return now < own.expires_at + STALE_IF_ERROR
+
+
+def on_failure(asked: Asked, found: Sequence[Pointer]) -> Serve | None:
+    """GitHub could not be reached or answered 5xx: the caller's own entry, or None to pass the failure on."""
+    own = newest(p for p in found if p.scope == asked.scope)
+    if own is None or not tolerable(own, asked.now):
+        return None
+    return Serve(own, Rule.STALE_FOR_ERROR)
+
+
+def newest(pointers: Iterable[Pointer]) -> Pointer | None:
+    """The one GitHub vouched for last."""
+    return max(pointers, key=lambda p: p.proved_at, default=None)
+
+
+def proved_by(tags: Sequence[tuple[str, Pointer | None]], answered: str | None) -> int | None:
+    """Which of the sent tags a 304 vouches for: an index into `tags`, or None when that cannot be told.
+
+    GitHub's 304 carries the ETag of the current representation (RFC 9110 section 15.4.5); GitHub may show it weak,
+    so opaque values are compared (section 8.8.3.2). Without one, only a single sent tag is unambiguous.
+    """
+    if answered is None:
+        return 0 if len(tags) == 1 else None
+    opaque = answered.removeprefix("W/")
+    return next((i for i, (tag, _) in enumerate(tags) if tag.removeprefix("W/") == opaque), None)
