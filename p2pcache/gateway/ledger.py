@@ -1,0 +1,308 @@
+"""What the node did, counted: the figures behind `/-/stats`, the report and the metrics (INTERFACE section 5).
+
+Every figure is counted, none sampled. `time_saved_ms` is the one that rests on a measurement of another moment, and
+`time_saved_how` says which. One event loop writes; a count is a few attribute increments, since hits pay for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+TIERS = ("memory", "disk", "peer", "s3", "ipfs", "storacha", "coalesced", "stale")
+OTHER = "other"
+MAX_ROUTES = 512
+MAX_NAMES = 64
+MAX_BUCKETS = 256
+TIME_SAVED_HOW = (
+    "sum over answers from the cache of how long GitHub took when it gave that answer, "
+    "less the conditional request where one was made"
+)
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Upstream(msgspec.Struct):
+    """Calls to GitHub: all, those it counts against the primary limit, its 304s, and each status."""
+
+    calls: Count = 0
+    charged: Count = 0
+    not_modified: Count = 0
+    by_status: dict[str, Count] = {}
+
+
+class Quota(msgspec.Struct):
+    """A token's bucket as GitHub last told it; `reset` in Unix seconds, 0 when unknown."""
+
+    scope: str
+    resource: str
+    limit: Count
+    remaining: Count
+    reset: Count
+
+
+class Peers(msgspec.Struct):
+    """The swarm as seen from here: `connected` and `known` now, bytes since the node's first start."""
+
+    connected: Count = 0
+    known: Count = 0
+    bytes_in: Count = 0
+    bytes_out: Count = 0
+
+
+class Route(msgspec.Struct):
+    """One operation: how often it was asked, and how often the answer cost no charged call."""
+
+    route: str
+    requests: Count = 0
+    saved: Count = 0
+
+
+class Stats(msgspec.Struct):
+    """The ledger as others read it.
+
+    `requests == sum(hits) + revalidated + misses + bypassed`. An answer is *saved* when it came from the cache and
+    cost no charged call: every hit, and every revalidation GitHub did not charge. A miss is never one, not even when
+    it ended in an error that GitHub gives for free. `rules` says which rule decided how often.
+    """
+
+    requests: Count = 0
+    hits: dict[str, Count] = {}
+    revalidated: Count = 0
+    bypassed: Count = 0
+    misses: Count = 0
+    upstream: Upstream = msgspec.field(default_factory=Upstream)
+    hit_rate: float = 0.0
+    api_calls_saved: Count = 0
+    time_saved_ms: Count = 0
+    time_saved_how: str = TIME_SAVED_HOW
+    bytes_from_cache: Count = 0
+    quota: list[Quota] = []
+    peers: Peers = msgspec.field(default_factory=Peers)
+    routes: list[Route] = []
+    errors: dict[str, Count] = {}
+    rules: dict[str, Count] = {}
+
+    @property
+    def cacheable(self) -> int:
+        """Requests that the cache could have answered."""
+        return self.requests - self.bypassed
+
+
+def read(stats: Mapping[str, Any]) -> Stats:
+    """The typed form of what `Ledger.stats` gave, perhaps to another version of this program.
+
+    Raises:
+        ValueError: it is not a ledger; the sentence names the field.
+    """
+    try:
+        return msgspec.convert(stats, Stats)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"these are not statistics of a p2pcache node: {error}") from None
+
+
+class RouteCount:
+    """The counters of one operation, looked up once per classified request and then only incremented."""
+
+    __slots__ = ("requests", "route", "saved")
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        self.requests = 0
+        self.saved = 0
+
+
+class Ledger:
+    """Counts what the node does. Not thread-safe: it belongs to the gateway's event loop."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._hits: defaultdict[str, int] = defaultdict(int, dict.fromkeys(TIERS, 0))
+        self._revalidated = 0
+        self._charged_revalidations = 0
+        self._misses = 0
+        self._bypassed = 0
+        self._upstream = Upstream(by_status={})
+        self._time_saved_ms = 0
+        self._bytes_from_cache = 0
+        self._quota: dict[tuple[str, str], Quota] = {}
+        self._peers = Peers()
+        self._earlier = Peers()
+        self._routes: dict[str, RouteCount] = {}
+        self._errors: dict[str, int] = {}
+        self._rules: dict[str, int] = {}
+
+    def route(self, template: str) -> RouteCount:
+        """The counters of an operation; beyond `MAX_ROUTES` of them, those of "other"."""
+        found = self._routes.get(template)
+        if found is None:
+            if len(self._routes) >= MAX_ROUTES - 1:
+                template = OTHER
+            found = self._routes.setdefault(template, RouteCount(template))
+        return found
+
+    def hit(self, tier: str, route: RouteCount, size: int, saved_ms: int) -> None:
+        """An answer of `size` body bytes came from `tier`, for which GitHub had taken `saved_ms`."""
+        self._hits[tier] += 1
+        self._bytes_from_cache += size
+        self._time_saved_ms += saved_ms
+        route.requests += 1
+        route.saved += 1
+
+    def revalidated(self, route: RouteCount, size: int, saved_ms: int, *, charged: bool = False) -> None:
+        """A stored answer was served after GitHub's 304, which it may charge to a request without credential."""
+        self._revalidated += 1
+        self._bytes_from_cache += size
+        self._time_saved_ms += max(0, saved_ms)
+        route.requests += 1
+        if charged:
+            self._charged_revalidations += 1
+        else:
+            route.saved += 1
+
+    def miss(self, route: RouteCount) -> None:
+        """A cacheable request whose answer the cache did not have: GitHub's own, or a refusal made here."""
+        self._misses += 1
+        route.requests += 1
+
+    def bypassed(self, route: RouteCount) -> None:
+        """A request that the cache has nothing to do with: a write, a stream, an operation that is never kept."""
+        self._bypassed += 1
+        route.requests += 1
+
+    def upstream(self, status: int, *, charged: bool, not_modified: bool) -> None:
+        """GitHub answered."""
+        counts = self._upstream
+        counts.calls += 1
+        counts.charged += charged
+        counts.not_modified += not_modified
+        _add(counts.by_status, str(status), 1)
+
+    def decided(self, rule: str) -> None:
+        """`rule` decided a request (what `--explain` names)."""
+        _add(self._rules, rule, 1)
+
+    def error(self, name: str, n: int = 1) -> None:
+        """Something went wrong inside; the caller got an answer all the same."""
+        _add(self._errors, name, n)
+
+    def quota(self, scope: str, resource: str, limit: int, remaining: int, reset: int) -> None:
+        """The newest knowledge of a token's bucket; the longest unseen of `MAX_BUCKETS` gives way."""
+        self._quota.pop((scope, resource), None)
+        self._quota[scope, resource] = Quota(scope, resource, limit, remaining, reset)
+        if len(self._quota) > MAX_BUCKETS:
+            del self._quota[next(iter(self._quota))]
+
+    def peers(self, connected: int, known: int, bytes_in: int, bytes_out: int) -> None:
+        """The swarm's own totals since this process started."""
+        before = self._earlier
+        self._peers = Peers(connected, known, before.bytes_in + bytes_in, before.bytes_out + bytes_out)
+
+    def stats(self) -> dict[str, Any]:
+        """The ledger in the shape of INTERFACE section 5; routes busiest first, buckets that are not over yet."""
+        hits = sum(self._hits.values())
+        cacheable = hits + self._revalidated + self._misses
+        saved = hits + self._revalidated - self._charged_revalidations
+        now = self._clock()
+        stats = Stats(
+            requests=cacheable + self._bypassed,
+            hits=dict(self._hits),
+            revalidated=self._revalidated,
+            bypassed=self._bypassed,
+            misses=self._misses,
+            upstream=self._upstream,
+            hit_rate=_rate(saved, cacheable),
+            api_calls_saved=saved,
+            time_saved_ms=self._time_saved_ms,
+            bytes_from_cache=self._bytes_from_cache,
+            quota=[q for q in self._quota.values() if not 0 < q.reset <= now],
+            peers=self._peers,
+            routes=[
+                Route(r.route, r.requests, r.saved)
+                for r in sorted(self._routes.values(), key=lambda r: (-r.requests, r.route))
+            ],
+            errors=dict(self._errors),
+            rules=dict(self._rules),
+        )
+        builtins: dict[str, Any] = msgspec.to_builtins(stats)
+        return builtins
+
+    def absorb(self, stats: Mapping[str, Any]) -> None:
+        """Add what another ledger counted, as from then on counted here; of quota and peers its view is the newer.
+
+        Raises:
+            ValueError: `stats` is not a ledger.
+        """
+        other = read(stats)
+        hits = sum(other.hits.values())
+        for tier, n in other.hits.items():
+            self._hits[tier] += n
+        self._revalidated += other.revalidated
+        self._charged_revalidations += max(0, hits + other.revalidated - other.api_calls_saved)
+        self._misses += other.misses
+        self._bypassed += other.bypassed
+        self._time_saved_ms += other.time_saved_ms
+        self._bytes_from_cache += other.bytes_from_cache
+        self._absorb_tables(other)
+        bytes_in, bytes_out = self._peers.bytes_in + other.peers.bytes_in, self._peers.bytes_out + other.peers.bytes_out
+        self._peers = Peers(other.peers.connected, other.peers.known, bytes_in, bytes_out)
+        self._earlier = self._peers
+
+    def _absorb_tables(self, other: Stats) -> None:
+        self._upstream.calls += other.upstream.calls
+        self._upstream.charged += other.upstream.charged
+        self._upstream.not_modified += other.upstream.not_modified
+        for mine, theirs in (
+            (self._upstream.by_status, other.upstream.by_status),
+            (self._errors, other.errors),
+            (self._rules, other.rules),
+        ):
+            for name, n in theirs.items():
+                _add(mine, name, n)
+        for quota in other.quota:
+            self.quota(quota.scope, quota.resource, quota.limit, quota.remaining, quota.reset)
+        for route in other.routes:
+            counters = self.route(route.route)
+            counters.requests += route.requests
+            counters.saved += route.saved
+
+    @classmethod
+    def restore(cls, stats: Mapping[str, Any], clock: Callable[[], float] = time.time) -> Ledger:
+        """A ledger that goes on counting where the node that wrote `stats` stopped; it has no peers yet.
+
+        Raises:
+            ValueError: `stats` is not a ledger.
+        """
+        ledger = cls(clock)
+        ledger.absorb(stats)
+        ledger.peers(0, 0, 0, 0)
+        return ledger
+
+
+def merge(
+    earlier: Mapping[str, Any], later: Mapping[str, Any], clock: Callable[[], float] = time.time
+) -> dict[str, Any]:
+    """The statistics of two runs as one.
+
+    Raises:
+        ValueError: one of them is not a ledger.
+    """
+    ledger = Ledger(clock)
+    ledger.absorb(earlier)
+    ledger.absorb(later)
+    return ledger.stats()
+
+
+def _add(counts: dict[str, int], name: str, n: int) -> None:
+    """Count under `name`, or under "other" once `MAX_NAMES` are taken: a name may hold what a peer or GitHub sent."""
+    if name not in counts and len(counts) >= MAX_NAMES - 1:
+        name = OTHER
+    counts[name] = counts.get(name, 0) + n
+
+
+def _rate(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
