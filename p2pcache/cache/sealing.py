@@ -1,0 +1,198 @@
+"""Keys from the swarm's secret, and what they do: name things so that outsiders cannot, and seal what is at rest.
+
+HKDF-SHA256 (RFC 5869) turns each secret into independent keys. Sealing is AES-256-GCM-SIV (RFC 8452) and
+deterministic: the nonce is a keyed digest of the plaintext, so equal answers sealed on two machines are one block.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+import secrets
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_VERSION = b"\x01"
+_KEY_ID = 8
+_NONCE = 12
+_TAG = 16
+_HEADER = len(_VERSION) + _KEY_ID
+_SHORT_NAME = 16
+
+_ADVICE = "make one with: p2pcache keygen"
+_MIN_BITS = 128.0
+# Chance repeats a little even in good secrets: of 32 random hex digits about 4 count as predictable.
+_MIN_UNPREDICTABLE_BITS = 96.0
+
+
+class SealError(ValueError):
+    """Sealed bytes that this keyring cannot open: truncated, tampered with, or of another swarm."""
+
+
+def generate_secret() -> str:
+    """A new swarm secret: 256 random bits in hex, which no shell, YAML or environment file needs to quote."""
+    return secrets.token_hex(32)
+
+
+def check_secret(secret: str) -> None:
+    """Refuse what cannot plausibly hold 128 bits of chance; long-lived GitHub tokens pass.
+
+    Raises:
+        ValueError: says what is wrong, never the secret, and how to make a good one.
+    """
+    if not secret or not all("!" <= c <= "~" for c in secret):
+        raise ValueError(f"the secret must be printable ASCII without spaces; {_ADVICE}")
+    if not (any(c.isdigit() for c in secret) and any(c.isalpha() for c in secret)):
+        raise ValueError(f"the secret needs letters and digits; {_ADVICE}")
+    bits = math.log2(_alphabet(secret))
+    if len(secret) * bits < _MIN_BITS:
+        raise ValueError(f"the secret is too short; {_ADVICE}")
+    if _unpredictable(secret) * bits < _MIN_UNPREDICTABLE_BITS:
+        raise ValueError(f"the secret repeats itself; {_ADVICE}")
+
+
+def _alphabet(secret: str) -> int:
+    """How many characters the secret seems to be drawn from."""
+    if set(secret) <= set("0123456789abcdef") or set(secret) <= set("0123456789ABCDEF"):
+        return 16
+    pools = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
+    return sum(len(pool) for pool in pools if not set(pool).isdisjoint(secret))
+
+
+def _unpredictable(secret: str) -> int:
+    """Characters that neither repeat an earlier triple nor carry on a run such as ``aaa`` or ``123``."""
+    seen: set[str] = set()
+    count = min(len(secret), 2)
+    for i in range(2, len(secret)):
+        triple = secret[i - 2 : i + 1]
+        first, second, third = map(ord, triple)
+        if triple not in seen and third - second != second - first:
+            count += 1
+        seen.add(triple)
+    return count
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Keys:
+    """Everything derived from one secret."""
+
+    id: bytes
+    cipher: AESGCMSIV
+    nonce: bytes
+    resource: bytes
+    scope: bytes
+    topic: bytes
+    membership: bytes
+
+    @classmethod
+    def derive(cls, secret: bytes) -> _Keys:
+        def key(use: str) -> bytes:
+            info = f"p2pcache v1 {use}".encode()
+            return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
+
+        return cls(
+            id=key("key id")[:_KEY_ID],
+            cipher=AESGCMSIV(key("seal")),
+            nonce=key("nonce"),
+            resource=key("resource name"),
+            scope=key("scope name"),
+            topic=key("topic name"),
+            membership=key("membership"),
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Keyring:
+    """The keys of one swarm. Make one with `from_secrets` or `ephemeral`.
+
+    Rotation: the first secret seals and names, every secret opens and proves membership. What was named under an
+    older secret is found by asking for each of `resource_names`; its scope and topics do not match today's names,
+    so it counts as another scope's entry: served after a proof, never as it is. Give every node the new secret in
+    second place, then move it to the first, then drop the old one.
+    """
+
+    _keys: tuple[_Keys, ...]
+    _by_id: dict[bytes, _Keys] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_id", {keys.id: keys for keys in self._keys})
+
+    @classmethod
+    def from_secrets(cls, secrets: Sequence[str]) -> Keyring:
+        """A keyring shared by all who know the secrets.
+
+        Raises:
+            ValueError: there is no secret, or one is too weak (see `check_secret`).
+        """
+        if not secrets:
+            raise ValueError(f"a swarm needs a secret; {_ADVICE}")
+        for secret in secrets:
+            check_secret(secret)
+        return cls(tuple(_Keys.derive(secret.encode()) for secret in dict.fromkeys(secrets)))
+
+    @classmethod
+    def ephemeral(cls) -> Keyring:
+        """A keyring of this process alone: nothing it sealed can be read after the process ended."""
+        return cls((_Keys.derive(secrets.token_bytes(32)),))
+
+    @property
+    def key_id(self) -> bytes:
+        """Names the sealing key without telling anything about it; 8 bytes."""
+        return self._keys[0].id
+
+    @property
+    def membership_keys(self) -> tuple[bytes, ...]:
+        """The keys that prove membership, the newest first; 32 bytes each."""
+        return tuple(keys.membership for keys in self._keys)
+
+    def resource_name(self, canonical: bytes) -> bytes:
+        """The name of a resource in every store and frame; 32 bytes."""
+        return hmac.digest(self._keys[0].resource, canonical, "sha256")
+
+    def resource_names(self, canonical: bytes) -> tuple[bytes, ...]:
+        """All names the resource may be stored under while secrets rotate; the first is `resource_name`."""
+        return tuple(hmac.digest(keys.resource, canonical, "sha256") for keys in self._keys)
+
+    def scope_name(self, scope: str) -> bytes:
+        """The name of a scope; 16 bytes."""
+        return hmac.digest(self._keys[0].scope, scope.encode(), "sha256")[:_SHORT_NAME]
+
+    def topic_name(self, topic: str) -> bytes:
+        """The name of a topic; 16 bytes."""
+        return hmac.digest(self._keys[0].topic, topic.encode(), "sha256")[:_SHORT_NAME]
+
+    def seal(self, plaintext: bytes) -> bytes:
+        """Version (1 byte), key id (8), nonce (12), ciphertext and tag; the first two are authenticated too.
+
+        Raises:
+            ValueError: the plaintext is empty, which the cipher does not take.
+        """
+        keys = self._keys[0]
+        header = _VERSION + keys.id
+        nonce = hmac.digest(keys.nonce, plaintext, "sha256")[:_NONCE]
+        return b"".join((header, nonce, keys.cipher.encrypt(nonce, plaintext, header)))
+
+    def open(self, sealed: bytes) -> bytes:
+        """What was sealed.
+
+        Raises:
+            SealError: truncated, of an unknown version or key, or not the bytes that were sealed.
+        """
+        if len(sealed) <= _HEADER + _NONCE + _TAG:
+            raise SealError("the sealed bytes are truncated")
+        if not sealed.startswith(_VERSION):
+            raise SealError(f"sealed in version {sealed[0]}, this node reads version {_VERSION[0]}")
+        header, nonce = sealed[:_HEADER], sealed[_HEADER : _HEADER + _NONCE]
+        keys = self._by_id.get(header[len(_VERSION) :])
+        if keys is None:
+            raise SealError("sealed with a secret this node does not have")
+        try:
+            return keys.cipher.decrypt(nonce, sealed[_HEADER + _NONCE :], header)
+        except InvalidTag:
+            raise SealError("the sealed bytes were changed") from None
