@@ -1,0 +1,66 @@
+# Everything a contributor or CI does, from a fresh clone, alone. `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.p2pcache-ready
+UV := $(shell command -v uv 2>/dev/null)
+NPM := $(shell command -v npm 2>/dev/null)
+NODE_READY := $(if $(NPM),tests/node/node_modules/.package-lock.json)
+# Two cores are what CI and most laptops under load have; tests that share an engine stay on one worker.
+PYTEST := $(RUN) -m pytest -q
+WORKERS ?= 2
+
+.PHONY: help setup demo test lint bench e2e format lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## .venv from the locks (uv when present, else pip)
+
+$(READY): requirements-dev.lock pyproject.toml
+	@bash .ci/venv "$(PYTHON)" "$(VENV)" requirements-dev.lock
+	@touch $@
+
+# --ignore-scripts: what the tests need of these packages is files.
+tests/node/node_modules/.package-lock.json: tests/node/package-lock.json
+	@cd tests/node && npm ci --ignore-scripts --no-progress --loglevel=error
+	@touch $@
+
+demo: $(READY)  ## a stand-in GitHub, a hub, three runners, a workload, the report
+	@$(RUN) -m p2pcache demo
+
+test: $(READY) $(NODE_READY)  ## the whole suite but e2e; what is left out is listed by name
+	@$(PYTEST) -n $(WORKERS) --dist loadgroup --ignore=tests/e2e
+
+e2e: $(READY) $(NODE_READY)  ## what needs Docker, act, Kubo or a browser
+	@$(PYTEST) --timeout=600 tests/e2e
+
+lint: $(READY)  ## ruff, formatting, types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+format: $(READY)  ## let ruff mend what it can
+	@$(VENV)/bin/ruff check --fix-only -q .
+	@$(VENV)/bin/ruff format -q .
+
+bench: $(READY)  ## the benchmarks
+	@for bench in bench/*.py; do [[ $$bench == */_* ]] || $(RUN) "$$bench"; done
+
+# Left out of the lock: what pyproject.toml's override-dependencies say is never imported. `--no-emit-index-url` and
+# friends keep the lock free of the registry it was made against.
+LEFT_OUT := fastecdsa grpcio mypy-protobuf rpcudp types-protobuf types-requests u-msgpack-python
+COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate $(addprefix --no-emit-package ,$(LEFT_OUT))
+
+lock:  ## refresh both locks (needs uv; LOCK_FLAGS=--upgrade for newer versions)
+	@$(COMPILE) $(LOCK_FLAGS) -o requirements.lock pyproject.toml
+	@$(COMPILE) $(LOCK_FLAGS) --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+clean:  ## remove what the targets above made
+	@rm -rf $(VENV) tests/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache
