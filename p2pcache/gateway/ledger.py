@@ -19,8 +19,7 @@ MAX_ROUTES = 512
 MAX_NAMES = 64
 MAX_BUCKETS = 256
 TIME_SAVED_HOW = (
-    "sum over answers from the cache of how long GitHub took when it gave that answer, "
-    "less the conditional request where one was made"
+    "how long GitHub took for each answer when it was fetched, less the conditional request if one was made"
 )
 
 Count = Annotated[int, msgspec.Meta(ge=0)]

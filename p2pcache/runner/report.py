@@ -1,0 +1,209 @@
+"""The report: one line first, then by tier, then the busiest operations, then the details.
+
+Pure functions over the statistics of INTERFACE section 5. The terminal and the job summary show the same tables;
+only the way they are written differs. What a table says may come from a peer or from GitHub, so each cell is
+written such that it is text and nothing else wherever it is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from p2pcache.gateway.ledger import Quota, Stats, read
+
+MAX_ROWS = 20
+MAX_CELL = 120
+"""Rows and characters: what is shown stays far below the 1 MiB that a step's summary may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What is shown, before it is written: the first column is a name, the others are figures unless `figures` is false."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    figures: bool = True
+
+
+def headline(stats: Mapping[str, Any]) -> str:
+    """The report in one line, e.g. "812 of 978 API calls saved (83 % hit rate), 41 s not waited, …".
+
+    The rate is over the calls that can be cached at all, and rounded down: only all is "100 %".
+
+    Raises:
+        ValueError: `stats` is not a ledger (also by `text` and `markdown`).
+    """
+    return _headline(read(stats))
+
+
+def text(stats: Mapping[str, Any]) -> str:
+    """The report for a terminal, without control characters or anything the runner takes for a command."""
+    ledger = read(stats)
+    parts = [_headline(ledger)]
+    parts += [_as_text(table) for table in (*_tables(ledger), *_details(ledger)) if table.rows]
+    if ledger.time_saved_ms:
+        parts.append(f"Time not waited: {_plain(ledger.time_saved_how)}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown(stats: Mapping[str, Any], facts: Mapping[str, str] | None = None) -> str:
+    """The report for `GITHUB_STEP_SUMMARY`, at most 1 MiB; `facts` are rows such as the network mode and its reason."""
+    ledger = read(stats)
+    tiers, routes = _tables(ledger)
+    network = Table("Network", ("Fact", "Value"), _first((facts or {}).items()), figures=False)
+    parts = [f"### p2pcache: {_headline(ledger)}", _as_markdown(tiers), _pie(tiers), _as_markdown(routes)]
+    details = [_as_markdown(table) for table in (network, *_details(ledger))]
+    if ledger.time_saved_ms:
+        details.append(f"Time not waited: {_escaped(ledger.time_saved_how)}.")
+    if any(details):
+        parts += ["<details><summary>Details</summary>", *details, "</details>"]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _headline(stats: Stats) -> str:
+    if not stats.requests:
+        return "no API calls went through the cache"
+    if not stats.cacheable:
+        return f"{_calls(stats.requests)} went through the cache, none of a kind that can be saved"
+    percent = 100 * stats.api_calls_saved // stats.cacheable
+    rate = "< 1" if stats.api_calls_saved and not percent else str(percent)
+    parts = [f"{stats.api_calls_saved} of {_calls(stats.cacheable)} saved ({rate} % hit rate)"]
+    if stats.time_saved_ms:
+        parts.append(f"{_duration(stats.time_saved_ms)} not waited")
+    if bucket := _tightest(stats.quota):
+        parts.append(f"quota left {bucket.remaining}/{bucket.limit}")
+    return ", ".join(parts)
+
+
+def _calls(n: int) -> str:
+    return "1 API call" if n == 1 else f"{n} API calls"
+
+
+def _duration(ms: int) -> str:
+    if ms < 1000:
+        return f"{ms} ms"
+    seconds = ms // 1000
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 120:
+        return f"{minutes} min {seconds} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _tightest(quota: Iterable[Quota]) -> Quota | None:
+    """The bucket that a reader should know of: the job's own before another token's, then the emptiest."""
+    core = [bucket for bucket in quota if bucket.resource == "core" and bucket.limit]
+    return min(core, key=lambda b: (not b.scope.startswith("actions:"), b.remaining / b.limit, b.scope), default=None)
+
+
+def _tables(stats: Stats) -> tuple[Table, Table]:
+    answered = [(tier, n) for tier, n in stats.hits.items() if n]
+    answered += [
+        ("revalidated by a 304", stats.revalidated),
+        ("GitHub", stats.misses),
+        ("GitHub, not cacheable", stats.bypassed),
+    ]
+    tiers = [(name, str(n), f"{100 * n / stats.requests:.1f} %") for name, n in answered if n]
+    routes = [(route.route, str(route.requests), str(route.saved)) for route in stats.routes]
+    return (
+        Table("By tier", ("Answered by", "Requests", "Share"), _first(tiers)),
+        Table("Busiest operations", ("Operation", "Requests", "Saved"), _first(routes)),
+    )
+
+
+def _details(stats: Stats) -> Iterator[Table]:
+    upstream, peers = stats.upstream, stats.peers
+    if upstream.calls:
+        calls = [
+            ("calls", upstream.calls),
+            ("charged", upstream.charged),
+            ("not modified (304)", upstream.not_modified),
+        ]
+        calls += [(f"status {status}", n) for status, n in sorted(upstream.by_status.items())]
+        yield Table("Calls to GitHub", ("What", "Calls"), _first(_counts(calls)))
+    buckets = [(f"{b.scope}, {b.resource}", str(b.remaining), str(b.limit)) for b in stats.quota]
+    yield Table("Quota", ("Bucket", "Left", "Limit"), _first(buckets))
+    if peers.known or peers.bytes_in or peers.bytes_out:
+        swarm = [
+            ("connected", peers.connected),
+            ("known", peers.known),
+            ("bytes received", peers.bytes_in),
+            ("bytes sent", peers.bytes_out),
+        ]
+        yield Table("Peers", ("What", "Count"), _counts(swarm))
+    yield Table("Decided by", ("Rule", "Requests"), _first(_counts(_ranked(stats.rules))))
+    yield Table("Went wrong inside", ("What", "Times"), _first(_counts(_ranked(stats.errors))))
+
+
+def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _counts(items: Iterable[tuple[str, int]]) -> list[tuple[str, ...]]:
+    return [(name, str(n)) for name, n in items]
+
+
+def _first(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    shown = list(rows)
+    if len(shown) > MAX_ROWS:
+        more = f"… and {len(shown) - MAX_ROWS} more"
+        shown[MAX_ROWS:] = [(more, *[""] * (len(shown[0]) - 1))]
+    return shown
+
+
+def _as_text(table: Table) -> str:
+    rows = [tuple(map(_plain, row)) for row in (table.head, *table.rows)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.head))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(line.rstrip() for line in [table.title, *lines])
+
+
+def _as_markdown(table: Table) -> str:
+    if not table.rows:
+        return ""
+    align = (":--", *["--:" if table.figures else ":--"] * (len(table.head) - 1))
+    lines = [table.head, align, *(tuple(map(_escaped, row)) for row in table.rows)]
+    return f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _pie(tiers: Table) -> str:
+    if not tiers.rows:
+        return ""
+    slices = [f'  "{re.sub(r"[^A-Za-z0-9 ,]", " ", _plain(name))}" : {n}' for name, n, _ in tiers.rows if n]
+    return "\n".join(["```mermaid", "pie title Answered by", *slices, "```"])
+
+
+def _line(cell: str) -> str:
+    """One line of printable text, at most `MAX_CELL` characters."""
+    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cell[: MAX_CELL + 1])
+    return line if len(line) <= MAX_CELL else f"{line[: MAX_CELL - 1]}…"
+
+
+def _plain(cell: str) -> str:
+    """A line that the runner does not take for a command.
+
+    The runner obeys a line that begins, after blanks, with ``::``, and one that holds ``##[`` anywhere
+    (actions/runner, src/Runner.Common/ActionCommand.cs).
+    """
+    return re.sub(r":(?=:)", ": ", _line(cell)).replace("##[", "## [")
+
+
+_SPECIAL = re.compile(r"[^\w /{}.,:;=()%+-]|_|::|://|(?<=[wW])\.")
+
+
+def _escaped(cell: str) -> str:
+    """A line with everything that Markdown or HTML could give a meaning written as character references.
+
+    A reference is never syntax (CommonMark 0.31, 2.5), so no cell can end its table, start a tag or make a link,
+    nor is it a command where act prints the summary to its log.
+    """
+    return _SPECIAL.sub(lambda found: "".join(f"&#{ord(c)};" for c in found[0]), _line(cell))

@@ -1,0 +1,188 @@
+"""The report: what it says of ordinary and odd ledgers, and that nothing in it is more than text."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from p2pcache.gateway.ledger import Ledger
+from p2pcache.runner.report import MAX_CELL, headline, markdown, text
+
+
+def ledger(hits=0, misses=0, bypassed=0, saved_ms=0, route="GET /user"):
+    counted = Ledger(lambda: 0.0)
+    counters = counted.route(route)
+    for _ in range(hits):
+        counted.hit("memory", counters, 10, saved_ms)
+    for _ in range(misses):
+        counted.miss(counters)
+    for _ in range(bypassed):
+        counted.bypassed(counters)
+    return counted
+
+
+HEADLINES = {
+    "nothing": (ledger(), "no API calls went through the cache"),
+    "one saved": (ledger(1), "1 of 1 API call saved (100 % hit rate)"),
+    "one missed": (ledger(0, 1), "0 of 1 API call saved (0 % hit rate)"),
+    "rounded down": (ledger(999, 1), "999 of 1000 API calls saved (99 % hit rate)"),
+    "very few": (ledger(1, 499), "1 of 500 API calls saved (< 1 % hit rate)"),
+    "milliseconds": (ledger(1, 0, 0, 999), "1 of 1 API call saved (100 % hit rate), 999 ms not waited"),
+    "seconds": (ledger(2, 0, 0, 20_500), "2 of 2 API calls saved (100 % hit rate), 41 s not waited"),
+    "minutes": (ledger(1, 0, 0, 200_000), "1 of 1 API call saved (100 % hit rate), 3 min 20 s not waited"),
+    "hours": (ledger(1, 0, 0, 7_500_000), "1 of 1 API call saved (100 % hit rate), 2 h 5 min not waited"),
+    "writes do not count": (ledger(1, 0, 9), "1 of 1 API call saved (100 % hit rate)"),
+    "one write": (ledger(0, 0, 1), "1 API call went through the cache, none of a kind that can be saved"),
+    "only writes": (ledger(0, 0, 5), "5 API calls went through the cache, none of a kind that can be saved"),
+}
+
+
+@pytest.mark.parametrize(("counted", "expected"), HEADLINES.values(), ids=HEADLINES)
+def test_the_headline(counted, expected):
+    assert headline(counted.stats()) == expected
+
+
+def test_the_headline_of_the_contract():
+    counted = ledger(812, 166)
+    counted.revalidated(counted.route("GET /user"), 1, 41_000, charged=True)
+    stats = counted.stats() | {"requests": 978, "misses": 165}
+    counted.quota("actions:octo/app", "core", 1000, 871, 0)
+    stats["quota"] = counted.stats()["quota"]
+    assert headline(stats) == ("812 of 978 API calls saved (83 % hit rate), 41 s not waited, quota left 871/1000")
+
+
+QUOTAS = {
+    "the job's own first": ([("token:ab", "core", 5000, 1), ("actions:o/r", "core", 1000, 900)], "900/1000"),
+    "the emptiest": ([("token:ab", "core", 5000, 4000), ("token:cd", "core", 60, 30)], "30/60"),
+    "core only": ([("actions:o/r", "search", 30, 1)], None),
+    "no limit": ([("actions:o/r", "core", 0, 0)], None),
+}
+
+
+@pytest.mark.parametrize(("buckets", "expected"), QUOTAS.values(), ids=QUOTAS)
+def test_the_bucket_of_the_headline(buckets, expected):
+    counted = ledger(1)
+    for bucket in buckets:
+        counted.quota(*bucket, 0)
+    line = headline(counted.stats())
+    assert line.endswith(f"quota left {expected}") if expected else "quota" not in line
+
+
+@pytest.fixture
+def busy():
+    counted = ledger(3, 1, 1, 100, "GET /repos/{owner}/{repo}/issues")
+    counted.hit("peer", counted.route("GET /user"), 1, 1)
+    counted.revalidated(counted.route("GET /user"), 1, 1)
+    counted.upstream(200, charged=True, not_modified=False)
+    counted.quota("anonymous", "core", 60, 59, 0)
+    counted.peers(2, 3, 1000, 2000)
+    counted.error("peer_timeout", 4)
+    counted.decided("fresh")
+    return counted.stats()
+
+
+def test_the_terminal_and_the_summary_say_the_same_in_the_same_order(busy):
+    terminal, summary = text(busy), markdown(busy)
+    assert terminal.startswith(f"{headline(busy)}\n\nBy tier\n")
+    assert summary.startswith(f"### p2pcache: {headline(busy)}\n\n**By tier**\n")
+    titles = ["By tier", "Busiest operations", "Calls to GitHub", "Quota", "Peers", "Decided by", "Went wrong"]
+    for report in (terminal, summary):
+        places = [report.index(title) for title in titles]
+        assert places == sorted(places)
+    for said in (terminal, summary.replace(" |", "")):
+        assert re.search(r"memory\W+3\W+42.9 %", said)
+        assert re.search(r"GET /repos/{owner}/{repo}/issues\W+5\W+3", said)
+        assert re.search(r"GitHub, not cacheable\W+1\W+14.3 %", said)
+
+
+def test_the_summary_folds_details_and_draws_after_the_table(busy):
+    summary = markdown(busy, {"Network mode": "bridge: the hub is tried at 172.17.0.1:9100"})
+    places = [
+        summary.index(part)
+        for part in ("| memory |", "```mermaid\npie", '"memory" : 3', "**Busiest", "<details>", "| Network mode |")
+    ]
+    assert places == sorted(places)
+    assert summary.endswith("</details>\n")
+
+
+def test_an_empty_ledger_is_one_line():
+    stats = Ledger().stats()
+    assert text(stats) == "no API calls went through the cache\n"
+    assert markdown(stats) == "### p2pcache: no API calls went through the cache\n"
+
+
+def test_long_tables_end_with_how_many_more():
+    counted = Ledger()
+    for i in range(33):
+        counted.miss(counted.route(f"GET /route{i}"))
+    report = text(counted.stats())
+    assert report.count("GET /route") == 20
+    assert "… and 13 more" in report
+
+
+def test_what_is_no_ledger_is_refused():
+    for report in (headline, text, markdown):
+        with pytest.raises(ValueError, match="not statistics"):
+            report({"hits": 3})
+
+
+BREAKERS = (
+    """| :: error:: ##[ <b> </details> <!-- --> ` ``` \\ [a](b) ![ https:// www.e.com &lt; a@b.c * _ ~~ $ x #""".split()
+)
+BREAKERS += [" ", "\n", "\r", "\x1b[31m", "\u202e", "\u2028", "\x00"]
+HOSTILE = st.text(max_size=200) | st.lists(st.sampled_from(BREAKERS)).map("".join)
+
+
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_no_name_is_a_command_or_a_control_sequence_in_the_terminal(route, error, scope):
+    counted = ledger(1, route=route)
+    counted.error(error)
+    counted.quota(scope, "core", 1, 1, 0)
+    for line in text(counted.stats()).split("\n"):
+        assert line.isprintable()
+        assert not line.lstrip().startswith("::")
+        assert "##[" not in line
+
+
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_no_name_or_fact_is_more_than_text_in_the_summary(route, fact, value):
+    counted = ledger(1, route=route)
+    summary = markdown(counted.stats(), {fact: value})
+    assert "::" not in summary
+    assert "##[" not in summary
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    tokens = parser.parse(summary)
+    shown = [token for i, token in enumerate(tokens) if tokens[i - 1].type == "td_open"]
+    assert len(shown) == 3 + 3 + 2
+    for token, original in zip((shown[3], shown[6], shown[7]), (route, fact, value), strict=True):
+        assert {child.type for child in token.children} <= {"text"}
+        printable = "".join(c if c.isprintable() else "\ufffd" for c in original)
+        expected = printable if len(printable) <= MAX_CELL else printable[: MAX_CELL - 1] + "…"
+        assert "".join(child.content for child in token.children).strip() == expected.strip()
+    assert [t.content for t in tokens if t.type == "html_block"] == [
+        "<details><summary>Details</summary>\n",
+        "</details>\n",
+    ]
+    assert "www." not in summary.lower()
+    assert "://" not in summary
+
+
+def test_the_summary_is_bounded_whatever_the_ledger_holds():
+    long = "|" * 5000
+    names = {f"{i}{long}": i for i in range(3000)}
+    stats = Ledger().stats() | {
+        "requests": 9,
+        "misses": 9,
+        "hits": names,
+        "errors": names,
+        "rules": names,
+        "routes": [{"route": name} for name in names],
+        "quota": [{"scope": n, "resource": long, "limit": 1, "remaining": 1, "reset": 0} for n in names],
+        "upstream": {"calls": 1, "by_status": names},
+        "time_saved_ms": 5,
+        "time_saved_how": long,
+    }
+    assert len(markdown(stats, dict.fromkeys(names, long)).encode()) < 1 << 20
+    assert len(text(stats).encode()) < 1 << 20
