@@ -21,7 +21,7 @@ MAX_CELL = 120
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What is shown, before it is written: the first column is a name, the others are figures unless `figures` is false."""
+    """What is shown, before it is written; `figures`: the columns after the first are numbers."""
 
     title: str
     head: tuple[str, ...]
