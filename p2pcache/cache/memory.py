@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator
 
 from p2pcache.cache.entry import Entry, Pointer
 
-Key = tuple[bytes, bytes]
+Name = bytes
+Key = tuple[Name, Name]
 
 LARGEST_SHARE = 8
 """An entry larger than one part in `LARGEST_SHARE` of the bound is not kept: it would push out too many others."""
@@ -30,8 +31,8 @@ class Memory:
         self._bytes = 0
         self._entries: OrderedDict[Key, Entry] = OrderedDict()
         self._sizes: dict[Key, int] = {}
-        self._by_name: dict[bytes, dict[Key, None]] = {}
-        self._by_topic: dict[bytes, dict[Key, None]] = {}
+        self._by_name: dict[Name, dict[Key, None]] = {}
+        self._by_topic: dict[Name, dict[Key, None]] = {}
 
     @property
     def bytes(self) -> int:
@@ -48,7 +49,7 @@ class Memory:
             self._entries.move_to_end(key)
         return entry
 
-    def find(self, name: bytes) -> list[Entry]:
+    def find(self, name: Name) -> list[Entry]:
         """The entries of a resource, whatever their scope, without counting as use."""
         return [self._entries[key] for key in self._by_name.get(name, ())]
 
@@ -86,7 +87,7 @@ class Memory:
         self._evict()
         return True
 
-    def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> int:
+    def drop(self, topics: Collection[Name], scope: Name | None = None) -> int:
         """Forget the entries that carry one of `topics`; with `scope`, only that scope's. How many they were."""
         keys = {key for topic in topics for key in self._by_topic.get(topic, ())}
         return sum(self.discard(key) for key in keys if scope is None or key[1] == scope)
@@ -127,7 +128,7 @@ def _size(entry: Entry) -> int:
     )
 
 
-def _unindex(index: dict[bytes, dict[Key, None]], name: bytes, key: Key) -> None:
+def _unindex(index: dict[Name, dict[Key, None]], name: Name, key: Key) -> None:
     keys = index[name]
     del keys[key]
     if not keys:

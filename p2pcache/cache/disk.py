@@ -1,0 +1,156 @@
+"""The tier that outlives the process: a database behind a thread, a bounded queue and deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from p2pcache.cache.codec import PointerError, decode_pointer, encode_pointer
+from p2pcache.cache.database import Database
+from p2pcache.cache.entry import Pointer
+from p2pcache.cache.recovery import SafeDatabase
+from p2pcache.cache.sealing import Keyring, SealError
+
+_DEADLINE = 1.0
+_LONG_DEADLINE = 10.0
+_QUEUE = 256
+# What is to be forgotten waits where nothing else may: losing it would serve what a write has changed.
+_QUEUE_OF_DROPS = 4 * _QUEUE
+
+_log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+
+class Disk:
+    """Sealed entries in one SQLite file; several processes may share the directory.
+
+    No method raises or waits beyond a second (`clear` and `close`: ten): a slow, full, broken or unwritable disk
+    finds nothing, and one warning says what is wrong.
+
+    Args:
+        directory: made with mode 0700 when it is not there; the file in it has mode 0600.
+        keyring: seals the pointers; blocks come sealed.
+        max_bytes: the bound on the file; what was used least recently goes first.
+        clock: Unix seconds.
+    """
+
+    name = "disk"
+
+    def __init__(
+        self, directory: Path, keyring: Keyring, max_bytes: int, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._db = SafeDatabase(directory, max_bytes, clock)
+        self._keyring = keyring
+        self._thread = _Thread()
+        self._stuck = False
+
+    async def find(self, resource: bytes) -> Sequence[Pointer]:
+        """The pointers of a resource, the newest first."""
+        return await self._ask(lambda db: self._opened(db.find(resource)), [])
+
+    async def pointers(self, limit: int) -> Sequence[Pointer]:
+        """At most `limit` pointers, the newest first."""
+        return await self._ask(lambda db: self._opened(db.newest(limit)), [])
+
+    async def block(self, pointer: Pointer) -> bytes | None:
+        """The sealed block of a pointer; its bytes do match the CID."""
+        return await self.sealed(pointer.cid)
+
+    async def sealed(self, cid: bytes) -> bytes | None:
+        """The sealed block with this CID, for a peer; its bytes do match."""
+        return await self._ask(lambda db: db.block(cid), None)
+
+    async def store(self, pointer: Pointer, sealed: bytes) -> None:
+        """Keep both, unless they are out of bounds or the bytes are not what the pointer names."""
+        try:
+            note = self._keyring.seal(encode_pointer(pointer))
+        except PointerError:
+            return
+        await self._ask(lambda db: db.store(pointer, note, sealed), False)
+
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
+        """Forget what carries a topic. Later calls of this process do not see it, even if this one gave up waiting."""
+        wanted = tuple(topics)
+        await self._forget(lambda db: db.drop(wanted, scope), _DEADLINE)
+
+    async def clear(self) -> None:
+        """Forget everything and give the space back, with the promise of `drop`."""
+        await self._forget(Database.clear, _LONG_DEADLINE)
+
+    async def close(self) -> None:
+        """Finish what is under way and close the file; afterwards every call finds nothing."""
+        await self._thread.finish(self._db.close, _LONG_DEADLINE)
+
+    async def _ask(self, work: Callable[[Database], R], otherwise: R) -> R:
+        if self._stuck or self._thread.waiting >= _QUEUE:
+            return otherwise
+        return await self._thread.run(partial(self._db.run, work, otherwise), otherwise, _DEADLINE)
+
+    async def _forget(self, work: Callable[[Database], None], deadline: float) -> None:
+        if self._thread.waiting >= _QUEUE_OF_DROPS:
+            self._stuck = True
+            _log.warning("the disk store hangs: the cache goes on without it until the next start")
+        if not self._stuck:
+            await self._thread.run(partial(self._db.owe, work), None, deadline, lasting=True)
+
+    def _opened(self, notes: Iterable[bytes]) -> list[Pointer]:
+        """The pointers that this keyring can read: others' live in the same file after a change of secret."""
+        pointers = []
+        for note in notes:
+            try:
+                pointers.append(decode_pointer(self._keyring.open(note)))
+            except (SealError, PointerError):
+                continue
+        return pointers
+
+
+class _Thread:
+    """Does jobs one after the other, away from the event loop. A daemon: a disk that hangs cannot hold up the exit."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._finished = False
+        threading.Thread(target=self._work, name="p2pcache-disk", daemon=True).start()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs not begun yet."""
+        return self._jobs.qsize()
+
+    async def run(self, job: Callable[[], R], otherwise: R, deadline: float, *, lasting: bool = False) -> R:
+        """The job's result, or `otherwise` after `deadline` seconds; a lasting job is still done then."""
+        if self._finished:
+            return otherwise
+        future: Future[R] = Future()
+        self._jobs.put((future, job))
+        result = asyncio.wrap_future(future)
+        done, _ = await asyncio.wait([result], timeout=deadline)
+        if done:
+            return result.result()
+        if not lasting:
+            result.cancel()
+        return otherwise
+
+    async def finish(self, last: Callable[[], None], deadline: float) -> None:
+        """Do what waits, then `last`, then nothing any more."""
+        await self.run(last, None, deadline, lasting=True)
+        self._finished = True
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while item := self._jobs.get():
+            future, job = item
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(job())
+                except BaseException as error:  # noqa: BLE001 -- handed to whoever waits, as executors do
+                    future.set_exception(error)
