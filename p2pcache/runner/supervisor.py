@@ -1,0 +1,211 @@
+"""Start and stop a supervised node in the background: what ``p2pcache up``, ``down`` and the Action call."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from p2pcache.runner import watch
+
+SOCKET_PATH_BYTES = 107
+"""unix(7): ``sun_path`` is 108 bytes with its terminating zero."""
+BACKLOG = 1024
+"""Connections that may wait while a node is being replaced."""
+LOOK_SECONDS = 0.02
+STOP_SECONDS = watch.GRACE_SECONDS + 2.0
+
+
+class SupervisorError(RuntimeError):
+    """A node could not be started or stopped; the message says why and what to do."""
+
+
+def start(
+    argv: Sequence[str],
+    directory: Path,
+    deadline: float,
+    *,
+    command: Sequence[str] = (sys.executable, "-m", "p2pcache", "serve"),
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Start a node that outlives this process and is restarted when it dies.
+
+    Args:
+        argv: the flags of ``p2pcache serve``; ``--listen`` (default 127.0.0.1:0) and ``--socket`` (default
+            ``DIRECTORY/node.sock``) are bound here and handed over as descriptors.
+        directory: where pid, log and ready file are kept; made when absent.
+        deadline: seconds until the gateway has to answer.
+        command: what is started, before its flags.
+        environ: the node's environment, this process's by default.
+
+    Returns:
+        The ready file (INTERFACE section 1).
+
+    Raises:
+        SupervisorError: a node runs there already, an address is taken, or the node did not become ready.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    directory = directory.resolve()
+    if status(directory) is not None:
+        raise SupervisorError(f"a node is already running in {directory}: stop it with `p2pcache down` first")
+    rest, listen = _take(list(argv), "--listen", "127.0.0.1:0")
+    rest, path = _take(rest, "--socket", str(directory / "node.sock"))
+    ready = directory / "ready.json"
+    ready.unlink(missing_ok=True)
+    with contextlib.ExitStack() as listeners:
+        tcp = listeners.enter_context(_bind_tcp(listen))
+        unix = listeners.enter_context(_bind_unix(Path(path)))
+        flags = ["--listen", f"fd:{tcp.fileno()}", "--socket", path, "--socket-fd", str(unix.fileno())]
+        script = [sys.executable, "-I", "-S", watch.__file__, str(directory), path]
+        with (directory / "node.log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter, flags checked by `serve`
+                [*script, *command, *flags, "--ready-file", str(ready), *rest],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(tcp.fileno(), unix.fileno()),
+                env=environ,
+                start_new_session=True,
+            )
+    return _await_ready(process, ready, directory, deadline)
+
+
+def stop(directory: Path, deadline: float = STOP_SECONDS) -> bool:
+    """Stop the supervised node of `directory`, letting it flush; what has not left after `deadline` seconds is killed.
+
+    Returns whether there was one.
+    """
+    state = status(directory)
+    if state is None:
+        return False
+    _signal(state["pid"], state["started"], signal.SIGTERM)
+    end = time.monotonic() + deadline
+    while time.monotonic() < end and watch.started_at(state["pid"]) == state["started"]:
+        time.sleep(LOOK_SECONDS)
+    for pid, started in _processes(directory):
+        _signal(pid, started, signal.SIGKILL)
+    (directory / "supervisor.json").unlink(missing_ok=True)
+    (directory / "ready.json").unlink(missing_ok=True)
+    return True
+
+
+def status(directory: Path) -> dict[str, Any] | None:
+    """The supervisor's state (``pid``, ``node``, ``restarts``, ...) when it or its node lives, else None."""
+    return _state(directory) if _processes(directory) else None
+
+
+def ready(directory: Path) -> dict[str, Any] | None:
+    """The ready file of the node that runs in `directory`, or None."""
+    return _read_json(directory / "ready.json") if status(directory) else None
+
+
+def log_tail(directory: Path, lines: int = 5) -> str:
+    """The last lines the node wrote, safe to print: no control characters, bounded."""
+    try:
+        text = (directory / "node.log").read_bytes()[-8192:].decode(errors="replace")
+    except OSError:
+        return ""
+    tail = [line.strip() for line in text.splitlines() if line.strip()][-lines:]
+    return " | ".join("".join(c if c.isprintable() else "?" for c in line)[:300] for line in tail)
+
+
+def _take(argv: list[str], flag: str, default: str) -> tuple[list[str], str]:
+    for i, arg in enumerate(argv):
+        if arg == flag and i + 1 < len(argv):
+            return argv[:i] + argv[i + 2 :], argv[i + 1]
+        if arg.startswith(f"{flag}="):
+            return argv[:i] + argv[i + 1 :], arg.removeprefix(f"{flag}=")
+    return argv, default
+
+
+def _bind_tcp(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise SupervisorError(f"--listen: read {listen!r}: expected HOST:PORT, e.g. 127.0.0.1:0")
+    with contextlib.ExitStack() as undo:
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+            listener = undo.enter_context(socket.socket(family, kind))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            advice = "choose another port, or 0 for any free one" if taken else "give an address of this machine"
+            raise SupervisorError(f"--listen {listen}: {error.strerror}: {advice}") from None
+        undo.pop_all()
+        return listener
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+        raise SupervisorError(f"--socket {path}: give a shorter path, of at most {SOCKET_PATH_BYTES} bytes")
+    if _answers(path):
+        raise SupervisorError(f"--socket {path}: something else listens there: give another path")
+    with contextlib.ExitStack() as undo:
+        listener = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            listener.bind(str(path))
+            # Steps, job containers and Docker actions of one job run as different users (FACTS section 2).
+            path.chmod(0o666)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise SupervisorError(f"--socket {path}: {error.strerror}: give a path this user may write") from None
+        undo.pop_all()
+        return listener
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(str(path)) == 0
+
+
+def _await_ready(process: subprocess.Popen[bytes], file: Path, directory: Path, deadline: float) -> dict[str, Any]:
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        if found := _read_json(file):
+            process.returncode = 0  # it is meant to outlive this process: nothing to wait for, nothing to warn of
+            return found
+        if process.poll() is not None:
+            raise SupervisorError(f"the node did not start: {log_tail(directory) or 'it said nothing'}")
+        time.sleep(LOOK_SECONDS)
+    stop(directory)
+    process.wait(STOP_SECONDS)
+    raise SupervisorError(f"the node was not ready after {deadline:g} s: {log_tail(directory) or 'it said nothing'}")
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _state(directory: Path) -> dict[str, Any]:
+    return _read_json(directory / "supervisor.json") or {}
+
+
+def _processes(directory: Path) -> list[tuple[int, int]]:
+    """(pid, start) of supervisor and node, those that live; a pid that was used again does not count."""
+    state = _state(directory)
+    named = ((state.get("pid"), state.get("started")), (state.get("node"), state.get("node_started")))
+    return [(pid, born) for pid, born in named if pid and born and watch.started_at(pid) == born]
+
+
+def _signal(pid: int, started: int, number: signal.Signals) -> None:
+    if watch.started_at(pid) == started:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
