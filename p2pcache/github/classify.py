@@ -1,0 +1,132 @@
+"""What the cache has to do with a request: keep its answer, forget others for it, or stay out of its way."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs
+
+from p2pcache.github import graphql, routes, writes
+from p2pcache.github.request import Bypass, Classified, Lifetime, Read, Request, Resource, Write
+
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_METHODS = _WRITES | {"GET", "HEAD", "OPTIONS"}
+
+# What servers do not disagree about: no empty or dot segments, no controls, nothing beyond ASCII, and a repository that
+# is spelled plainly, so that one resource has one set of topics.
+_PATH = re.compile(r"/[\w!$%&'()*+,\-./:;=@~]*", re.ASCII)
+_QUERY = re.compile(r'[!"$-~]*')
+_ODD = re.compile(r"//|/(?:\.|%2e){1,2}(?:/|\Z)|\A/repos/[^/]*%|\A/repos/[^/]+/[^/]*%", re.IGNORECASE)
+
+# Credentials that GitHub once took from the query, and old servers still do: not part of any scope.
+_CREDENTIAL = re.compile(r"(?:\A|&)(?:access_token|client_secret)=")
+
+# POSTs that change nothing, and those that mint a credential for one caller, which no answer depends on.
+_CHANGES_NOTHING = re.compile(
+    r"/markdown(?:/raw)?"
+    r"|/repos/[^/]+/[^/]+/releases/generate-notes"
+    r"|/(?:orgs|users)/[^/]+/attestations/bulk-list"
+    r"|/app/installations/[^/]+/access_tokens"
+    r"|/applications/[^/]+/token(?:/scoped)?"
+    r"|/app-manifests/[^/]+/conversions"
+    r"|/(?:repos/[^/]+/[^/]+|orgs/[^/]+|enterprises/[^/]+)/actions/runners/(?:registration|remove)-token"
+)
+
+# Name a file by path and commit. Raw bytes at a full SHA are immutable; JSON is not, as it holds a download URL that
+# expires (docs.github.com, "Get repository content").
+_FILES = frozenset(f"/repos/{{owner}}/{{repo}}/{route}" for route in ("contents/{path}", "readme", "readme/{dir}"))
+_ASSET = "/repos/{owner}/{repo}/releases/assets/{asset_id}"
+
+
+def classify(request: Request) -> Classified:
+    """Read, Write or Bypass. Pure, and never raises, whatever the strings hold.
+
+    A GET that GitHub's documentation does not know is a Bypass: nothing says how long its answer holds.
+    The reasons of a Bypass: method, graphql, harmless, range, precondition, otp, no-store, body, odd, credential,
+    unknown, never, redirect.
+    """
+    path, _, query = request.target.partition("?")
+    if request.method == "POST" and path == "/graphql":
+        return _graphql(request)
+    if request.method in _WRITES:
+        name = _name(request.method, path)
+        if request.method in {"POST", "PATCH"} and _CHANGES_NOTHING.fullmatch(path):
+            return Bypass(name, "harmless")
+        return Write(name, writes.drops(request.method, path))
+    route = routes.match(path)
+    if request.method != "GET" or route is None:
+        return Bypass(_name(request.method, path), "unknown" if request.method == "GET" else "method")
+    name = f"GET {route.template}"
+    if reason := _refused(request, route, path, query):
+        return Bypass(name, reason)
+    accept = request.headers.get("accept")
+    resource = Resource(path, query, accept, request.headers.get("x-github-api-version"))
+    return Read(resource, _lifetime(route, query, accept), name, writes.topics(path), route.listing)
+
+
+def _graphql(request: Request) -> Classified:
+    match graphql.read(request.body):
+        case graphql.GraphQLRead(digest, topics):
+            headers = request.headers
+            resource = Resource(
+                "/graphql",
+                request.target.partition("?")[2],
+                headers.get("accept"),
+                headers.get("x-github-api-version"),
+                digest,
+            )
+            # No validators, and a push that no gateway sees changes most of what is asked: only a short life is safe.
+            return Read(resource, Lifetime.LIVE, "POST /graphql", topics)
+        case graphql.GraphQLWrite():
+            # What it changed is known from its answer: see `graphql.drops`.
+            return Write("POST /graphql", (writes.ALL,))
+        case _:
+            return Bypass("POST /graphql", "graphql")
+
+
+def _refused(request: Request, route: routes.Route, path: str, query: str) -> str | None:
+    """Why this GET of a known operation is none of the cache's business, or None."""
+    if route.lifetime is Lifetime.NEVER:
+        return "never"
+    if reason := _by_headers(request):
+        return reason
+    if not (_PATH.fullmatch(path) and _QUERY.fullmatch(query)) or _ODD.search(path):
+        return "odd"
+    if _CREDENTIAL.search(query):
+        return "credential"
+    # As octet-stream an asset is a redirect to a signed URL.
+    asset = route.template == _ASSET and "octet-stream" in request.headers.get("accept", "")
+    return "redirect" if asset else None
+
+
+def _by_headers(request: Request) -> str | None:
+    """A partial, conditional or personal request: RFC 9110 sections 13.1 and 14.2, RFC 9111 section 5.2.1.5."""
+    headers = request.headers
+    if "range" in headers:
+        return "range"
+    if "if-match" in headers or "if-unmodified-since" in headers or "if-range" in headers:
+        return "precondition"
+    if "x-github-otp" in headers:
+        return "otp"
+    if "no-store" in headers.get("cache-control", "").lower():
+        return "no-store"
+    if request.body or "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        return "body"
+    names = headers.get("accept", ""), headers.get("x-github-api-version", "")
+    return None if all(map(str.isascii, names)) else "odd"
+
+
+def _lifetime(route: routes.Route, query: str, accept: str | None) -> Lifetime:
+    if route.template in _FILES and "raw" in (accept or ""):
+        ref = parse_qs(query).get("ref", [""])
+        if len(ref) == 1 and routes.full_sha(ref[0]):
+            return Lifetime.IMMUTABLE
+    return route.lifetime
+
+
+def _name(method: str, path: str) -> str:
+    """The operation for people; below an operation that is known, ``/...``, so that no value is ever shown."""
+    method = method if method in _METHODS else "OTHER"
+    if route := routes.match(path):
+        return f"{method} {route.template}"
+    parent = routes.match(path.rpartition("/")[0])
+    return f"{method} {parent.template}/..." if parent and parent.template != "/" else f"{method} other"

@@ -1,0 +1,173 @@
+"""GraphQL: which POSTs are reads, what two of them have in common, and what a mutation may have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from p2pcache.github.writes import ALL, mutation_drops, query_topics
+
+if TYPE_CHECKING:
+    from graphql import FieldNode, OperationDefinitionNode
+
+MAX_DOCUMENT = 32 * 1024
+"""Characters of a document that is looked into; gh's largest are about 4 KiB."""
+
+MAX_TOKENS = 8 * 1024
+MAX_DEPTH = 40
+"""Brackets open at once; the parser recurses some six frames for each."""
+
+_BRACKETS = {"{": 1, "[": 1, "(": 1, "}": -1, "]": -1, ")": -1}
+_REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
+_NAME = b"(%s)" % _REPOSITORY.pattern.encode()
+# A quote inside of a JSON string is escaped, so these are keys and not text. `resourcePath` starts with the owner.
+_NAMED = (
+    re.compile(rb'ameWithOwner\\?"?\s*:\s*\\?"' + _NAME + rb'\\?"'),
+    re.compile(rb'"(?:url|permalink|resourcePath)"\s*:\s*"(?:https?://[^/"\\]+)?/' + _NAME + rb'[/"#?]'),
+)
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    query: str
+    variables: dict[str, Any] | None = None
+    operationName: str | None = None  # noqa: N815 (the name on the wire)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRead:
+    """A query. Requests with equal digests want the same answer; `operation` is its name or empty."""
+
+    digest: str
+    topics: tuple[str, ...]
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLWrite:
+    """A mutation or subscription, or what could be one."""
+
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLOdd:
+    """A body the cache has nothing to do with; `reason` is for people and holds nothing of the body."""
+
+    reason: str
+
+
+def read(body: bytes) -> GraphQLRead | GraphQLWrite | GraphQLOdd:
+    """What the body of ``POST /graphql`` is. Never raises; bounded in time and depth whatever the body.
+
+    What cannot be read but has the word mutation in it counts as a write: forgetting too much is safe.
+    """
+    found = _read(body)
+    if isinstance(found, GraphQLOdd) and b"mutation" in body:
+        return GraphQLWrite("")
+    return found
+
+
+def keepable(body: bytes) -> bool:
+    """Whether an answer (HTTP 200) may be kept: it has data and no errors, not even partial ones."""
+    try:
+        answer = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return "errors" not in answer and bytes(answer.get("data", b"null")) != b"null"
+
+
+def drops(request_body: bytes, response_body: bytes) -> tuple[str, ...]:
+    """Topics that a mutation may have changed: the repositories it names or its result names, else everything."""
+    if not keepable(response_body):
+        return (ALL,)
+    names = (found for body in (request_body, response_body) for named in _NAMED for found in named.findall(body))
+    return mutation_drops(tuple(dict.fromkeys(name.decode() for name in names)))
+
+
+def _read(body: bytes) -> GraphQLRead | GraphQLWrite | GraphQLOdd:
+    try:
+        asked = msgspec.json.decode(body, type=_Body)
+        variables = msgspec.json.encode(asked.variables or {}, order="deterministic")
+    except (msgspec.DecodeError, RecursionError):
+        return GraphQLOdd("not one JSON object with a query")
+    if len(asked.query) > MAX_DOCUMENT or _depth(asked.query) > MAX_DEPTH:
+        return GraphQLOdd("document too large")
+    return _parsed(asked, variables)
+
+
+def _parsed(asked: _Body, variables: bytes) -> GraphQLRead | GraphQLWrite | GraphQLOdd:
+    # Costs 100 ms to import, and a node that only sees REST never needs it.
+    from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse, print_ast
+
+    try:
+        document = parse(asked.query, no_location=True, max_tokens=MAX_TOKENS)
+    except GraphQLError:
+        return GraphQLOdd("syntax error")
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    if asked.operationName is not None:
+        operations = [node for node in operations if node.name and node.name.value == asked.operationName]
+    if len(operations) != 1:
+        return GraphQLOdd("no single operation")
+    operation = operations[0]
+    name = operation.name.value if operation.name else ""
+    if operation.operation is not OperationType.QUERY:
+        return GraphQLWrite(name)
+    fields = _root_fields(operation)
+    if fields and all(field.name.value == "rateLimit" for field in fields):
+        return GraphQLOdd("the quota itself")
+    repositories = _repositories(fields, asked.variables or {})
+    digest = _digest(print_ast(document).encode("utf-8", "surrogatepass"), variables, asked.operationName)
+    return GraphQLRead(digest, query_topics(repositories), name)
+
+
+def _depth(document: str) -> int:
+    """How deeply brackets nest, those in strings and comments counted too."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[][(){}]", document):
+        depth += _BRACKETS[bracket]
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _digest(document: bytes, variables: bytes, operation: str | None) -> str:
+    name = b"-" if operation is None else b"+" + operation.encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256()
+    for part in (document, variables, name):
+        digest.update(b"%d:%s" % (len(part), part))
+    return digest.hexdigest()
+
+
+def _root_fields(operation: OperationDefinitionNode) -> list[FieldNode] | None:
+    """What a query asks for at its top; None when a fragment hides some of it."""
+    from graphql import FieldNode
+
+    selections = operation.selection_set.selections
+    fields = [selection for selection in selections if isinstance(selection, FieldNode)]
+    return fields if len(fields) == len(selections) else None
+
+
+def _repositories(fields: list[FieldNode] | None, variables: Mapping[str, Any]) -> tuple[str, ...]:
+    """The repositories a query reads of, when it starts from nothing else; else none."""
+    names = []
+    for field in fields or ():
+        if field.name.value in {"rateLimit", "__typename"}:
+            continue
+        arguments = {argument.name.value: _value(argument.value, variables) for argument in field.arguments or ()}
+        owner, name = arguments.get("owner"), arguments.get("name")
+        if field.name.value != "repository" or not _REPOSITORY.fullmatch(f"{owner}/{name}"):
+            return ()
+        names.append(f"{owner}/{name}")
+    return tuple(dict.fromkeys(names))
+
+
+def _value(node: object, variables: Mapping[str, Any]) -> object:
+    from graphql import StringValueNode, VariableNode
+
+    if isinstance(node, VariableNode):
+        return variables.get(node.name.value)
+    return node.value if isinstance(node, StringValueNode) else None

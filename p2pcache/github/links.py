@@ -1,0 +1,99 @@
+"""Links: what a ``Link`` header says, where it must not be trusted, and moving URLs onto the gateway."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import parse_qs
+
+import msgspec
+
+DEFAULT_PER_PAGE = 30
+MAX_PER_PAGE = 100
+
+# RFC 8288 section 3: <target> and its parameters, whose quoted values may hold commas and semicolons.
+_PARAMETER = r'\s*;\s*[^\s=;,"<>]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"<>]*))?'
+_LINK = re.compile(rf"<([^<>]*)>((?:{_PARAMETER})*)")
+_REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+
+# Patterns of what stands before the closing quote of a key that GitHub fills with URLs of its API.
+_KEYS = ("_url", *(rf'[{{,\s]"{key}' for key in ("url", "href", "self", "git")))
+# Of ``*_url``, those that users fill: statuses, check runs, deployments, apps.
+_TYPED = ("target", "details", "log", "environment", "external", "website", "homepage")
+
+
+def parse(link: str) -> dict[str, str]:
+    """The URL of each relation in a ``Link`` header; of a relation given twice, the first. Never raises."""
+    found: dict[str, str] = {}
+    for url, parameters in _LINK.findall(link):
+        if match := _REL.search(parameters):
+            for relation in (match[1] or match[2] or "").lower().split():
+                found.setdefault(relation, url)
+    return found
+
+
+def last_full_page(target: str, link: str | None, body: bytes) -> bool:
+    """Whether a page is the last one and full, so that a next page may appear without a change in the body.
+
+    A 304 carries no ``Link`` and the ETag does not cover it, so such a page must be fetched unconditionally
+    (app-sre/github-mirror, ``_is_last_full_page``). `target` is the request's path and query.
+    """
+    if link is not None and "next" in parse(link):
+        return False
+    return _count(body) == _per_page(target)
+
+
+def rewrite(value: str, old_base: str, new_base: str) -> str:
+    """A ``Link`` or ``Location`` with its URLs below `old_base` moved to `new_base` (both without a final slash)."""
+    return _header_pattern(old_base).sub(lambda match: match[1] + new_base, value)
+
+
+def rewrite_body(body: bytes, bases: tuple[str, ...], new_base: str) -> bytes:
+    """JSON with GitHub's own API URLs moved from any of `bases` to `new_base`; every other byte stays.
+
+    Touched are string values at the keys ``url``, ``*_url`` and ``href``, and ``self`` and ``git`` (the ``_links`` of
+    contents); not those ``*_url`` that a user sets, such as ``target_url``. A quote inside of a JSON string is
+    escaped, so text that looks like JSON does not match. GitHub escapes no slash, and an escaped URL is left alone.
+    """
+    return _body_pattern(bases).sub(new_base.encode(), body) if bases else body
+
+
+@lru_cache(maxsize=16)
+def _header_pattern(base: str) -> re.Pattern[str]:
+    return re.compile(rf"(^|<){re.escape(base)}(?=[/?#>]|$)")
+
+
+@lru_cache(maxsize=16)
+def _body_pattern(bases: tuple[str, ...]) -> re.Pattern[bytes]:
+    """A base that opens the value of one of the keys, in JSON that is compact or has one space behind colons.
+
+    The base comes first and the key is looked back for: a literal start lets the engine skip through a body.
+    """
+    return re.compile("|".join(_value(re.escape(base)) for base in bases).encode())
+
+
+def _value(base: str) -> str:
+    ends = [f'":{space}"{base}' for space in ("", " ")]
+    ours = "|".join(f"(?<={key}{end})" for key in _KEYS for end in ends)
+    typed = "".join(f'(?<!"{key}_url{end})' for key in _TYPED for end in ends)
+    return rf'{base}(?=[/"?#{{])(?:{ours}){typed}'
+
+
+def _per_page(target: str) -> int:
+    asked = parse_qs(target.partition("?")[2]).get("per_page", [""])[-1]
+    size = int(asked) if asked.isdecimal() and len(asked) < 10 else 0
+    return min(size, MAX_PER_PAGE) if size else DEFAULT_PER_PAGE
+
+
+def _count(body: bytes) -> int | None:
+    """Items on a page: of a JSON array, or of the one array beside a ``total_count``; None when it is no page."""
+    try:
+        if body[:1] == b"[":
+            return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
+        envelope = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        arrays = [raw for raw in envelope.values() if bytes(raw)[:1] == b"["]
+        if "total_count" not in envelope or len(arrays) != 1:
+            return None
+        return len(msgspec.json.decode(arrays[0], type=list[msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError):
+        return None

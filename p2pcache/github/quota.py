@@ -1,0 +1,183 @@
+"""GitHub's limits: what the answers' headers say is left, and what to do as it runs out.
+
+Source of the limits and headers: docs.github.com, "Rate limits for the REST API" and "Rate limits and query limits for
+the GraphQL API".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+MAX_CONCURRENT = 100
+"""Requests under way at once that GitHub allows (secondary limit); REST and GraphQL share it."""
+
+SECONDARY_WAIT = 60.0
+"""Seconds to wait when GitHub refuses without saying how long: its documentation asks for a minute at least."""
+
+MAX_WAIT = 3660.0
+"""No wait is believed to be longer: windows are an hour."""
+
+EASY = 0.5
+"""Above this fraction left nothing changes."""
+
+SCARCE = 0.1
+"""Below this fraction left, stale answers are served."""
+
+MAX_STRETCH = 10.0
+
+_WINDOW = 3600.0
+_WINDOWS = {"search": 60.0, "code_search": 60.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One of a token's limits as GitHub last stated it. `reset` is in Unix seconds of GitHub's clock."""
+
+    resource: str
+    limit: int
+    remaining: int
+    reset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a bucket means for an answer: its lifetime times `stretch`, whether it may be stale, whether none is asked."""
+
+    stretch: float = 1.0
+    serve_stale: bool = False
+    refuse: bool = False
+
+
+def from_headers(headers: Mapping[str, str]) -> Bucket | None:
+    """The bucket an answer was charged to; None when its headers do not say (GHES has its limits off by default)."""
+    try:
+        limit, remaining, reset = (int(headers[f"x-ratelimit-{name}"]) for name in ("limit", "remaining", "reset"))
+    except (KeyError, ValueError):
+        return None
+    if limit <= 0 or remaining < 0 or reset < 0:
+        return None
+    return Bucket(headers.get("x-ratelimit-resource", "core"), limit, remaining, reset)
+
+
+def merge(old: Bucket | None, new: Bucket) -> Bucket:
+    """What is known after `new`, of the same resource: the later window; within one, the lower remainder.
+
+    Answers overtake each other, so the last one to arrive is not the newest.
+    """
+    if old is None or new.reset > old.reset:
+        return new
+    return new if new.reset == old.reset and new.remaining < old.remaining else old
+
+
+def charged(status: int, authorised: bool) -> bool:
+    """Whether GitHub counts an answer against the primary limit: all but a 304 to a request with valid credentials."""
+    return not (status == 304 and authorised)
+
+
+def advise(bucket: Bucket | None, now: float) -> Advice:
+    """How carefully to spend what is left.
+
+    With f the fraction left: from `EASY` up, or while f is not below the fraction of the window still to come (spending
+    is on pace), nothing changes. Below, lifetimes stretch by ``EASY / f``, continuously from 1 at a half over 5 at a
+    tenth to `MAX_STRETCH`; under `SCARCE`, stale answers are served and marked; at 0 the node refuses until the reset.
+    """
+    if bucket is None or now >= bucket.reset:
+        return Advice()
+    if bucket.remaining == 0:
+        return Advice(MAX_STRETCH, serve_stale=True, refuse=True)
+    left = bucket.remaining / bucket.limit
+    to_come = (bucket.reset - now) / _WINDOWS.get(bucket.resource, _WINDOW)
+    if left >= EASY or left >= to_come:
+        return Advice()
+    return Advice(min(EASY / left, MAX_STRETCH), serve_stale=left < SCARCE)
+
+
+def blocked_until(status: int, headers: Mapping[str, str], body: bytes, now: float) -> float | None:
+    """Until when (Unix seconds) this token must not ask again, or None when the answer is no refusal for a limit.
+
+    In GitHub's order: ``retry-after``; then ``x-ratelimit-reset`` when nothing remains; then a minute for what says it
+    is a secondary limit. GraphQL refuses with status 200 and an error.
+    """
+    if status == 200:
+        refused = _graphql_refused(body)
+    else:
+        refused = status == 429 or (status == 403 and _rest_refused(headers, body))
+    if not refused:
+        return None
+    after = headers.get("retry-after", "")
+    if after.isdecimal():
+        return now + min(float(after[:9]), MAX_WAIT)
+    bucket = from_headers(headers)
+    if bucket and bucket.remaining == 0:
+        return min(max(float(bucket.reset), now + 1), now + MAX_WAIT)
+    return now + SECONDARY_WAIT
+
+
+def refusal(bucket: Bucket, now: float) -> tuple[int, list[tuple[str, str]], bytes]:
+    """GitHub's own answer to a request beyond the limit, so that clients wait as they know how.
+
+    Status, header fields (lower-case names) and body; without ``date``, which the server adds.
+    """
+    reset = max(bucket.reset, math.floor(now) + 1)
+    wait = f"its limit resets in {reset - now:.0f} s"
+    body = msgspec.json.encode(
+        {
+            "message": f"API rate limit exceeded: p2pcache did not ask GitHub, {wait}.",
+            "documentation_url": "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api",
+            "status": "403",
+        }
+    )
+    fields = [
+        ("content-type", "application/json; charset=utf-8"),
+        ("x-ratelimit-limit", str(bucket.limit)),
+        ("x-ratelimit-remaining", "0"),
+        ("x-ratelimit-used", str(bucket.limit)),
+        ("x-ratelimit-reset", str(reset)),
+        ("x-ratelimit-resource", bucket.resource),
+    ]
+    return 403, fields, body
+
+
+class _Message(msgspec.Struct):
+    message: str = ""
+    documentation_url: str = ""
+
+
+class _Error(msgspec.Struct):
+    type: str | None = None
+    message: str = ""
+
+
+class _Errors(msgspec.Struct):
+    errors: list[_Error] = []
+    message: str = ""
+
+
+def _rest_refused(headers: Mapping[str, str], body: bytes) -> bool:
+    if "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0":
+        return True
+    try:
+        said = msgspec.json.decode(body, type=_Message)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return _secondary(said.message) or said.documentation_url.endswith(("rate-limits", "#abuse-rate-limits"))
+
+
+def _graphql_refused(body: bytes) -> bool:
+    if b"rate" not in body.lower():
+        return False
+    try:
+        said = msgspec.json.decode(body, type=_Errors)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return _secondary(said.message) or any(
+        error.type in {"RATE_LIMITED", "RATE_LIMIT"} or _secondary(error.message) for error in said.errors
+    )
+
+
+def _secondary(message: str) -> bool:
+    return "secondary rate limit" in message or "abuse detection" in message

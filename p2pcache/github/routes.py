@@ -1,0 +1,126 @@
+"""Which operation a path is, and how long its answer may be served. The rows are in `table`."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from p2pcache.github.request import Lifetime
+from p2pcache.github.table import TABLE
+
+MAX_SEGMENTS = 64
+"""Paths deeper than this are unknown. GitHub's own limit on a file's path is far above what people nest."""
+
+_FULL_SHA = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?")
+_ALIASES = {"repositories": ("repos", "-", "-"), "organizations": ("orgs", "-"), "user": ("users", "-")}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation. `template` is its path in GitHub's words (``/repos/{owner}/{repo}/issues``) and holds no value."""
+
+    template: str
+    lifetime: Lifetime
+    listing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    template: str
+    kind: Lifetime | Literal["pinned"]
+    listing: bool
+
+
+@dataclass(slots=True)
+class _Node:
+    row: _Row | None = None
+    literal: dict[str, _Node] = field(default_factory=dict)
+    one: _Node | None = None
+    many: _Node | None = None
+
+
+def full_sha(text: str) -> bool:
+    """Whether `text` names a Git object completely: GitHub refuses branches and tags that look like one.
+
+    Source: docs.github.com, "Dealing with special characters in branch and tag names", naming restrictions.
+    """
+    return _FULL_SHA.fullmatch(text) is not None
+
+
+def segments(path: str) -> tuple[str, ...]:
+    """The parts of a path between slashes, one trailing slash forgiven (``/contents/``, as PyGithub asks)."""
+    return tuple(path.removeprefix("/").removesuffix("/").split("/"))
+
+
+def match(path: str) -> Route | None:
+    """The operation that answers GET `path` (no query), or None when GitHub documents none.
+
+    An alias has the route of what it stands for: ``/repositories/ID/...``, ``/organizations/ID/...``, ``/user/ID/...``.
+    """
+    parts = segments(path)
+    if len(parts) > MAX_SEGMENTS:
+        return None
+    row = _find(_trie(), parts, 0)
+    if row is None and len(parts) > 1 and parts[1].isdecimal() and parts[0] in _ALIASES:
+        parts = (*_ALIASES[parts[0]], *parts[2:])
+        row = _find(_trie(), parts, 0)
+    if row is None:
+        return None
+    return Route(row.template, _lifetime(row, parts), row.listing)
+
+
+def rows() -> Iterator[tuple[str, str, bool]]:
+    """The table, expanded: (path pattern, class word, listing)."""
+    prefix = ""
+    for line in TABLE.strip().splitlines():
+        if line.startswith("/"):
+            prefix = line.rstrip("/")
+            continue
+        word, *patterns = line.split()
+        for pattern in patterns:
+            bare = pattern.removesuffix("[]")
+            yield prefix if bare == "." else f"{prefix}/{bare}", word, bare != pattern
+
+
+@functools.cache
+def _trie() -> _Node:
+    root = _Node()
+    for path, word, listing in rows():
+        node = root
+        for part in segments(path):
+            if part.endswith("+}"):
+                node.many = node = node.many or _Node()
+            elif part.startswith("{"):
+                node.one = node = node.one or _Node()
+            else:
+                node = node.literal.setdefault(part, _Node())
+        kind: Lifetime | Literal["pinned"] = "pinned" if word == "pinned" else Lifetime(word)
+        node.row = _Row(path.replace("+}", "}") or "/", kind, listing)
+    return root
+
+
+def _find(node: _Node, parts: Sequence[str], at: int) -> _Row | None:
+    """Literals first, then one segment, then the fewest segments that let the rest match."""
+    if at == len(parts):
+        return node.row
+    literal = node.literal.get(parts[at])
+    if literal and (row := _find(literal, parts, at + 1)):
+        return row
+    if node.one and parts[at] and (row := _find(node.one, parts, at + 1)):
+        return row
+    if node.many:
+        for end in range(at + 1, len(parts) + 1):
+            if row := _find(node.many, parts, end):
+                return row
+    return None
+
+
+def _lifetime(row: _Row, parts: Sequence[str]) -> Lifetime:
+    if row.kind != "pinned":
+        return row.kind
+    # A branch may be called feature/<SHA>: only a last part that stands alone is an object's name.
+    alone = len(parts) == len(segments(row.template))
+    return Lifetime.IMMUTABLE if alone and all(map(full_sha, parts[-1].split("..."))) else Lifetime.LIVE

@@ -1,0 +1,85 @@
+"""Who asks: the scope under which an answer is kept (DESIGN section 4)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Literal
+
+ANONYMOUS = "anonymous"
+
+TokenKind = Literal["personal", "oauth", "app_user", "installation", "unknown"]
+
+# Source: github.blog, "Behind GitHub's new authentication token formats".
+_KINDS: tuple[tuple[str, TokenKind], ...] = (
+    ("ghp_", "personal"),
+    ("github_pat_", "personal"),
+    ("gho_", "oauth"),
+    ("ghu_", "app_user"),
+    ("ghs_", "installation"),
+)
+
+
+def credential(headers: Mapping[str, str]) -> str | None:
+    """What GitHub tells callers apart by, ``Authorization`` and ``Cookie`` as sent; None when there is neither."""
+    authorization, cookie = headers.get("authorization"), headers.get("cookie")
+    if authorization is None and cookie is None:
+        return None
+    return f"{authorization or ''}\n{cookie or ''}"
+
+
+def scope_of(headers: Mapping[str, str], job_token: str | None, repository: str | None) -> str:
+    """``actions:<owner>/<repo>`` for the job's own token, else ``token:<16 hex>`` or ``anonymous``.
+
+    Args:
+        headers: of the request, lower-case names.
+        job_token: the job's ``GITHUB_TOKEN``, when there is a job.
+        repository: ``owner/name`` of the job, any case.
+    """
+    secret = credential(headers)
+    if secret is None:
+        return ANONYMOUS
+    token = token_in(headers.get("authorization", ""))
+    if job_token and repository and token and "cookie" not in headers and _same(token, job_token):
+        return f"actions:{repository.lower()}"
+    # A token is one scope however it is presented; a cookie, or what is no token, counts as it is.
+    named = token if token and "cookie" not in headers else secret
+    return f"token:{hashlib.sha256(_bytes(named)).hexdigest()[:16]}"
+
+
+def token_in(authorization: str) -> str | None:
+    """The token in ``token X``, ``Bearer X`` or Basic credentials with X as the password (or the user, alone)."""
+    scheme, _, rest = authorization.strip().partition(" ")
+    match scheme.lower():
+        case "token" | "bearer":
+            return rest.strip() or None
+        case "basic":
+            return _basic(rest.strip())
+        case _:
+            return None
+
+
+def token_kind(token: str) -> TokenKind:
+    """What a token is, by its prefix: only a long-lived one can stand in for a secret (DESIGN section 5)."""
+    return next((kind for prefix, kind in _KINDS if token.startswith(prefix)), "unknown")
+
+
+def _basic(encoded: str) -> str | None:
+    try:
+        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    if not password or password == "x-oauth-basic":  # noqa: S105 (the literal of GitHub's "token as user name" form)
+        return user or None
+    return password
+
+
+def _same(a: str, b: str) -> bool:
+    return hmac.compare_digest(_bytes(a), _bytes(b))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
