@@ -1,0 +1,113 @@
+"""Recorded GitHub traffic: the scenarios of the npm package ``@octokit/fixtures`` (normalised, MIT).
+
+A scenario is a sequence. A read is answered as it was recorded after the last write that was made, and a write
+moves the scenario on; so reading twice gives the same answer twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from p2pcache.testing.routing import Answer
+
+TOKENS = tuple(f"{number:040}" for number in (1, 2))
+"""The credentials the recordings were made with, as normalised."""
+
+_KEPT = ("content-type", "content-disposition", "link", "location", "cache-control", "x-github-media-type")
+_READS = {"GET", "HEAD"}
+
+
+class _Step(msgspec.Struct):
+    scope: str
+    method: str
+    path: str
+    status: int
+    response: Any
+    headers: dict[str, Any]
+    responseIsBinary: bool = False  # noqa: N815 - the recording's own name
+
+
+@dataclass(slots=True)
+class _Scenario:
+    steps: list[_Step]
+    done: int = -1
+
+    def play(self, method: str, host: str, target: str) -> _Step | None:
+        wanted = method if method not in _READS else "GET"
+        key = _key(target)
+        found = [
+            at
+            for at, step in enumerate(self.steps)
+            if step.method.upper() == wanted and _key(step.path) == key and _host(step.scope) == host
+        ]
+        if not found:
+            return None
+        at = next((each for each in found if each > self.done), found[-1])
+        if wanted not in _READS:
+            self.done = at
+        return self.steps[at]
+
+
+class Recordings:
+    """All scenarios of one installation of the package."""
+
+    def __init__(self, scenarios: list[_Scenario]) -> None:
+        self._scenarios = scenarios
+
+    @classmethod
+    def load(cls, directory: Path) -> Recordings:
+        """Read them from the package's directory.
+
+        Raises:
+            ValueError: there is no scenario, or one cannot be read.
+        """
+        files = sorted(directory.glob("scenarios/**/normalized-fixture.json"))
+        if not files:
+            raise ValueError(f"no recorded scenarios in {directory}: install the npm package @octokit/fixtures there")
+        scenarios = []
+        for file in files:
+            try:
+                scenarios.append(_Scenario(msgspec.json.decode(file.read_bytes(), type=list[_Step])))
+            except (msgspec.DecodeError, msgspec.ValidationError) as problem:
+                raise ValueError(f"{file} is not a recorded scenario: {problem}") from None
+        return cls(scenarios)
+
+    def reads(self) -> list[str]:
+        """The targets of `api.github.com` that a GET answers with 200 or 301."""
+        steps = [step for scenario in self._scenarios for step in scenario.steps]
+        wanted = [s for s in steps if s.method.upper() == "GET" and s.status in {200, 301}]
+        return list(dict.fromkeys(s.path for s in wanted if _host(s.scope) == "api.github.com"))
+
+    def answer(self, method: str, host: str, target: str) -> Answer | None:
+        """The recorded answer to a request, or None. A `host` that is not GitHub's is taken for the API's."""
+        host = host if host.endswith("github.com") else "api.github.com"
+        for scenario in self._scenarios:
+            if step := scenario.play(method, host, target):
+                return _answer(step)
+        return None
+
+
+def _answer(step: _Step) -> Answer:
+    headers = {name: str(value) for name, value in step.headers.items() if name in _KEPT}
+    if step.responseIsBinary:
+        body: Any = bytes.fromhex(step.response)
+    elif isinstance(step.response, str):
+        body = step.response.encode() or None
+    else:
+        body = step.response
+    return Answer(body, step.status, headers, validated="etag" in step.headers)
+
+
+def _host(scope: str) -> str:
+    return urlsplit(scope).hostname or ""
+
+
+def _key(target: str) -> tuple[str, Mapping[str, str]]:
+    path, _, query = target.partition("?")
+    return path, dict(parse_qsl(query, keep_blank_values=True))

@@ -1,0 +1,164 @@
+"""A swarm in memory: what `p2pcache.swarm` does over libp2p, for tests of the cache that need no network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+
+from p2pcache.cache.entry import Pointer
+
+DEADLINE = 0.25
+"""Seconds a caller waits for a peer's block, as in the real swarm."""
+
+Key = tuple[bytes, bytes]
+
+
+class MemorySwarm:
+    """Peers that see each other's announcements at once. `deadline` is in seconds."""
+
+    def __init__(self, deadline: float = DEADLINE) -> None:
+        self.deadline = deadline
+        self.peers: list[MemoryPeer] = []
+        self.leases: dict[Key, MemoryLease] = {}
+
+    def join(self, name: str = "") -> MemoryPeer:
+        """One more peer, which knows at once what the others hold."""
+        peer = MemoryPeer(self, name or f"peer-{len(self.peers) + 1}")
+        self.peers.append(peer)
+        return peer
+
+
+class MemoryPeer:
+    """One node's handle on the swarm; what a test does to it, the others feel.
+
+    Attributes:
+        tier: satisfies `p2pcache.cache.tiers.Tier`.
+        leases: satisfies `p2pcache.cache.tiers.Leases`.
+        delay: seconds before it gives a block away.
+        corrupt: it gives away blocks with a flipped bit.
+        moved: how many blocks it gave to others.
+    """
+
+    def __init__(self, swarm: MemorySwarm, name: str) -> None:
+        self.name = name
+        self.alive = True
+        self.noticed = True
+        self.delay = 0.0
+        self.corrupt = False
+        self.moved = 0
+        self.pointers: dict[Key, Pointer] = {}
+        self.blocks: dict[bytes, bytes] = {}
+        self.tier = MemoryTier(swarm, self)
+        self.leases = MemoryLeases(swarm, self)
+
+    def die(self, *, noticed: bool = True) -> None:
+        """Stop answering. When not `noticed`, its announcements stay in the others' directories, as after SIGSTOP."""
+        self.alive, self.noticed = False, noticed
+        self.leases.forsake()
+
+    async def give(self, cid: bytes) -> bytes | None:
+        """A block, for another peer; never comes when this peer is dead."""
+        if not self.alive:
+            await asyncio.Event().wait()
+        await asyncio.sleep(self.delay)
+        block = self.blocks.get(cid)
+        if block is None:
+            return None
+        self.moved += 1
+        return bytes([block[0] ^ 1]) + block[1:] if self.corrupt else block
+
+
+class MemoryTier:
+    """What one peer finds at the others."""
+
+    def __init__(self, swarm: MemorySwarm, me: MemoryPeer) -> None:
+        self.name = "peer"
+        self._swarm = swarm
+        self._me = me
+
+    def _others(self) -> list[MemoryPeer]:
+        return [peer for peer in self._swarm.peers if peer is not self._me and (peer.alive or not peer.noticed)]
+
+    async def find(self, resource: bytes) -> Sequence[Pointer]:
+        """The newest pointer of each scope that others announced."""
+        found: dict[bytes, Pointer] = {}
+        for peer in self._others():
+            for (name, scope), pointer in peer.pointers.items():
+                if name == resource and (scope not in found or found[scope].proved_at < pointer.proved_at):
+                    found[scope] = pointer
+        return list(found.values())
+
+    async def block(self, pointer: Pointer) -> bytes | None:
+        """The block from the first holder that gives it within the deadline."""
+        holders = [peer for peer in self._others() if pointer.cid in peer.blocks]
+        try:
+            async with asyncio.timeout(self._swarm.deadline):
+                for holder in holders:
+                    if given := await holder.give(pointer.cid):
+                        return given
+        except TimeoutError:
+            return None
+        return None
+
+    async def store(self, pointer: Pointer, sealed: bytes) -> None:
+        """Keep it for the others."""
+        self._me.pointers[pointer.name, pointer.scope] = pointer
+        self._me.blocks[pointer.cid] = sealed
+
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
+        """Forget it everywhere."""
+        gone = set(topics)
+        for peer in [self._me, *self._others()]:
+            peer.pointers = {
+                key: pointer
+                for key, pointer in peer.pointers.items()
+                if gone.isdisjoint(pointer.topics) or scope not in {None, pointer.scope}
+            }
+
+
+class MemoryLease:
+    """Held by one peer until it lets go or dies."""
+
+    def __init__(self, swarm: MemorySwarm, key: Key, holder: MemoryPeer) -> None:
+        self.holder = holder
+        self.over = asyncio.Event()
+        self._swarm = swarm
+        self._key = key
+
+    def end(self) -> None:
+        """Free those who wait."""
+        if self._swarm.leases.get(self._key) is self:
+            del self._swarm.leases[self._key]
+        self.over.set()
+
+    async def release(self, pointer: Pointer | None) -> None:  # noqa: ARG002 - followers look into the tier
+        """Done."""
+        self.end()
+
+
+class MemoryLeases:
+    """The leases as one peer sees them."""
+
+    def __init__(self, swarm: MemorySwarm, me: MemoryPeer, patience: float = 30.0) -> None:
+        self._swarm = swarm
+        self._me = me
+        self._patience = patience
+
+    async def acquire(self, resource: bytes, scope: bytes) -> MemoryLease | None:
+        """The lease, or None once its holder is done or dead (or 30 s have passed)."""
+        key = resource, scope
+        held = self._swarm.leases.get(key)
+        if held is None:
+            self._swarm.leases[key] = lease = MemoryLease(self._swarm, key, self._me)
+            return lease
+        try:
+            async with asyncio.timeout(self._patience):
+                await held.over.wait()
+        except TimeoutError:
+            return None
+        return None
+
+    def forsake(self) -> None:
+        """Give up all leases of this peer, as its death does."""
+        for lease in [each for each in self._swarm.leases.values() if each.holder is self._me]:
+            lease.end()

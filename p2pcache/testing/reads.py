@@ -1,0 +1,171 @@
+"""GET, outside repositories."""
+
+from __future__ import annotations
+
+from p2pcache.testing import shapes
+from p2pcache.testing.accounts import Viewer
+from p2pcache.testing.routing import NOT_FOUND, Answer, Ask, Problem, Routes, page
+from p2pcache.testing.world import Account, Issue, Repository, World
+
+routes = Routes()
+
+
+def visible(world: World, viewer: Viewer, owner: Account | None = None) -> list[Repository]:
+    """The repositories a viewer may see, all or one owner's, in the order they were made."""
+    mine = [one for one in world.repositories.values() if viewer.may_read(one)]
+    return [one for one in mine if owner is None or one.owner is owner]
+
+
+def known(ask: Ask, login: str) -> Account:
+    """The account of that name, or 404."""
+    if found := ask.world.accounts.get(login.lower()):
+        return found
+    raise Problem(*NOT_FOUND)
+
+
+@routes.on("GET", "/")
+def root(_ask: Ask) -> Answer:
+    """Where things are; gh reads the scopes of its token from this answer's headers."""
+    names = {"current_user": "/user", "repository": "/repos/{owner}/{repo}", "user": "/users/{user}"}
+    return Answer(
+        {f"{name}_url": shapes.API + path for name, path in names.items()}, headers={"x-oauth-scopes": "repo"}
+    )
+
+
+@routes.on("GET", "/zen")
+def zen(_ask: Ask) -> Answer:
+    """Plain text, for the difference."""
+    return Answer(b"Keep it logically awesome.", headers={"content-type": "text/plain;charset=utf-8"})
+
+
+@routes.on("GET", "/meta")
+def meta(_ask: Ask) -> Answer:
+    """The slowest-changing answer there is."""
+    return Answer({"verifiable_password_authentication": False, "hooks": ["192.0.2.0/24"], "api": ["198.51.100.0/24"]})
+
+
+@routes.on("GET", "/user")
+def viewer(ask: Ask) -> Answer:
+    """The token's own user."""
+    if ask.viewer.token is None:
+        raise Problem(401, "Requires authentication")
+    if ask.viewer.token.kind == "installation":
+        raise Problem(403, "Resource not accessible by integration")
+    me = ask.world.account(ask.viewer.token.login)
+    return Answer(shapes.full_account(me, len(visible(ask.world, ask.viewer, me))))
+
+
+@routes.on("GET", "/user/repos")
+def own_repositories(ask: Ask) -> Answer:
+    """What the token was granted."""
+    if ask.viewer.token is None:
+        raise Problem(401, "Requires authentication")
+    granted = [ask.world.repositories[each] for each in sorted(ask.viewer.token.repositories)]
+    return page(ask, granted, shapes.repository, "/user/repos")
+
+
+@routes.on("GET", "/installation/repositories")
+def installation_repositories(ask: Ask) -> Answer:
+    """What a job's token was granted."""
+    answer = own_repositories(ask)
+    return Answer({"total_count": len(answer.body), "repositories": answer.body}, headers=answer.headers)
+
+
+@routes.on("GET", "/users/{login}")
+def user(ask: Ask, login: str) -> Answer:
+    """A user by name."""
+    found = known(ask, login)
+    return Answer(shapes.full_account(found, len(visible(ask.world, ask.viewer, found))))
+
+
+@routes.on("GET", "/user/{number}")
+def user_by_number(ask: Ask, number: str) -> Answer:
+    """A user by id."""
+    return user(ask, _by_number(ask, number).login)
+
+
+@routes.on("GET", "/users/{login}/repos")
+def user_repositories(ask: Ask, login: str) -> Answer:
+    """The repositories of a user; its further pages go by number."""
+    return _repositories(ask, known(ask, login), "/user")
+
+
+@routes.on("GET", "/user/{number}/repos")
+def numbered_user_repositories(ask: Ask, number: str) -> Answer:
+    """Further pages of a user's repositories."""
+    return _repositories(ask, _by_number(ask, number), "/user")
+
+
+@routes.on("GET", "/users/{login}/orgs")
+def user_organizations(ask: Ask, login: str) -> Answer:
+    """Nobody is a public member of anything."""
+    known(ask, login)
+    return Answer([])
+
+
+@routes.on("GET", "/orgs/{login}")
+def organization(ask: Ask, login: str) -> Answer:
+    """An organization by name."""
+    found = known(ask, login)
+    if found.kind != "Organization":
+        raise Problem(*NOT_FOUND)
+    return Answer(shapes.organization(found, len(visible(ask.world, ask.viewer, found))))
+
+
+@routes.on("GET", "/orgs/{login}/repos")
+def organization_repositories(ask: Ask, login: str) -> Answer:
+    """The repositories of an organization; its further pages go by number."""
+    return _repositories(ask, known(ask, login), "/organizations")
+
+
+@routes.on("GET", "/organizations/{number}/repos")
+def numbered_organization_repositories(ask: Ask, number: str) -> Answer:
+    """Further pages of an organization's repositories."""
+    return _repositories(ask, _by_number(ask, number), "/organizations")
+
+
+@routes.on("GET", "/search/issues")
+def search_issues(ask: Ask) -> Answer:
+    """Words, ``repo:``, ``is:``, ``state:`` and ``label:``; an answer without validators, as GitHub's is."""
+    found = [(one, issue) for one, issue in matching_issues(ask.world, ask.viewer, ask.query.get("q", ""))]
+    answer = page(ask, found, lambda pair: shapes.issue(*pair), "/search/issues")
+    body = {"total_count": len(found), "incomplete_results": False, "items": answer.body}
+    return Answer(body, headers=answer.headers | {"cache-control": "no-cache"}, validated=False)
+
+
+def matching_issues(world: World, viewer: Viewer, query: str) -> list[tuple[Repository, Issue]]:
+    """What a search for issues finds."""
+    words = query.lower().split()
+    return [
+        (one, issue)
+        for one in visible(world, viewer)
+        for issue in one.issues
+        if all(_matches(one, issue, word) for word in words)
+    ]
+
+
+def _matches(repository: Repository, issue: Issue, word: str) -> bool:
+    qualifier, colon, value = word.partition(":")
+    value = value.strip('"')
+    match qualifier if colon else "":
+        case "repo":
+            return repository.full_name.lower() == value
+        case "is" | "state" | "type":
+            return value in {issue.state, "pr" if issue.head else "issue"}
+        case "label":
+            return any(label.name.lower() == value for label in issue.labels)
+        case "":
+            return word in f"{issue.title} {issue.body}".lower()
+        case _:
+            return True
+
+
+def _repositories(ask: Ask, owner: Account, kind: str) -> Answer:
+    return page(ask, visible(ask.world, ask.viewer, owner), shapes.repository, f"{kind}/{owner.id}/repos")
+
+
+def _by_number(ask: Ask, number: str) -> Account:
+    found = next((one for one in ask.world.accounts.values() if str(one.id) == number), None)
+    if found is None:
+        raise Problem(*NOT_FOUND)
+    return found

@@ -1,0 +1,225 @@
+"""POST, PATCH, PUT and DELETE, inside a repository: each really changes what is answered afterwards."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from p2pcache.testing import changes, shapes
+from p2pcache.testing.repository_reads import issue_of
+from p2pcache.testing.routing import NOT_FOUND, Answer, Ask, Problem, Routes
+from p2pcache.testing.world import Account, Comment, Issue, Label, Repository, blob_sha
+
+routes = Routes()
+
+
+def author_of(ask: Ask) -> Account:
+    """Whose name a change carries."""
+    return ask.world.account(ask.viewer.token.login if ask.viewer.token else "ghost")
+
+
+@routes.on("PATCH", "")
+def edit_repository(ask: Ask, of: Repository) -> Answer:
+    """Rename it, describe it, hide it."""
+    fields = ask.fields()
+    if name := fields.get("name"):
+        try:
+            ask.world.rename(of, f"{of.owner.login}/{name}")
+        except ValueError as problem:
+            raise _invalid("Repository", "name", str(problem)) from None
+    changes.edit_repository(ask.world, of, {key: fields[key] for key in changes.REPOSITORY_FIELDS if key in fields})
+    return Answer(shapes.repository(of))
+
+
+@routes.on("POST", "/issues")
+def open_issue(ask: Ask, of: Repository) -> Answer:
+    """A new issue."""
+    fields = ask.fields()
+    title = _text(fields, "Issue", "title")
+    made = changes.open_issue(ask.world, of, author_of(ask), title, fields.get("body"))
+    made.labels = [_label(ask, of, name) for name in fields.get("labels", [])]
+    shaped = shapes.issue(of, made)
+    return Answer(shaped, 201, {"location": shaped["url"]})
+
+
+@routes.on("PATCH", "/issues/{number}")
+def edit_issue(ask: Ask, of: Repository, number: str) -> Answer:
+    """Title, body, state and labels of an issue."""
+    one, fields = issue_of(of, number), ask.fields()
+    if fields.get("state", "open") not in {"open", "closed"}:
+        raise _invalid("Issue", "state")
+    if "labels" in fields:
+        one.labels = [_label(ask, of, name) for name in fields["labels"]]
+    changes.edit_issue(ask.world, of, one, {key: fields[key] for key in changes.ISSUE_FIELDS if key in fields})
+    return Answer(shapes.issue(of, one))
+
+
+@routes.on("POST", "/issues/{number}/comments")
+def add_comment(ask: Ask, of: Repository, number: str) -> Answer:
+    """A new comment."""
+    on = issue_of(of, number)
+    made = changes.add_comment(ask.world, of, on, author_of(ask), _text(ask.fields(), "IssueComment", "body"))
+    shaped = shapes.comment(of, on, made)
+    return Answer(shaped, 201, {"location": shaped["url"]})
+
+
+@routes.on("PATCH", "/issues/comments/{number}")
+def edit_comment(ask: Ask, of: Repository, number: str) -> Answer:
+    """Another text for a comment."""
+    on, one = _comment(of, number)
+    one.body, one.updated = _text(ask.fields(), "IssueComment", "body"), ask.world.now()
+    return Answer(shapes.comment(of, on, one))
+
+
+@routes.on("DELETE", "/issues/comments/{number}")
+def delete_comment(ask: Ask, of: Repository, number: str) -> Answer:
+    """A comment less."""
+    on, one = _comment(of, number)
+    on.comments.remove(one)
+    on.updated = ask.world.now()
+    return Answer(status=204)
+
+
+@routes.on("POST", "/issues/{number}/labels")
+def add_labels(ask: Ask, of: Repository, number: str) -> Answer:
+    """More labels on an issue."""
+    one = issue_of(of, number)
+    return _relabel(ask, of, one, one.labels + [_label(ask, of, name) for name in _names(ask)])
+
+
+@routes.on("PUT", "/issues/{number}/labels")
+def set_labels(ask: Ask, of: Repository, number: str) -> Answer:
+    """Exactly these labels on an issue."""
+    return _relabel(ask, of, issue_of(of, number), [_label(ask, of, name) for name in _names(ask)])
+
+
+@routes.on("DELETE", "/issues/{number}/labels/{name}")
+def remove_label(ask: Ask, of: Repository, number: str, name: str) -> Answer:
+    """A label less on an issue."""
+    one = issue_of(of, number)
+    kept = [label for label in one.labels if label.name.lower() != name.lower()]
+    if kept == one.labels:
+        raise Problem(404, "Label does not exist")
+    return _relabel(ask, of, one, kept)
+
+
+@routes.on("POST", "/labels")
+def make_label(ask: Ask, of: Repository) -> Answer:
+    """A new label."""
+    fields = ask.fields()
+    name = _text(fields, "Label", "name")
+    if of.label(name):
+        raise Problem(
+            422, "Validation Failed", errors=[{"resource": "Label", "code": "already_exists", "field": "name"}]
+        )
+    made = Label(ask.world.next_id(), name, fields.get("color", "ededed"), fields.get("description"))
+    of.labels.append(made)
+    shaped = shapes.label(of, made)
+    return Answer(shaped, 201, {"location": shaped["url"]})
+
+
+@routes.on("PATCH", "/labels/{name}")
+def edit_label(ask: Ask, of: Repository, name: str) -> Answer:
+    """Name, colour and description of a label."""
+    one, fields = _existing(of, name), ask.fields()
+    one.name = fields.get("new_name", fields.get("name", one.name))
+    one.color = fields.get("color", one.color)
+    one.description = fields.get("description", one.description)
+    return Answer(shapes.label(of, one))
+
+
+@routes.on("DELETE", "/labels/{name}")
+def delete_label(_ask: Ask, of: Repository, name: str) -> Answer:
+    """A label less, on its issues too."""
+    one = _existing(of, name)
+    of.labels.remove(one)
+    for issue in of.issues:
+        issue.labels = [label for label in issue.labels if label is not one]
+    return Answer(status=204)
+
+
+@routes.on("PUT", "/contents/{path*}")
+def put_file(ask: Ask, of: Repository, path: str) -> Answer:
+    """Create or replace a file; replacing needs the SHA of what is replaced."""
+    fields = ask.fields()
+    try:
+        data = base64.b64decode(_text(fields, "Content", "content"), validate=False)
+    except binascii.Error:
+        raise Problem(422, "content is not valid Base64") from None
+    existed = path in of.files
+    _expect_sha(of, path, fields.get("sha"))
+    message = _text(fields, "Commit", "message")
+    made = ask.world.commit_files(of, author_of(ask), message, {**of.files, path: data})
+    shaped = shapes.content(of, path, data, of.default_branch)
+    return Answer(
+        {"content": shaped, "commit": shapes.git_commit(of, made) | {"sha": made.sha}}, 200 if existed else 201
+    )
+
+
+@routes.on("DELETE", "/contents/{path*}")
+def delete_file(ask: Ask, of: Repository, path: str) -> Answer:
+    """A file less; needs the SHA of what is deleted."""
+    if path not in of.files:
+        raise Problem(*NOT_FOUND)
+    fields = ask.fields() if ask.body else dict(ask.query)
+    _expect_sha(of, path, fields.get("sha"))
+    kept = {name: data for name, data in of.files.items() if name != path}
+    made = ask.world.commit_files(of, author_of(ask), _text(fields, "Commit", "message"), kept)
+    return Answer({"content": None, "commit": shapes.git_commit(of, made) | {"sha": made.sha}})
+
+
+def _expect_sha(of: Repository, path: str, given: object) -> None:
+    if path not in of.files:
+        return
+    if given is None:
+        raise Problem(422, 'Invalid request.\n\n"sha" wasn\'t supplied.')
+    if given != blob_sha(of.files[path]):
+        raise Problem(409, f"{path} does not match {given}")
+
+
+def _relabel(ask: Ask, of: Repository, one: Issue, labels: list[Label]) -> Answer:
+    one.labels = list(dict.fromkeys(labels))
+    one.updated = ask.world.now()
+    return Answer([shapes.label(of, label) for label in one.labels])
+
+
+def _names(ask: Ask) -> list[str]:
+    names = ask.fields().get("labels")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise _invalid("Label", "labels")
+    return names
+
+
+def _label(ask: Ask, of: Repository, name: str) -> Label:
+    if found := of.label(name):
+        return found
+    made = Label(ask.world.next_id(), name)
+    of.labels.append(made)
+    return made
+
+
+def _existing(of: Repository, name: str) -> Label:
+    if found := of.label(name):
+        return found
+    raise Problem(*NOT_FOUND)
+
+
+def _comment(of: Repository, number: str) -> tuple[Issue, Comment]:
+    for on in of.issues:
+        for one in on.comments:
+            if str(one.id) == number:
+                return on, one
+    raise Problem(*NOT_FOUND)
+
+
+def _text(fields: dict[str, Any], resource: str, name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        raise _invalid(resource, name, code="missing_field")
+    return value
+
+
+def _invalid(resource: str, field: str, message: str | None = None, code: str = "invalid") -> Problem:
+    error = {"resource": resource, "code": code, "field": field}
+    return Problem(422, "Validation Failed", errors=[error | ({"message": message} if message else {})])

@@ -1,0 +1,342 @@
+"""REST's JSON for what the world holds. Addresses always carry GitHub's public name, wherever the stand-in listens."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from p2pcache.testing.world import (
+    Account,
+    Comment,
+    Commit,
+    Issue,
+    Label,
+    Release,
+    Repository,
+    Run,
+    blob_sha,
+    node_id,
+    stamp,
+)
+
+API = "https://api.github.com"
+WEB = "https://github.com"
+
+Json = dict[str, Any]
+
+_USER_LINKS = ("followers", "subscriptions", "repos", "received_events")
+_REPOSITORY_LINKS = {
+    "forks_url": "/forks",
+    "keys_url": "/keys{/key_id}",
+    "collaborators_url": "/collaborators{/collaborator}",
+    "hooks_url": "/hooks",
+    "issue_events_url": "/issues/events{/number}",
+    "events_url": "/events",
+    "assignees_url": "/assignees{/user}",
+    "branches_url": "/branches{/branch}",
+    "tags_url": "/tags",
+    "blobs_url": "/git/blobs{/sha}",
+    "git_refs_url": "/git/refs{/sha}",
+    "trees_url": "/git/trees{/sha}",
+    "statuses_url": "/statuses/{sha}",
+    "languages_url": "/languages",
+    "stargazers_url": "/stargazers",
+    "contributors_url": "/contributors",
+    "subscribers_url": "/subscribers",
+    "commits_url": "/commits{/sha}",
+    "git_commits_url": "/git/commits{/sha}",
+    "comments_url": "/comments{/number}",
+    "issue_comment_url": "/issues/comments{/number}",
+    "contents_url": "/contents/{+path}",
+    "archive_url": "/{archive_format}{/ref}",
+    "issues_url": "/issues{/number}",
+    "pulls_url": "/pulls{/number}",
+    "milestones_url": "/milestones{/number}",
+    "labels_url": "/labels{/name}",
+    "releases_url": "/releases{/id}",
+    "deployments_url": "/deployments",
+}
+
+
+def account(one: Account) -> Json:
+    """A user or organization as it appears inside other answers."""
+    url = f"{API}/users/{one.login}"
+    return {
+        "login": one.login,
+        "id": one.id,
+        "node_id": one.node_id,
+        "avatar_url": f"https://avatars.githubusercontent.com/u/{one.id}?v=4",
+        "gravatar_id": "",
+        "url": url,
+        "html_url": f"{WEB}/{one.login}",
+        **{f"{link}_url": f"{url}/{link}" for link in _USER_LINKS},
+        "organizations_url": f"{url}/orgs",
+        "type": one.kind,
+        "user_view_type": "public",
+        "site_admin": False,
+    }
+
+
+def full_account(one: Account, public_repositories: int) -> Json:
+    """`GET /users/{login}`: what lazy clients complete a user with."""
+    return account(one) | {
+        "name": one.login.title(),
+        "company": None,
+        "blog": "",
+        "location": None,
+        "email": None,
+        "bio": f"{one.login} is synthetic",
+        "public_repos": public_repositories,
+        "public_gists": 0,
+        "followers": 0,
+        "following": 0,
+        "created_at": "2024-01-01T00:00:00Z",
+        "updated_at": "2024-01-01T00:00:00Z",
+    }
+
+
+def organization(one: Account, public_repositories: int) -> Json:
+    """`GET /orgs/{org}`."""
+    url = f"{API}/orgs/{one.login}"
+    links = {f"{link}_url": f"{url}/{link}" for link in ("repos", "events", "hooks", "issues")}
+    full = full_account(one, public_repositories)
+    shared = ("login", "id", "node_id", "avatar_url", "html_url", "name", "public_repos", "created_at", "updated_at")
+    return {key: full[key] for key in shared} | links | {"url": url, "description": None, "type": "Organization"}
+
+
+def repository_url(one: Repository) -> str:
+    """Its address by name."""
+    return f"{API}/repos/{one.full_name}"
+
+
+def repository(one: Repository) -> Json:
+    """A repository, in lists and by itself."""
+    url, html = repository_url(one), f"{WEB}/{one.full_name}"
+    return {
+        "id": one.id,
+        "node_id": node_id("Repository", one.id),
+        "name": one.name,
+        "full_name": one.full_name,
+        "private": one.private,
+        "owner": account(one.owner),
+        "html_url": html,
+        "description": one.description,
+        "fork": False,
+        "url": url,
+        **{key: url + tail for key, tail in _REPOSITORY_LINKS.items()},
+        "git_url": f"git://github.com/{one.full_name}.git",
+        "clone_url": f"{html}.git",
+        "homepage": None,
+        "size": sum(map(len, one.files.values())),
+        "stargazers_count": 0,
+        "watchers_count": 0,
+        "forks_count": 0,
+        "language": "Python",
+        "has_issues": True,
+        "has_wiki": False,
+        "archived": False,
+        "disabled": False,
+        "open_issues_count": sum(issue.closed is None for issue in one.issues),
+        "visibility": "private" if one.private else "public",
+        "default_branch": one.default_branch,
+        "created_at": stamp(one.created),
+        "updated_at": stamp(one.updated),
+        "pushed_at": stamp(one.commits[0].at),
+    }
+
+
+def label(of: Repository, one: Label) -> Json:
+    """A label."""
+    return {
+        "id": one.id,
+        "node_id": node_id("Label", one.id),
+        "url": f"{repository_url(of)}/labels/{quote(one.name)}",
+        "name": one.name,
+        "color": one.color,
+        "default": False,
+        "description": one.description,
+    }
+
+
+def issue(of: Repository, one: Issue) -> Json:
+    """An issue; a pull request among issues has a `pull_request` member."""
+    url = f"{repository_url(of)}/issues/{one.number}"
+    html = f"{WEB}/{of.full_name}/{'pull' if one.head else 'issues'}/{one.number}"
+    shaped: Json = {
+        "url": url,
+        "repository_url": repository_url(of),
+        "labels_url": f"{url}/labels{{/name}}",
+        "comments_url": f"{url}/comments",
+        "events_url": f"{url}/events",
+        "html_url": html,
+        "id": one.id,
+        "node_id": node_id("PullRequest" if one.head else "Issue", one.id),
+        "number": one.number,
+        "title": one.title,
+        "user": account(one.author),
+        "labels": [label(of, each) for each in one.labels],
+        "state": one.state,
+        "locked": False,
+        "assignees": [],
+        "milestone": None,
+        "comments": len(one.comments),
+        "created_at": stamp(one.created),
+        "updated_at": stamp(one.updated),
+        "closed_at": stamp(one.closed) if one.closed else None,
+        "author_association": "MEMBER",
+        "body": one.body,
+        "state_reason": "completed" if one.closed else None,
+    }
+    if one.head:
+        pull_url = f"{repository_url(of)}/pulls/{one.number}"
+        shaped["pull_request"] = {"url": pull_url, "html_url": html, "merged_at": None}
+    return shaped
+
+
+def pull(of: Repository, one: Issue) -> Json:
+    """A pull request."""
+    shaped = issue(of, one)
+    url = shaped.pop("pull_request")["url"]
+    tip = of.commits[0].sha
+    side = {"user": account(of.owner), "repo": repository(of)}
+    return shaped | {
+        "url": url,
+        "issue_url": f"{repository_url(of)}/issues/{one.number}",
+        "draft": False,
+        "merged_at": None,
+        "merge_commit_sha": None,
+        "head": {"label": f"{of.owner.login}:{one.head}", "ref": one.head, "sha": tip, **side},
+        "base": {"label": f"{of.owner.login}:{of.default_branch}", "ref": of.default_branch, "sha": tip, **side},
+    }
+
+
+def comment(of: Repository, on: Issue, one: Comment) -> Json:
+    """A comment."""
+    base = repository_url(of)
+    return {
+        "url": f"{base}/issues/comments/{one.id}",
+        "html_url": f"{WEB}/{of.full_name}/issues/{on.number}#issuecomment-{one.id}",
+        "issue_url": f"{base}/issues/{on.number}",
+        "id": one.id,
+        "node_id": node_id("IssueComment", one.id),
+        "user": account(one.author),
+        "created_at": stamp(one.created),
+        "updated_at": stamp(one.updated),
+        "author_association": "MEMBER",
+        "body": one.body,
+    }
+
+
+def git_commit(of: Repository, one: Commit) -> Json:
+    """The Git half of a commit."""
+    who = {"name": one.author.login, "email": f"{one.author.login}@example.com", "date": stamp(one.at)}
+    return {
+        "author": who,
+        "committer": who,
+        "message": one.message,
+        "tree": {"sha": one.tree, "url": f"{repository_url(of)}/git/trees/{one.tree}"},
+        "url": f"{repository_url(of)}/git/commits/{one.sha}",
+        "comment_count": 0,
+    }
+
+
+def commit(of: Repository, one: Commit) -> Json:
+    """A commit."""
+    url = f"{repository_url(of)}/commits/{one.sha}"
+    parents = [{"sha": one.parent, "url": f"{repository_url(of)}/commits/{one.parent}"}] if one.parent else []
+    return {
+        "sha": one.sha,
+        "node_id": node_id("Commit", int(one.sha[:8], 16)),
+        "commit": git_commit(of, one),
+        "url": url,
+        "html_url": f"{WEB}/{of.full_name}/commit/{one.sha}",
+        "comments_url": f"{url}/comments",
+        "author": account(one.author),
+        "committer": account(one.author),
+        "parents": parents,
+    }
+
+
+def branch(of: Repository, name: str) -> Json:
+    """A branch in a list."""
+    tip = of.branches[name]
+    return {"name": name, "commit": {"sha": tip, "url": f"{repository_url(of)}/commits/{tip}"}, "protected": False}
+
+
+def reference(of: Repository, name: str) -> Json:
+    """A branch as a Git ref."""
+    url = f"{repository_url(of)}/git"
+    tip = {"sha": of.branches[name], "type": "commit", "url": f"{url}/commits/{of.branches[name]}"}
+    return {"ref": f"refs/heads/{name}", "node_id": "", "url": f"{url}/refs/heads/{name}", "object": tip}
+
+
+def release(of: Repository, one: Release) -> Json:
+    """A release."""
+    url = f"{repository_url(of)}/releases/{one.id}"
+    return {
+        "url": url,
+        "assets_url": f"{url}/assets",
+        "upload_url": f"https://uploads.github.com/repos/{of.full_name}/releases/{one.id}/assets{{?name,label}}",
+        "html_url": f"{WEB}/{of.full_name}/releases/tag/{one.tag}",
+        "id": one.id,
+        "node_id": node_id("Release", one.id),
+        "author": account(one.author),
+        "tag_name": one.tag,
+        "target_commitish": of.default_branch,
+        "name": f"Release {one.tag}",
+        "draft": False,
+        "prerelease": False,
+        "created_at": stamp(one.at),
+        "published_at": stamp(one.at),
+        "assets": [],
+        "tarball_url": f"{repository_url(of)}/tarball/{one.tag}",
+        "zipball_url": f"{repository_url(of)}/zipball/{one.tag}",
+        "body": f"What is new in {one.tag}",
+    }
+
+
+def run(of: Repository, one: Run) -> Json:
+    """A finished workflow run."""
+    url = f"{repository_url(of)}/actions/runs/{one.id}"
+    return {
+        "id": one.id,
+        "name": "CI",
+        "node_id": node_id("WorkflowRun", one.id),
+        "head_branch": of.default_branch,
+        "head_sha": one.sha,
+        "run_number": one.number,
+        "run_attempt": 1,
+        "event": "push",
+        "display_title": of.commits[0].message,
+        "status": "completed",
+        "conclusion": "success",
+        "workflow_id": 1,
+        "url": url,
+        "html_url": f"{WEB}/{of.full_name}/actions/runs/{one.id}",
+        "created_at": stamp(one.at),
+        "updated_at": stamp(one.at),
+        "run_started_at": stamp(one.at),
+        "jobs_url": f"{url}/jobs",
+        "logs_url": f"{url}/logs",
+        "repository": repository(of),
+    }
+
+
+def content(of: Repository, path: str, data: bytes, ref: str) -> Json:
+    """A file in a directory listing; without the content itself."""
+    blob = blob_sha(data)
+    url = f"{repository_url(of)}/contents/{quote(path)}?ref={quote(ref)}"
+    html = f"{WEB}/{of.full_name}/blob/{ref}/{quote(path)}"
+    git = f"{repository_url(of)}/git/blobs/{blob}"
+    return {
+        "name": path.rpartition("/")[2],
+        "path": path,
+        "sha": blob,
+        "size": len(data),
+        "url": url,
+        "html_url": html,
+        "git_url": git,
+        "download_url": f"https://raw.githubusercontent.com/{of.full_name}/{ref}/{quote(path)}",
+        "type": "file",
+        "_links": {"self": url, "git": git, "html": html},
+    }
