@@ -1,0 +1,90 @@
+"""The node of this machine, asked over its socket."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from p2pcache.settings import ClientSettings
+
+CONTROL_SECONDS = 5.0
+
+
+class NodeNotFoundError(ConnectionError):
+    """No node answers where one was expected."""
+
+
+def get_global_cache() -> RunningNode:
+    """The node that this environment names, running or not."""
+    return RunningNode(ClientSettings.from_env().socket)
+
+
+class RunningNode:
+    """The control endpoints of a node on this machine (INTERFACE section 3)."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    @property
+    def path(self) -> Path:
+        """The node's socket.
+
+        Raises:
+            NodeNotFoundError: the environment names none.
+        """
+        if self._path is None:
+            raise NodeNotFoundError(self.absence)
+        return self._path
+
+    @property
+    def absence(self) -> str:
+        """What to say when it does not answer."""
+        if self._path is None:
+            return 'P2PCACHE_SOCKET is not set (start a node with: eval "$(p2pcache up)")'
+        return f'no p2pcache node answers at {self._path} (start one with: eval "$(p2pcache up)")'
+
+    def answers(self) -> bool:
+        """Whether the node serves requests now."""
+        try:
+            return bool(self._get("/-/healthz").get("status") == "ok")
+        except NodeNotFoundError:
+            return False
+
+    def stats(self) -> dict[str, Any]:
+        """The node's ledger (INTERFACE section 5).
+
+        Raises:
+            NodeNotFoundError: no node answers within 5 s.
+        """
+        return self._get("/-/stats")
+
+    def _get(self, path: str) -> dict[str, Any]:
+        connection = _SocketConnection(self.path, CONTROL_SECONDS)
+        try:
+            connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
+            response = connection.getresponse()
+            body = response.read()
+            if response.status != http.HTTPStatus.OK:
+                raise NodeNotFoundError(f"{self.absence}: what listens there answers {path} with {response.status}")
+            return msgspec.json.decode(body, type=dict[str, Any])
+        except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
+            if isinstance(error, NodeNotFoundError):
+                raise
+            raise NodeNotFoundError(f"{self.absence}: {str(error) or type(error).__name__}") from error
+        finally:
+            connection.close()
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
