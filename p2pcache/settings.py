@@ -109,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     control_token: Secret | None = None
     repository: str = ""
     ready_file: Path | None = None
+    stats_file: Path | None = None
     hub: bool = False
     log_level: LogLevel = LogLevel.INFO
 
@@ -234,6 +235,7 @@ _SOURCES = (
     _Source("control_token", "", ("CACHE_CONTROL_TOKEN",), Secret, secret=True),
     _Source("repository", "", ("GITHUB_REPOSITORY",), _repository),
     _Source("ready_file", "--ready-file", (), lambda text: Path(text).absolute()),
+    _Source("stats_file", "--stats-file", (), lambda text: Path(text).absolute()),
     _Source("hub", "--hub"),
     _Source("log_level", "--log-level", ("CACHE_LOG_LEVEL",)),
 )

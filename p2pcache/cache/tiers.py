@@ -36,7 +36,7 @@ class Tier(Protocol):
 
 
 class Lease(Protocol):
-    """The right to ask GitHub on behalf of all (DESIGN section 1.3). Held by the node whose `Leases.acquire` gave it."""
+    """The right to ask GitHub on behalf of all (DESIGN section 1.3), held by the node that `acquire` gave it to."""
 
     async def release(self, pointer: Pointer | None) -> None:
         """Done: `pointer` is what followers may now find, None when there was nothing to keep."""

@@ -1,0 +1,6 @@
+"""``python -m p2pcache``."""
+
+from p2pcache.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What the engine answers a read with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2pcache.cache.entry import Entry
+from p2pcache.cache.upstream import Response
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An entry of the caller's scope.
+
+    Attributes:
+        entry: what to answer with.
+        rule: the row of the decision.
+        hit: the `detail` of `Cache-Status` when no charged call was made for it, else None.
+        forwarded: GitHub's status when it was asked, else None.
+        stored: it was kept just now.
+        stale: it is past its lifetime.
+    """
+
+    entry: Entry
+    rule: str
+    hit: str | None
+    forwarded: int | None = None
+    stored: bool = False
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """GitHub's own answer, not kept: its body is `body` when it was read, else still to be streamed and closed.
+
+    `shared` says that a caller with the same credential was being answered, so this costs nothing more.
+    """
+
+    response: Response
+    body: bytes | None
+    rule: str
+    forwarded: int
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The limit is reached: what GitHub would say, said here."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    rule: str
+
+
+Answer = Kept | Passed | Refused

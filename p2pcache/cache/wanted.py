@@ -1,0 +1,80 @@
+"""A read with everything about it that does not change between two requests for the same thing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from p2pcache.cache.sealing import Keyring
+from p2pcache.github import etag, scopes
+from p2pcache.github.request import Read, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How the node tells callers apart."""
+
+    job_token: str | None
+    repository: str | None
+    per_credential: bool
+    """`share: verified`: even jobs of one repository prove for themselves, so each credential is a scope."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """Who asks for what.
+
+    Attributes:
+        read: the classification.
+        request: as the client sent it.
+        name: keyed digest of the resource.
+        scope: keyed digest of the scope entries are kept under.
+        topics: keyed digests of the read's topics.
+        bucket: the clear scope whose quota pays (never at rest, shown in the ledger).
+        credential: tells two tokens of one scope apart within this process.
+        quota: GitHub's rate limit resource this read is charged to, as far as the path tells.
+        authorised: a credential was sent, so a 304 is free.
+    """
+
+    read: Read
+    request: Request
+    name: bytes
+    scope: bytes
+    topics: tuple[bytes, ...]
+    bucket: str
+    credential: bytes
+    quota: str
+    authorised: bool
+
+    def tag(self, body: bytes) -> str:
+        """The ETag GitHub would give `body` for this caller (FACTS section 1)."""
+        headers = self.request.headers
+        return etag.computed(headers.get("accept"), headers.get("authorization"), headers.get("cookie"), body)
+
+
+def want(keyring: Keyring, identity: Identity, read: Read, request: Request) -> Wanted:
+    """Name what is asked and who asks, under the swarm's keys."""
+    credential = scopes.credential(request.headers)
+    bucket = scopes.scope_of(request.headers, identity.job_token, identity.repository)
+    digest = hashlib.sha256((credential or "").encode()).digest()
+    scope = f"credential:{digest.hex()}" if identity.per_credential and credential else bucket
+    return Wanted(
+        read=read,
+        request=request,
+        name=keyring.resource_name(read.resource.canonical()),
+        scope=keyring.scope_name(scope),
+        topics=tuple(keyring.topic_name(topic) for topic in read.topics),
+        bucket=bucket,
+        credential=digest,
+        quota=quota_resource(read.resource.path),
+        authorised=credential is not None,
+    )
+
+
+def quota_resource(path: str) -> str:
+    """The rate limit resource of a path (docs.github.com: REST API endpoints for rate limits)."""
+    if path == "/graphql":
+        return "graphql"
+    if path == "/search/code":
+        return "code_search"
+    return "search" if path.startswith("/search/") else "core"

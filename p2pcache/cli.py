@@ -1,0 +1,154 @@
+"""The commands: parse, call, print. Each imports what it needs, so that ``--help`` and ``keygen`` are instant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from p2pcache import __version__
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NODE_OPTIONS = (
+    click.option("--listen", metavar="HOST:PORT", help="Where the gateway listens; port 0: any free one."),
+    click.option("--socket", metavar="PATH", help="The gateway's unix socket."),
+    click.option("--socket-fd", metavar="N", hidden=True),
+    click.option("--p2p-listen", metavar="MULTIADDR", help="Where peers reach this node."),
+    click.option("--bootstrap", metavar="MULTIADDR", multiple=True, help="A peer to join; repeatable."),
+    click.option("--announce", metavar="MULTIADDR", multiple=True, help="The address peers are told; repeatable."),
+    click.option("--upstream", metavar="URL", help="The API behind the gateway.  [default: https://api.github.com]"),
+    click.option("--dir", "directory", metavar="PATH", help="Disk store, identity and state."),
+    click.option("--backends", metavar="LIST", help="The tiers asked after memory, in order.  [default: disk,p2p]"),
+    click.option("--share", metavar="scope|verified|off", help="What is served without a proof."),
+    click.option("--ready-file", metavar="PATH", help="Written once the gateway answers."),
+    click.option("--stats-file", metavar="PATH", help="Where the counts are kept, and taken up again."),
+    click.option("--hub", is_flag=True, help="Be the long-lived hub of a host."),
+    click.option("--mdns", is_flag=True, help="Look for peers on the local network too."),
+    click.option("--no-p2p", is_flag=True, help="Do not join the swarm."),
+    click.option("--log-level", metavar="debug|info|warning|error", help="How much is said on stderr."),
+)
+
+
+def node_options(command: F) -> F:
+    """The flags that `serve`, `up` and `run` share (INTERFACE section 1)."""
+    for option in reversed(_NODE_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _flags(options: dict[str, Any]) -> dict[str, str]:
+    """Flags that were given, as text for `settings.load`."""
+    flags: dict[str, str] = {}
+    for name, value in options.items():
+        if name == "no_p2p":
+            if value:
+                flags["p2p"] = "false"
+        elif isinstance(value, tuple):
+            flags[name] = ",".join(value)
+        elif value is True:
+            flags[name] = "true"
+        elif value:
+            flags[name] = value
+    return flags
+
+
+def _fail(sentence: str, status: int = 1) -> None:
+    click.echo(f"p2pcache: {sentence}", err=True)
+    sys.exit(status)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def main() -> None:
+    """GitHub API answers, shared peer to peer between the jobs of a workflow."""
+
+
+@main.command()
+@node_options
+def serve(**options: Any) -> None:
+    """Run a cache node in the foreground: gateway, swarm and stores."""
+    from p2pcache.commands.serve import serve as run
+
+    run(_flags(options))
+
+
+@main.command()
+@node_options
+@click.option("--timeout", default=20.0, show_default=True, help="Seconds until the gateway has to answer.")
+def up(timeout: float, **options: Any) -> None:
+    """Start a supervised node in the background and print what a shell needs: eval "$(p2pcache up)"."""
+    from p2pcache.commands.background import up as run
+
+    run(_flags(options), timeout)
+
+
+@main.command()
+@click.option("--dir", "directory", metavar="PATH", help="The directory the node was started with.")
+def down(directory: str | None) -> None:
+    """Stop the background node and print its final report."""
+    from p2pcache.commands.background import down as run
+
+    run(directory)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@node_options
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(command: tuple[str, ...], **options: Any) -> None:
+    """Run one command with a node around it, then print the report; the exit status is the command's."""
+    from p2pcache.commands.run import run as run_command
+
+    sys.exit(run_command(_flags(options), command))
+
+
+@main.command()
+@click.argument("path")
+@click.option("--explain", is_flag=True, help="Say on stderr which tier answered, and why.")
+@click.option("--accept", default="application/vnd.github+json", show_default=True, metavar="TYPE")
+def get(path: str, explain: bool, accept: str) -> None:
+    """Read PATH of the API through the cache; the body goes to stdout."""
+    from p2pcache.commands.inspect import get as run
+
+    sys.exit(run(path, explain=explain, accept=accept))
+
+
+@main.command()
+@click.option("--json", "form", flag_value="json", help="The ledger as it is.")
+@click.option("--markdown", "form", flag_value="markdown", help="The job summary.")
+def stats(form: str | None) -> None:
+    """Show the running node's statistics."""
+    from p2pcache.commands.inspect import stats as run
+
+    run(form or "table")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True)
+def peers(as_json: bool) -> None:
+    """Show who is connected, how, since when, and what came from them."""
+    from p2pcache.commands.inspect import peers as run
+
+    run(as_json=as_json)
+
+
+@main.command()
+def keygen() -> None:
+    """Print a new swarm secret."""
+    from p2pcache.cache.sealing import generate_secret
+
+    click.echo(generate_secret())
+
+
+@main.command()
+@click.option("--requests", default=300, show_default=True, help="How many requests the runners make in all.")
+def demo(requests: int) -> None:
+    """Show it all on this machine: a stand-in GitHub, a hub, three runners, a workload, the report."""
+    from p2pcache.commands.demo import demo as run
+
+    sys.exit(run(requests))
+
+
+__all__ = ["main"]

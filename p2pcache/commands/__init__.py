@@ -1,0 +1,1 @@
+"""What the commands do, a verb a file; `cli` parses and calls."""

@@ -1,0 +1,67 @@
+"""``p2pcache serve``: a node in the foreground, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+
+import click
+import uvloop
+
+from p2pcache.gateway.server import ListenError
+from p2pcache.node import Node
+from p2pcache.settings import Settings, SettingsError, load
+
+
+def serve(flags: Mapping[str, str]) -> None:
+    """Run until SIGTERM or SIGINT; exit 2 on a setting that cannot be used, 1 on an address that is taken."""
+    settings = settings_or_exit(flags)
+    configure_log(settings)
+    try:
+        node = Node(settings)
+    except SettingsError as error:
+        click.echo(f"p2pcache: {error}", err=True)
+        sys.exit(2)
+    try:
+        uvloop.run(_serve(node))
+    except ListenError as error:
+        click.echo(f"p2pcache: {error}", err=True)
+        sys.exit(1)
+
+
+def settings_or_exit(flags: Mapping[str, str]) -> Settings:
+    """The settings, or one line on stderr and exit 2."""
+    try:
+        return load(flags)
+    except SettingsError as error:
+        click.echo(f"p2pcache: {error}", err=True)
+        sys.exit(2)
+
+
+def configure_log(settings: Settings) -> None:
+    """The product's own lines on stderr; libraries only when they warn."""
+    logging.basicConfig(format="p2pcache: %(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("p2pcache").setLevel(settings.log_level.upper())
+
+
+async def _serve(node: Node) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with node:
+            logging.getLogger("p2pcache").info("gateway at %s and %s", node.address, node.socket)
+            if node.alone:
+                logging.getLogger("p2pcache").warning("%s", node.alone)
+            # What start-up made stays for good: leave it out of every later collection.
+            gc.collect()
+            gc.freeze()
+            await stop.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,140 @@
+"""Where a request goes, from its Host and its path alone (INTERFACE section 3)."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from p2pcache.github import hosts
+
+LOCAL_NAMES = frozenset({"localhost", "host.docker.internal", "gateway.docker.internal"})
+CONTROL_PREFIX = "/-/"
+LAYOUT = "/api/v3"
+GRAPHQL_LAYOUT = "/api/graphql"
+UPLOADS_LAYOUT = "/api/uploads"
+
+
+@dataclass(frozen=True, slots=True)
+class Upstreams:
+    """The addresses behind the gateway.
+
+    GitHub Enterprise Server has one host with layouts (docs.github.com, "Using the REST API" of GHES); github.com has
+    a host for each.
+    """
+
+    api: str
+
+    @property
+    def host(self) -> str:
+        """The API's host, as clients name it."""
+        return (urlsplit(self.api).hostname or "").lower()
+
+    @property
+    def graphql(self) -> str:
+        """Where GraphQL is: beside ``/api/v3`` on GHES, below the root elsewhere."""
+        if self.api.endswith(LAYOUT):
+            return self.api.removesuffix(LAYOUT) + GRAPHQL_LAYOUT
+        return f"{self.api}/graphql"
+
+    @property
+    def uploads(self) -> str:
+        """Where release assets are uploaded."""
+        if self.api.endswith(LAYOUT):
+            return self.api.removesuffix(LAYOUT) + UPLOADS_LAYOUT
+        if self.host == hosts.API_HOST:
+            return "https://uploads.github.com"
+        return self.api
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """API URLs that answers may carry and that mean this upstream."""
+        return tuple(dict.fromkeys((self.api, f"https://{hosts.API_HOST}")))
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A request to the API. `base` is where the client thinks the API is, when that is the gateway, else empty."""
+
+    target: str
+    base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A request to be passed through to `url`."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A request to the node itself; `path` without the prefix."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misdirected:
+    """A Host this gateway does not speak for (RFC 9110 section 15.5.20)."""
+
+    host: str
+
+
+Destination = Api | Stream | Control | Misdirected
+
+
+class Router:
+    """Knows the gateway's own names and GitHub's."""
+
+    def __init__(self, upstreams: Upstreams, own_names: frozenset[str]) -> None:
+        self._upstreams = upstreams
+        self._own = own_names | LOCAL_NAMES
+
+    def route(self, host: str, target: str) -> Destination:
+        """Choose the destination of a request for `target` (origin-form) that names `host` (with or without port)."""
+        name = split_port(host)
+        if name == hosts.API_HOST:
+            return self._api(target, "")
+        if name in self._own or _is_address(name):
+            return self._own_address(host, target)
+        if name == self._upstreams.host:
+            return self._layout(target, "")
+        if hosts.kind(name) == "stream":
+            return Stream(f"https://{name}{target}")
+        return Misdirected(host)
+
+    def _own_address(self, host: str, target: str) -> Destination:
+        if target.startswith(CONTROL_PREFIX):
+            return Control(target.removeprefix(CONTROL_PREFIX))
+        return self._layout(target, f"http://{host}")
+
+    def _layout(self, target: str, base: str) -> Destination:
+        path = target.partition("?")[0]
+        if path == GRAPHQL_LAYOUT:
+            return self._api(target.replace(GRAPHQL_LAYOUT, "/graphql", 1), base and base + LAYOUT)
+        if path == LAYOUT or path.startswith(LAYOUT + "/"):
+            rest = target.removeprefix(LAYOUT)
+            return self._api(rest if rest.startswith("/") else f"/{rest}", base and base + LAYOUT)
+        if path.startswith(UPLOADS_LAYOUT + "/"):
+            return Stream(self._upstreams.uploads + target.removeprefix(UPLOADS_LAYOUT))
+        return self._api(target, base)
+
+    @staticmethod
+    def _api(target: str, base: str) -> Api:
+        return Api(target, base)
+
+
+def split_port(host: str) -> str:
+    """The name in a Host value, lower case, without port and brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,392 @@
+"""The one place where the parts are put together (DESIGN section 2)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from p2pcache import __version__
+from p2pcache.cache.buckets import Buckets
+from p2pcache.cache.disk import Disk
+from p2pcache.cache.engine import Engine, Policy
+from p2pcache.cache.entry import Pointer
+from p2pcache.cache.library import Library
+from p2pcache.cache.memory import Memory
+from p2pcache.cache.sealing import Keyring, SealError
+from p2pcache.cache.tiers import Tier
+from p2pcache.cache.wanted import Identity
+from p2pcache.gateway.app import Gateway
+from p2pcache.gateway.control import ControlPlane
+from p2pcache.gateway.hot import Hot
+from p2pcache.gateway.ledger import Ledger
+from p2pcache.gateway.reads import Reads
+from p2pcache.gateway.relay import Relay
+from p2pcache.gateway.routing import Router, Upstreams
+from p2pcache.gateway.server import Server, inherit, listen_tcp, listen_unix
+from p2pcache.gateway.upstream import HttpUpstream
+from p2pcache.github import writes
+from p2pcache.github.quota import Bucket, charged
+from p2pcache.github.scopes import token_kind
+from p2pcache.settings import Settings, SettingsError, Share
+
+if TYPE_CHECKING:
+    from p2pcache.swarm import Swarm, SwarmConfig
+
+log = logging.getLogger("p2pcache")
+
+SNAPSHOT = 8192
+"""Pointers of yesterday's disk that a joining peer is told of."""
+STATS_SECONDS = 1.0
+LONG_LIVED = ("personal", "oauth", "app_user")
+"""Kinds of token that last long enough to be a shared secret; a job's installation token dies with the job."""
+
+
+class NodeError(Exception):
+    """The node cannot start: one sentence."""
+
+
+class _Peering:
+    """What the swarm asks of this node and tells it; the glue between `swarm` and `cache`."""
+
+    def __init__(self, library: Library, disk: Disk | None, buckets: Buckets, keyring: Keyring) -> None:
+        self._library = library
+        self._disk = disk
+        self._buckets = buckets
+        self._keyring = keyring
+        self.earlier: Sequence[Pointer] = ()
+
+    async def sealed(self, cid: bytes) -> bytes | None:
+        """A block for a peer: from memory, else from the disk."""
+        if (sealed := self._library.sealed(cid)) is not None or self._disk is None:
+            return sealed
+        return await self._disk.sealed(cid)
+
+    async def keep(self, pointer: Pointer, sealed: bytes) -> None:
+        """The hub keeps what it sees."""
+        self._library.adopt(pointer, sealed)
+
+    def pointers(self) -> Iterable[Pointer]:
+        """What this node holds: memory, and what the disk held at start and nobody dropped since."""
+        yield from list(self._library.memory.pointers())
+        for pointer in self.earlier:
+            if not self._library.epoch(pointer.topics):
+                yield pointer
+
+    def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:
+        """A peer's write: forget here too."""
+        self._library.drop_soon(topics, scope)
+
+    def quota(self, scope: bytes, state: bytes) -> None:
+        """A bucket as some member saw it; what does not open or decode is not ours."""
+        del scope
+        with contextlib.suppress(SealError, msgspec.DecodeError):
+            name, *numbers = msgspec.msgpack.decode(self._keyring.open(state), type=tuple[str, str, int, int, int])
+            self._buckets.learn(name, Bucket(*numbers))
+
+    def seal_quota(self, scope: str, bucket: Bucket) -> bytes:
+        """A bucket for the peers, readable to members alone."""
+        fields = (scope, bucket.resource, bucket.limit, bucket.remaining, bucket.reset)
+        return self._keyring.seal(msgspec.msgpack.encode(fields))
+
+    @staticmethod
+    def warn(message: str) -> None:
+        """One sentence from the swarm."""
+        log.warning("%s", message)
+
+
+class Node:
+    """A cache node: gateway, cache and swarm. Start it, stop it; `serve` does both around a signal."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.upstreams = Upstreams(settings.upstream)
+        self.ledger = _ledger(settings.stats_file)
+        self.keyring, self.alone = keyring_of(settings)
+        self.peer_id = ""
+        self.multiaddrs: tuple[str, ...] = ()
+        self.p2p = "off"
+        self.address = ""
+        memory = Memory(settings.memory_bytes)
+        self.disk = self._open_disk()
+        self.buckets = Buckets(time.time, self._quota_changed)
+        self.swarm: Swarm | None = None
+        self.library = Library(memory, (), self.keyring)
+        self._peering = _Peering(self.library, self.disk, self.buckets, self.keyring)
+        if not self.alone:
+            from p2pcache.swarm import Swarm  # a node that works alone does not pay for it
+
+            self.swarm = Swarm(self._swarm_config(), self._peering, self._peering)
+        self.library.tiers = self._tiers()
+        self.upstream = HttpUpstream(self.upstreams, __version__, self._counted)
+        policy = Policy(settings.lifetimes, rule_failed=self._rule_failed)
+        self.engine = Engine(self.library, self.upstream, self.buckets, policy)
+        self.hot = Hot(memory, self.buckets, self.ledger, time.time)
+        self._server: Server | None = None
+        self._sockets: list[socket.socket] = []
+        self._background: list[asyncio.Task[None]] = []
+
+    # Parts
+
+    def _open_disk(self) -> Disk | None:
+        if "disk" not in self.settings.backends:
+            return None
+        return Disk(self.settings.directory / "store", self.keyring, self.settings.disk_bytes)
+
+    def _tiers(self) -> tuple[Tier, ...]:
+        known: dict[str, Tier | None] = {"disk": self.disk, "p2p": self.swarm.tier if self.swarm else None}
+        return tuple(tier for name in self.settings.backends if (tier := known[name]) is not None)
+
+    def _swarm_config(self) -> SwarmConfig:
+        from p2pcache.swarm import SwarmConfig
+
+        settings = self.settings
+        return SwarmConfig(
+            listen=settings.p2p_listen or f"/ip4/0.0.0.0/tcp/{settings.p2p_port}",
+            bootstrap=tuple(_with_peer(address, settings.hub_peer_id) for address in settings.bootstrap),
+            announce=settings.announce,
+            identity=settings.directory / "identity.key",
+            membership_keys=self.keyring.membership_keys,
+            hub=settings.hub,
+            mdns=settings.mdns,
+        )
+
+    def _gateway(self) -> Gateway:
+        settings = self.settings
+        token = settings.token.reveal() if settings.token else None
+        control = settings.control_token.reveal() if settings.control_token else None
+        identity = Identity(token, settings.repository or None, settings.share is Share.VERIFIED)
+        relay = Relay(self.upstream, self.upstreams)
+        reads = Reads(
+            engine=self.engine,
+            keyring=self.keyring,
+            identity=identity,
+            ledger=self.ledger,
+            hot=self.hot,
+            relay=relay,
+            upstream=self.upstream,
+            upstreams=self.upstreams,
+            clock=time.time,
+        )
+        names = frozenset({settings.listen.host.lower(), socket.gethostname().lower()})
+        return Gateway(
+            router=Router(self.upstreams, names),
+            engine=self.engine,
+            upstream=self.upstream,
+            relay=relay,
+            reads=reads,
+            ledger=self.ledger,
+            control=ControlPlane(
+                stats=self.stats, peers=self.peers, purge=self.purge, bases=self.upstreams.bases, token=control
+            ),
+        )
+
+    # Life
+
+    async def start(self) -> None:
+        """Answer requests, then join the swarm beside it.
+
+        Raises:
+            ListenError: an address cannot be listened on.
+        """
+        settings = self.settings
+        self._sockets = self._listen()
+        await self.upstream.__aenter__()
+        self._server = Server(self._gateway(), self.hot)
+        await self._server.start(self._sockets)
+        if self.swarm is not None:
+            self.p2p = "starting"
+            self._background.append(asyncio.create_task(self._join(), name="join"))
+        if settings.stats_file:
+            self._background.append(asyncio.create_task(self._persist(settings.stats_file), name="stats"))
+        self._write_ready()
+
+    def _listen(self) -> list[socket.socket]:
+        settings = self.settings
+        where = settings.listen
+        tcp = inherit(where.fd) if where.fd is not None else listen_tcp(where.host, where.port)
+        host, port = tcp.getsockname()[:2]
+        shown = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
+        self.address = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+        if settings.socket_fd is not None:
+            return [tcp, inherit(settings.socket_fd)]
+        return [tcp, listen_unix(self.socket)]
+
+    @property
+    def socket(self) -> Path:
+        """Where the unix socket is."""
+        return self.settings.socket or self.settings.directory / "gateway.sock"
+
+    async def _join(self) -> None:
+        from p2pcache.swarm import SwarmError
+
+        assert self.swarm is not None  # noqa: S101 - only started with one
+        if self.disk is not None:
+            self._peering.earlier = await self.disk.pointers(SNAPSHOT)
+        try:
+            await self.swarm.start()
+        except SwarmError as error:
+            log.warning("%s; this node works alone", error)
+            self.p2p = f"failed: {error}"
+        else:
+            self.peer_id, self.multiaddrs, self.p2p = self.swarm.peer_id, self.swarm.multiaddrs, "ready"
+            self.engine.policy.node = self.peer_id
+            self.engine.leases = self.swarm.leases
+            log.info("peer %s listens at %s", self.peer_id, ", ".join(self.multiaddrs))
+        self._write_ready()
+
+    async def stop(self) -> None:
+        """Answer what is under way, leave the swarm, write what is left to write; every part within its bound."""
+        if self._server is not None:
+            await self._server.stop()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.library.close()
+        if self.swarm is not None:
+            await self.swarm.stop()
+        if self.disk is not None:
+            await self.disk.close()
+        await self.upstream.__aexit__(None, None, None)
+        if self.settings.stats_file:
+            _write(self.settings.stats_file, self.stats())
+        if self.settings.socket_fd is None:
+            self.socket.unlink(missing_ok=True)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
+
+    # What others see
+
+    def stats(self) -> Mapping[str, Any]:
+        """The ledger, with the peers and quotas of this moment."""
+        if self.swarm is not None:
+            rows = self.swarm.peers()
+            connected = [row for row in rows if row.via == "direct" and row.state in ("hub", "member", "slow")]
+            self.ledger.peers(len(connected), len(rows), sum(r.bytes_in for r in rows), sum(r.bytes_out for r in rows))
+        stats = self.ledger.stats()
+        if self.swarm is not None:
+            for name, count in self.swarm.counters().items():
+                stats["errors"][name] = stats["errors"].get(name, 0) + count
+        return stats
+
+    def peers(self) -> list[Mapping[str, Any]]:
+        """The peers table."""
+        return [msgspec.to_builtins(row) for row in self.swarm.peers()] if self.swarm else []
+
+    async def purge(self, target: str | None) -> None:
+        """Forget one API target, or everything, here and at the peers."""
+        if target is None:
+            await self.engine.wrote((writes.ALL,))
+            self.library.memory.clear()
+            if self.disk is not None:
+                await self.disk.clear()
+        else:
+            await self.engine.wrote(writes.drops("PUT", target.partition("?")[0]))
+
+    def ready(self) -> dict[str, Any]:
+        """The ready file's content (INTERFACE section 1)."""
+        return {
+            "pid": os.getpid(),
+            "api_url": self.address,
+            "graphql_url": f"{self.address}/graphql",
+            "socket": str(self.socket),
+            "peer_id": self.peer_id,
+            "multiaddrs": list(self.multiaddrs),
+            "p2p": self.p2p,
+            "version": __version__,
+        }
+
+    def _write_ready(self) -> None:
+        if self.settings.ready_file:
+            _write(self.settings.ready_file, self.ready())
+
+    # What the parts tell
+
+    def _counted(self, status: int, authorised: bool) -> None:
+        self.ledger.upstream(status, charged=charged(status, authorised), not_modified=status == 304)
+
+    def _quota_changed(self, scope: str, bucket: Bucket) -> None:
+        self.ledger.quota(scope, bucket.resource, bucket.limit, bucket.remaining, bucket.reset)
+        if self.swarm is not None and self.p2p == "ready":
+            self.swarm.publish_quota(self.keyring.scope_name(scope), self._peering.seal_quota(scope, bucket))
+
+    def _rule_failed(self) -> None:
+        log.warning(
+            "this upstream does not compute ETags by the rule the cache relies on: entries of other tokens are not "
+            "reused; ordinary ETags, Last-Modified and lifetimes remain"
+        )
+
+    async def _persist(self, path: Path) -> None:
+        """Keep the counts where a node that replaces this one finds them."""
+        last = -1
+        while True:
+            await asyncio.sleep(STATS_SECONDS)
+            stats = self.stats()
+            if stats["requests"] != last:
+                last = stats["requests"]
+                await asyncio.to_thread(_write, path, stats)
+
+
+def keyring_of(settings: Settings) -> tuple[Keyring, str]:
+    """The keys, and why the node works alone ("" when it does not) (DESIGN section 5).
+
+    Raises:
+        SettingsError: a secret is weak.
+    """
+    if settings.secrets:
+        try:
+            keyring = Keyring.from_secrets([secret.reveal() for secret in settings.secrets])
+        except ValueError as error:
+            raise SettingsError(f"CACHE_SECRET: {error}") from None
+        return keyring, _alone(settings, "")
+    token = settings.token.reveal() if settings.token else ""
+    if token and token_kind(token) in LONG_LIVED:
+        return Keyring.from_secrets([token]), _alone(settings, "")
+    reason = (
+        "no CACHE_SECRET, and a job's own token cannot stand in for one: this node works alone, and what it stores "
+        "cannot be read by the next; make a secret with: p2pcache keygen | gh secret set CACHE_SECRET"
+    )
+    return Keyring.ephemeral(), _alone(settings, reason)
+
+
+def _alone(settings: Settings, reason: str) -> str:
+    if not settings.p2p:
+        return "CACHE_ENABLE_P2P is off"
+    if settings.share is Share.OFF:
+        return "CACHE_SHARE is off"
+    if "p2p" not in settings.backends:
+        return "CACHE_BACKENDS leaves out p2p"
+    return reason
+
+
+def _with_peer(address: str, peer_id: str) -> str:
+    return f"{address.rstrip('/')}/p2p/{peer_id}" if peer_id and "/p2p/" not in address else address
+
+
+def _ledger(path: Path | None) -> Ledger:
+    """A ledger that goes on where a node that died left off."""
+    if path is not None:
+        with contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
+            return Ledger.restore(msgspec.json.decode(path.read_bytes()))
+    return Ledger()
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON so that a reader sees the whole of it or what was there before."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside.write_bytes(msgspec.json.encode(value))
+    aside.replace(path)
