@@ -44,6 +44,9 @@ _LIFETIMES = frozenset(Lifetime) - {Lifetime.NEVER}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
+# Beside its own error, msgspec lets out these two: text that is no UTF-8, nesting without end.
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _encoder = msgspec.msgpack.Encoder()
 _block_decoder = msgspec.msgpack.Decoder(Block)
 _pointer_decoder = msgspec.msgpack.Decoder(Pointer)
@@ -81,7 +84,7 @@ def decode_block(data: bytes) -> Block:
     """
     try:
         block = _block_decoder.decode(_inflate(data))
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _MALFORMED as error:
         raise BlockError(f"malformed block: {error}") from None
     if block.status not in _STATUSES:
         raise BlockError(f"answers with status {block.status} are never kept")
@@ -167,7 +170,7 @@ def decode_pointer(data: bytes) -> Pointer:
         raise PointerError(f"a pointer of {len(data)} bytes is larger than the bound of {MAX_POINTER}")
     try:
         pointer = _pointer_decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _MALFORMED as error:
         raise PointerError(f"malformed pointer: {error}") from None
     if not (_names_hold(pointer) and _text_holds(pointer) and _numbers_hold(pointer)):
         raise PointerError("malformed pointer: a field is out of its bounds")

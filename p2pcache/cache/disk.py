@@ -96,7 +96,7 @@ class Disk:
         return await self._thread.run(partial(self._db.run, work, otherwise), otherwise, _DEADLINE)
 
     async def _forget(self, work: Callable[[Database], None], deadline: float) -> None:
-        if self._thread.waiting >= _QUEUE_OF_DROPS:
+        if self._thread.waiting >= _QUEUE_OF_DROPS and not self._stuck:
             self._stuck = True
             _log.warning("the disk store hangs: the cache goes on without it until the next start")
         if not self._stuck:

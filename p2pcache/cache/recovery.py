@@ -105,7 +105,7 @@ class SafeDatabase:
     def _replace(self) -> None:
         self._close()
         try:
-            with self._locked():
+            with self._locked(), suppress(FileNotFoundError):
                 # Unless another process that shares the directory did it already.
                 if (self._directory / FILE).stat().st_ino == self._inode:
                     self._set_aside()
@@ -132,7 +132,7 @@ class SafeDatabase:
     def _locked(self) -> Iterator[None]:
         """One process at a time opens or moves the file; raises `TimeoutError` when that takes too long."""
         until = time.monotonic() + _LOCK_SECONDS
-        with (self._directory / LOCK).open("ab", opener=_private) as file:
+        with os.fdopen(os.open(self._directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "wb") as file:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -147,10 +147,6 @@ class SafeDatabase:
         if sentence not in self._said:
             self._said.add(sentence)
             _log.warning("%s", sentence)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _code(error: Exception) -> int:

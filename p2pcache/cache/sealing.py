@@ -168,11 +168,7 @@ class Keyring:
         return hmac.digest(self._keys[0].topic, topic.encode(), "sha256")[:_SHORT_NAME]
 
     def seal(self, plaintext: bytes) -> bytes:
-        """Version (1 byte), key id (8), nonce (12), ciphertext and tag; the first two are authenticated too.
-
-        Raises:
-            ValueError: the plaintext is empty, which the cipher does not take.
-        """
+        """Version (1 byte), key id (8), nonce (12), ciphertext and tag; the first two are authenticated too."""
         keys = self._keys[0]
         header = _VERSION + keys.id
         nonce = hmac.digest(keys.nonce, plaintext, "sha256")[:_NONCE]
@@ -184,7 +180,7 @@ class Keyring:
         Raises:
             SealError: truncated, of an unknown version or key, or not the bytes that were sealed.
         """
-        if len(sealed) <= _HEADER + _NONCE + _TAG:
+        if len(sealed) < _HEADER + _NONCE + _TAG:
             raise SealError("the sealed bytes are truncated")
         if not sealed.startswith(_VERSION):
             raise SealError(f"sealed in version {sealed[0]}, this node reads version {_VERSION[0]}")

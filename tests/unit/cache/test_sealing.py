@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2pcache.cache.sealing import Keyring, SealError, check_secret, generate_secret
+
+OLD = "6b1f0c2a9d8e7f5041322314a5b6c7d8"
+NEW = "Zx7-qL0_vT9mWc2RkYp4HsBn8Jd5"
+KEYRING = Keyring.from_secrets([OLD])
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        OLD,
+        OLD.upper(),
+        NEW,
+        "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+        "github_pat_11AAAAAAA0b9c8d7e6f5g4_h3i2j1k0L9M8N7O6P5Q4R3S2T1U0V9W8X7Y6Z5a4b3c2d1e0f",
+        "kM3vV0o6S1nQy8tF2bZxHw==",
+    ],
+    ids=["hex", "hex-upper", "mixed", "classic-pat", "fine-grained-pat", "base64-128-bits"],
+)
+def test_a_secret_with_enough_chance_is_taken(secret: str) -> None:
+    check_secret(secret)
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ("", "printable"),
+        ("correct horse battery staple 1", "spaces"),
+        ("geheimnisvöll-0123456789-abcdefgh", "printable"),
+        ("${{ secrets.CACHE_SECRET }}", "spaces"),
+        ("***", "letters and digits"),
+        ("correcthorsebatterystaplecorrecthorse", "letters and digits"),
+        ("1234567890" * 5, "letters and digits"),
+        ("hunter2", "too short"),
+        ("6b1f0c2a9d8e7f50", "too short"),
+        ("passwordpasswordpassword12345678", "repeats"),
+        ("0123456789abcdef0123456789abcdef", "repeats"),
+        ("a1" * 40, "repeats"),
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1", "repeats"),
+    ],
+)
+def test_a_weak_secret_is_refused_with_the_way_to_a_good_one(secret: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as refusal:
+        check_secret(secret)
+    assert "make one with: p2pcache keygen" in str(refusal.value)
+    assert len(secret) < 4 or secret not in str(refusal.value)
+    with pytest.raises(ValueError, match=reason):
+        Keyring.from_secrets([secret])
+
+
+def test_no_secret_is_refused() -> None:
+    with pytest.raises(ValueError, match="keygen"):
+        Keyring.from_secrets([])
+
+
+def test_a_generated_secret_is_good_new_and_needs_no_quotes() -> None:
+    made = [generate_secret() for _ in range(50)]
+    for secret in made:
+        check_secret(secret)
+        assert secret.isalnum()
+    assert len(set(made)) == 50
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**128 - 1).map(lambda _: secrets.token_hex(16)))
+def test_what_openssl_rand_makes_is_taken(secret: str) -> None:
+    if not secret.isdigit():
+        check_secret(secret)
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=1, max_size=2000))
+def test_sealing_is_deterministic_and_opens(plaintext: bytes) -> None:
+    sealed = KEYRING.seal(plaintext)
+    assert sealed == Keyring.from_secrets([OLD]).seal(plaintext)
+    assert KEYRING.open(sealed) == plaintext
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=16, max_size=200), st.data())
+def test_any_changed_bit_is_noticed(plaintext: bytes, data: st.DataObject) -> None:
+    sealed = bytearray(KEYRING.seal(plaintext))
+    assert plaintext not in sealed
+    bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
+    sealed[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(SealError):
+        KEYRING.open(bytes(sealed))
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=100))
+def test_garbage_is_refused(garbage: bytes) -> None:
+    with pytest.raises(SealError):
+        KEYRING.open(garbage)
+    with pytest.raises(SealError):
+        KEYRING.open(b"\x01" + KEYRING.key_id + garbage)
+
+
+@pytest.mark.parametrize(
+    ("sealed", "reason"),
+    [
+        (KEYRING.seal(b"x")[:-2], "truncated"),
+        (b"\x02" + KEYRING.seal(b"x")[1:], "version 2"),
+        (Keyring.from_secrets([NEW]).seal(b"x"), "a secret this node does not have"),
+        (KEYRING.seal(b"xy")[:-1], "changed"),
+    ],
+)
+def test_the_reason_is_told(sealed: bytes, reason: str) -> None:
+    with pytest.raises(SealError, match=reason):
+        KEYRING.open(sealed)
+
+
+class TestRotation:
+    both = Keyring.from_secrets([NEW, OLD, NEW])
+
+    def test_the_first_seals_all_open(self) -> None:
+        assert self.both.key_id == Keyring.from_secrets([NEW]).key_id
+        assert self.both.open(KEYRING.seal(b"old")) == b"old"
+        assert self.both.seal(b"new") == Keyring.from_secrets([NEW]).seal(b"new")
+
+    def test_what_has_an_old_name_can_be_asked_for(self) -> None:
+        names = self.both.resource_names(b"/repos/octo/hello")
+        assert names == (self.both.resource_name(b"/repos/octo/hello"), KEYRING.resource_name(b"/repos/octo/hello"))
+
+    def test_all_prove_membership(self) -> None:
+        assert self.both.membership_keys == (
+            *Keyring.from_secrets([NEW]).membership_keys,
+            *KEYRING.membership_keys,
+        )
+
+
+def test_names_are_stable_separate_and_sized() -> None:
+    names = (KEYRING.resource_name(b"x"), KEYRING.scope_name("x"), KEYRING.topic_name("x"))
+    assert names == (KEYRING.resource_name(b"x"), KEYRING.scope_name("x"), KEYRING.topic_name("x"))
+    assert list(map(len, names)) == [32, 16, 16]
+    assert len({name[:16] for name in names}) == 3
+    assert Keyring.from_secrets([NEW]).scope_name("x") != KEYRING.scope_name("x")
+    assert KEYRING.resource_names(b"x") == (names[0],)
+
+
+def test_another_release_reads_what_this_one_wrote() -> None:
+    """Known answers: a change here cuts a swarm, and every store, in two."""
+    assert KEYRING.key_id.hex() == "cbc412dbd928fc86"
+    assert (
+        KEYRING.seal(b"p2pcache").hex()
+        == "01cbc412dbd928fc865f81cf47e6af3cda7c8686663fac7fb1be32b29ec7a77159e7d61f1f288714ff61f1bed0"
+    )
+    assert (
+        KEYRING.resource_name(b"p2pcache").hex() == "e5083714462b33e819614825e222ad5e0f68ad5ac377c8c54072dab074320b77"
+    )
+    assert KEYRING.membership_keys[0].hex() == "3f3dd8977834d92ee102604871e181306aab4b1c0e8a561757338a0ce568a78c"
+
+
+def test_an_ephemeral_keyring_is_alone() -> None:
+    one, two = Keyring.ephemeral(), Keyring.ephemeral()
+    assert one.open(one.seal(b"x")) == b"x"
+    with pytest.raises(SealError):
+        two.open(one.seal(b"x"))
+
+
+def test_nothing_secret_is_printed() -> None:
+    assert OLD not in repr(KEYRING)
+    assert KEYRING.membership_keys[0].hex() not in repr(KEYRING)
+
+
+def test_threads_may_share_a_keyring() -> None:
+    texts = [secrets.token_bytes(1000) for _ in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda text: KEYRING.open(KEYRING.seal(text)), texts)) == texts
