@@ -58,9 +58,10 @@ LEFT_OUT := fastecdsa grpcio mypy-protobuf rpcudp types-protobuf types-requests 
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate $(addprefix --no-emit-package ,$(LEFT_OUT))
 
-lock:  ## refresh both locks (needs uv; LOCK_FLAGS=--upgrade for newer versions)
+lock:  ## refresh the locks (needs uv; LOCK_FLAGS=--upgrade for newer versions)
 	@$(COMPILE) $(LOCK_FLAGS) -o requirements.lock pyproject.toml
 	@$(COMPILE) $(LOCK_FLAGS) --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	@echo uv | $(COMPILE) $(LOCK_FLAGS) -o requirements-uv.lock -
 
 clean:  ## remove what the targets above made
 	@rm -rf $(VENV) tests/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache

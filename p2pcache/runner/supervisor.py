@@ -36,6 +36,7 @@ def start(
     *,
     command: Sequence[str] = (sys.executable, "-m", "p2pcache", "serve"),
     environ: Mapping[str, str] | None = None,
+    remove_at_end: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Start a node that outlives this process and is restarted when it dies.
 
@@ -46,6 +47,7 @@ def start(
         deadline: seconds until the gateway has to answer.
         command: what is started, before its flags.
         environ: the node's environment, this process's by default.
+        remove_at_end: files that would lead clients to a node that is gone for good, e.g. gh's configuration.
 
     Returns:
         The ready file (INTERFACE section 1).
@@ -65,7 +67,7 @@ def start(
         tcp = listeners.enter_context(_bind_tcp(listen))
         unix = listeners.enter_context(_bind_unix(Path(path)))
         flags = ["--listen", f"fd:{tcp.fileno()}", "--socket", path, "--socket-fd", str(unix.fileno())]
-        script = [sys.executable, "-I", "-S", watch.__file__, str(directory), path]
+        script = [sys.executable, "-I", "-S", watch.__file__, str(directory), path, *map(str, remove_at_end), "--"]
         with (directory / "node.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter, flags checked by `serve`
                 [*script, *command, *flags, "--ready-file", str(ready), *rest],

@@ -48,7 +48,7 @@ def started_at(pid: int) -> int | None:
 class Watch:
     """One node after another, until told to stop."""
 
-    def __init__(self, directory: Path, unlink: Path, command: list[str]) -> None:
+    def __init__(self, directory: Path, unlink: list[Path], command: list[str]) -> None:
         self.directory = directory
         self.unlink = unlink
         self.command = command
@@ -76,7 +76,8 @@ class Watch:
             self._stop()
             return 0
         finally:
-            self.unlink.unlink(missing_ok=True)
+            for path in self.unlink:
+                path.unlink(missing_ok=True)
 
     def _start(self) -> None:
         self.node = os.posix_spawn(self.command[0], self.command, os.environ, setsigmask=())
@@ -127,10 +128,11 @@ class Watch:
 
 
 def main() -> int:
-    """``watch.py DIRECTORY SOCKET_TO_UNLINK COMMAND...``."""
-    directory, unlink, *command = sys.argv[1:]
+    """``watch.py DIRECTORY FILE_TO_REMOVE_AT_THE_END... -- COMMAND...``."""
+    split = sys.argv.index("--")
+    directory, *unlink = map(Path, sys.argv[1:split])
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    return Watch(Path(directory), Path(unlink), command).run()
+    return Watch(directory, unlink, sys.argv[split + 1 :]).run()
 
 
 if __name__ == "__main__":

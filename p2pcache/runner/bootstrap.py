@@ -1,0 +1,208 @@
+"""Where the hub may be (DESIGN section 7), which of these places answers, and what would make the others work."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from p2pcache.runner.network import Evidence, Kind, Mode, Network, subnet_firsts
+
+HUB_PORT = 9100
+HUB_NAMES = ("p2pcache-hub", "hub")
+"""Names a hub's service has in compose files and job services."""
+DOCKER0 = "172.17.0.1"
+HOST_NAME = "host.docker.internal"
+PROBE_SECONDS = 1.0
+AUTO = "auto"
+MOST_TARGETS = 16
+_HELLO = b"\x13/multistream/1.0.0\n"  # what every libp2p listener says first (multistream-select 1.0.0)
+
+Outcome = Literal["hub", "refused", "no answer", "unknown name", "not a hub"]
+ADDRESS_PROTOCOLS = ("ip4", "ip6", "dns", "dns4", "dns6", "dnsaddr")
+
+
+class BootstrapError(ValueError):
+    """A bootstrap peer that cannot be used: the message says what was read and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the user knows of the hub. Without `host`: "the hub on my host, at this port"."""
+
+    host: str = ""
+    port: int = HUB_PORT
+    peer_id: str = ""
+    protocol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A place to try, and in a few words why."""
+
+    host: str
+    port: int
+    why: str
+    peer_id: str = ""
+    protocol: str = ""
+
+    @property
+    def multiaddr(self) -> str:
+        """As ``--bootstrap`` takes it."""
+        protocol = self.protocol or ("ip4" if self.host.replace(".", "").isdecimal() else "dns4")
+        return f"/{protocol}/{self.host}/tcp/{self.port}" + (f"/p2p/{self.peer_id}" if self.peer_id else "")
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which addresses the node is told, and the sentence for log, output and summary."""
+
+    multiaddrs: tuple[str, ...]
+    reachable: bool
+    sentence: str
+
+
+def parse(text: str) -> Target:
+    """Read one bootstrap peer: a multiaddr, ``/tcp/PORT[/p2p/ID]`` for a hub on the host, or ``auto``.
+
+    Raises:
+        BootstrapError: for anything else.
+    """
+    if text == AUTO:
+        return Target()
+    parts = text.split("/")
+    pairs = dict(zip(parts[1::2], parts[2::2], strict=False))
+    host_protocol = next((p for p in ADDRESS_PROTOCOLS if p in pairs), "")
+    known = {host_protocol, "tcp", "p2p"} - {""}
+    port = pairs.get("tcp", "")
+    if parts[0] or len(parts) % 2 == 0 or set(pairs) - known or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise BootstrapError(
+            f"bootstrap peer {text[:120]!r}: expected a multiaddr such as /ip4/172.17.0.1/tcp/9100, "
+            f"/dns4/hub/tcp/9100/p2p/12D3..., /tcp/9100 for a hub on this host, or {AUTO}"
+        )
+    return Target(pairs.get(host_protocol, ""), int(port), pairs.get("p2p", ""), host_protocol)
+
+
+def candidates(target: Target, network: Network, seen: Evidence) -> tuple[Candidate, ...]:
+    """Places to try, the likeliest first, each once: the order of DESIGN section 7."""
+    places: list[tuple[str, str]] = []
+    if target.host:
+        places.append((target.host, "given"))
+    if network.via is not Mode.NONE:
+        if network.kind is not None:
+            places += [(name, "service name") for name in HUB_NAMES]
+        if network.shares_host:
+            places.append(("127.0.0.1", "loopback of the host"))
+        if network.via is not Mode.NOT_DOCKER:
+            places.append((HOST_NAME, "Docker's name for the host"))
+        if not network.shares_host:
+            # In host mode the default gateway is the LAN's router, not the host.
+            places += [(seen.gateway, "default gateway")] if seen.gateway else []
+            places += [(first, "first address of the subnet") for first in subnet_firsts(seen)]
+            places.append((DOCKER0, "docker0"))
+    unique: dict[str, Candidate] = {}
+    for host, why in places:
+        protocol = target.protocol if why == "given" else ""
+        unique.setdefault(host, Candidate(host, target.port, why, target.peer_id, protocol))
+    return tuple(unique.values())
+
+
+def probe(candidate: Candidate, seconds: float = PROBE_SECONDS) -> Outcome:
+    """Whether a libp2p listener answers there. A bare connect would take a metrics exporter on 9100 for a hub."""
+    try:
+        with socket.create_connection((candidate.host, candidate.port), seconds) as connection:
+            connection.settimeout(seconds)
+            connection.sendall(_HELLO)
+            return "hub" if connection.recv(len(_HELLO), socket.MSG_WAITALL) == _HELLO else "not a hub"
+    except socket.gaierror:
+        return "unknown name"
+    except ConnectionRefusedError:
+        return "refused"
+    except ConnectionResetError:
+        return "not a hub"
+    except OSError:
+        return "no answer"
+
+
+def probe_all(
+    places: Sequence[Candidate],
+    ask: Callable[[Candidate], Outcome] = probe,
+    seconds: float = PROBE_SECONDS + 0.5,
+) -> tuple[Outcome, ...]:
+    """Probe all at once, for at most `seconds`, but no longer than until the first in order that can win has won."""
+    outcomes: list[Outcome | None] = [None] * len(places)
+    changed = threading.Condition()
+
+    def run(index: int) -> None:
+        outcome = ask(places[index])
+        with changed:
+            outcomes[index] = outcome
+            changed.notify()
+
+    def decided() -> bool:
+        for outcome in outcomes:
+            if outcome in (None, "hub"):
+                return outcome == "hub"
+        return True
+
+    for index in range(len(places)):
+        # A resolver that hangs cannot be interrupted: daemon threads are left behind, not waited for.
+        threading.Thread(target=run, args=(index,), daemon=True).start()
+    end = time.monotonic() + seconds
+    with changed:
+        while not decided() and (left := end - time.monotonic()) > 0:
+            changed.wait(left)
+        return tuple(outcome or "no answer" for outcome in outcomes)
+
+
+def choose(target: Target, network: Network, places: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Found:
+    """What to tell the node, and the user."""
+    for place, outcome in zip(places, outcomes, strict=True):
+        if outcome == "hub":
+            return Found((place.multiaddr,), True, f"{network}: the hub answers at {place} ({place.why})")
+    # A hub that is given but not up yet is worth retrying; a guess is not.
+    given = tuple(place.multiaddr for place in places if place.why == "given")
+    tried = "; ".join(f"{place} {outcome}" for place, outcome in zip(places, outcomes, strict=True))
+    return Found(
+        given, False, f"{network}: no hub reached ({tried or 'nothing to try'}): {_remedy(target, network, outcomes)}"
+    )
+
+
+def resolve(
+    targets: Sequence[Target], network: Network, seen: Evidence, ask: Callable[[Candidate], Outcome] = probe
+) -> Found:
+    """Probe the candidates of all targets and choose an address for each."""
+    with ThreadPoolExecutor(max_workers=MOST_TARGETS) as pool:
+        found = list(pool.map(lambda target: _resolve_one(target, network, seen, ask), targets[:MOST_TARGETS]))
+    return Found(
+        tuple(address for one in found for address in one.multiaddrs),
+        any(one.reachable for one in found),
+        "; ".join(one.sentence for one in found),
+    )
+
+
+def _resolve_one(target: Target, network: Network, seen: Evidence, ask: Callable[[Candidate], Outcome]) -> Found:
+    places = candidates(target, network, seen)
+    return choose(target, network, places, probe_all(places, ask))
+
+
+def _remedy(target: Target, network: Network, outcomes: Sequence[Outcome]) -> str:
+    port = target.port
+    if network.via is Mode.NONE:
+        return "a container without a network reaches no hub: run it with --network bridge or host"
+    if network.shares_host:
+        return f"start one on this machine with `p2pcache serve --hub`, or give the address of one (port {port})"
+    if "not a hub" in outcomes:
+        return f"something else listens on port {port}: give the hub's own port as /tcp/PORT"
+    where = f"start the hub with --p2p-listen /ip4/0.0.0.0/tcp/{port}"
+    loopback = "a hub bound to 127.0.0.1 is reached in host mode only"
+    if network.kind in (Kind.COMPOSE, Kind.GITHUB_ACTIONS):
+        return f"{loopback}: {where}, or add it to this network as a service named {HUB_NAMES[1]}"
+    return f"{loopback}: {where}"

@@ -1,0 +1,103 @@
+"""What belongs to one job: its files, the variables and outputs later steps see, and gh's configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from p2pcache.runner.supervisor import SOCKET_PATH_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The files of a job, all below the runner's temporary folder, which is emptied when the job has ended."""
+
+    directory: Path
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Job:
+        """The job this process belongs to."""
+        return cls(Path(environ.get("RUNNER_TEMP") or tempfile.gettempdir()) / "p2pcache")
+
+    @property
+    def run(self) -> Path:
+        """What `supervisor` keeps."""
+        return self.directory / "run"
+
+    @property
+    def store(self) -> Path:
+        """The node's ``--dir``; `action.yml` names it too, for ``persist``."""
+        return self.directory / "store"
+
+    @property
+    def gh(self) -> Path:
+        """What `GH_CONFIG_DIR` becomes."""
+        return self.directory / "gh"
+
+    @property
+    def stats(self) -> Path:
+        """The ledger, written at the job's end."""
+        return self.directory / "stats.json"
+
+    @property
+    def socket(self) -> Path:
+        """Where every container of the job sees it; elsewhere only when that is too deep for a socket."""
+        path = self.directory / "node.sock"
+        if len(bytes(path)) <= SOCKET_PATH_BYTES:
+            return path
+        digest = hashlib.sha256(bytes(self.directory)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"p2pcache-{digest}" / "node.sock"
+
+    def remember(self, record: Mapping[str, Any]) -> None:
+        """Keep what the end of the job, or a second use, needs to know."""
+        (self.directory / "job.json").write_text(json.dumps(record), "utf-8")
+
+    def recall(self) -> dict[str, Any]:
+        """What was kept; empty when nothing was."""
+        try:
+            return dict(json.loads((self.directory / "job.json").read_bytes()))
+        except (OSError, ValueError):
+            return {}
+
+
+def write_gh_config(job: Job, socket: str, environ: Mapping[str, str]) -> Path:
+    """Make a configuration in which gh talks to `socket`; what the job had configured, logins included, stays.
+
+    Returns its ``config.yml``: without that file gh goes straight to GitHub again.
+    """
+    job.gh.mkdir(parents=True, exist_ok=True)
+    before = _gh_config_dir(environ)
+    if (before / "hosts.yml").is_file() and before != job.gh:
+        shutil.copy2(before / "hosts.yml", job.gh / "hosts.yml")
+    config = job.gh / "config.yml"
+    config.write_text(with_socket(_text(before / "config.yml"), socket), "utf-8")
+    return config
+
+
+def with_socket(config: str, socket: str) -> str:
+    """A ``config.yml`` of gh with `http_unix_socket` set. A JSON string is a YAML one (YAML 1.2, section 1.3)."""
+    lines = [line for line in config.splitlines() if not line.startswith("http_unix_socket:")]
+    if not any(line.startswith("version:") for line in lines):
+        lines.insert(0, 'version: "1"')
+    return "\n".join([*lines, f"http_unix_socket: {json.dumps(socket)}", ""])
+
+
+def _gh_config_dir(environ: Mapping[str, str]) -> Path:
+    # cli/go-gh, pkg/config: GH_CONFIG_DIR, then XDG_CONFIG_HOME/gh, then ~/.config/gh.
+    if named := environ.get("GH_CONFIG_DIR"):
+        return Path(named)
+    base = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "/nonexistent") / ".config"
+    return Path(base) / "gh"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
