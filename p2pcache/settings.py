@@ -239,7 +239,24 @@ _SOURCES = (
     _Source("hub", "--hub"),
     _Source("log_level", "--log-level", ("CACHE_LOG_LEVEL",)),
 )
+_REPEATED = ("bootstrap", "announce")
 _TYPES = {f.name: f.type for f in msgspec.structs.fields(Settings)}
+
+
+def as_flags(flags: Mapping[str, str]) -> list[str]:
+    """The command line that says what `flags` (raw text by field name, as for `load`) say."""
+    line: list[str] = []
+    for source in _SOURCES:
+        if not (value := flags.get(source.field)):
+            continue
+        if _TYPES[source.field] is bool:
+            line.append(source.flag)
+        elif source.field in _REPEATED:
+            for item in _items(value):
+                line += [source.flag, item]
+        else:
+            line += [source.flag, value]
+    return line
 
 
 def _cache_directory(environ: Mapping[str, str]) -> Path:

@@ -1,0 +1,110 @@
+"""``p2pcache get``, ``stats`` and ``peers``: questions to the running node."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import time
+from typing import Any
+
+import click
+
+from p2pcache.commands.background import running
+from p2pcache.commands.console import fail, note
+from p2pcache.commands.serve import settings_or_exit
+from p2pcache.runner.ask import NodeError, UnixConnection, ask
+from p2pcache.runner.report import markdown, text
+from p2pcache.settings import ClientSettings
+
+GET_SECONDS = 90.0
+
+
+def node_socket() -> str:
+    """The running node's socket: the one exported to this shell, else that of ``up``'s default directory."""
+    if (exported := ClientSettings.from_env().socket) is not None:
+        return str(exported)
+    directory = settings_or_exit({}).directory
+    ready = running(directory)
+    if ready:
+        return str(ready["socket"])
+    if (directory / "gateway.sock").exists():
+        return str(directory / "gateway.sock")
+    fail('no node runs here; start one with: eval "$(p2pcache up)"')
+
+
+def get(path: str, *, explain: bool, accept: str) -> int:
+    """Print the body; 0 for an answer below 400, 1 otherwise."""
+    target = path.removeprefix("https://api.github.com")
+    if not target.startswith("/"):
+        target = f"/{target}"
+    if not all("!" <= c <= "~" for c in target):
+        fail("PATH: expected an API path without spaces, e.g. /repos/OWNER/REPO", 2)
+    token = ClientSettings.from_env().token
+    headers = {"Host": "api.github.com", "Accept": accept, "P2pcache-Explain": "1"}
+    if token is not None:
+        headers["Authorization"] = f"token {token.reveal()}"
+    connection = UnixConnection(node_socket(), GET_SECONDS)
+    started = time.perf_counter()
+    try:
+        connection.request("GET", target, headers=headers)
+        response = connection.getresponse()
+        while piece := response.read1(1 << 16):
+            sys.stdout.buffer.write(piece)
+    except (OSError, http.client.HTTPException) as error:
+        fail(f"the node does not answer: {type(error).__name__}")
+    finally:
+        connection.close()
+    sys.stdout.buffer.flush()
+    if explain:
+        note(_explanation(response, (time.perf_counter() - started) * 1000))
+    return 0 if response.status < 400 else 1
+
+
+def _explanation(response: http.client.HTTPResponse, milliseconds: float) -> str:
+    rule = response.headers.get("p2pcache-rule", "not the cache's business")
+    status = response.headers.get("cache-status", "no Cache-Status")
+    age = response.headers.get("age")
+    said = f"{response.status} in {milliseconds:.1f} ms; {rule}; {status}"
+    return f"{said}; age {age} s" if age else said
+
+
+def stats(form: str) -> None:
+    """Print the ledger as a table, JSON or Markdown."""
+    ledger = _ask("/-/stats")
+    match form:
+        case "json":
+            click.echo(json.dumps(ledger, indent=2))
+        case "markdown":
+            click.echo(markdown(ledger))
+        case _:
+            click.echo(text(ledger))
+
+
+def peers(*, as_json: bool) -> None:
+    """Print the peers table."""
+    rows: list[dict[str, Any]] = _ask("/-/peers")
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        click.echo("no peers")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("peer", "address", "how", "since", "rtt", "blocks", "received", "sent", "state", box=None)
+    for row in rows:
+        since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
+        rtt = "" if row["rtt_ms"] is None else f"{row['rtt_ms']:.1f} ms"
+        state = f"{row['state']}: {row['reason']}" if row["reason"] else row["state"]
+        cells = (row["peer_id"][-12:], row["address"], f"{row['via']} {row['direction']}".strip(), since, rtt)
+        table.add_row(*cells, str(row["blocks_in"]), str(row["bytes_in"]), str(row["bytes_out"]), state)
+    Console().print(table)
+
+
+def _ask(target: str) -> Any:
+    try:
+        return ask(node_socket(), target)
+    except NodeError as error:
+        fail(str(error))

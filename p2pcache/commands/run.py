@@ -1,0 +1,56 @@
+"""``p2pcache run``: one command with a node around it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+import uvloop
+
+from p2pcache.commands.console import fail, note
+from p2pcache.commands.environment import client_environment
+from p2pcache.commands.serve import configure_log, settings_or_exit
+from p2pcache.gateway.server import ListenError
+from p2pcache.node import Node
+from p2pcache.runner.job import Job
+from p2pcache.runner.report import text
+from p2pcache.settings import SettingsError
+
+
+def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
+    """Run `command`; its exit status, or 127 when it cannot be started (as a shell says)."""
+    if shutil.which(command[0]) is None:
+        fail(f"{command[0]}: no such command", 127)
+    with tempfile.TemporaryDirectory(prefix="p2pcache-") as scratch:
+        settings = settings_or_exit({"socket": f"{scratch}/node.sock", **flags})
+        configure_log(settings)
+        try:
+            return uvloop.run(_run(Node(settings), Job(Path(scratch)), command))
+        except (ListenError, SettingsError) as error:
+            fail(str(error), 2 if isinstance(error, SettingsError) else 1)
+
+
+async def _run(node: Node, job: Job, command: Sequence[str]) -> int:
+    async with node:
+        if node.alone:
+            note(node.alone)
+        environment = {**os.environ, **client_environment(node.ready(), job)}
+        process = await asyncio.create_subprocess_exec(*command, env=environment)
+        # Ctrl-C reaches the command too, which is in our process group: it decides, and the report still comes.
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        loop.add_signal_handler(signal.SIGTERM, process.terminate)
+        try:
+            status = await process.wait()
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            loop.remove_signal_handler(signal.SIGTERM)
+        stats = node.stats()
+    click.echo(text(stats), err=True)
+    return status if status >= 0 else 128 - status
