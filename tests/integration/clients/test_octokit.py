@@ -1,0 +1,62 @@
+"""Octokit follows URLs as they are: they have to stay on the gateway."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.needs("node")
+
+HERE = Path(__file__).parent
+PACKAGES = HERE.parents[1] / "node"
+
+
+@pytest.fixture(params=["", "/api/v3"], ids=["plain", "enterprise layout"])
+def base(request, node):
+    return node.api_url + request.param
+
+
+@pytest.fixture
+def run(base, token, clean_environment):
+    """Runs a script with the packages of tests/node: read from stdin, it finds them beside its working directory."""
+
+    def run(script):
+        command = ["node", "--input-type=module", "-", base, token]
+        text = (HERE / script).read_text()
+        done = subprocess.run(
+            command,
+            input=text,
+            cwd=PACKAGES,
+            env=clean_environment,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_octokit_rest_never_leaves_the_gateway_and_pays_once(run, github):
+    first = run("octokit.mjs")
+    assert sorted(first["issues"]) == list(range(1, 49))
+    assert first["renamed"] == "octo/new"
+    assert first["followed"] == "octo/app"
+    assert first["missing"] == 404
+    paid = [call for call in github.calls() if call[1] != "/repos/octo/none"]
+    assert run("octokit.mjs") == first
+    assert [call for call in github.calls() if call[1] != "/repos/octo/none"] == paid
+    assert len(paid) == len(set(paid)) == 3 + 2 + 1
+
+
+def test_actions_github_never_leaves_the_gateway_and_pays_once(run, github):
+    first = run("actions-github.mjs")
+    assert sorted(first["issues"]) == list(range(1, 49))
+    assert (first["renamed"], first["graphql"]) == ("octo/new", "app")
+    paid = github.calls()
+    assert run("actions-github.mjs") == first
+    assert github.calls() == paid
+    assert len(paid) == 3 + 2 + 1
