@@ -131,7 +131,7 @@ async def _until(runner: Runner, holds: Any) -> dict[str, Any]:
 
 async def _connected(runner: Runner) -> None:
     async with asyncio.timeout(START_SECONDS):
-        while (await _stats(runner))["peers"]["connected"] < 1:
+        while (await _stats(runner))["peers"]["connected"] < 1:  # noqa: ASYNC110 - another process's state
             await asyncio.sleep(0.05)
 
 

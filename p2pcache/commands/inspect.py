@@ -13,7 +13,7 @@ import click
 from p2pcache.commands.background import running
 from p2pcache.commands.console import fail, note
 from p2pcache.commands.serve import settings_or_exit
-from p2pcache.runner.ask import NodeError, UnixConnection, ask
+from p2pcache.runner.ask import NodeError, UnixConnection, ask_any
 from p2pcache.runner.report import markdown, text
 from p2pcache.settings import ClientSettings
 
@@ -28,9 +28,9 @@ def node_socket() -> str:
     ready = running(directory)
     if ready:
         return str(ready["socket"])
-    if (directory / "gateway.sock").exists():
-        return str(directory / "gateway.sock")
-    fail('no node runs here; start one with: eval "$(p2pcache up)"')
+    if not (directory / "gateway.sock").exists():
+        fail('no node runs here; start one with: eval "$(p2pcache up)"')
+    return str(directory / "gateway.sock")
 
 
 def get(path: str, *, explain: bool, accept: str) -> int:
@@ -105,6 +105,6 @@ def peers(*, as_json: bool) -> None:
 
 def _ask(target: str) -> Any:
     try:
-        return ask(node_socket(), target)
+        return ask_any(node_socket(), target)
     except NodeError as error:
         fail(str(error))

@@ -14,12 +14,15 @@ class NodeError(RuntimeError):
     """The node gave no usable answer."""
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
     def __init__(self, path: str, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self.path = path
 
     def connect(self) -> None:
+        """Connect to the socket's path instead of a host."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
@@ -31,18 +34,27 @@ def ask(path: str, target: str, timeout: float = 5.0) -> dict[str, Any]:
     Raises:
         NodeError: it does not answer in time, or not with a JSON object.
     """
-    connection = _UnixConnection(path, timeout)
+    found = ask_any(path, target, timeout)
+    if not isinstance(found, dict):
+        raise NodeError(f"the node answered {target} with something that is not an object")
+    return found
+
+
+def ask_any(path: str, target: str, timeout: float = 5.0) -> Any:
+    """The same for an endpoint whose answer is any JSON value.
+
+    Raises:
+        NodeError: it does not answer in time, or not with JSON.
+    """
+    connection = UnixConnection(path, timeout)
     try:
         connection.request("GET", target)
         response = connection.getresponse()
         body = response.read(MOST_BYTES)
         if response.status != http.client.OK:
             raise NodeError(f"the node answered {target} with status {response.status}")
-        found = json.loads(body)
+        return json.loads(body)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NodeError(f"the node does not answer {target}: {type(error).__name__}") from None
     finally:
         connection.close()
-    if not isinstance(found, dict):
-        raise NodeError(f"the node answered {target} with something that is not an object")
-    return found
