@@ -47,7 +47,7 @@ def text(stats: Mapping[str, Any]) -> str:
     parts += [_as_text(table) for table in (*_tables(ledger), *_details(ledger)) if table.rows]
     if ledger.time_saved_ms:
         parts.append(f"Time not waited: {_plain(ledger.time_saved_how)}.")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def markdown(stats: Mapping[str, Any], facts: Mapping[str, str] | None = None) -> str:

@@ -109,7 +109,7 @@ def test_the_summary_folds_details_and_draws_after_the_table(busy):
 
 def test_an_empty_ledger_is_one_line():
     stats = Ledger().stats()
-    assert text(stats) == "no API calls went through the cache\n"
+    assert text(stats) == "no API calls went through the cache"
     assert markdown(stats) == "### p2pcache: no API calls went through the cache\n"
 
 
