@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from p2pcache.cache.codec import cid_of
@@ -94,8 +94,10 @@ class Database:
         self._max_pages = max_bytes // _PAGE
         self._clock = clock
         self._used: dict[bytes, int] = {}
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # SQLite gives its log the file's mode. A file that is there must not be opened and closed beside SQLite: that
+        # would release the locks of this process (https://www.sqlite.org/howtocorrupt.html section 2.2).
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
             self._prepare()

@@ -34,7 +34,8 @@ class SafeDatabase:
 
     def __init__(self, directory: Path, max_bytes: int, clock: Callable[[], float]) -> None:
         self._directory = directory
-        self._open_file = lambda: Database(directory / FILE, max_bytes, clock)
+        self._max_bytes = max_bytes
+        self._clock = clock
         self._db: Database | None = None
         self._inode = 0
         self._off = False
@@ -62,14 +63,14 @@ class SafeDatabase:
         self._owed.append(work)
         self.run(lambda _: None, None)
         if len(self._owed) > _MOST_OWED:
-            self.give_up("it does not let go of what changed")
+            self._give_up("it does not let go of what changed")
 
-    def give_up(self, reason: str) -> None:
+    def _give_up(self, reason: str) -> None:
         """Go without from now on, and say so."""
         self._off = True
         self._owed.clear()
         self._close()
-        self._say(f"the disk store in {self._directory} is not used: {reason}")
+        self._say(f"the disk store in {self._directory} is not used: {reason}; CACHE_DIR can name another one")
 
     def close(self) -> None:
         """Pay what is owed, write what is noted, close the file."""
@@ -83,20 +84,23 @@ class SafeDatabase:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._locked():
                 try:
-                    self._db = self._open_file()
+                    self._db = self._database()
                 except sqlite3.DatabaseError as error:
                     if not _broken(error):
                         raise
                     self._set_aside()
-                    self._db = self._open_file()
+                    self._db = self._database()
                 self._inode = (self._directory / FILE).stat().st_ino
         return self._db
+
+    def _database(self) -> Database:
+        return Database(self._directory / FILE, self._max_bytes, self._clock)
 
     def _cope(self, error: sqlite3.Error | OSError | NotOursError) -> None:
         if _code(error) == sqlite3.SQLITE_BUSY or isinstance(error, TimeoutError):
             return  # another process writes: what is missed now is a miss, no more
         if self._db is None:
-            self.give_up(str(error))
+            self._give_up(str(error))
         elif _broken(error):
             self._replace()
         else:
@@ -110,7 +114,7 @@ class SafeDatabase:
                 if (self._directory / FILE).stat().st_ino == self._inode:
                     self._set_aside()
         except OSError as error:
-            self.give_up(str(error))
+            self._give_up(str(error))
 
     def _set_aside(self) -> None:
         """Move the file and its log out of the way together: apart, they would spoil their successors."""

@@ -95,6 +95,13 @@ class TestAtRest:
         await store.close()
         assert (tmp_path / "store" / FILE).stat().st_size < 200_000
 
+    async def test_bytes_that_are_not_the_block_are_not_kept(self, store: Disk) -> None:
+        kept = make()
+        await store.store(kept.pointer, b"forged")
+        assert await store.find(kept.pointer.name) == []
+        await store.store(kept.pointer, kept.sealed)
+        assert await store.block(kept.pointer) == kept.sealed
+
     async def test_a_pointer_out_of_bounds_is_not_kept(self, store: Disk) -> None:
         kept = make(link="x" * MAX_POINTER)
         await store.store(kept.pointer, kept.sealed)
