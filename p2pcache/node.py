@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,10 +18,8 @@ from p2pcache import __version__
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.engine import Engine, Policy
-from p2pcache.cache.entry import Pointer
 from p2pcache.cache.library import Library
 from p2pcache.cache.memory import Memory
-from p2pcache.cache.sealing import Keyring, SealError
 from p2pcache.cache.tiers import Tier
 from p2pcache.cache.wanted import Identity
 from p2pcache.gateway.app import Gateway
@@ -35,8 +33,9 @@ from p2pcache.gateway.server import Server, inherit, listen_tcp, listen_unix
 from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import writes
 from p2pcache.github.quota import Bucket, charged
-from p2pcache.github.scopes import token_kind
-from p2pcache.settings import Settings, SettingsError, Share
+from p2pcache.keys import keyring_of
+from p2pcache.peering import Peering
+from p2pcache.settings import Settings, Share
 
 if TYPE_CHECKING:
     from p2pcache.swarm import Swarm, SwarmConfig
@@ -46,61 +45,6 @@ log = logging.getLogger("p2pcache")
 SNAPSHOT = 8192
 """Pointers of yesterday's disk that a joining peer is told of."""
 STATS_SECONDS = 1.0
-LONG_LIVED = ("personal", "oauth", "app_user")
-"""Kinds of token that last long enough to be a shared secret; a job's installation token dies with the job."""
-
-
-class NodeError(Exception):
-    """The node cannot start: one sentence."""
-
-
-class _Peering:
-    """What the swarm asks of this node and tells it; the glue between `swarm` and `cache`."""
-
-    def __init__(self, library: Library, disk: Disk | None, buckets: Buckets, keyring: Keyring) -> None:
-        self._library = library
-        self._disk = disk
-        self._buckets = buckets
-        self._keyring = keyring
-        self.earlier: Sequence[Pointer] = ()
-
-    async def sealed(self, cid: bytes) -> bytes | None:
-        """A block for a peer: from memory, else from the disk."""
-        if (sealed := self._library.sealed(cid)) is not None or self._disk is None:
-            return sealed
-        return await self._disk.sealed(cid)
-
-    async def keep(self, pointer: Pointer, sealed: bytes) -> None:
-        """The hub keeps what it sees."""
-        self._library.adopt(pointer, sealed)
-
-    def pointers(self) -> Iterable[Pointer]:
-        """What this node holds: memory, and what the disk held at start and nobody dropped since."""
-        yield from list(self._library.memory.pointers())
-        for pointer in self.earlier:
-            if not self._library.epoch(pointer.topics):
-                yield pointer
-
-    def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:
-        """A peer's write: forget here too."""
-        self._library.drop_soon(topics, scope)
-
-    def quota(self, scope: bytes, state: bytes) -> None:
-        """A bucket as some member saw it; what does not open or decode is not ours."""
-        del scope
-        with contextlib.suppress(SealError, msgspec.DecodeError):
-            name, *numbers = msgspec.msgpack.decode(self._keyring.open(state), type=tuple[str, str, int, int, int])
-            self._buckets.learn(name, Bucket(*numbers))
-
-    def seal_quota(self, scope: str, bucket: Bucket) -> bytes:
-        """A bucket for the peers, readable to members alone."""
-        fields = (scope, bucket.resource, bucket.limit, bucket.remaining, bucket.reset)
-        return self._keyring.seal(msgspec.msgpack.encode(fields))
-
-    @staticmethod
-    def warn(message: str) -> None:
-        """One sentence from the swarm."""
-        log.warning("%s", message)
 
 
 class Node:
@@ -120,7 +64,7 @@ class Node:
         self.buckets = Buckets(time.time, self._quota_changed)
         self.swarm: Swarm | None = None
         self.library = Library(memory, (), self.keyring)
-        self._peering = _Peering(self.library, self.disk, self.buckets, self.keyring)
+        self._peering = Peering(self.library, self.disk, self.buckets, self.keyring)
         if not self.alone:
             from p2pcache.swarm import Swarm  # a node that works alone does not pay for it
 
@@ -338,38 +282,6 @@ class Node:
             if stats["requests"] != last:
                 last = stats["requests"]
                 await asyncio.to_thread(_write, path, stats)
-
-
-def keyring_of(settings: Settings) -> tuple[Keyring, str]:
-    """The keys, and why the node works alone ("" when it does not) (DESIGN section 5).
-
-    Raises:
-        SettingsError: a secret is weak.
-    """
-    if settings.secrets:
-        try:
-            keyring = Keyring.from_secrets([secret.reveal() for secret in settings.secrets])
-        except ValueError as error:
-            raise SettingsError(f"CACHE_SECRET: {error}") from None
-        return keyring, _alone(settings, "")
-    token = settings.token.reveal() if settings.token else ""
-    if token and token_kind(token) in LONG_LIVED:
-        return Keyring.from_secrets([token]), _alone(settings, "")
-    reason = (
-        "no CACHE_SECRET, and a job's own token cannot stand in for one: this node works alone, and what it stores "
-        "cannot be read by the next; make a secret with: p2pcache keygen | gh secret set CACHE_SECRET"
-    )
-    return Keyring.ephemeral(), _alone(settings, reason)
-
-
-def _alone(settings: Settings, reason: str) -> str:
-    if not settings.p2p:
-        return "CACHE_ENABLE_P2P is off"
-    if settings.share is Share.OFF:
-        return "CACHE_SHARE is off"
-    if "p2p" not in settings.backends:
-        return "CACHE_BACKENDS leaves out p2p"
-    return reason
 
 
 def _with_peer(address: str, peer_id: str) -> str:

@@ -11,7 +11,7 @@ import click
 from p2pcache.commands.console import fail, note
 from p2pcache.commands.environment import client_environment
 from p2pcache.commands.serve import settings_or_exit
-from p2pcache.node import keyring_of
+from p2pcache.keys import keyring_of
 from p2pcache.runner import supervisor
 from p2pcache.runner.ask import NodeError, ask
 from p2pcache.runner.job import Job

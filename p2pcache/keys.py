@@ -1,0 +1,46 @@
+"""Which secret a node's keys come from, and why it works alone when there is none to share (DESIGN section 5)."""
+
+from __future__ import annotations
+
+import contextlib
+
+from p2pcache.cache.sealing import Keyring
+from p2pcache.github.scopes import token_kind
+from p2pcache.settings import Settings, SettingsError, Share
+
+LONG_LIVED = ("personal", "oauth", "app_user")
+"""Kinds of token that last long enough to be a shared secret; a job's installation token dies with the job."""
+
+
+def keyring_of(settings: Settings) -> tuple[Keyring, str]:
+    """The keys, and why the node works alone ("" when it does not) (DESIGN section 5).
+
+    Raises:
+        SettingsError: a secret is weak.
+    """
+    if settings.secrets:
+        try:
+            keyring = Keyring.from_secrets([secret.reveal() for secret in settings.secrets])
+        except ValueError as error:
+            raise SettingsError(f"CACHE_SECRET: {error}") from None
+        return keyring, _alone(settings, "")
+    token = settings.token.reveal() if settings.token else ""
+    if token and token_kind(token) in LONG_LIVED:
+        # One that is too weak to be a secret is no reason to refuse its owner a cache.
+        with contextlib.suppress(ValueError):
+            return Keyring.from_secrets([token]), _alone(settings, "")
+    reason = (
+        "no CACHE_SECRET, and a job's own token cannot stand in for one: this node works alone, and what it stores "
+        "cannot be read by the next; make a secret with: p2pcache keygen | gh secret set CACHE_SECRET"
+    )
+    return Keyring.ephemeral(), _alone(settings, reason)
+
+
+def _alone(settings: Settings, reason: str) -> str:
+    if not settings.p2p:
+        return "CACHE_ENABLE_P2P is off"
+    if settings.share is Share.OFF:
+        return "CACHE_SHARE is off"
+    if "p2p" not in settings.backends:
+        return "CACHE_BACKENDS leaves out p2p"
+    return reason

@@ -1,0 +1,67 @@
+"""What the swarm asks of this node and tells it: the glue between `swarm` and `cache`, which do not know each other."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+
+from p2pcache.cache.buckets import Buckets
+from p2pcache.cache.disk import Disk
+from p2pcache.cache.entry import Pointer
+from p2pcache.cache.library import Library
+from p2pcache.cache.sealing import Keyring, SealError
+from p2pcache.github.quota import Bucket
+
+log = logging.getLogger("p2pcache")
+
+
+class Peering:
+    """Implements `swarm.BlockStore` and `swarm.SwarmEvents`."""
+
+    def __init__(self, library: Library, disk: Disk | None, buckets: Buckets, keyring: Keyring) -> None:
+        self._library = library
+        self._disk = disk
+        self._buckets = buckets
+        self._keyring = keyring
+        self.earlier: Sequence[Pointer] = ()
+
+    async def sealed(self, cid: bytes) -> bytes | None:
+        """A block for a peer: from memory, else from the disk."""
+        if (sealed := self._library.sealed(cid)) is not None or self._disk is None:
+            return sealed
+        return await self._disk.sealed(cid)
+
+    async def keep(self, pointer: Pointer, sealed: bytes) -> None:
+        """The hub keeps what it sees."""
+        self._library.adopt(pointer, sealed)
+
+    def pointers(self) -> Iterable[Pointer]:
+        """What this node holds: memory, and what the disk held at start and nobody dropped since."""
+        yield from list(self._library.memory.pointers())
+        for pointer in self.earlier:
+            if not self._library.epoch(pointer.topics):
+                yield pointer
+
+    def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:
+        """A peer's write: forget here too."""
+        self._library.drop_soon(topics, scope)
+
+    def quota(self, scope: bytes, state: bytes) -> None:
+        """A bucket as some member saw it; what does not open or decode is not ours."""
+        del scope
+        with contextlib.suppress(SealError, msgspec.DecodeError):
+            clear = msgspec.msgpack.decode(self._keyring.open(state), type=tuple[str, str, int, int, int])
+            self._buckets.learn(clear[0], Bucket(*clear[1:]))
+
+    def seal_quota(self, scope: str, bucket: Bucket) -> bytes:
+        """A bucket for the peers, readable to members alone."""
+        fields = (scope, bucket.resource, bucket.limit, bucket.remaining, bucket.reset)
+        return self._keyring.seal(msgspec.msgpack.encode(fields))
+
+    @staticmethod
+    def warn(message: str) -> None:
+        """One sentence from the swarm."""
+        log.warning("%s", message)
