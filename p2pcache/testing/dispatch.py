@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from p2pcache.testing import reads, repository_reads, repository_writes
-from p2pcache.testing.routing import NOT_FOUND, Answer, Ask, Problem
+from p2pcache.testing import reads, repository_git_reads, repository_reads, repository_writes
+from p2pcache.testing.routing import NOT_FOUND, Answer, Ask, Problem, Routes
 from p2pcache.testing.shapes import API
 from p2pcache.testing.world import Repository
 
 _REPOSITORY = re.compile(r"/(?:repos/([^/]+/[^/]+)|repositories/(\d+))(/.*)?")
+_REPOSITORY_READS = Routes(repository_reads.routes, repository_git_reads.routes)
 READS = {"GET", "HEAD"}
 
 
@@ -31,7 +32,7 @@ def dispatch(ask: Ask, query: str) -> Answer:
     if name and name.lower() != of.full_name.lower():
         return _moved(method, f"{API}/repositories/{of.id}{tail}{'?' if query else ''}{query}")
     if method == "GET":
-        handler, arguments = repository_reads.routes.find(method, tail)
+        handler, arguments = _REPOSITORY_READS.find(method, tail)
         return handler(ask, of, **arguments)
     handler, arguments = repository_writes.routes.find(method, tail)
     _check_may_write(ask, of)

@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Any
 
-from p2pcache.testing import changes, shapes
+from p2pcache.testing import changes, git_shapes, shapes
 from p2pcache.testing.repository_reads import issue_of
 from p2pcache.testing.routing import NOT_FOUND, Answer, Ask, Problem, Routes
 from p2pcache.testing.world import Account, Comment, Issue, Label, Repository, blob_sha
@@ -151,9 +151,9 @@ def put_file(ask: Ask, of: Repository, path: str) -> Answer:
     _expect_sha(of, path, fields.get("sha"))
     message = _text(fields, "Commit", "message")
     made = ask.world.commit_files(of, author_of(ask), message, {**of.files, path: data})
-    shaped = shapes.content(of, path, data, of.default_branch)
+    shaped = git_shapes.content(of, path, data, of.default_branch)
     return Answer(
-        {"content": shaped, "commit": shapes.git_commit(of, made) | {"sha": made.sha}}, 200 if existed else 201
+        {"content": shaped, "commit": git_shapes.git_commit(of, made) | {"sha": made.sha}}, 200 if existed else 201
     )
 
 
@@ -166,7 +166,7 @@ def delete_file(ask: Ask, of: Repository, path: str) -> Answer:
     _expect_sha(of, path, fields.get("sha"))
     kept = {name: data for name, data in of.files.items() if name != path}
     made = ask.world.commit_files(of, author_of(ask), _text(fields, "Commit", "message"), kept)
-    return Answer({"content": None, "commit": shapes.git_commit(of, made) | {"sha": made.sha}})
+    return Answer({"content": None, "commit": git_shapes.git_commit(of, made) | {"sha": made.sha}})
 
 
 def _expect_sha(of: Repository, path: str, given: object) -> None:

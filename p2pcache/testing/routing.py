@@ -80,10 +80,10 @@ Handler = Callable[..., Answer]
 
 
 class Routes:
-    """Handlers by method and path template; ``{name}`` is one segment, ``{name*}`` all the rest."""
+    """Handlers by method and path template; ``{name}`` is one segment, ``{name*}`` all the rest; made of `parts`."""
 
-    def __init__(self) -> None:
-        self._routes: list[tuple[str, re.Pattern[str], Handler]] = []
+    def __init__(self, *parts: Routes) -> None:
+        self.table: list[tuple[str, re.Pattern[str], Handler]] = [each for part in parts for each in part.table]
 
     def on(self, method: str, template: str) -> Callable[[Handler], Handler]:
         """Register a handler; its keyword arguments are the template's names."""
@@ -91,7 +91,7 @@ class Routes:
         pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", escaped))
 
         def register(handler: Handler) -> Handler:
-            self._routes.append((method, pattern, handler))
+            self.table.append((method, pattern, handler))
             return handler
 
         return register
@@ -102,7 +102,7 @@ class Routes:
         Raises:
             Problem: 404, GitHub's answer to unknown paths and wrong methods alike.
         """
-        for wanted, pattern, handler in self._routes:
+        for wanted, pattern, handler in self.table:
             if wanted == method and (found := pattern.fullmatch(path)):
                 return handler, {name: unquote(value) for name, value in found.groupdict().items()}
         raise Problem(*NOT_FOUND)

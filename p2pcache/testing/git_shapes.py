@@ -1,0 +1,123 @@
+"""REST's JSON for what is in a repository besides issues: commits, refs, files, releases, runs."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from p2pcache.testing.shapes import WEB, Json, account, repository, repository_url
+from p2pcache.testing.world import Commit, Release, Repository, Run, blob_sha, node_id, stamp
+
+
+def git_commit(of: Repository, one: Commit) -> Json:
+    """The Git half of a commit."""
+    who = {"name": one.author.login, "email": f"{one.author.login}@example.com", "date": stamp(one.at)}
+    return {
+        "author": who,
+        "committer": who,
+        "message": one.message,
+        "tree": {"sha": one.tree, "url": f"{repository_url(of)}/git/trees/{one.tree}"},
+        "url": f"{repository_url(of)}/git/commits/{one.sha}",
+        "comment_count": 0,
+    }
+
+
+def commit(of: Repository, one: Commit) -> Json:
+    """A commit."""
+    url = f"{repository_url(of)}/commits/{one.sha}"
+    parents = [{"sha": one.parent, "url": f"{repository_url(of)}/commits/{one.parent}"}] if one.parent else []
+    return {
+        "sha": one.sha,
+        "node_id": node_id("Commit", int(one.sha[:8], 16)),
+        "commit": git_commit(of, one),
+        "url": url,
+        "html_url": f"{WEB}/{of.full_name}/commit/{one.sha}",
+        "comments_url": f"{url}/comments",
+        "author": account(one.author),
+        "committer": account(one.author),
+        "parents": parents,
+    }
+
+
+def branch(of: Repository, name: str) -> Json:
+    """A branch in a list."""
+    tip = of.branches[name]
+    return {"name": name, "commit": {"sha": tip, "url": f"{repository_url(of)}/commits/{tip}"}, "protected": False}
+
+
+def reference(of: Repository, name: str) -> Json:
+    """A branch as a Git ref."""
+    url = f"{repository_url(of)}/git"
+    tip = {"sha": of.branches[name], "type": "commit", "url": f"{url}/commits/{of.branches[name]}"}
+    return {"ref": f"refs/heads/{name}", "node_id": "", "url": f"{url}/refs/heads/{name}", "object": tip}
+
+
+def release(of: Repository, one: Release) -> Json:
+    """A release."""
+    url = f"{repository_url(of)}/releases/{one.id}"
+    return {
+        "url": url,
+        "assets_url": f"{url}/assets",
+        "upload_url": f"https://uploads.github.com/repos/{of.full_name}/releases/{one.id}/assets{{?name,label}}",
+        "html_url": f"{WEB}/{of.full_name}/releases/tag/{one.tag}",
+        "id": one.id,
+        "node_id": node_id("Release", one.id),
+        "author": account(one.author),
+        "tag_name": one.tag,
+        "target_commitish": of.default_branch,
+        "name": f"Release {one.tag}",
+        "draft": False,
+        "prerelease": False,
+        "created_at": stamp(one.at),
+        "published_at": stamp(one.at),
+        "assets": [],
+        "tarball_url": f"{repository_url(of)}/tarball/{one.tag}",
+        "zipball_url": f"{repository_url(of)}/zipball/{one.tag}",
+        "body": f"What is new in {one.tag}",
+    }
+
+
+def run(of: Repository, one: Run) -> Json:
+    """A finished workflow run."""
+    url = f"{repository_url(of)}/actions/runs/{one.id}"
+    return {
+        "id": one.id,
+        "name": "CI",
+        "node_id": node_id("WorkflowRun", one.id),
+        "head_branch": of.default_branch,
+        "head_sha": one.sha,
+        "run_number": one.number,
+        "run_attempt": 1,
+        "event": "push",
+        "display_title": of.commits[0].message,
+        "status": "completed",
+        "conclusion": "success",
+        "workflow_id": 1,
+        "url": url,
+        "html_url": f"{WEB}/{of.full_name}/actions/runs/{one.id}",
+        "created_at": stamp(one.at),
+        "updated_at": stamp(one.at),
+        "run_started_at": stamp(one.at),
+        "jobs_url": f"{url}/jobs",
+        "logs_url": f"{url}/logs",
+        "repository": repository(of),
+    }
+
+
+def content(of: Repository, path: str, data: bytes, ref: str) -> Json:
+    """A file in a directory listing; without the content itself."""
+    blob = blob_sha(data)
+    url = f"{repository_url(of)}/contents/{quote(path)}?ref={quote(ref)}"
+    html = f"{WEB}/{of.full_name}/blob/{ref}/{quote(path)}"
+    git = f"{repository_url(of)}/git/blobs/{blob}"
+    return {
+        "name": path.rpartition("/")[2],
+        "path": path,
+        "sha": blob,
+        "size": len(data),
+        "url": url,
+        "html_url": html,
+        "git_url": git,
+        "download_url": f"https://raw.githubusercontent.com/{of.full_name}/{ref}/{quote(path)}",
+        "type": "file",
+        "_links": {"self": url, "git": git, "html": html},
+    }
