@@ -192,8 +192,8 @@ def append(variable: str, values: dict[str, str]) -> None:
 
 def fall_back(reason: str) -> int:
     """Lead the job past the cache; the exit status is what `strict` says."""
-    api = os.environ.get("GITHUB_API_URL") or "https://api.github.com"
-    graphql = os.environ.get("GITHUB_GRAPHQL_URL") or f"{api}/graphql"
+    api = os.environ.get("INPUT_UPSTREAM", "").strip() or os.environ.get("GITHUB_API_URL") or "https://api.github.com"
+    graphql = re.sub(r"/api/v3$", "/api", api.rstrip("/")) + "/graphql"
     append("GITHUB_OUTPUT", {"api-url": api, "graphql-url": graphql, "p2p-connected": "false"})
     append("GITHUB_ENV", {"P2PCACHE_API_URL": api, "P2PCACHE_GRAPHQL_URL": graphql})
     strict = os.environ.get("INPUT_STRICT", "").strip().lower() == "true"

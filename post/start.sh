@@ -1,6 +1,6 @@
 # Sourced by action.yml's step, by any POSIX shell.
-# 1. Link the fixed name `_actions/p2pcache`, two folders above the workspace, to this action. The target is relative
-#    because the runner resolves it on the host, where a job container's /__w has another name.
+# 1. Give this action a fixed name that `uses: ./...` reaches from the workspace: `_actions/p2pcache`, two folders above
+#    it. The target is relative because the runner resolves it on the host, where a job container's /__w has another name.
 action=${GITHUB_ACTION_PATH%/}
 work=${GITHUB_WORKSPACE%/*/*}
 link=$work/_actions/p2pcache
@@ -8,8 +8,12 @@ case $action in
   "$work"/*) target=..${action#"$work"} ;;
   *) target=$action ;;
 esac
+if [ "$ACT" = true ]; then
+  link=$GITHUB_WORKSPACE/.p2pcache target=$action
+  echo "act=true" >>"$GITHUB_OUTPUT"
+fi
 if [ "$(readlink "$link" 2>/dev/null)" != "$target" ]; then
-  mkdir -p "$work/_actions" && rm -rf "$link" && ln -s "$target" "$link"
+  mkdir -p "${link%/*}" && rm -rf "$link" && ln -s "$target" "$link"
 fi
 
 # 2. Hand over to Python.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -65,6 +66,8 @@ def read(environ: Mapping[str, str]) -> Inputs:
     for name, variable in _VARIABLES.items():
         if value := text(name):
             variables[variable] = value
+    if not re.fullmatch(r"[^/\s]+/[^/\s]+", variables.get("GITHUB_REPOSITORY", "")):
+        variables.pop("GITHUB_REPOSITORY", None)  # the runner says it, not the user: act makes one up from a path
     persist = flag("persist")
     if persist:
         variables.setdefault("CACHE_DISK_BYTES", str(PERSISTED_BYTES))

@@ -81,7 +81,7 @@ def finish(environ: Mapping[str, str]) -> None:
     except (NodeError, ValueError) as error:
         if record["strict"]:
             raise NodeError(f"no report: {error}") from None
-        core.warning(f"No report: {error}. Its log: {supervisor.log_tail(job.run)}", title="p2pcache")
+        core.warning(f"No report: {error}; its last words: {supervisor.last_words(job.run)}", title="p2pcache")
     finally:
         supervisor.stop(job.run)
 

@@ -110,14 +110,14 @@ def ready(directory: Path) -> dict[str, Any] | None:
     return _read_json(directory / "ready.json") if status(directory) else None
 
 
-def log_tail(directory: Path, lines: int = 5) -> str:
-    """The last lines the node wrote, safe to print: no control characters, bounded."""
+def last_words(directory: Path) -> str:
+    """The last line the node wrote, safe to print: no control characters, bounded."""
     try:
         text = (directory / "node.log").read_bytes()[-8192:].decode(errors="replace")
     except OSError:
-        return ""
-    tail = [line.strip() for line in text.splitlines() if line.strip()][-lines:]
-    return " | ".join("".join(c if c.isprintable() else "?" for c in line)[:300] for line in tail)
+        text = ""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(watch.VOICE)]
+    return "".join(c if c.isprintable() else "?" for c in lines[-1])[:500] if lines else "it said nothing"
 
 
 def _take(argv: list[str], flag: str, default: str) -> tuple[list[str], str]:
@@ -181,11 +181,11 @@ def _await_ready(process: subprocess.Popen[bytes], file: Path, directory: Path, 
             process.returncode = 0  # it is meant to outlive this process: nothing to wait for, nothing to warn of
             return found
         if process.poll() is not None:
-            raise SupervisorError(f"the node did not start: {log_tail(directory) or 'it said nothing'}")
+            raise SupervisorError(f"the node did not start: {last_words(directory)}")
         time.sleep(LOOK_SECONDS)
     stop(directory)
     process.wait(STOP_SECONDS)
-    raise SupervisorError(f"the node was not ready after {deadline:g} s: {log_tail(directory) or 'it said nothing'}")
+    raise SupervisorError(f"the node was not ready after {deadline:g} s: {last_words(directory)}")
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

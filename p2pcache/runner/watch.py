@@ -20,12 +20,14 @@ USAGE_ERROR = 2
 STEADY_SECONDS = 10.0
 """A node that lived this long was well: its death starts the backoff anew."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 2.0
-MOST_FAILURES = 8
+MOST_FAILURES = 5
 """Deaths in a row after which the sockets are given up: a refused connection is better than one that waits for ever."""
 GRACE_SECONDS = 8.0
 """How long a node may take to flush and leave after SIGTERM."""
 LOG_BYTES = 4 << 20
 LOG_LOOK_SECONDS = 30.0
+VOICE = "supervisor: "
+"""How its own lines in the log begin."""
 SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
@@ -65,7 +67,7 @@ class Watch:
                 code = self._wait()
                 failures = 1 if time.monotonic() - born >= STEADY_SECONDS else failures + 1
                 print(
-                    f"supervisor: the node ended with {code} (in a row: {failures})",
+                    f"{VOICE}the node ended with {code} (in a row: {failures})",
                     file=sys.stderr,
                     flush=True,
                 )
@@ -122,7 +124,7 @@ class Watch:
                     signal.sigtimedwait(SIGNALS, left)
                     continue
             return
-        print(f"supervisor: the node did not leave in {GRACE_SECONDS:g} s: killed", file=sys.stderr, flush=True)
+        print(f"{VOICE}the node did not leave in {GRACE_SECONDS:g} s: killed", file=sys.stderr, flush=True)
         os.kill(self.node, signal.SIGKILL)
         os.waitpid(self.node, 0)
 

@@ -83,13 +83,13 @@ def test_the_node_answers_on_both_listeners_and_outlives_the_caller(script, run)
     assert state is not None
     assert os.getsid(state["pid"]) != os.getsid(0), "a session of its own"
     for fd in "012":
-        assert not os.readlink(f"/proc/{state['pid']}/fd/{fd}").startswith("pipe:"), "no hold on a step's output"
+        assert not str(Path(f"/proc/{state['pid']}/fd/{fd}").readlink()).startswith("pipe:"), "no hold on a step's output"
     assert supervisor.ready(run) == ready
 
 
 def test_everybody_in_the_job_may_connect(script, run):
     ready = supervisor.start([], run, 10, command=script(FAKE))
-    assert stat.S_IMODE(os.stat(ready["socket"]).st_mode) == 0o666
+    assert stat.S_IMODE(Path(ready["socket"]).stat().st_mode) == 0o666
 
 
 def test_a_killed_node_is_back_and_who_asked_meanwhile_is_answered(script, run):
@@ -165,8 +165,12 @@ def test_a_node_that_is_never_ready_is_stopped(script, run):
 
 def test_a_node_that_keeps_dying_is_given_up(script, run, monkeypatch):
     monkeypatch.setattr(supervisor.watch, "__file__", str(quick_watch(run)))
-    with pytest.raises(SupervisorError, match="in a row: 8"):
-        supervisor.start([], run, 10, command=script("import sys; sys.exit(7)"))
+    config = run.parent / "config.yml"
+    config.touch()
+    with pytest.raises(SupervisorError, match="did not start: no disk"):
+        supervisor.start([], run, 10, command=script("import sys; sys.exit('no disk')"), remove_at_end=[config])
+    assert (run / "node.log").read_text().count("no disk") == watch.MOST_FAILURES
+    assert not config.exists(), "whoever was led to the node goes to GitHub again"
 
 
 def quick_watch(run: Path) -> Path:
