@@ -102,17 +102,20 @@ class SafeDatabase:
         if self._db is None:
             self._give_up(str(error))
         elif _broken(error):
-            self._replace()
+            self._replace(self._set_aside)
+        elif _code(error) == sqlite3.SQLITE_FULL and self._owed:
+            # A deletion needs room too, for the log. Removing all is the one way to forget, and makes room.
+            self._replace(self._remove)
         else:
             self._say(f"the disk store in {self._directory} keeps nothing new for now: {error}")
 
-    def _replace(self) -> None:
+    def _replace(self, get_rid: Callable[[], None]) -> None:
         self._close()
         try:
             with self._locked(), suppress(FileNotFoundError):
                 # Unless another process that shares the directory did it already.
                 if (self._directory / FILE).stat().st_ino == self._inode:
-                    self._set_aside()
+                    get_rid()
         except OSError as error:
             self._give_up(str(error))
 
@@ -126,6 +129,11 @@ class SafeDatabase:
             with suppress(FileNotFoundError):
                 (self._directory / f"{FILE}{part}").replace(self._directory / f"{ASIDE}{part}")
         self._say(f"the disk store in {self._directory} was damaged and starts anew; the old file is {ASIDE}")
+
+    def _remove(self) -> None:
+        for part in _PARTS:
+            (self._directory / f"{FILE}{part}").unlink(missing_ok=True)
+        self._say(f"the disk store in {self._directory} was emptied: the disk is full")
 
     def _close(self) -> None:
         if self._db is not None:
