@@ -9,99 +9,16 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
-TIERS = ("memory", "disk", "peer", "s3", "ipfs", "storacha", "coalesced", "stale")
+from p2pcache.gateway.stats import TIERS, Peers, Quota, Route, Stats, Upstream, read
+
 OTHER = "other"
 MAX_ROUTES = 512
 MAX_NAMES = 64
 MAX_BUCKETS = 256
-TIME_SAVED_HOW = (
-    "how long GitHub took for each answer when it was fetched, less the conditional request if one was made"
-)
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class Upstream(msgspec.Struct):
-    """Calls to GitHub: all, those it counts against the primary limit, its 304s, and each status."""
-
-    calls: Count = 0
-    charged: Count = 0
-    not_modified: Count = 0
-    by_status: dict[str, Count] = {}
-
-
-class Quota(msgspec.Struct):
-    """A token's bucket as GitHub last told it; `reset` in Unix seconds, 0 when unknown."""
-
-    scope: str
-    resource: str
-    limit: Count
-    remaining: Count
-    reset: Count
-
-
-class Peers(msgspec.Struct):
-    """The swarm as seen from here: `connected` and `known` now, bytes since the node's first start."""
-
-    connected: Count = 0
-    known: Count = 0
-    bytes_in: Count = 0
-    bytes_out: Count = 0
-
-
-class Route(msgspec.Struct):
-    """One operation: how often it was asked, and how often the answer cost no charged call."""
-
-    route: str
-    requests: Count = 0
-    saved: Count = 0
-
-
-class Stats(msgspec.Struct):
-    """The ledger as others read it.
-
-    `requests == sum(hits) + revalidated + misses + bypassed`. An answer is *saved* when it came from the cache and
-    cost no charged call: every hit, and every revalidation GitHub did not charge. A miss is never one, not even when
-    it ended in an error that GitHub gives for free. `rules` says which rule decided how often.
-    """
-
-    requests: Count = 0
-    hits: dict[str, Count] = {}
-    revalidated: Count = 0
-    bypassed: Count = 0
-    misses: Count = 0
-    upstream: Upstream = msgspec.field(default_factory=Upstream)
-    hit_rate: float = 0.0
-    api_calls_saved: Count = 0
-    time_saved_ms: Count = 0
-    time_saved_how: str = TIME_SAVED_HOW
-    bytes_from_cache: Count = 0
-    quota: list[Quota] = []
-    peers: Peers = msgspec.field(default_factory=Peers)
-    routes: list[Route] = []
-    errors: dict[str, Count] = {}
-    rules: dict[str, Count] = {}
-
-    @property
-    def cacheable(self) -> int:
-        """Requests that the cache could have answered."""
-        return self.requests - self.bypassed
-
-
-def read(stats: Mapping[str, Any]) -> Stats:
-    """The typed form of what `Ledger.stats` gave, perhaps to another version of this program.
-
-    Raises:
-        ValueError: it is not a ledger; the sentence names the field.
-    """
-    try:
-        return msgspec.convert(stats, Stats)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"these are not statistics of a p2pcache node: {error}") from None
 
 
 class RouteCount:

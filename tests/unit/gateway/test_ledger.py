@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pcache.gateway import ledger as module
-from p2pcache.gateway.ledger import TIERS, Ledger, merge, read
+from p2pcache.gateway.ledger import Ledger, merge
+from p2pcache.gateway.stats import TIERS, read
 
 ISSUES = "GET /repos/{owner}/{repo}/issues"
 
