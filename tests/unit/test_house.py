@@ -1,0 +1,61 @@
+"""Each row of the house stands on those below it and knows nothing of those above or beside it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "p2pcache"
+ROWS = (
+    ("github", "settings"),
+    ("cache",),
+    ("gateway", "swarm", "testing"),
+    ("runner", "client"),
+    ("node", "peering", "keys"),
+    ("commands",),
+    ("cli", "__init__"),
+    ("__main__",),
+)
+LEVEL = {name: level for level, row in enumerate(ROWS) for name in row}
+# settings reads GitHub's lifetimes; the node's row is put together from its own parts; the ledger's shape is public.
+BESIDE = {("settings", "github"), ("node", "peering"), ("node", "keys"), ("runner", "gateway")}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def part(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_a_file_imports_only_from_the_rows_below_its_own(file: Path) -> None:
+    here = file.parts[0].removesuffix(".py")
+    for module in imports(PACKAGE / file):
+        if not module.startswith("p2pcache."):
+            continue
+        there = part(module)
+        allowed = there == here or LEVEL[there] < LEVEL[here] or (here, there) in BESIDE
+        assert allowed, f"{here} stands beside or below {there}: {module}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_only_one_file_knows_libp2p(file: Path) -> None:
+    known = {module.split(".")[0] for module in imports(PACKAGE / file)}
+    assert "libp2p" not in known or file == Path("swarm/host.py")
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_no_file_is_too_long_to_read_in_one_sitting(file: Path) -> None:
+    assert len((PACKAGE / file).read_text("utf-8").splitlines()) <= 400
