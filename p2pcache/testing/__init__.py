@@ -10,7 +10,8 @@ async with StandIn() as github:
 from __future__ import annotations
 
 from p2pcache.testing.faults import Call, Fault
+from p2pcache.testing.judge import Verdict
 from p2pcache.testing.peers import MemoryPeer, MemorySwarm
 from p2pcache.testing.standin import StandIn
 
-__all__ = ["Call", "Fault", "MemoryPeer", "MemorySwarm", "StandIn"]
+__all__ = ["Call", "Fault", "MemoryPeer", "MemorySwarm", "StandIn", "Verdict"]

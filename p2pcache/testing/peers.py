@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Sequence
 
 from p2pcache.cache.entry import Pointer
@@ -10,14 +11,22 @@ from p2pcache.cache.entry import Pointer
 DEADLINE = 0.25
 """Seconds a caller waits for a peer's block, as in the real swarm."""
 
+PATIENCE = 30.0
+
 Key = tuple[bytes, bytes]
 
 
 class MemorySwarm:
-    """Peers that see each other's announcements at once. `deadline` is in seconds."""
+    """Peers that see each other's announcements at once.
 
-    def __init__(self, deadline: float = DEADLINE) -> None:
+    Attributes:
+        deadline: seconds a caller waits for a block.
+        patience: seconds a follower waits for a lease to end.
+    """
+
+    def __init__(self, deadline: float = DEADLINE, patience: float = PATIENCE) -> None:
         self.deadline = deadline
+        self.patience = patience
         self.peers: list[MemoryPeer] = []
         self.leases: dict[Key, MemoryLease] = {}
 
@@ -56,15 +65,17 @@ class MemoryPeer:
         self.alive, self.noticed = False, noticed
         self.leases.forsake()
 
-    async def give(self, cid: bytes) -> bytes | None:
-        """A block, for another peer; never comes when this peer is dead."""
+    def revive(self) -> None:
+        """Answer again, with everything it held."""
+        self.alive = self.noticed = True
+
+    async def give(self, cid: bytes) -> bytes:
+        """A block it holds, for another peer; never comes when this peer is dead."""
         if not self.alive:
             await asyncio.Event().wait()
         await asyncio.sleep(self.delay)
-        block = self.blocks.get(cid)
-        if block is None:
-            return None
         self.moved += 1
+        block = self.blocks[cid]
         return bytes([block[0] ^ 1]) + block[1:] if self.corrupt else block
 
 
@@ -89,15 +100,13 @@ class MemoryTier:
         return list(found.values())
 
     async def block(self, pointer: Pointer) -> bytes | None:
-        """The block from the first holder that gives it within the deadline."""
-        holders = [peer for peer in self._others() if pointer.cid in peer.blocks]
-        try:
-            async with asyncio.timeout(self._swarm.deadline):
-                for holder in holders:
-                    if given := await holder.give(pointer.cid):
-                        return given
-        except TimeoutError:
+        """The block from the first peer that announced it, or None when the deadline passes."""
+        holder = next((peer for peer in self._others() if pointer.cid in peer.blocks), None)
+        if holder is None:
             return None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._swarm.deadline):
+                return await holder.give(pointer.cid)
         return None
 
     async def store(self, pointer: Pointer, sealed: bytes) -> None:
@@ -139,23 +148,20 @@ class MemoryLease:
 class MemoryLeases:
     """The leases as one peer sees them."""
 
-    def __init__(self, swarm: MemorySwarm, me: MemoryPeer, patience: float = 30.0) -> None:
+    def __init__(self, swarm: MemorySwarm, me: MemoryPeer) -> None:
         self._swarm = swarm
         self._me = me
-        self._patience = patience
 
     async def acquire(self, resource: bytes, scope: bytes) -> MemoryLease | None:
-        """The lease, or None once its holder is done or dead (or 30 s have passed)."""
+        """The lease, or None once its holder is done or dead (or the swarm's patience is over)."""
         key = resource, scope
         held = self._swarm.leases.get(key)
         if held is None:
             self._swarm.leases[key] = lease = MemoryLease(self._swarm, key, self._me)
             return lease
-        try:
-            async with asyncio.timeout(self._patience):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._swarm.patience):
                 await held.over.wait()
-        except TimeoutError:
-            return None
         return None
 
     def forsake(self) -> None:

@@ -144,8 +144,8 @@ def put_file(ask: Ask, of: Repository, path: str) -> Answer:
     """Create or replace a file; replacing needs the SHA of what is replaced."""
     fields = ask.fields()
     try:
-        data = base64.b64decode(_text(fields, "Content", "content"), validate=False)
-    except binascii.Error:
+        data = base64.b64decode(fields.get("content", ""))
+    except (binascii.Error, TypeError):
         raise Problem(422, "content is not valid Base64") from None
     existed = path in of.files
     _expect_sha(of, path, fields.get("sha"))

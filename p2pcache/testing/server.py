@@ -17,7 +17,6 @@ from p2pcache.testing.judge import Question, State, Verdict, identity_of, judge,
 MAX_CALLS = 100_000
 MAX_BODY = 64 * 1024 * 1024
 _PRETTY = re.compile(r"curl|Wget|Safari|Firefox")
-_MIN_GZIP = 1  # GitHub compresses small answers too
 
 
 class Front:
@@ -36,6 +35,12 @@ class Front:
         self._state = state
         self._clock = clock
         self._asked = 0
+
+    def ask(self, question: Question) -> Verdict:
+        """Judge and record, without a socket: what models and simulations use."""
+        verdict = judge(self._state, question)
+        self._record(question, verdict)
+        return verdict
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request that is not for the control."""
@@ -61,18 +66,20 @@ class Front:
         if fault.stall or fault.garbage:
             self._record(question, Verdict(0, {}, b""))
             return await self._withhold(request, garbage=fault.garbage)
-        verdict = judge(self._state, question) if fault.status is None else _faulty(fault)
-        self._record(question, verdict)
+        if fault.status is None:
+            verdict = self.ask(question)
+        else:
+            verdict = _faulty(fault)
+            self._record(question, verdict)
         response = self._response(question, verdict)
         return response if fault.cut_after is None else await _cut(request, response, fault.cut_after)
 
     async def _withhold(self, request: web.Request, *, garbage: bool) -> web.StreamResponse:
-        transport = request.transport
-        if garbage and transport is not None:
-            transport.write(b"\x00\xff not HTTP at all\r\n\r\n")
-        elif transport is not None:
+        if not garbage:
             await self.closing.wait()
-        if transport is not None:
+        transport = request.transport
+        if transport is not None:  # it is None once the client has gone
+            transport.write(b"\x00\xff not HTTP at all\r\n\r\n" if garbage else b"")
             transport.close()
         return web.Response()  # goes nowhere: the connection is closed
 
@@ -108,7 +115,7 @@ class Front:
         if _PRETTY.search(question.header("user-agent") or "") and "json" in headers.get("content-type", ""):
             body = json.dumps(json.loads(body), indent=2, ensure_ascii=False).encode() + b"\n"
         zipped = _accepts_gzip(question.header("accept-encoding")) and "gzip" not in headers.get("content-type", "")
-        if zipped and len(body) >= _MIN_GZIP:
+        if zipped and body:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             headers["content-encoding"] = "gzip"
         if verdict.tag:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +15,7 @@ from p2pcache.testing.accounts import LIMITS, Token
 from p2pcache.testing.control import mount
 from p2pcache.testing.faults import Call, Fault
 from p2pcache.testing.fixtures import TOKENS, Recordings
-from p2pcache.testing.judge import State, secondary_limit
+from p2pcache.testing.judge import Question, State, Verdict, secondary_limit
 from p2pcache.testing.quota import Quota
 from p2pcache.testing.server import MAX_BODY, Front
 from p2pcache.testing.world import Repository, World
@@ -181,6 +181,16 @@ class StandIn:
     def clear_faults(self) -> None:
         """Nothing goes wrong any more."""
         self._front.faults.clear()
+
+    # Asking
+
+    def ask(self, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Verdict:
+        """Ask without a socket, for models and simulations: same rules and records, but no faults and no latency.
+
+        Nothing is encoded or pretty-printed: `Verdict.body` is what `Verdict.tag` was computed over.
+        """
+        named = tuple((name.lower(), value) for name, value in (headers or {}).items())
+        return self._front.ask(Question(method, target, "api.github.com", named, body))
 
     # What was asked
 

@@ -63,6 +63,7 @@ async def test_what_may_not_be_seen_does_not_resolve(client, name: str) -> None:
 @pytest.mark.parametrize(
     ("query", "message"),
     [
+        ('{node(id: "x") {id}}', "Could not resolve to a node"),
         ("{", "Syntax Error"),
         ("{nothing}", "Cannot query field 'nothing'"),
         ('{repository(owner: "octo", name: "app") {issues(first: 1, after: "?") {totalCount}}}', "valid cursor"),

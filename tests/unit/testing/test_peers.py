@@ -91,3 +91,27 @@ async def test_a_death_frees_those_who_wait() -> None:
     await asyncio.sleep(0)
     one.die()
     assert await waiting is None
+
+
+async def test_patience_ends_a_wait() -> None:
+    swarm = MemorySwarm(patience=0.01)
+    one, two = swarm.join(), swarm.join()
+    held = await one.leases.acquire(b"n", b"s")
+    assert held is not None
+    assert await two.leases.acquire(b"n", b"s") is None
+    one.die()
+    taken = await two.leases.acquire(b"n", b"s")
+    assert taken is not None
+    await held.release(None)
+    assert await asyncio.wait_for(one.leases.acquire(b"n", b"s"), 1) is None
+
+
+async def test_the_revived_give_again() -> None:
+    swarm = MemorySwarm()
+    one, two = swarm.join(), swarm.join("two")
+    await one.tier.store(pointer(), b"block")
+    one.die()
+    assert await two.tier.block(pointer()) is None
+    one.revive()
+    assert await two.tier.block(pointer()) == b"block"
+    assert [peer.name for peer in swarm.peers] == ["peer-1", "two"]

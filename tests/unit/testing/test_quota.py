@@ -33,6 +33,12 @@ async def test_installation_tokens_of_one_repository_share_a_bucket(client, gith
     assert (await client.get("/repos/octo/app", "ghs_3")).headers["X-RateLimit-Remaining"] == "999"
 
 
+async def test_a_limit_can_change_while_the_window_runs(client, github) -> None:
+    await client.get("/zen", "ghs_1")
+    github.token("ghs_2", repos=["octo/app"], limit=10)
+    assert (await client.get("/zen", "ghs_1")).headers["X-RateLimit-Remaining"] == "8"
+
+
 async def test_sixty_an_hour_for_anonymous_callers(client) -> None:
     statuses = [(await client.get("/zen")).status for _ in range(61)]
     assert statuses == [200] * 60 + [403]

@@ -101,6 +101,16 @@ async def test_an_issue_list_filters(client, github) -> None:
     assert 0 < len(bugs) < 44
 
 
+@pytest.mark.parametrize(
+    ("query", "some"),
+    [("label:bug", True), ("label:none", False), ("sort:created", True), ("is:pr", False), ("resume+nowhere", False)],
+)
+async def test_search_understands_qualifiers(client, query: str, some: bool) -> None:
+    reply = await client.get(f"/search/issues?q={query}")
+    assert bool(reply.json["total_count"]) is some
+    assert len(reply.json["items"]) <= 30
+
+
 async def test_raw_is_a_media_type(client) -> None:
     raw = await client.get("/repos/octo/app/contents/README.md", Accept="application/vnd.github.raw+json")
     listed = (await client.get("/repos/octo/app/contents/README.md")).json

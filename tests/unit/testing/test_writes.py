@@ -54,7 +54,8 @@ async def test_files_live(client) -> None:
     assert (await client.send("PUT", path, "ghs_1", json={**body, "sha": "0"})).status == 409
     sha = made.json["content"]["sha"]
     replaced = await client.send("PUT", path, "ghs_1", json={**body, "content": "", "sha": sha})
-    assert replaced.status == 422
+    assert (replaced.status, replaced.json["content"]["size"]) == (200, 0)
+    sha = replaced.json["content"]["sha"]
     assert (await client.send("DELETE", path, "ghs_1", json={"message": "Drop", "sha": sha})).status == 200
     assert (await client.get(path, "ghs_1")).status == 404
     assert (await client.send("DELETE", path, "ghs_1", json={"message": "Drop", "sha": sha})).status == 404
@@ -96,6 +97,22 @@ async def test_who_may_not_write_is_told(client, github) -> None:
     assert (await client.get(f"{APP}/issues")).json[0]["number"] == 45
 
 
+async def test_a_description_is_edited(client) -> None:
+    assert (await client.send("PATCH", APP, "ghs_1", json={"description": "new"})).json["description"] == "new"
+    assert (await client.get(APP, "ghs_1")).json["description"] == "new"
+
+
+async def test_bad_base64_is_refused(client) -> None:
+    body = {"message": "m", "content": "abc"}
+    reply = await client.send("PUT", f"{APP}/contents/x", "ghs_1", json=body)
+    assert (reply.status, reply.json["message"]) == (422, "content is not valid Base64")
+
+
 async def test_unknown_writes_are_404(client) -> None:
-    for method, path in [("POST", f"{APP}/nothing"), ("DELETE", f"{APP}/labels/none"), ("PUT", "/user")]:
+    for method, path in [
+        ("POST", f"{APP}/nothing"),
+        ("DELETE", f"{APP}/labels/none"),
+        ("DELETE", f"{APP}/issues/comments/1"),
+        ("PUT", "/user"),
+    ]:
         assert (await client.send(method, path, "ghs_1", json={})).status == 404
