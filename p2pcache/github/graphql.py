@@ -27,7 +27,7 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _NAME = b"(%s)" % _REPOSITORY.pattern.encode()
 # A quote inside of a JSON string is escaped, so these are keys and not text. `resourcePath` starts with the owner.
 _NAMED = (
-    re.compile(rb'ameWithOwner\\?"?\s*:\s*\\?"' + _NAME + rb'\\?"'),
+    re.compile(rb'"(?:n|repositoryN)ameWithOwner"\s*:\s*"' + _NAME + b'"'),
     re.compile(rb'"(?:url|permalink|resourcePath)"\s*:\s*"(?:https?://[^/"\\]+)?/' + _NAME + rb'[/"#?]'),
 )
 
@@ -85,7 +85,8 @@ def drops(request_body: bytes, response_body: bytes) -> tuple[str, ...]:
     """Topics that a mutation may have changed: the repositories it names or its result names, else everything."""
     if not keepable(response_body):
         return (ALL,)
-    names = (found for body in (request_body, response_body) for named in _NAMED for found in named.findall(body))
+    bodies = (request_body, response_body)
+    names = (name for body in bodies for named in _NAMED for name in named.findall(body))
     return mutation_drops(tuple(dict.fromkeys(name.decode() for name in names)))
 
 
@@ -159,9 +160,10 @@ def _repositories(fields: list[FieldNode] | None, variables: Mapping[str, Any]) 
             continue
         arguments = {argument.name.value: _value(argument.value, variables) for argument in field.arguments or ()}
         owner, name = arguments.get("owner"), arguments.get("name")
-        if field.name.value != "repository" or not _REPOSITORY.fullmatch(f"{owner}/{name}"):
+        whole = f"{owner}/{name}" if isinstance(owner, str) and isinstance(name, str) else ""
+        if field.name.value != "repository" or not _REPOSITORY.fullmatch(whole):
             return ()
-        names.append(f"{owner}/{name}")
+        names.append(whole)
     return tuple(dict.fromkeys(names))
 
 

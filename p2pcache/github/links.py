@@ -12,9 +12,9 @@ DEFAULT_PER_PAGE = 30
 MAX_PER_PAGE = 100
 
 # RFC 8288 section 3: <target> and its parameters, whose quoted values may hold commas and semicolons.
-_PARAMETER = r'\s*;\s*[^\s=;,"<>]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"<>]*))?'
-_LINK = re.compile(rf"<([^<>]*)>((?:{_PARAMETER})*)")
-_REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+_PARAMETER = r';\s*([^\s=;,"<>]+)\s*(?:=\s*(?:"([^"]*)"|([^\s;,"<>]*)))?\s*'
+_LINK = re.compile(rf"<([^<>]*)>\s*((?:{_PARAMETER})*)")
+_PARAMETERS = re.compile(_PARAMETER)
 
 # Patterns of what stands before the closing quote of a key that GitHub fills with URLs of its API.
 _KEYS = ("_url", *(rf'[{{,\s]"{key}' for key in ("url", "href", "self", "git")))
@@ -25,10 +25,11 @@ _TYPED = ("target", "details", "log", "environment", "external", "website", "hom
 def parse(link: str) -> dict[str, str]:
     """The URL of each relation in a ``Link`` header; of a relation given twice, the first. Never raises."""
     found: dict[str, str] = {}
-    for url, parameters in _LINK.findall(link):
-        if match := _REL.search(parameters):
-            for relation in (match[1] or match[2] or "").lower().split():
-                found.setdefault(relation, url)
+    for match in _LINK.finditer(link):
+        for name, quoted, bare in _PARAMETERS.findall(match[2]):
+            if name.lower() == "rel":
+                for relation in (quoted or bare).lower().split():
+                    found.setdefault(relation, match[1])
     return found
 
 
@@ -40,7 +41,7 @@ def last_full_page(target: str, link: str | None, body: bytes) -> bool:
     """
     if link is not None and "next" in parse(link):
         return False
-    return _count(body) == _per_page(target)
+    return _count(body) in _full_sizes(target)
 
 
 def rewrite(value: str, old_base: str, new_base: str) -> str:
@@ -79,10 +80,11 @@ def _value(base: str) -> str:
     return rf'{base}(?=[/"?#{{])(?:{ours}){typed}'
 
 
-def _per_page(target: str) -> int:
+def _full_sizes(target: str) -> tuple[int, ...]:
+    """How many items a full page may have: what was asked for, else either of the sizes GitHub uses unasked."""
     asked = parse_qs(target.partition("?")[2]).get("per_page", [""])[-1]
     size = int(asked) if asked.isdecimal() and len(asked) < 10 else 0
-    return min(size, MAX_PER_PAGE) if size else DEFAULT_PER_PAGE
+    return (min(size, MAX_PER_PAGE),) if size else (DEFAULT_PER_PAGE, MAX_PER_PAGE)
 
 
 def _count(body: bytes) -> int | None:

@@ -45,7 +45,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a bucket means for an answer: its lifetime times `stretch`, whether it may be stale, whether none is asked."""
+    """What a bucket means for an answer: its lifetime times `stretch`, whether it may be stale, whether to ask."""
 
     stretch: float = 1.0
     serve_stale: bool = False

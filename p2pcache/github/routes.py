@@ -61,7 +61,7 @@ def match(path: str) -> Route | None:
     An alias has the route of what it stands for: ``/repositories/ID/...``, ``/organizations/ID/...``, ``/user/ID/...``.
     """
     parts = segments(path)
-    if len(parts) > MAX_SEGMENTS:
+    if not path.startswith("/") or len(parts) > MAX_SEGMENTS:
         return None
     row = _find(_trie(), parts, 0)
     if row is None and len(parts) > 1 and parts[1].isdecimal() and parts[0] in _ALIASES:
@@ -82,7 +82,7 @@ def rows() -> Iterator[tuple[str, str, bool]]:
         word, *patterns = line.split()
         for pattern in patterns:
             bare = pattern.removesuffix("[]")
-            yield prefix if bare == "." else f"{prefix}/{bare}", word, bare != pattern
+            yield (prefix or "/") if bare == "." else f"{prefix}/{bare}", word, bare != pattern
 
 
 @functools.cache
@@ -98,7 +98,7 @@ def _trie() -> _Node:
             else:
                 node = node.literal.setdefault(part, _Node())
         kind: Lifetime | Literal["pinned"] = "pinned" if word == "pinned" else Lifetime(word)
-        node.row = _Row(path.replace("+}", "}") or "/", kind, listing)
+        node.row = _Row(path.replace("+}", "}"), kind, listing)
     return root
 
 
@@ -111,11 +111,10 @@ def _find(node: _Node, parts: Sequence[str], at: int) -> _Row | None:
         return row
     if node.one and parts[at] and (row := _find(node.one, parts, at + 1)):
         return row
-    if node.many:
-        for end in range(at + 1, len(parts) + 1):
-            if row := _find(node.many, parts, end):
-                return row
-    return None
+    if node.many is None:
+        return None
+    tails = (_find(node.many, parts, end) for end in range(at + 1, len(parts) + 1))
+    return next(filter(None, tails), None)
 
 
 def _lifetime(row: _Row, parts: Sequence[str]) -> Lifetime:

@@ -173,6 +173,6 @@ def _parts(path: str) -> tuple[str, ...] | None:
     ``repositories/5/x`` gets an empty part for the name it lacks, so that a repository is always three parts.
     """
     parts = tuple(part for part in unquote(path.partition("?")[0]).lower().split("/") if part)
-    if not parts or len(parts) > MAX_SEGMENTS or "." in parts or ".." in parts:
+    if not path.isascii() or not parts or len(parts) > MAX_SEGMENTS or "." in parts or ".." in parts:
         return None
     return (*parts[:2], "", *parts[2:]) if parts[0] == "repositories" and len(parts) > 1 else parts

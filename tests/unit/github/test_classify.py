@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from p2pcache.github.classify import classify
+from p2pcache.github.request import Bypass, Lifetime, Read, Request, Resource, Write
+
+SHA = "8f0fd5b5a08f2b4f0a7e54a5b2d6d1f0c6a5e9ab"
+RAW = "application/vnd.github.raw+json"
+
+
+def get(target: str, **headers: str) -> Request:
+    return Request("GET", target, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def test_a_read_says_all_there_is_to_know() -> None:
+    request = get(
+        "/repos/O/r/issues?per_page=2", accept="text/x", x_github_api_version="2022-11-28", authorization="token x"
+    )
+    read = classify(request)
+    assert isinstance(read, Read)
+    assert read.resource == Resource("/repos/O/r/issues", "per_page=2", "text/x", "2022-11-28")
+    assert (read.lifetime, read.route, read.listing) == (Lifetime.NORMAL, "GET /repos/{owner}/{repo}/issues", True)
+    assert "repo:o/r" in read.topics
+
+
+def test_conditions_on_freshness_are_not_part_of_the_question() -> None:
+    assert classify(get("/user", if_none_match='"x"', if_modified_since="x")) == classify(get("/user"))
+
+
+@pytest.mark.parametrize(
+    ("target", "accept", "lifetime"),
+    [
+        (f"/repos/o/r/contents/a/b?ref={SHA}", RAW, Lifetime.IMMUTABLE),
+        (f"/repos/o/r/readme?ref={SHA}", "application/vnd.github.v3.raw", Lifetime.IMMUTABLE),
+        (f"/repos/o/r/contents/a?ref={SHA}", None, Lifetime.NORMAL),
+        (f"/repos/o/r/contents/a?ref={SHA}", "application/vnd.github+json", Lifetime.NORMAL),
+        ("/repos/o/r/contents/a?ref=main", RAW, Lifetime.NORMAL),
+        (f"/repos/o/r/contents/a?ref={SHA}&ref=main", RAW, Lifetime.NORMAL),
+        ("/repos/o/r/contents/a", RAW, Lifetime.NORMAL),
+        (f"/repos/o/r/issues?ref={SHA}", RAW, Lifetime.NORMAL),
+    ],
+)
+def test_raw_files_at_a_commit_are_immutable(target: str, accept: str | None, lifetime: Lifetime) -> None:
+    read = classify(get(target, accept=accept) if accept else get(target))
+    assert isinstance(read, Read)
+    assert read.lifetime is lifetime
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        pytest.param(get("/user", range="bytes=0-1"), "range", id="range"),
+        pytest.param(get("/user", if_match='"x"'), "precondition", id="if-match"),
+        pytest.param(get("/user", if_unmodified_since="x"), "precondition", id="if-unmodified-since"),
+        pytest.param(get("/user", if_range="x"), "precondition", id="if-range"),
+        pytest.param(get("/user", x_github_otp="1"), "otp", id="one-time password"),
+        pytest.param(get("/user", cache_control="max-age=0, No-Store"), "no-store", id="no-store"),
+        pytest.param(get("/user", content_length="3"), "body", id="content-length"),
+        pytest.param(get("/user", transfer_encoding="chunked"), "body", id="transfer-encoding"),
+        pytest.param(Request("GET", "/user", {}, b"x"), "body", id="a body"),
+        pytest.param(get("/user", accept="\udcff"), "odd", id="bytes in Accept"),
+        pytest.param(get("/user", x_github_api_version="é"), "odd", id="bytes in the version"),
+        pytest.param(get("/repos/o/r/contents/a//b"), "odd", id="doubled slash"),
+        pytest.param(get("/repos/o/r/contents/../b"), "odd", id="dot segments"),
+        pytest.param(get("/repos/o/r/contents/%2E%2e/b"), "odd", id="escaped dot segments"),
+        pytest.param(get("/repos/o/r/contents/."), "odd", id="a dot at the end"),
+        pytest.param(get("/repos/o%2Fx/r"), "odd", id="an escaped owner"),
+        pytest.param(get("/repos/o/r%2Fissues/issues"), "odd", id="an escaped repository"),
+        pytest.param(get("/repos/o/r/labels/é"), "odd", id="beyond ASCII"),
+        pytest.param(get("/repos/o/r/labels/a b"), "odd", id="a space"),
+        pytest.param(get("/user?a#b"), "odd", id="a fragment"),
+        pytest.param(get("/user?access_token=x"), "credential", id="a token in the query"),
+        pytest.param(get("/user?a=1&client_secret=x"), "credential", id="a secret in the query"),
+        pytest.param(get("/rate_limit"), "never", id="the quota"),
+        pytest.param(get("/repos/o/r/zipball/main"), "never", id="an archive"),
+        pytest.param(get("/repos/o/r/actions/jobs/5/logs"), "never", id="logs"),
+        pytest.param(get("/repos/o/r/releases/assets/5", accept="application/octet-stream"), "redirect", id="an asset"),
+        pytest.param(get("/nope"), "unknown", id="not documented"),
+        pytest.param(get("/graphql"), "unknown", id="GET /graphql"),
+        pytest.param(get("*"), "unknown", id="asterisk"),
+        pytest.param(get(""), "unknown", id="empty"),
+        pytest.param(get("http://example.com/user"), "unknown", id="absolute"),
+        pytest.param(Request("HEAD", "/user"), "method", id="HEAD"),
+        pytest.param(Request("OPTIONS", "/user"), "method", id="OPTIONS"),
+        pytest.param(Request("BREW", "/pot"), "method", id="unknown method"),
+        pytest.param(Request("POST", "/markdown"), "harmless", id="markdown"),
+        pytest.param(Request("POST", "/markdown/raw"), "harmless", id="raw markdown"),
+        pytest.param(Request("POST", "/app/installations/5/access_tokens"), "harmless", id="token minting"),
+        pytest.param(Request("POST", "/repos/o/r/actions/runners/registration-token"), "harmless", id="runner token"),
+        pytest.param(Request("PATCH", "/applications/x/token"), "harmless", id="token reset"),
+        pytest.param(Request("POST", "/repos/o/r/releases/generate-notes"), "harmless", id="release notes"),
+        pytest.param(Request("POST", "/graphql", {}, b"{"), "graphql", id="odd GraphQL"),
+    ],
+)
+def test_bypass(request_: Request, reason: str) -> None:
+    found = classify(request_)
+    assert isinstance(found, Bypass)
+    assert found.reason == reason
+
+
+def test_content_length_zero_is_no_body() -> None:
+    assert isinstance(classify(get("/user", content_length="0")), Read)
+
+
+def test_an_assets_description_is_a_read() -> None:
+    assert isinstance(classify(get("/repos/o/r/releases/assets/5", accept="application/json")), Read)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_writes(method: str) -> None:
+    write = classify(Request(method, "/repos/o/r/issues/5?x=1"))
+    read = classify(get("/repos/O/R/issues/5"))
+    assert isinstance(write, Write)
+    assert isinstance(read, Read)
+    assert set(write.drops) & set(read.topics)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "name"),
+    [
+        ("POST", "/repos/o/secret/issues", "POST /repos/{owner}/{repo}/issues"),
+        ("PUT", "/repos/o/secret/issues/5/lock", "PUT /repos/{owner}/{repo}/issues/{issue_number}/..."),
+        ("POST", "/secret", "POST other"),
+        ("POST", "/", "POST /"),
+        ("HEAD", "/user", "HEAD /user"),
+        ("SECRET", "/user", "OTHER /user"),
+        ("GET", "/secret", "GET other"),
+        ("GET", "/repos/secret/secret/zipball/secret", "GET /repos/{owner}/{repo}/zipball/{ref}"),
+    ],
+)
+def test_the_route_holds_no_value(method: str, target: str, name: str) -> None:
+    assert classify(Request(method, target)).route == name
+
+
+class TestGraphQL:
+    def test_a_query_is_a_read_of_short_life(self) -> None:
+        body = json.dumps({"query": '{repository(owner:"O",name:"r"){id}}'}).encode()
+        read = classify(Request("POST", "/graphql?x", {"accept": "a", "x-github-api-version": "b"}, body))
+        assert isinstance(read, Read)
+        assert read.resource == Resource("/graphql", "x", "a", "b", read.resource.digest)
+        assert len(read.resource.digest) == 64
+        assert (read.lifetime, read.route, read.listing) == (Lifetime.LIVE, "POST /graphql", False)
+        assert "graphql:o/r" in read.topics
+
+    def test_a_mutation_is_a_write(self) -> None:
+        body = b'{"query":"mutation{x}"}'
+        assert classify(Request("POST", "/graphql", {}, body)) == Write("POST /graphql", ("all",))
+
+
+PARTS = st.sampled_from(
+    ["repos", "repositories", "o", "5", "issues", "..", "%2e%2e", "", "%2F", "commits", SHA, "é", "\ud800"]
+)
+TARGETS = st.text() | st.lists(PARTS, max_size=8).map(lambda parts: "/" + "/".join(parts)) | st.just("/graphql")
+METHODS = st.sampled_from(["GET", "POST", "DELETE", "HEAD"]) | st.text()
+
+
+@given(METHODS, TARGETS, st.none() | st.text(), st.binary())
+@example("POST", "/repos/\ud800/x", None, b"")
+@example("GET", "/repos/o/r?\ud800", None, b"")
+def test_nothing_raises_and_what_is_kept_can_be_named(
+    method: str, target: str, accept: str | None, body: bytes
+) -> None:
+    headers = {} if accept is None else {"accept": accept}
+    found = classify(Request(method, target, headers, body if target == "/graphql" else b""))
+    if isinstance(found, Read):
+        assert found.lifetime is not Lifetime.NEVER
+        assert found.resource.canonical()
+        assert all(topic.encode() for topic in found.topics)
+    if isinstance(found, Write):
+        assert found.drops
+        assert all(topic.encode() for topic in found.drops)
