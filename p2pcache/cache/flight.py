@@ -60,6 +60,5 @@ class Flights(Generic[T]):
             landed = Landed(value, led=False)
             return Landed(value, led=True)
         finally:
-            # Before anyone wakes, so that the first follower of a failed flight finds its place free.
             del self._flights[key]
             flight.set_result(landed)

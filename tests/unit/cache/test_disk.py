@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -455,8 +456,9 @@ class TestHanging:
 
 
 WRITER = """
-import asyncio, random, sys
+import asyncio, os, random, signal, sys
 from pathlib import Path
+from p2pcache.cache.database import Database
 from p2pcache.cache.disk import Disk
 from conformance import KEYRING, make
 
@@ -472,6 +474,25 @@ async def main(directory, seed, count):
             print("writing", flush=True)
     await disk.close()
 
+def die_after(steps):
+    # A cache of few pages makes SQLite write in the middle of its transactions, where the process then dies.
+    prepare = Database._prepare
+
+    def step():
+        nonlocal steps
+        steps -= 1
+        if not steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def prepared(self):
+        prepare(self)
+        self._db.execute("PRAGMA cache_size = 4")
+        self._db.set_progress_handler(step, 1)
+
+    Database._prepare = prepared
+
+if len(sys.argv) > 4:
+    die_after(int(sys.argv[4]))
 asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
 """
 ROOT = Path(__file__).parents[3]
@@ -479,8 +500,8 @@ ROOT = Path(__file__).parents[3]
 PATH = f"{ROOT}{os.pathsep}{Path(__file__).parent}"
 
 
-def write(directory: Path, seed: int, count: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", WRITER, str(directory), str(seed), str(count)]
+def write(directory: Path, *numbers: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", WRITER, str(directory), *map(str, numbers)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": PATH})
 
 
@@ -505,9 +526,29 @@ async def verify(directory: Path) -> int:
 
 
 class TestProcesses:
+    def test_writers_wait_for_one_another(self, tmp_path: Path) -> None:
+        database.Database(tmp_path / FILE, 64 * MIB).close()
+
+        def store(writer: int) -> int:
+            db = database.Database(tmp_path / FILE, 64 * MIB)
+            entries = [make(f"/{writer}/{i}", body=b"%d" % i * 500) for i in range(80)]
+            kept = sum(db.store(each.pointer, b"note", each.sealed) for each in entries)
+            db.close()
+            return kept
+
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(store, [1, 2])) == [80, 80]
+
+    async def test_death_inside_a_transaction_leaves_the_one_before(self, tmp_path: Path) -> None:
+        chance = random.Random(8)
+        for seed in range(6):
+            with write(tmp_path, seed, 1_000_000, chance.randrange(10_000, 30_000)) as child:
+                assert child.wait(30) == -signal.SIGKILL
+            assert await verify(tmp_path) > 0
+
     async def test_kill_at_any_moment_loses_no_integrity(self, tmp_path: Path) -> None:
         chance = random.Random(7)
-        for seed in range(8):
+        for seed in range(4):
             with write(tmp_path, seed, 1_000_000) as child:
                 assert child.stdout is not None
                 assert child.stdout.readline() == b"writing\n"
