@@ -62,8 +62,9 @@ _GATHERED = frozenset(
 """Words that say, outside of one repository, that an answer is gathered over many."""
 _GATHERED_ROOTS = frozenset({"search", "issues", "events", "networks", "notifications", "installation", "repositories"})
 
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1
 _REPOSITORY = 3  # parts: repos, owner, name
-_MOST_NAMED = 8
+_MOST_NAMED = 8  # keeps a query's topics under twelve
 
 
 def topics(path: str) -> tuple[str, ...]:
@@ -87,8 +88,10 @@ def drops(method: str, path: str) -> tuple[str, ...]:
     """The topics that a REST write invalidates: whatever carries one of them may have changed.
 
     The resource with its subtree, the lists it is on, the repository under its other names, searches, and GraphQL
-    reads of the repository.
+    reads of the repository. Nothing for a safe method.
     """
+    if method in _SAFE:
+        return ()
     parts = _parts(path)
     match parts:
         case ("repos", owner, name, *_):
@@ -107,7 +110,7 @@ def drops(method: str, path: str) -> tuple[str, ...]:
             return ("across", "named:", "numeric:")
         case _:
             return (ALL,)
-    changed = None if method == "DELETE" and len(parts) == _REPOSITORY else _changed(parts)
+    changed = _changed(parts)
     if changed is None:
         # Moving, renaming, publishing or deleting a repository shows in what its owner has, too.
         return (mine, other, *accounts, "account:#", "viewer", "across", *queries)
@@ -135,7 +138,10 @@ def _changed(parts: tuple[str, ...]) -> tuple[str, ...] | None:
     """The groups a write to `parts` may change, None for the whole repository."""
     if parts[3:4] == ("pulls",) and _MERGING.intersection(parts[4:]):
         return _CHANGES[_CODE]
-    return _CHANGES.get(_group(parts))
+    group = _group(parts)
+    if group == _SELF:
+        return (_SELF,) if len(parts) > _REPOSITORY else None
+    return _CHANGES.get(group)
 
 
 def _group(parts: tuple[str, ...]) -> str:
