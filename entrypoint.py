@@ -7,7 +7,6 @@ Whatever goes wrong, the job goes on: one warning, and outputs that lead straigh
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import re
@@ -205,12 +204,9 @@ def fall_back(reason: str) -> int:
 def main() -> int:
     """Set up and hand over; the step's exit status."""
     try:
-        python = environment()
-        hand_over(python)
+        hand_over(environment())
     except (SetupError, OSError) as error:
         return fall_back(str(error).rstrip("."))
-    state = {"python": python, "path": str(ROOT)}
-    append("GITHUB_OUTPUT", {"environment": json.dumps(state)})
     return 0
 
 

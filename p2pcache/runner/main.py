@@ -35,7 +35,7 @@ def start(environ: Mapping[str, str]) -> None:
     """
     job = Job.from_env(environ)
     if supervisor.ready(job.run) and (record := job.recall()):
-        core.notice("p2pcache runs in this job already: this second use changes nothing.", title="p2pcache")
+        core.notice("p2pcache runs in this job already: this second use changes nothing.")
         _set_outputs(record["outputs"])
         return
     given = inputs.read(environ)
@@ -53,7 +53,8 @@ def start(environ: Mapping[str, str]) -> None:
             "facts": {"Network": f"{network}: {network.reason}", "Hub": found.sentence},
         }
     )
-    _set_outputs(outputs)
+    # For the post step: a second use has none, so that the first use's report comes when the whole job has run.
+    _set_outputs({**outputs, "environment": json.dumps({"python": sys.executable, "path": environ["PYTHONPATH"]})})
     _export(job, given, outputs)
     core.info(f"p2pcache answers at {outputs['api-url']} and on {outputs['socket']}")
 
@@ -81,7 +82,7 @@ def finish(environ: Mapping[str, str]) -> None:
     except (NodeError, ValueError) as error:
         if record["strict"]:
             raise NodeError(f"no report: {error}") from None
-        core.warning(f"No report: {error}; its last words: {supervisor.last_words(job.run)}", title="p2pcache")
+        core.warning(f"p2pcache: no report: {error}; its last words: {supervisor.last_words(job.run)}")
     finally:
         supervisor.stop(job.run)
 

@@ -94,8 +94,9 @@ def decide(seen: Evidence) -> Network:
 
 def _addressing(seen: Evidence) -> tuple[Mode, Kind | None, str]:
     outward = [i for i in seen.interfaces if i.name != "lo"]
-    if not outward and not seen.gateway:
-        return Mode.NONE, None, "there is no interface but the loopback"
+    # Kernel modules put devices without an address (tunl0, ifb0) into every network.
+    if not any(i.address for i in outward) and not seen.gateway:
+        return Mode.NONE, None, "no interface but the loopback has an address"
     if hardware := next((i for i in outward if i.hardware), None):
         return Mode.HOST, None, f"{hardware.name} is a device of the host"
     if (bridge := next((i for i in outward if i.bridge), None)) and not seen.mount_id.startswith(seen.hostname or "-"):

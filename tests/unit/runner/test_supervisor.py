@@ -83,7 +83,8 @@ def test_the_node_answers_on_both_listeners_and_outlives_the_caller(script, run)
     assert state is not None
     assert os.getsid(state["pid"]) != os.getsid(0), "a session of its own"
     for fd in "012":
-        assert not str(Path(f"/proc/{state['pid']}/fd/{fd}").readlink()).startswith("pipe:"), "no hold on a step's output"
+        held = Path(f"/proc/{state['pid']}/fd/{fd}").readlink()
+        assert not str(held).startswith("pipe:"), "no hold on a step's output"
     assert supervisor.ready(run) == ready
 
 
@@ -201,9 +202,11 @@ def test_what_cannot_be_bound_is_one_clear_line(flags, said, run):
 
 
 def test_a_taken_port_and_a_taken_path(run, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        with pytest.raises(SupervisorError, match="choose another port"):
-            supervisor.start(["--listen", f"127.0.0.1:{taken.getsockname()[1]}"], run, 1)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(SupervisorError, match="choose another port"),
+    ):
+        supervisor.start(["--listen", f"127.0.0.1:{taken.getsockname()[1]}"], run, 1)
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from p2pcache.runner import bootstrap
+from p2pcache.runner.bootstrap import (
+    BootstrapError,
+    Candidate,
+    Outcome,
+    Target,
+    candidates,
+    choose,
+    parse,
+    probe,
+    probe_all,
+    resolve,
+)
+from p2pcache.runner.network import Evidence, Interface, Kind, Mode, Network
+
+BRIDGE = Network(Mode.BRIDGE, Mode.BRIDGE, "r")
+COMPOSE = Network(Mode.CUSTOM, Mode.CUSTOM, "r", Kind.COMPOSE)
+USER = Network(Mode.CUSTOM, Mode.CUSTOM, "r", Kind.USER)
+HOST = Network(Mode.HOST, Mode.HOST, "r")
+NOWHERE = Network(Mode.NONE, Mode.NONE, "r")
+PLAIN = Network(Mode.NOT_DOCKER, Mode.NOT_DOCKER, "r")
+SHARED = Network(Mode.CONTAINER, Mode.BRIDGE, "r")
+SEEN = Evidence(interfaces=(Interface("eth0", "172.17.0.2/16"),), gateway="172.17.0.1")
+CUSTOM_SEEN = Evidence(interfaces=(Interface("eth0", "172.18.0.9/16"),), gateway="172.18.0.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("auto", Target()),
+        ("/tcp/9200", Target(port=9200)),
+        ("/tcp/9200/p2p/12D3", Target(port=9200, peer_id="12D3")),
+        ("/ip4/10.0.0.1/tcp/9100", Target("10.0.0.1", 9100, "", "ip4")),
+        ("/dns4/hub/tcp/9100/p2p/12D3", Target("hub", 9100, "12D3", "dns4")),
+        ("/ip6/::1/tcp/9100", Target("::1", 9100, "", "ip6")),
+    ],
+)
+def test_parse(text: str, target: Target) -> None:
+    assert parse(text) == target
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "hub", "hub:9100", "/ip4/10.0.0.1", "/ip4/10.0.0.1/tcp/0", "/ip4/10.0.0.1/tcp/70000", "/ip4/10.0.0.1/udp/1",
+     "/tcp/9100/p2p", "/tcp/x", "/ip4/1.2.3.4/tcp/9100/ws/x"],
+)  # fmt: skip
+def test_what_is_no_bootstrap_peer_is_told(text: str) -> None:
+    with pytest.raises(BootstrapError, match="expected a multiaddr such as"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("network", "seen", "hosts"),
+    [
+        pytest.param(PLAIN, SEEN, ["127.0.0.1"], id="not docker"),
+        pytest.param(HOST, SEEN, ["127.0.0.1", "host.docker.internal"], id="host: the gateway is the LAN's router"),
+        pytest.param(BRIDGE, SEEN, ["host.docker.internal", "172.17.0.1"], id="bridge"),
+        pytest.param(SHARED, SEEN, ["host.docker.internal", "172.17.0.1"], id="container:x as x"),
+        pytest.param(
+            COMPOSE,
+            CUSTOM_SEEN,
+            ["p2pcache-hub", "hub", "host.docker.internal", "172.18.0.1", "172.17.0.1"],
+            id="compose",
+        ),
+        pytest.param(
+            USER,
+            Evidence(interfaces=(Interface("eth0", "172.19.0.2/16"),)),
+            ["p2pcache-hub", "hub", "host.docker.internal", "172.19.0.1", "172.17.0.1"],
+            id="internal: no gateway, the first address reaches the host",
+        ),
+        pytest.param(NOWHERE, Evidence(), [], id="none"),
+    ],
+)
+def test_order(network: Network, seen: Evidence, hosts: list[str]) -> None:
+    assert [c.host for c in candidates(Target(), network, seen)] == hosts
+    given = candidates(Target("hub.example", 9200, "12D3", "dns4"), network, seen)
+    assert [c.host for c in given] == ["hub.example", *hosts], "what the user says comes first"
+    assert {(c.port, c.peer_id) for c in given} == {(9200, "12D3")}
+
+
+@pytest.mark.parametrize(
+    ("candidate", "multiaddr"),
+    [
+        (Candidate("10.0.0.1", 9100, "given"), "/ip4/10.0.0.1/tcp/9100"),
+        (Candidate("hub", 9100, "service name", "12D3"), "/dns4/hub/tcp/9100/p2p/12D3"),
+        (Candidate("::1", 9100, "given", protocol="ip6"), "/ip6/::1/tcp/9100"),
+    ],
+)
+def test_multiaddr(candidate: Candidate, multiaddr: str) -> None:
+    assert candidate.multiaddr == multiaddr
+
+
+def server(answer: bytes | None) -> tuple[socket.socket, Candidate]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client:
+            if answer is not None:
+                client.recv(100)
+                client.sendall(answer)
+            else:
+                client.recv(100)
+                client.recv(100)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener, Candidate("127.0.0.1", listener.getsockname()[1], "given")
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        pytest.param(b"\x13/multistream/1.0.0\n", "hub", id="libp2p"),
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", "not a hub", id="a metrics exporter on 9100"),
+        pytest.param(b"", "not a hub", id="closes"),
+        pytest.param(None, "no answer", id="says nothing"),
+    ],
+)
+def test_probe(answer: bytes | None, outcome: Outcome) -> None:
+    listener, candidate = server(answer)
+    with listener:
+        assert probe(candidate, 0.5) == outcome
+
+
+def test_probe_where_nobody_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert probe(Candidate("127.0.0.1", port, "given")) == "refused"
+    assert probe(Candidate("no-such-host.invalid", 1, "given")) in ("unknown name", "no answer")
+
+
+def test_the_first_in_order_wins_although_a_later_one_is_faster() -> None:
+    release = threading.Event()
+
+    def ask(candidate: Candidate) -> Outcome:
+        if candidate.host == "first":
+            release.wait(10)
+        else:
+            release.set()
+        return "hub"
+
+    outcomes = probe_all([Candidate("first", 1, ""), Candidate("second", 1, "")], ask, 10)
+    assert outcomes[0] == "hub"
+
+
+def test_nothing_is_awaited_once_a_winner_is_sure() -> None:
+    stuck = threading.Event()
+
+    def ask(candidate: Candidate) -> Outcome:
+        if candidate.host == "stuck":
+            stuck.wait(10)
+        return "hub" if candidate.host == "b" else "refused"
+
+    begun = time.monotonic()
+    outcomes = probe_all([Candidate(h, 1, "") for h in ("a", "b", "stuck")], ask, 10)
+    stuck.set()
+    assert outcomes == ("refused", "hub", "no answer")
+    assert time.monotonic() - begun < 5
+
+
+def test_a_resolver_that_hangs_costs_the_deadline_and_no_more() -> None:
+    stuck = threading.Event()
+    begun = time.monotonic()
+    outcomes = probe_all([Candidate("a", 1, "")], lambda _: (stuck.wait(10), "hub")[1], 0.1)  # type: ignore[arg-type,return-value]
+    stuck.set()
+    assert outcomes == ("no answer",)
+    assert time.monotonic() - begun < 5
+
+
+def sentence(network: Network, seen: Evidence, outcome: Outcome) -> str:
+    target = Target()
+    places = candidates(target, network, seen)
+    found = choose(target, network, places, [outcome] * len(places))
+    assert not found.reachable
+    assert "\n" not in found.sentence
+    return found.sentence
+
+
+@pytest.mark.parametrize(
+    ("network", "seen", "outcome", "said"),
+    [
+        pytest.param(NOWHERE, Evidence(), "refused", "run it with --network bridge or host", id="none"),
+        pytest.param(PLAIN, SEEN, "refused", "start one on this machine with `p2pcache serve --hub`", id="not docker"),
+        pytest.param(BRIDGE, SEEN, "refused", "bound to 127.0.0.1 is reached in host mode only", id="bridge"),
+        pytest.param(BRIDGE, SEEN, "refused", "--p2p-listen /ip4/0.0.0.0/tcp/9100", id="bridge: what to do"),
+        pytest.param(COMPOSE, CUSTOM_SEEN, "refused", "a service named hub", id="compose"),
+        pytest.param(BRIDGE, SEEN, "not a hub", "something else listens on port 9100", id="an exporter"),
+    ],
+)
+def test_a_hub_out_of_reach_is_explained(network: Network, seen: Evidence, outcome: Outcome, said: str) -> None:
+    assert said in sentence(network, seen, outcome)
+
+
+def test_what_was_given_is_kept_for_a_hub_that_comes_later() -> None:
+    target = Target("10.0.0.1", 9100, "", "ip4")
+    places = candidates(target, BRIDGE, SEEN)
+    assert choose(target, BRIDGE, places, ["no answer"] * len(places)).multiaddrs == ("/ip4/10.0.0.1/tcp/9100",)
+    assert choose(Target(), BRIDGE, places[1:], ["refused"] * (len(places) - 1)).multiaddrs == (), "a guess is not"
+
+
+def test_the_loopback_mistake_is_mended_where_the_host_is_reachable() -> None:
+    """The user gave 127.0.0.1, which is the container's own: the host's address is tried with the same port and id."""
+    target = parse("/ip4/127.0.0.1/tcp/9200/p2p/12D3")
+    found = resolve([target], BRIDGE, SEEN, lambda c: "hub" if c.host == "172.17.0.1" else "refused")
+    assert found.reachable
+    assert found.multiaddrs == ("/ip4/172.17.0.1/tcp/9200/p2p/12D3",)
+    assert found.sentence == "bridge network: the hub answers at 172.17.0.1:9200 (default gateway)"
+
+
+def test_several_hubs() -> None:
+    found = resolve(
+        [parse("/dns4/a/tcp/1"), parse("/dns4/b/tcp/2")], PLAIN, SEEN, lambda c: "hub" if c.port == 2 else "refused"
+    )
+    assert found.reachable
+    assert found.multiaddrs == ("/dns4/a/tcp/1", "/dns4/b/tcp/2")
+
+
+def test_no_more_hubs_than_the_bound() -> None:
+    many = [Target("h", port) for port in range(1, 40)]
+    assert len(resolve(many, PLAIN, SEEN, lambda _: "hub").multiaddrs) == bootstrap.MOST_TARGETS

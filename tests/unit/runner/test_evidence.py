@@ -1,0 +1,171 @@
+"""Evidence from files as real containers showed them, and from a resolver that answers as Docker's does."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pcache.runner import evidence
+from p2pcache.runner.evidence import collect, parse_pointer
+
+MINE = "005436e6b9bc7110e4e0da30e377c10defcda288f910e86b4c74603e1c5db58e"
+FILES = {
+    "proc/self/mountinfo": (
+        "714 711 0:61 / /proc rw - proc proc rw\n"
+        f"735 700 8:1 /var/lib/docker/containers/{MINE}/hosts /etc/hosts rw,relatime - ext4 /dev/sda1 rw\n"
+    ),
+    "proc/self/cgroup": f"0::/docker/{MINE}\n",
+    "proc/net/route": (
+        "Iface\tDestination\tGateway\tFlags\neth0\t000011AC\t00000000\t0001\neth0\t00000000\t010011AC\t0003\n"
+    ),
+    "proc/net/udp": "  sl  local_address rem_address\n 1: 0100007F:A3C4 00000000:0000 07\n",
+    "etc/resolv.conf": "# by Docker\nnameserver 192.0.2.53\n",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "sys/class/net/nosuch0/device").mkdir(parents=True)
+    (tmp_path / "sys/class/net/lo").mkdir()
+    return tmp_path
+
+
+def test_a_container_on_the_bridge(root: Path) -> None:
+    seen = collect(root)
+    assert (seen.mount_id, seen.cgroup_id, seen.gateway) == (MINE, MINE, "172.17.0.1")
+    assert not seen.docker_dns
+    assert [(i.name, i.hardware, i.bridge) for i in seen.interfaces] == [("lo", False, False), ("nosuch0", True, False)]
+    assert seen.interfaces[0].address == "127.0.0.1/8"
+    assert seen.interfaces[1].address == ""
+
+
+def test_a_machine_that_shows_nothing(tmp_path: Path) -> None:
+    seen = collect(tmp_path)
+    assert seen.hostname == socket.gethostname()
+    assert (seen.mount_id, seen.cgroup_id, seen.interfaces, seen.gateway, seen.docker_dns) == ("", "", (), "", False)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        pytest.param("etc/resolv.conf", "nameserver 127.0.0.11\noptions ndots:0\n", id="resolv.conf"),
+        pytest.param("proc/net/udp", "  sl  local\n 7: 0B00007F:8E5A 00000000:0000 07\n", id="its socket"),
+    ],
+)
+def test_dockers_resolver(root: Path, file: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "DOCKER_SOCKET", root / "no.sock")
+    (root / file).write_text(text)
+    assert collect(root).docker_dns
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "found"),
+    [
+        pytest.param("0::/\n", "", id="private namespace"),
+        pytest.param(f"0::/system.slice/docker-{MINE}.scope\n", MINE, id="systemd"),
+        pytest.param(f"12:pids:/docker/{MINE}\n0::/docker/{MINE}\n", MINE, id="version 1"),
+        pytest.param(f"0::/docker/{'a' * 64}/docker/{MINE}\n", MINE, id="Docker in Docker: the innermost"),
+    ],
+)
+def test_cgroup(root: Path, cgroup: str, found: str) -> None:
+    (root / "proc/self/cgroup").write_text(cgroup)
+    assert collect(root).cgroup_id == found
+
+
+def answer(name: str, question: bytes, *, ident: bytes = b"\1\2", kind: int = 12, compressed: bool = True) -> bytes:
+    labels = b"".join(bytes([len(x)]) + x.encode() for x in name.split(".")) + b"\0"
+    owner = b"\xc0\x0c" if compressed else question[12:-4]
+    record = owner + struct.pack("!HHIH", kind, 1, 600, len(labels)) + labels
+    return ident + struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0) + question[12:] + record
+
+
+QUESTION = b"\1\2" + bytes(10) + b"\x012\x010\x0217\x03172\x07in-addr\x04arpa\0" + struct.pack("!HH", 12, 1)
+
+
+@pytest.mark.parametrize(
+    ("packet", "name"),
+    [
+        pytest.param(answer("web.ci_default", QUESTION), "web.ci_default", id="a name"),
+        pytest.param(answer("web.ci_default", QUESTION, compressed=False), "web.ci_default", id="owner written out"),
+        pytest.param(answer("web.ci_default", QUESTION, ident=b"xx"), "", id="an answer to something else"),
+        pytest.param(answer("web.ci_default", QUESTION, kind=1), "", id="an address"),
+        pytest.param(QUESTION, "", id="no answer in it"),
+        pytest.param(b"", "", id="nothing"),
+    ],
+)
+def test_pointer_answers(packet: bytes, name: str) -> None:
+    assert parse_pointer(packet, b"\1\2", len(QUESTION)) == name
+
+
+@given(st.binary(max_size=80))
+def test_no_packet_raises(tail: bytes) -> None:
+    parse_pointer(b"\1\2\x81\x80\0\1\0\1\0\0\0\0" + QUESTION[12:] + tail, b"\1\2", len(QUESTION))
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.12", 0))
+        server.settimeout(10)
+        port = server.getsockname()[1]
+        original = socket.socket.connect
+        monkeypatch.setattr(evidence, "DOCKER_DNS", "127.0.0.12")
+        monkeypatch.setattr(evidence.socket, "socket", type("S", (socket.socket,), {
+            "connect": lambda self, address: original(self, ("127.0.0.12", port) if address[1] == 53 else address)
+        }))  # fmt: skip
+
+        def serve() -> None:
+            packet, peer = server.recvfrom(512)
+            server.sendto(answer("runner.github_network_1", packet, ident=packet[:2]), peer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        thread.join()
+
+
+def test_the_resolver_is_asked_for_our_name(resolver: None) -> None:
+    assert evidence._reverse("172.18.0.2") == "runner.github_network_1"
+
+
+def test_a_resolver_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "DOCKER_DNS", "127.0.0.13")
+    assert evidence._reverse("172.18.0.2") == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "project"),
+    [
+        pytest.param(b'{"Config": {"Labels": {"com.docker.compose.project": "ci"}}}', "ci", id="compose"),
+        pytest.param(b'{"Config": {"Labels": null}}', "", id="no labels"),
+        pytest.param(b"[]", "", id="nonsense"),
+    ],
+)
+def test_the_engine_knows_the_project(
+    body: bytes, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "DOCKER_SOCKET", tmp_path / "d.sock")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "d.sock"))
+        server.listen()
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                assert b"/containers/abc/json" in client.recv(4096)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert evidence._compose_project("abc") == project
+        thread.join()

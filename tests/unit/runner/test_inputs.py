@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+
+from p2pcache.runner import inputs
+from p2pcache.runner.bootstrap import Target
+from p2pcache.runner.inputs import InputError
+from p2pcache.runner.network import Mode
+from p2pcache.settings import SettingsError, Share
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def given(monkeypatch):
+    def set_and_read(environ=None, **values):
+        for name, value in values.items():
+            monkeypatch.setenv(f"INPUT_{name.upper()}", value)
+        return inputs.read(environ or {})
+
+    return set_and_read
+
+
+def test_nothing_given_is_a_working_node(given):
+    read = given()
+    assert (read.mode, read.gateway_port, read.persist, read.gh, read.report, read.strict) == (
+        None,
+        0,
+        False,
+        True,
+        True,
+        False,
+    )
+    assert read.targets == (Target(),), "a hub on the host is looked for"
+    assert "CACHE_DISK_BYTES" not in read.variables
+
+
+def test_inputs_become_the_nodes_variables(given):
+    read = given(
+        token="ghs_t", secret=SECRET, share="verified", upstream="https://ghes.example/api/v3", listen_port="9001"
+    )
+    assert read.settings.share is Share.VERIFIED
+    assert read.settings.p2p_port == 9001
+    assert read.settings.upstream == "https://ghes.example/api/v3"
+    assert read.variables["CACHE_SECRET"] == SECRET
+    assert read.variables["GITHUB_TOKEN"] == "ghs_t"
+
+
+def test_a_docker_actions_names_have_hyphens(monkeypatch):
+    monkeypatch.setenv("INPUT_GATEWAY-PORT", "8080")
+    assert inputs.read({}).gateway_port == 8080
+
+
+def test_an_input_beats_the_jobs_variable_which_counts_too(given):
+    assert given({"CACHE_SHARE": "off"}).settings.share is Share.OFF
+    assert given({"CACHE_SHARE": "off"}, share="scope").settings.share is Share.SCOPE
+
+
+@pytest.mark.parametrize("variable", ["CACHE_BOOTSTRAP_PEERS", "CACHE_P2P_BOOTSTRAP", "MCP_P2P_BOOTSTRAP_PEERS"])
+def test_bootstrap_peers_from_the_job(given, variable):
+    read = given({variable: "/ip4/10.0.0.1/tcp/1\n/tcp/2"})
+    assert read.targets == (Target("10.0.0.1", 1, "", "ip4"), Target(port=2))
+    assert variable not in read.variables, "the node is told resolved addresses only"
+
+
+def test_no_peer_to_peer_no_hub(given):
+    assert given(enable_p2p="false").targets == ()
+
+
+def test_a_persisted_store_is_bounded(given):
+    assert given(persist="true").settings.disk_bytes == inputs.PERSISTED_BYTES
+    assert given({"CACHE_DISK_BYTES": "2000000"}, persist="true").settings.disk_bytes == 2_000_000
+
+
+def test_a_repository_name_that_is_none_is_the_runners_doing(given):
+    assert given({"GITHUB_REPOSITORY": "/some/where"}).settings.repository == ""
+    assert given({"GITHUB_REPOSITORY": "octo/app"}).settings.repository == "octo/app"
+
+
+def test_a_mode_that_is_insisted_on(given):
+    assert given(mode="Bridge").mode is Mode.BRIDGE
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("mode", "docker", "expected auto or one of none, host, bridge, custom, container, not-docker"),
+        ("gateway_port", "70000", "expected a port from 0"),
+        ("gateway_port", "http", "expected a port from 0"),
+        ("strict", "yes", "input strict: read 'yes': expected true or false"),
+        ("bootstrap_peers", "hub:9100", "input bootstrap-peers: .*expected a multiaddr"),
+    ],
+)
+def test_an_input_that_cannot_be_used(given, name, value, said):
+    with pytest.raises(InputError, match=said):
+        given(**{name: value})
+
+
+def test_a_setting_that_cannot_be_used(given):
+    with pytest.raises(SettingsError, match="CACHE_SHARE"):
+        given(share="everything")

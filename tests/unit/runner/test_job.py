@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from p2pcache.runner.job import Job, with_socket, write_gh_config
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("", 'version: "1"\nhttp_unix_socket: "/s"\n', id="none"),
+        pytest.param(
+            "version: 1\ngit_protocol: ssh\naliases:\n  co: pr checkout",
+            'version: 1\ngit_protocol: ssh\naliases:\n  co: pr checkout\nhttp_unix_socket: "/s"\n',
+            id="kept",
+        ),
+        pytest.param(
+            'version: "1"\nhttp_unix_socket: /old\nbrowser:\n',
+            'version: "1"\nbrowser:\nhttp_unix_socket: "/s"\n',
+            id="replaced",
+        ),
+    ],
+)
+def test_gh_config(before: str, after: str) -> None:
+    assert with_socket(before, "/s") == after
+
+
+def test_a_path_is_quoted_for_yaml() -> None:
+    assert with_socket("", '/a "b"/s').endswith('http_unix_socket: "/a \\"b\\"/s"\n')
+
+
+def test_logins_stay(tmp_path: Path) -> None:
+    before = tmp_path / "home/.config/gh"
+    before.mkdir(parents=True)
+    (before / "hosts.yml").write_text("github.com:\n  oauth_token: x\n")
+    (before / "hosts.yml").chmod(0o600)
+    (before / "config.yml").write_text("version: 1\neditor: vi\n")
+    job = Job.from_env({"RUNNER_TEMP": str(tmp_path / "temp")})
+    config = write_gh_config(job, "/s", {"HOME": str(tmp_path / "home")})
+    assert config == tmp_path / "temp/p2pcache/gh/config.yml"
+    assert "editor: vi" in config.read_text()
+    assert "oauth_token" in (job.gh / "hosts.yml").read_text()
+    assert stat.S_IMODE((job.gh / "hosts.yml").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("variable", ["GH_CONFIG_DIR", "XDG_CONFIG_HOME"])
+def test_where_gh_was_configured(variable: str, tmp_path: Path) -> None:
+    folder = tmp_path / "gh"
+    folder.mkdir()
+    (folder / "config.yml").write_bytes(b"version: 1\npager: less\n")
+    named = folder if variable == "GH_CONFIG_DIR" else tmp_path
+    config = write_gh_config(Job(tmp_path / "job"), "/s", {variable: str(named)})
+    assert "pager: less" in config.read_text()
+
+
+def test_a_configuration_that_is_no_text_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_bytes(b"\xff\xfe")
+    config = write_gh_config(Job(tmp_path / "job"), "/s", {"GH_CONFIG_DIR": str(tmp_path)})
+    assert config.read_text() == with_socket("", "/s")
+
+
+def test_the_socket_is_where_every_container_of_the_job_sees_it(tmp_path: Path) -> None:
+    job = Job.from_env({"RUNNER_TEMP": str(tmp_path)})
+    assert job.socket == tmp_path / "p2pcache/node.sock"
+    deep = Job.from_env({"RUNNER_TEMP": str(tmp_path / ("x" * 100))})
+    assert len(bytes(deep.socket)) <= 107
+    assert deep.socket != Job.from_env({"RUNNER_TEMP": str(tmp_path / ("y" * 100))}).socket
+
+
+def test_what_is_remembered(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    assert job.recall() == {}
+    job.remember({"a": 1})
+    assert Job(tmp_path).recall() == {"a": 1}
+    (tmp_path / "job.json").write_text("{half")
+    assert job.recall() == {}

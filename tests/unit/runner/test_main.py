@@ -1,0 +1,142 @@
+"""The Action's two steps with everything real but the network: a node, its supervisor, the runner's files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from p2pcache.runner import main, supervisor
+from p2pcache.runner.ask import NodeError, ask
+from p2pcache.runner.job import Job
+from p2pcache.runner.supervisor import SupervisorError
+
+FILES = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")
+
+
+@pytest.fixture
+def step(tmp_path, monkeypatch):
+    """A runner's step: its files, its inputs; whatever was started is stopped."""
+    for name in [n for n in os.environ if n.startswith(("INPUT_", "CACHE_", "P2PCACHE_", "GH_", "GITHUB_"))]:
+        monkeypatch.delenv(name)
+    for name in FILES:
+        (tmp_path / name).touch()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("RUNNER_TEMP", str(tmp_path / "temp"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(main.__file__).parents[2]))
+    monkeypatch.setenv("INPUT_ENABLE_P2P", "false")
+    monkeypatch.setenv("INPUT_UPSTREAM", "http://127.0.0.1:9")
+    yield monkeypatch
+    supervisor.stop(Job(tmp_path / "temp/p2pcache").run, 3)
+
+
+def said(tmp_path: Path, name: str) -> dict[str, str]:
+    found = re.findall(
+        r"^(\S+)<<(ghadelimiter_\S+)\n(.*?)\n\2$", (tmp_path / name).read_text(), re.DOTALL | re.MULTILINE
+    )
+    return {key: value for key, _, value in found}
+
+
+def run(command: str) -> int:
+    return main.main([command], dict(os.environ))
+
+
+def test_a_job_from_start_to_finish(step, tmp_path, capfd):
+    assert run("start") == 0
+    outputs, variables = said(tmp_path, "GITHUB_OUTPUT"), said(tmp_path, "GITHUB_ENV")
+    assert set(outputs) == {
+        "api-url", "graphql-url", "socket", "peer-id", "multiaddr", "network-mode", "bootstrap-peers", "p2p-connected",
+        "stats-file", "environment",
+    }  # fmt: skip
+    assert set(variables) == {
+        "P2PCACHE_API_URL", "P2PCACHE_GRAPHQL_URL", "P2PCACHE_SOCKET", "P2PCACHE_PEER_ID", "P2PCACHE_MULTIADDR",
+        "P2PCACHE_NETWORK_MODE", "CACHE_ENABLE_P2P", "CACHE_LISTEN_PORT", "CACHE_BOOTSTRAP_PEERS", "GH_CONFIG_DIR",
+    }  # fmt: skip
+    assert outputs["p2p-connected"] == "false"
+    assert json.loads(outputs["environment"])["path"] == os.environ["PYTHONPATH"]
+    assert outputs["socket"] in Path(variables["GH_CONFIG_DIR"], "config.yml").read_text()
+    assert ask(outputs["socket"], "/-/healthz") == {"status": "ok"}
+
+    assert run("finish") == 0
+    assert json.loads(Path(outputs["stats-file"]).read_text())["requests"] == 0
+    summary = (tmp_path / "GITHUB_STEP_SUMMARY").read_text()
+    assert "p2pcache" in summary
+    assert "Node restarts" in summary
+    assert not Path(variables["GH_CONFIG_DIR"], "config.yml").exists(), "posts still to come go to GitHub"
+    assert supervisor.status(Job.from_env(os.environ).run) is None
+    assert not [line for line in capfd.readouterr().out.splitlines() if line.startswith("::warning")]
+
+
+def test_a_second_use_changes_nothing_and_ends_nothing(step, tmp_path, capfd):
+    assert run("start") == 0
+    first = said(tmp_path, "GITHUB_OUTPUT")
+    (tmp_path / "GITHUB_OUTPUT").write_text("")
+    assert run("start") == 0
+    second = said(tmp_path, "GITHUB_OUTPUT")
+    assert "environment" not in second, "its post step has nothing to end"
+    assert second == {name: value for name, value in first.items() if name != "environment"}
+    assert "::notice::p2pcache runs in this job already" in capfd.readouterr().out
+
+
+def test_without_gh_and_without_a_report(step, tmp_path):
+    step.setenv("INPUT_GH", "false")
+    step.setenv("INPUT_REPORT", "false")
+    assert run("start") == 0
+    assert "GH_CONFIG_DIR" not in said(tmp_path, "GITHUB_ENV")
+    assert run("finish") == 0
+    assert (tmp_path / "GITHUB_STEP_SUMMARY").read_text() == ""
+
+
+def test_persist_without_a_secret_is_told(step, capfd):
+    step.setenv("INPUT_PERSIST", "true")
+    step.setenv("INPUT_ENABLE_P2P", "true")
+    step.setattr(main, "_start_node", lambda *_: (_ for _ in ()).throw(SupervisorError("stop here")))
+    assert run("start") == 1
+    out, err = capfd.readouterr()
+    assert "persist needs `secret`" in out
+    assert "without `secret` this job's answers stay in this job" in out
+    assert err.splitlines()[-1] == "stop here"
+
+
+def test_a_mode_that_is_insisted_on_is_reported(step, tmp_path, capfd):
+    step.setenv("INPUT_MODE", "none")
+    assert run("start") == 0
+    assert said(tmp_path, "GITHUB_OUTPUT")["network-mode"] == "none"
+    assert "none network: as the input says" in capfd.readouterr().out
+
+
+def test_a_bad_input_is_the_last_line_of_stderr(step, capfd):
+    step.setenv("INPUT_SHARE", "everything")
+    assert run("start") == 1
+    assert "CACHE_SHARE" in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_finish_without_a_start(step):
+    assert run("finish") == 0
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_node_that_is_gone_at_the_end(step, tmp_path, capfd, strict):
+    step.setenv("INPUT_STRICT", str(strict).lower())
+    assert run("start") == 0
+    supervisor.stop(Job.from_env(os.environ).run, 3)
+    assert run("finish") == int(strict)
+    out, err = capfd.readouterr()
+    assert ("no report" in err) if strict else ("::warning::p2pcache: no report" in out)
+
+
+def test_ask_a_node_that_is_not_there(tmp_path):
+    with pytest.raises(NodeError, match="does not answer"):
+        ask(str(tmp_path / "s"), "/-/stats", 1)
+
+
+def test_nothing_of_the_node_holds_the_steps_output(step, tmp_path):
+    """A child that keeps the step's stdout open would stall the step: the pipe must end with the command."""
+    command = [os.sys.executable, "-m", "p2pcache.runner.main", "start"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "p2pcache answers at http://127.0.0.1:" in done.stdout
