@@ -16,6 +16,8 @@ _NODE_OPTIONS = (
     click.option("--listen", metavar="HOST:PORT", help="Where the gateway listens; port 0: any free one."),
     click.option("--socket", metavar="PATH", help="The gateway's unix socket."),
     click.option("--socket-fd", metavar="N", hidden=True),
+    click.option("--keeper", metavar="N:N", hidden=True),
+    click.option("--adopt", metavar="N:N,...", hidden=True),
     click.option("--p2p-listen", metavar="MULTIADDR", help="Where peers reach this node."),
     click.option("--bootstrap", metavar="MULTIADDR", multiple=True, help="A peer to join; repeatable."),
     click.option("--announce", metavar="MULTIADDR", multiple=True, help="The address peers are told; repeatable."),

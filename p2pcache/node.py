@@ -25,6 +25,7 @@ from p2pcache.cache.wanted import Identity
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.control import ControlPlane
 from p2pcache.gateway.hot import Hot
+from p2pcache.gateway.keeper import Keeper
 from p2pcache.gateway.ledger import Ledger
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
@@ -144,8 +145,11 @@ class Node:
         settings = self.settings
         self._sockets = self._listen()
         await self.upstream.__aenter__()
-        self._server = Server(self._gateway(), self.hot)
+        keeper = Keeper.inherit(*settings.keeper) if settings.keeper else None
+        self._server = Server(self._gateway(), self.hot, keeper)
         await self._server.start(self._sockets)
+        if keeper is not None:
+            await self._server.adopt(keeper.adopt(settings.adopt))
         if self.swarm is not None:
             self.p2p = "starting"
             self._background.append(asyncio.create_task(self._join(), name="join"))

@@ -90,6 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen: Listen = Listen()
     socket: Path | None = None
     socket_fd: int | None = None
+    keeper: tuple[int, int] | None = None
+    adopt: tuple[tuple[int, int], ...] = ()
     p2p: bool = True
     p2p_port: Port = 9000
     p2p_listen: str = ""
@@ -189,6 +191,11 @@ def _multiaddrs(text: str) -> tuple[str, ...]:
     return items
 
 
+def _pairs(text: str) -> tuple[tuple[int, int], ...]:
+    """``a:b,...``: numbers that the supervisor passes."""
+    return tuple(msgspec.convert(item.split(":"), tuple[int, int], strict=False) for item in _items(text))
+
+
 def _repository(text: str) -> str:
     owner, _, name = text.partition("/")
     if not owner or not name or "/" in name:
@@ -211,6 +218,8 @@ _SOURCES = (
     _Source("listen", "--listen", (), _listen),
     _Source("socket", "--socket", (), _socket),
     _Source("socket_fd", "--socket-fd"),
+    _Source("keeper", "--keeper", (), lambda text: _pairs(text)[0]),
+    _Source("adopt", "--adopt", (), lambda text: _pairs(text)),
     _Source("p2p", "--no-p2p", ("CACHE_ENABLE_P2P",)),
     _Source("p2p_port", "", ("CACHE_LISTEN_PORT",)),
     _Source("p2p_listen", "--p2p-listen", (), lambda text: _multiaddrs(text)[0] if text else ""),

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MAX_GRAPHQL = 1 << 20
 """Bytes of a GraphQL request that may be a read; a larger one is streamed through."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that may be made again (RFC 9110 section 9.2.1)."""
 """tail"""
 
 
@@ -74,6 +76,8 @@ class Gateway:
                 await self._control.answer(exchange, path)
             case Stream(url):
                 self._ledger.bypassed(self._ledger.route(f"{exchange.method} other GitHub hosts"))
+                if exchange.method not in SAFE:
+                    exchange.unsafe()
                 answer = await self._relay.ask(exchange, url)
                 await self._relay.answer(exchange, answer, "", [_forwarded("bypass", answer.status)])
             case Misdirected():
@@ -101,6 +105,8 @@ class Gateway:
         """Stream through; after a write, forget what it may have changed before its answer goes out."""
         self._ledger.bypassed(self._ledger.route(classified.route))
         self._ledger.decided("write" if isinstance(classified, Write) else f"bypass: {classified.reason}")
+        if exchange.method not in SAFE:
+            exchange.unsafe()
         answer = await self._relay.ask(exchange, self._upstream.api_url(target), body, whole=whole)
         self._reads.observe(exchange.headers, answer)
         reason = "bypass"

@@ -14,6 +14,9 @@ _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 
 
+def _nothing() -> None: ...
+
+
 class BadRequest(Exception):
     """A request that cannot be used: the status and the sentence for the client."""
 
@@ -36,6 +39,8 @@ class Exchange:
         self.raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
         self.client: tuple[str, int] | None = scope.get("client")
         self.http_version: str = scope["http_version"]
+        self.unsafe: Callable[[], None] = scope.get("unsafe", _nothing)
+        """Called before the request goes out if it must not be made twice."""
         self.started = False
         self.status = 0
         self._receive = receive

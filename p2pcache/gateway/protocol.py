@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from p2pcache.gateway.hot import Hot
+from p2pcache.gateway.keeper import Keeper
+from p2pcache.gateway.wire import Wire
 
 MAX_HEAD = 64 << 10
 """Bytes of request line and header block; GitHub's own limit is lower."""
@@ -26,6 +28,9 @@ class GatewayProtocol(HttpToolsProtocol):
     """One client connection."""
 
     hot: Hot
+    keeper: Keeper | None = None
+    slot: int | None = None
+    """The place in the journal of a connection taken over from a node that died."""
 
     def __init__(
         self,
@@ -39,9 +44,19 @@ class GatewayProtocol(HttpToolsProtocol):
         self._in_head = True
         self._answered = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._wire: Wire | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
+        """A client connected, or is taken over."""
+        if self.keeper is not None:
+            self._wire = Wire(transport, self.keeper, self.slot)
+            transport = self._wire  # type: ignore[assignment]  # it hands on what it does not do itself
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that grows beyond its bound or never ends is refused."""
+        if self._wire is not None:
+            self._wire.received(data)
         if self._in_head:
             self._head += len(data)
         super().data_received(data)
@@ -74,7 +89,15 @@ class GatewayProtocol(HttpToolsProtocol):
             self._answered = True
             self._refuse(400, "The request target must be a path; send the host in the Host header.")
             return
+        if self._wire is not None:
+            self.scope["unsafe"] = self._wire.unsafe  # type: ignore[typeddict-unknown-key]  # for `exchange`
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer is complete."""
+        if self._wire is not None:
+            self._wire.answered()
+        super().on_response_complete()
 
     def _answer_hot(self) -> bool:
         parser = self.parser
@@ -107,6 +130,8 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
         super().connection_lost(exc)
+        if self._wire is not None:
+            self._wire.lost()
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP/1.1 gets a sentence and the end of the connection."""

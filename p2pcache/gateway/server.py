@@ -15,12 +15,21 @@ import uvicorn
 
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.hot import Hot
+from p2pcache.gateway.keeper import Adopted, Keeper, State
 from p2pcache.gateway.protocol import GatewayProtocol
 
 BACKLOG = 1024
 CONNECTIONS = 4096
 SHUTDOWN_SECONDS = 5
 KEEP_ALIVE_SECONDS = 75
+_SENTENCE = (
+    b'{"message":"p2pcache: the cache was restarted while this write was under way; GitHub may have carried it out: '
+    b'look before you repeat it."}'
+)
+_UNKNOWN_FATE = (
+    b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n"
+    b"cache-status: p2pcache; fwd=method; detail=restarted\r\n\r\n%b" % (len(_SENTENCE), _SENTENCE)
+)
 
 
 class ListenError(Exception):
@@ -100,9 +109,10 @@ def _answers(path: Path) -> bool:
 class Server:
     """uvicorn, serving one gateway on several sockets."""
 
-    def __init__(self, gateway: Gateway, hot: Hot) -> None:
+    def __init__(self, gateway: Gateway, hot: Hot, keeper: Keeper | None = None) -> None:
         # uvicorn makes a protocol a connection from this class alone; its instances share the one gateway's hits.
-        protocol = type("Connection", (GatewayProtocol,), {"hot": hot})
+        protocol = type("Connection", (GatewayProtocol,), {"hot": hot, "keeper": keeper})
+        self._keeper = keeper
         config = uvicorn.Config(
             gateway,  # type: ignore[arg-type]  # its own narrower types for the same ASGI messages
             http=protocol,
@@ -130,6 +140,34 @@ class Server:
         if self._task.done():
             self._task.result()
             raise ListenError("the gateway stopped while starting")
+
+    async def adopt(self, connections: Sequence[Adopted]) -> None:
+        """Take up the connections of a node that died: answer what they wait for, or end them clearly."""
+        if self._keeper is None:
+            return
+        for adopted in connections:
+            if adopted.state in (State.IDLE, State.ASKED):
+                await self._take_up(adopted)
+                continue
+            if adopted.state is State.WRITING:
+                with contextlib.suppress(OSError):
+                    adopted.connection.send(_UNKNOWN_FATE)
+            with contextlib.suppress(OSError):
+                adopted.connection.shutdown(socket.SHUT_RDWR)
+            adopted.connection.close()
+            self._keeper.let_go(adopted.slot)
+
+    async def _take_up(self, adopted: Adopted) -> None:
+        def protocol() -> GatewayProtocol:
+            config, server = self._server.config, self._server
+            made: GatewayProtocol = config.http_protocol_class(config, server.server_state, server.lifespan.state)  # type: ignore[assignment,call-arg,arg-type]
+            made.slot = adopted.slot
+            return made
+
+        adopted.connection.setblocking(False)
+        _, made = await asyncio.get_running_loop().connect_accepted_socket(protocol, adopted.connection)
+        if adopted.received:
+            made.data_received(adopted.received)
 
     async def stop(self) -> None:
         """Answer what is under way, within `SHUTDOWN_SECONDS`, and stop listening."""

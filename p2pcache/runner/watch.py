@@ -11,7 +11,9 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -26,6 +28,10 @@ GRACE_SECONDS = 8.0
 """How long a node may take to flush and leave after SIGTERM."""
 LOG_BYTES = 4 << 20
 LOG_LOOK_SECONDS = 30.0
+JOURNAL_BYTES = 1024 * (16 << 10)
+"""What `p2pcache.gateway.keeper` maps."""
+DRAINED = b"drained"
+DRAIN_SECONDS = 1.0
 VOICE = "supervisor: "
 """How its own lines in the log begin."""
 SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -47,6 +53,43 @@ def started_at(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+class Held:
+    """A second handle on every connection of the node, so that none ends with it (see `p2pcache/gateway/keeper.py`)."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.memory = os.memfd_create("p2pcache-journal")
+        os.ftruncate(self.memory, JOURNAL_BYTES)
+        for descriptor in (self.theirs.fileno(), self.memory):
+            os.set_inheritable(descriptor, True)
+        self.by_slot: dict[int, int] = {}
+        self.drained = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def flags(self) -> list[str]:
+        """What a new node needs to take over the connections of the one before."""
+        self.drained.clear()
+        self.theirs.send(DRAINED)  # behind all that the node before had to say
+        self.drained.wait(DRAIN_SECONDS)
+        held = dict(self.by_slot)
+        for descriptor in held.values():
+            os.set_inheritable(descriptor, True)
+        flags = ["--keeper", f"{self.theirs.fileno()}:{self.memory}"]
+        return [*flags, "--adopt", ",".join(f"{s}:{d}" for s, d in held.items())] if held else flags
+
+    def _serve(self) -> None:
+        while True:
+            said, descriptors, _, _ = socket.recv_fds(self.ours, 16, 1)
+            if said == DRAINED:
+                self.drained.set()
+                continue
+            slot = int(said)
+            if (old := self.by_slot.pop(slot, None)) is not None:
+                os.close(old)
+            if descriptors:
+                self.by_slot[slot] = descriptors[0]
+
+
 class Watch:
     """One node after another, until told to stop."""
 
@@ -56,6 +99,7 @@ class Watch:
         self.command = command
         self.node = 0
         self.starts = 0
+        self.held = Held()
 
     def run(self) -> int:
         """Keep a node running; the exit status is 0 when stopped, else why there is no node any more."""
@@ -82,7 +126,8 @@ class Watch:
                 path.unlink(missing_ok=True)
 
     def _start(self) -> None:
-        self.node = os.posix_spawn(self.command[0], self.command, os.environ, setsigmask=())
+        command = [*self.command, *self.held.flags()]
+        self.node = os.posix_spawn(command[0], command, os.environ, setsigmask=())
         self.starts += 1
         state = {
             "pid": os.getpid(),
