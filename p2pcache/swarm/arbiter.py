@@ -1,0 +1,155 @@
+"""Who may ask GitHub: the state of the leases one node arbitrates. Pure, the caller says what time it is.
+
+Whoever asks while a resource has a holder waits. When the holder is done, the waiters of its scope are freed: they
+find what it left, or (it left nothing: GitHub refused it, or the answer is not to be shared) ask for themselves. Of
+every other scope the first waiter becomes a holder, and proves on behalf of its scope what the first one left. When a
+holder dies or stalls the first waiter takes its place and the others go on waiting. No state outlives `lease` seconds
+without passing on, so nobody waits for ever.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+P = TypeVar("P")
+
+
+def choose(resource: bytes, candidates: Iterable[str]) -> str:
+    """The member that arbitrates `resource`: rendezvous hashing, so that all who see the same members agree.
+
+    Losing a member moves only the resources it had. `candidates` must not be empty.
+    """
+    return max(candidates, key=lambda peer: hashlib.sha256(resource + peer.encode()).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One caller: on which peer, and its number there."""
+
+    peer: str
+    token: int
+
+
+class Verdict(enum.Enum):
+    """What becomes of a claim."""
+
+    GRANT = enum.auto()
+    WAIT = enum.auto()
+    FREE = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling(Generic[P]):
+    """To be told to `claim`. `left`: what `holder` left, None for nothing."""
+
+    claim: Claim
+    verdict: Verdict
+    left: P | None = None
+    holder: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class _Lease:
+    resource: bytes
+    scope: bytes
+    holder: Claim
+    until: float
+    waiting: dict[Claim, bytes] = field(default_factory=dict)  # and their scopes, in order of arrival
+
+
+class Arbiter(Generic[P]):
+    """The leases of one node.
+
+    Args:
+        lease: seconds a holder may take.
+        bound: claims kept; beyond it everybody is granted, which costs a call and never a wait.
+    """
+
+    def __init__(self, lease: float, bound: int) -> None:
+        self._lease = lease
+        self._bound = bound
+        self._leases: dict[bytes, list[_Lease]] = {}
+        self._claims: dict[Claim, _Lease] = {}
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def peers(self) -> set[str]:
+        """Who holds or waits: those whose silence matters."""
+        return {claim.peer for claim in self._claims}
+
+    def ask(self, claim: Claim, resource: bytes, scope: bytes, now: float) -> list[Ruling[P]]:
+        """A caller wants `resource`."""
+        if claim in self._claims or len(self._claims) >= self._bound:
+            return [Ruling(claim, Verdict.GRANT)]
+        leases = self._leases.get(resource, [])
+        if not leases:
+            return [self._grant(_Lease(resource, scope, claim, 0.0), now)]
+        lease = next((lease for lease in leases if lease.scope == scope), leases[0])
+        lease.waiting[claim] = scope
+        self._claims[claim] = lease
+        return [Ruling(claim, Verdict.WAIT)]
+
+    def release(self, claim: Claim, left: P | None) -> list[Ruling[P]]:
+        """A holder is done, or a waiter has lost interest; an unknown claim is nobody's business."""
+        lease = self._claims.pop(claim, None)
+        if lease is None:
+            return []
+        if lease.holder != claim:
+            del lease.waiting[claim]
+            return []
+        return self._pass_on(lease, left)
+
+    def gone(self, peers: Collection[str], now: float) -> list[Ruling[P]]:
+        """These peers left, or are silent."""
+        lost = [claim for claim in self._claims if claim.peer in peers]
+        return [ruling for claim in lost for ruling in self._lost(claim, now)]
+
+    def expire(self, now: float) -> list[Ruling[P]]:
+        """Holders that took too long lose their lease."""
+        late = [lease.holder for leases in self._leases.values() for lease in leases if now >= lease.until]
+        return [ruling for claim in late for ruling in self._lost(claim, now)]
+
+    def _grant(self, lease: _Lease, now: float) -> Ruling[P]:
+        lease.until = now + self._lease
+        self._leases.setdefault(lease.resource, []).append(lease)
+        for claim in (lease.holder, *lease.waiting):
+            self._claims[claim] = lease
+        return Ruling(lease.holder, Verdict.GRANT)
+
+    def _remove(self, lease: _Lease) -> None:
+        leases = self._leases[lease.resource]
+        leases.remove(lease)
+        if not leases:
+            del self._leases[lease.resource]
+
+    def _pass_on(self, lease: _Lease, left: P | None) -> list[Ruling[P]]:
+        self._remove(lease)
+        rulings: list[Ruling[P]] = []
+        others: dict[bytes, _Lease] = {}
+        for claim, scope in lease.waiting.items():
+            if scope == lease.scope:
+                del self._claims[claim]
+                rulings.append(Ruling(claim, Verdict.FREE, left, lease.holder.peer))
+            elif scope in others:
+                others[scope].waiting[claim] = scope
+            else:
+                others[scope] = _Lease(lease.resource, scope, claim, lease.until)
+        grants = [self._grant(other, other.until - self._lease) for other in others.values()]
+        return rulings + [replace(grant, left=left, holder=lease.holder.peer) for grant in grants]
+
+    def _lost(self, claim: Claim, now: float) -> list[Ruling[P]]:
+        lease = self._claims.pop(claim)
+        if lease.holder != claim:
+            del lease.waiting[claim]
+            return []
+        self._remove(lease)
+        if not lease.waiting:
+            return []
+        first = next(iter(lease.waiting))
+        lease.holder, lease.scope = first, lease.waiting.pop(first)
+        return [self._grant(lease, now)]

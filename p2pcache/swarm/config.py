@@ -1,0 +1,147 @@
+"""What a node tells its swarm, and what the swarm tells back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from p2pcache.cache.entry import Pointer
+
+
+class SwarmError(Exception):
+    """The swarm cannot start; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every bound of the swarm, in one place. Times are seconds, sizes bytes."""
+
+    members: int = 256
+    """Peers connected at the same time; one more is refused."""
+    handshakes: int = 64
+    """Connections that have not proved membership yet; one more is closed."""
+    handshake_timeout: float = 5.0
+    dial_timeout: float = 3.0
+    links: int = 24
+    """Members a node dials by its own wish (bootstrap peers are always dialled)."""
+    gets: int = 64
+    """Blocks served to one peer at the same time; one more is answered "miss"."""
+    queue: int = 8 << 20
+    """Bytes waiting to be written to one peer; beyond it the peer is dropped."""
+    block: int = 32 << 20
+    """Largest block accepted from a peer."""
+    in_flight: int = 128 << 20
+    """Bytes of blocks being received from or sent to all peers together."""
+    directory: int = 32_768
+    """Pointers remembered of all peers together."""
+    directory_per_peer: int = 8_192
+    announce_rate: float = 2_000.0
+    """Pointers a second a peer may announce for long; a burst of `directory_per_peer` is free."""
+    drops: int = 4_096
+    """Invalidations remembered for peers that were cut off."""
+    drops_age: float = 3_600.0
+    drop_timeout: float = 0.1
+    peer_deadline: float = 0.25
+    """The longest a caller waits for the first byte of a peer."""
+    ping_interval: float = 5.0
+    write_timeout: float = 5.0
+    lease: float = 10.0
+    """The longest one node may ask GitHub on behalf of all."""
+    lease_silence: float = 0.8
+    """A holder or arbiter not heard of for this long is given up."""
+    leases: int = 8_192
+    clock_skew: float = 300.0
+    known: int = 512
+    """Members remembered with their addresses."""
+    hub_fetches: int = 8
+    hub_backlog: int = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmConfig:
+    """How this node takes part.
+
+    Attributes:
+        listen: multiaddr such as ``/ip4/0.0.0.0/tcp/9000``; port 0 takes any free one.
+        bootstrap: multiaddrs dialled for ever; ``/p2p/<id>`` may be left out.
+        announce: addresses told to other members; empty: derived from `listen` and the interfaces.
+        identity: file of the Ed25519 key, created with mode 0600 when absent.
+        membership_keys: 32 bytes each; the first proves, all are accepted (rotation).
+        hub: keep every block seen and relay between members that cannot dial each other.
+        mdns: look for members on the local network.
+    """
+
+    listen: str
+    bootstrap: tuple[str, ...]
+    announce: tuple[str, ...]
+    identity: Path
+    membership_keys: tuple[bytes, ...]
+    hub: bool = False
+    mdns: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+class BlockStore(Protocol):
+    """What the node gives the swarm; called on the asyncio side only."""
+
+    async def sealed(self, cid: bytes) -> bytes | None:
+        """The sealed block we hold under `cid`, or None."""
+        ...
+
+    async def keep(self, pointer: Pointer, sealed: bytes) -> None:
+        """Hub only: keep a block a member announced. The bytes hash to `pointer.cid`."""
+        ...
+
+    def pointers(self) -> Iterable[Pointer]:
+        """What we hold now, newest first: the snapshot a joiner is given."""
+        ...
+
+
+class SwarmEvents(Protocol):
+    """What the swarm tells the node; called on the asyncio side only."""
+
+    def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:
+        """A peer invalidated these: forget them here too."""
+        ...
+
+    def quota(self, scope: bytes, state: bytes) -> None:
+        """The newest bucket state of a scope that any member saw, sealed by whoever saw it."""
+        ...
+
+    def warn(self, message: str) -> None:
+        """One sentence for the log. Never holds bytes a peer chose."""
+        ...
+
+
+class PeerRow(msgspec.Struct, frozen=True):
+    """One line of `p2pcache peers`.
+
+    Attributes:
+        peer_id: base58 of the libp2p peer id.
+        address: multiaddr of the other end, or "" when known through a hub only.
+        direction: ``in``, ``out`` or "".
+        via: ``direct``, or ``hub`` for a member that is reached through one.
+        since: Unix seconds of the connection (or of what `state` says).
+        rtt_ms: round trip in milliseconds, None until measured.
+        blocks_in, bytes_in, bytes_out: blocks and their bytes received and sent.
+        announced: pointers it announced and still stands for.
+        state: ``hub``, ``member``, ``slow``, ``relayed``, ``dropped`` or ``refused``.
+        reason: why it is slow, was dropped or was refused; else "".
+    """
+
+    peer_id: str
+    address: str
+    direction: str
+    via: str
+    since: float
+    rtt_ms: float | None
+    blocks_in: int
+    bytes_in: int
+    bytes_out: int
+    announced: int
+    state: str
+    reason: str = ""

@@ -1,0 +1,89 @@
+"""Invalidations on their way: done here, told to all, acknowledged before the writer's answer returns. Trio side."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Collection
+from functools import partial
+
+import trio
+
+from p2pcache.swarm.directory import Directory
+from p2pcache.swarm.frames import Ack, Drop, encode
+from p2pcache.swarm.invalidation import DropLog, Invalidation
+from p2pcache.swarm.members import Members
+from p2pcache.swarm.outside import Outside
+from p2pcache.swarm.session import Session
+
+_TOPICS = 256
+
+
+class Drops:
+    """Read-your-writes across the fleet.
+
+    Args:
+        members: whom to tell.
+        directory: forgets what is dropped.
+        outside: the node's own tiers, told of what peers drop.
+    """
+
+    def __init__(self, members: Members, directory: Directory, outside: Outside) -> None:
+        self._members = members
+        self._limits = members.limits
+        self._directory = directory
+        self._outside = outside
+        self._log = DropLog(self._limits.drops, self._limits.drops_age)
+        self._serials = itertools.count(time.time_ns())  # goes on counting after a restart
+
+    async def drop(self, topics: Collection[bytes], scope: bytes | None) -> None:
+        """Tell every connected peer; returns when all have forgotten, or `drop_timeout` has passed."""
+        listed = sorted(topics)
+        now = time.time()
+        async with trio.open_nursery() as nursery:
+            for start in range(0, len(listed), _TOPICS):
+                batch = tuple(listed[start : start + _TOPICS])
+                made = Invalidation(self._members.me, next(self._serials), now, batch, scope)
+                self._log.add(made)
+                self._directory.drop(batch, scope, now)
+                nursery.start_soon(self._spread, made, None, self._limits.drop_timeout)
+
+    async def joined(self, session: Session) -> None:
+        """A peer may have been cut off: tell it what it may have missed."""
+        now = time.time()
+        for missed in list(self._log.recent(now)):
+            await session.send_slowly(_frame(missed, session.token(), now))
+
+    def dropped(self, session: Session, frame: Drop) -> None:
+        """A peer invalidates."""
+        session.start(partial(self._dropped, session, frame))
+
+    async def _dropped(self, session: Session, frame: Drop) -> None:
+        made = Invalidation(frame.origin, frame.serial, time.time() - frame.age, frame.topics, frame.scope)
+        if self._log.add(made):
+            self._directory.drop(made.topics, made.scope, made.at)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._outside.dropped, made.topics, made.scope)
+                if self._members.hub:  # members that have no link to the origin
+                    nursery.start_soon(self._spread, made, session, 0.8 * self._limits.drop_timeout)
+        session.send(encode(Ack(frame.id)))
+
+    async def _spread(self, made: Invalidation, but: Session | None, patience: float) -> None:
+        asked = []
+        for session in self._members:
+            if session is not but:
+                token = session.token()
+                asked.append((session, token, session.acknowledged(token)))
+                session.send(_frame(made, token, time.time()))
+        with trio.move_on_after(patience) as scope:
+            for _, _, done in asked:
+                await done.wait()
+        if scope.cancelled_caught:
+            self._members.counters["drop_unacknowledged"] += 1
+        for session, token, _ in asked:
+            session.forget(token)
+
+
+def _frame(made: Invalidation, token: int, now: float) -> bytes:
+    age = min(max(0.0, now - made.at), 86_400.0)
+    return encode(Drop(token, made.origin, made.serial, age, made.topics, made.scope))

@@ -1,0 +1,74 @@
+"""The node's Ed25519 key: made once, kept on disk, so that a hub's peer id never changes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from p2pcache.swarm.config import SwarmError
+
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+# Multihash "identity", 36 bytes, of the protobuf PublicKey{Ed25519, 32 bytes}: https://github.com/libp2p/specs peer-ids
+_PREFIX = bytes.fromhex("002408011220")
+
+
+def load(path: Path) -> bytes:
+    """The 32-byte seed kept in `path` (PKCS #8, PEM), made and written with mode 0600 when there is none.
+
+    Raises:
+        SwarmError: the file cannot be read or written, or is not such a key.
+    """
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        return _create(path)
+    except OSError as error:
+        raise SwarmError(f"the identity {path} cannot be read ({error.strerror}): check its owner and mode") from None
+    except (ValueError, TypeError):
+        raise SwarmError(
+            f"the identity {path} is not an Ed25519 key in PEM: move it away and a new one is made"
+        ) from None
+
+
+def _read(path: Path) -> bytes:
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TypeError
+    return key.private_bytes_raw()
+
+
+def _create(path: Path) -> bytes:
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        # A link fails where a rename would replace: of two nodes that start together one makes the key.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+        return _read(path)
+    except OSError as error:
+        raise SwarmError(f"the identity {path} cannot be written ({error.strerror}): check the directory") from None
+
+
+def peer_id(seed: bytes) -> str:
+    """The libp2p peer id (base58) of a key, without loading libp2p."""
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    number = int.from_bytes(_PREFIX + public, "big")
+    text = ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _BASE58[digit] + text
+    return "1" + text  # the leading zero byte of the multihash

@@ -1,0 +1,39 @@
+"""Load of py-libp2p only what is used.
+
+`import libp2p` brings QUIC, WebRTC, TLS, WebSockets and more: 90 MB and up to 3 s, and needs fastecdsa, which has no
+wheel for any Python and a compiler and libgmp to build. All of that hangs on three `__init__` files. With empty
+packages in their place the parts `host` uses load in a third of the time and 55 MB. It also keeps py-libp2p's own
+logging set-up from running.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import logging
+import sys
+import types
+
+_PACKAGES = ("libp2p", "libp2p.transport", "libp2p.network")
+
+
+def install() -> None:
+    """Put the empty packages in place, unless the process has libp2p already.
+
+    Raises:
+        ModuleNotFoundError: libp2p is not installed.
+    """
+    logger = logging.getLogger("libp2p")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False  # it logs as errors what any peer can provoke
+    logger.setLevel(logging.CRITICAL)  # and formats a line for every frame
+    if "libp2p" in sys.modules:
+        return
+    spec = importlib.machinery.PathFinder.find_spec("libp2p")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("libp2p is not installed", name="libp2p")
+    for name in _PACKAGES:
+        below = name.removeprefix("libp2p").replace(".", "/")
+        package = types.ModuleType(name)
+        package.__path__ = [path + below for path in spec.submodule_search_locations]
+        package.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        sys.modules[name] = package

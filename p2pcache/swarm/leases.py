@@ -1,0 +1,219 @@
+"""One upstream call for the fleet: asking the arbiter, and being it. Trio side; the rules are in `arbiter`.
+
+The hub arbitrates, or without one the member that rendezvous hashing names. Two nodes that see different members may
+choose different arbiters: that costs a second call, never a wait. An arbiter that does not answer within the peer
+deadline is passed over; one that falls silent frees those who wait for it within a second.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import trio
+
+from p2pcache.cache.entry import Pointer
+from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
+from p2pcache.swarm.directory import Directory
+from p2pcache.swarm.frames import Ask, Free, Grant, Release, Wait, Wire, encode, wire
+from p2pcache.swarm.members import Members
+from p2pcache.swarm.session import Session
+
+_BEAT = 0.2
+_SHUN = 5.0
+
+
+class _State(enum.Enum):
+    ASKED = enum.auto()
+    WAITING = enum.auto()
+    HOLDING = enum.auto()
+    FREED = enum.auto()
+    LOST = enum.auto()
+
+
+@dataclass(slots=True)
+class _Mine:
+    """A claim of this node's; `turn` is set whenever `state` changes."""
+
+    arbiter: str
+    since: float
+    state: _State = _State.ASKED
+    turn: trio.Event = field(default_factory=trio.Event)
+
+    def become(self, state: _State) -> None:
+        self.state = state
+        self.turn.set()
+        self.turn = trio.Event()
+
+
+class LeaseDesk:
+    """Claims of this node, and the leases it arbitrates.
+
+    Args:
+        members: who could arbitrate.
+        directory: learns what a holder left.
+    """
+
+    def __init__(self, members: Members, directory: Directory) -> None:
+        self._members = members
+        self._limits = members.limits
+        self._directory = directory
+        self._arbiter: Arbiter[Wire] = Arbiter(self._limits.lease, self._limits.leases)
+        self._mine: dict[int, _Mine] = {}
+        self._tokens = itertools.count(1)
+        self._busy = trio.Event()
+        self._watched: dict[str, float] = {}
+        self._shunned: dict[str, float] = {}
+
+    async def run(self) -> NoReturn:
+        """While leases are out: keep in touch with those concerned, and give up the silent ones."""
+        while True:
+            while not (self._mine or len(self._arbiter)):
+                self._watched.clear()
+                self._busy = trio.Event()
+                await self._busy.wait()
+            self._beat(trio.current_time())
+            await trio.sleep(_BEAT)
+
+    def _beat(self, now: float) -> None:
+        concerned = self._arbiter.peers() | {mine.arbiter for mine in self._mine.values()}
+        concerned.discard(self._members.me)
+        self._watched = {peer: self._watched.get(peer, now) for peer in concerned}
+        silent = set()
+        for peer, since in self._watched.items():
+            session = self._members.get(peer)
+            if session is None or now - max(session.heard, since) > self._limits.lease_silence:
+                silent.add(peer)
+            else:
+                session.ping()
+        self._lose(silent, now)
+        self._tell(self._arbiter.expire(now))
+        for token in [token for token, mine in self._mine.items() if now - mine.since > 2 * self._limits.lease]:
+            self.release(token, None)  # its caller is long gone
+
+    def _lose(self, peers: Collection[str], now: float) -> None:
+        """These cannot be relied on: as holders they lose the lease, as arbiters those who wait for them."""
+        self._shunned = {peer: until for peer, until in self._shunned.items() if until > now}
+        self._shunned |= dict.fromkeys(peers, now + _SHUN)
+        self._tell(self._arbiter.gone(peers, now))
+        for mine in self._mine.values():
+            if mine.arbiter in peers and mine.state in (_State.ASKED, _State.WAITING):
+                mine.become(_State.LOST)
+
+    def left(self, session: Session) -> None:
+        """A session is over."""
+        self._lose({session.peer}, trio.current_time())
+
+    def joined(self, session: Session) -> None:
+        """It may have been silent before; now it spoke."""
+        self._shunned.pop(session.peer, None)
+
+    async def acquire(self, resource: bytes, scope: bytes) -> int | None:
+        """The token of a lease to `release`, or None: somebody else asked meanwhile and is done.
+
+        Waits at most `lease` seconds in all.
+        """
+        given: int | None = None
+        with trio.move_on_after(self._limits.lease):
+            state = _State.LOST
+            while state is _State.LOST:  # the arbiter is gone: ask the next one
+                token = next(self._tokens)
+                mine = self._mine[token] = _Mine(self._choose(resource), trio.current_time())
+                self._busy.set()
+                await self._ask(token, mine, resource, scope)
+                state = mine.state
+            if state is _State.HOLDING:
+                given = token
+        return given
+
+    def _choose(self, resource: bytes) -> str:
+        hubs = [peer for peer in self._members.hubs() if peer not in self._shunned]
+        others = [session.peer for session in self._members if session.peer not in self._shunned]
+        return choose(resource, hubs or [*others, self._members.me])
+
+    async def _ask(self, token: int, mine: _Mine, resource: bytes, scope: bytes) -> None:
+        """Until `mine` is HOLDING, FREED or LOST."""
+        try:
+            if mine.arbiter == self._members.me:
+                self._tell(self._arbiter.ask(Claim(self._members.me, token), resource, scope, trio.current_time()))
+            elif session := self._members.get(mine.arbiter):
+                turn = mine.turn
+                session.send(encode(Ask(token, resource, scope)))
+                with trio.move_on_after(self._limits.peer_deadline):
+                    await turn.wait()
+            if mine.state is _State.ASKED:
+                mine.state = _State.HOLDING  # no word: better one call too many than one too late
+            while mine.state is _State.WAITING:
+                await mine.turn.wait()
+        finally:
+            if mine.state is not _State.HOLDING:
+                self.release(token, None)
+
+    def release(self, token: int, pointer: Pointer | None) -> None:
+        """The holder is done; `pointer` is what the others may now find."""
+        mine = self._mine.pop(token, None)
+        if mine is None:
+            return
+        left = wire(pointer)
+        if mine.arbiter == self._members.me:
+            self._tell(self._arbiter.release(Claim(self._members.me, token), left))
+        elif session := self._members.get(mine.arbiter):
+            session.send(encode(Release(token, left)))
+
+    def asked(self, session: Session, frame: Ask) -> None:
+        """A peer asks this node as arbiter."""
+        self._busy.set()
+        self._tell(self._arbiter.ask(Claim(session.peer, frame.id), frame.resource, frame.scope, trio.current_time()))
+
+    def released(self, session: Session, frame: Release) -> None:
+        """A peer is done, or does not want the lease any more."""
+        pointer = self._learn(session, frame.pointer, session.peer)
+        self._tell(self._arbiter.release(Claim(session.peer, frame.id), wire(pointer)))
+
+    def told(self, session: Session, frame: Grant | Wait | Free) -> None:
+        """The arbiter's word on a claim of this node's."""
+        if not isinstance(frame, Wait):
+            self._learn(session, frame.pointer, frame.holder)
+        mine = self._mine.get(frame.id)
+        if mine is None or mine.arbiter != session.peer:
+            if isinstance(frame, Grant):
+                session.send(encode(Release(frame.id, None)))  # nobody waits here any more: the next one, then
+        elif isinstance(frame, Wait) and mine.state is _State.ASKED:
+            mine.become(_State.WAITING)
+        elif mine.state in (_State.ASKED, _State.WAITING) and not isinstance(frame, Wait):
+            mine.become(_State.HOLDING if isinstance(frame, Grant) else _State.FREED)
+
+    def _learn(self, session: Session, left: Wire | None, holder: str) -> Pointer | None:
+        """What a holder left can be had from it where it is connected, else from who told."""
+        if left is None:
+            return None
+        pointer = left.pointer(session.member.skew, time.time())
+        if holder != self._members.me:
+            self._directory.add(pointer, holder if holder in self._members else session.peer)
+        return pointer
+
+    def _tell(self, rulings: Iterable[Ruling[Wire]]) -> None:
+        for ruling in rulings:
+            claim = ruling.claim
+            if claim.peer == self._members.me:
+                if mine := self._mine.get(claim.token):
+                    mine.become(_MINE[ruling.verdict])
+            elif session := self._members.get(claim.peer):
+                session.send(encode(_frame(ruling)))
+
+
+_MINE = {Verdict.GRANT: _State.HOLDING, Verdict.WAIT: _State.WAITING, Verdict.FREE: _State.FREED}
+
+
+def _frame(ruling: Ruling[Wire]) -> Grant | Wait | Free:
+    match ruling.verdict:
+        case Verdict.GRANT:
+            return Grant(ruling.claim.token, ruling.left, ruling.holder)
+        case Verdict.WAIT:
+            return Wait(ruling.claim.token)
+        case Verdict.FREE:
+            return Free(ruling.claim.token, ruling.left, ruling.holder)

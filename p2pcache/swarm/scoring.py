@@ -1,0 +1,107 @@
+"""What a peer's behaviour is worth: how long to wait for it, whether to ask it, when it has announced enough.
+
+Pure: the caller says what time it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_PATIENCE = 6.0
+_FLOOR = 0.1
+_REST = 0.5
+_REST_MAX = 30.0
+EMPTY_PROMISES = 8
+"""Announced blocks in a row a peer could not deliver before it is left alone for a while."""
+FORGERIES = 3
+"""Blocks that were not what their name says before the peer is dropped."""
+
+
+@dataclass(slots=True)
+class Score:
+    """How a peer answered so far. Times in seconds."""
+
+    ceiling: float
+    latency: float | None = None
+    timeouts: int = 0
+    empty: int = 0
+    forged: int = 0
+    rests_until: float = 0.0
+    reason: str = ""
+
+    def deadline(self) -> float:
+        """How long to wait for its first byte: some multiples of what it usually takes, never above the ceiling."""
+        if self.latency is None:
+            return self.ceiling
+        return min(self.ceiling, max(_FLOOR, _PATIENCE * self.latency))
+
+    def usable(self, now: float) -> bool:
+        """Whether to ask it at all."""
+        return now >= self.rests_until
+
+    def answered(self, seconds: float) -> None:
+        """It delivered a block, the first byte after `seconds`."""
+        self.latency = seconds if self.latency is None else 0.8 * self.latency + 0.2 * seconds
+        self.timeouts = self.empty = 0
+        self.rests_until, self.reason = 0.0, ""
+
+    def timed_out(self, now: float) -> None:
+        """It did not answer in time: leave it alone, longer each time."""
+        self.timeouts += 1
+        self._rest(now, self.timeouts, "it answers too slowly")
+
+    def missed(self, now: float) -> None:
+        """It did not have what it announced."""
+        self.empty += 1
+        if self.empty >= EMPTY_PROMISES:
+            self._rest(now, self.empty - EMPTY_PROMISES + 1, "it announces what it does not have")
+
+    def forgery(self) -> bool:
+        """It sent other bytes than asked for; True when that was once too often."""
+        self.forged += 1
+        return self.forged >= FORGERIES
+
+    def _rest(self, now: float, times: int, reason: str) -> None:
+        self.rests_until = now + min(_REST_MAX, _REST * 2.0 ** min(times - 1, 16))
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A token bucket: `burst` at once, `rate` a second for long."""
+
+    rate: float
+    burst: float
+    level: float = field(init=False)
+    at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.level = self.burst
+
+    def take(self, amount: float, now: float) -> bool:
+        """Whether `amount` is within the bounds; takes it if so."""
+        self.level = min(self.burst, self.level + (now - (now if self.at is None else self.at)) * self.rate)
+        self.at = now
+        if amount > self.level:
+            return False
+        self.level -= amount
+        return True
+
+
+@dataclass(slots=True)
+class Budget:
+    """Bytes in flight over all peers."""
+
+    total: int
+    used: int = 0
+
+    def take(self, amount: int) -> bool:
+        """Whether there was room; takes it if so."""
+        if self.used + amount > self.total:
+            return False
+        self.used += amount
+        return True
+
+    def give(self, amount: int) -> None:
+        """Done with them."""
+        self.used -= amount

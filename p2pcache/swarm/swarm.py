@@ -1,0 +1,155 @@
+"""The swarm as the node sees it. asyncio side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from p2pcache.cache.tiers import Leases, Tier
+from p2pcache.swarm import identity, multiaddrs
+from p2pcache.swarm.bridge import Bridge
+from p2pcache.swarm.config import BlockStore, Limits, PeerRow, SwarmConfig, SwarmError, SwarmEvents
+from p2pcache.swarm.directory import Directory
+from p2pcache.swarm.link import Host
+from p2pcache.swarm.mesh import Mesh
+from p2pcache.swarm.multiaddrs import Address
+from p2pcache.swarm.outside import Across
+from p2pcache.swarm.proof import KEY
+from p2pcache.swarm.tier import FleetLeases, PeerTier
+
+_START = 30.0
+_STOP = 3.0
+
+HostFactory = Callable[[bytes, Address, Limits], Host]
+"""Makes the transport in the swarm's thread: from the key's seed, the listen address and the limits."""
+
+
+def _libp2p(seed: bytes, listen: Address, limits: Limits) -> Host:
+    from p2pcache.swarm.host import LibP2PHost
+
+    return LibP2PHost(seed, listen, limits)
+
+
+class Swarm:
+    """This node's part in the swarm.
+
+    Args:
+        config: how it takes part.
+        store: the blocks it can give.
+        events: what it wants to hear.
+        host: another transport, for tests.
+    """
+
+    def __init__(
+        self, config: SwarmConfig, store: BlockStore, events: SwarmEvents, *, host: HostFactory = _libp2p
+    ) -> None:
+        limits = config.limits
+        self._config = config
+        self._store = store
+        self._events = events
+        self._make_host = host
+        self._directory = Directory(limits.directory, limits.directory_per_peer, limits.drops)
+        self._tier = PeerTier(self._directory, limits)
+        self._leases = FleetLeases(limits)
+        self._bridge: Bridge | None = None
+        self._mesh: Mesh | None = None
+        self._members = 0
+        self._changed = asyncio.Condition()
+        self._waking: asyncio.Task[None] | None = None
+        self.peer_id = ""
+        self.multiaddrs: tuple[str, ...] = ()
+        self.tier: Tier = self._tier
+        self.leases: Leases = self._leases
+
+    async def start(self) -> None:
+        """Returns when this node listens; dialling goes on in the background.
+
+        Raises:
+            SwarmError: one sentence: the configuration, the identity file or the port cannot be used.
+        """
+        listen, bootstrap = self._checked()
+        seed = await asyncio.to_thread(identity.load, self._config.identity)
+        self.peer_id = identity.peer_id(seed)
+        bridge = Bridge()
+        outside = Across(bridge, self._store, self._events, self._count)
+        ready: asyncio.Future[tuple[Mesh, tuple[str, ...]]] = asyncio.get_running_loop().create_future()
+
+        async def main() -> None:
+            host = self._make_host(seed, listen, self._config.limits)
+            mesh = Mesh(self._config, bootstrap, host, outside, self._directory)
+            await mesh.run(lambda addresses: bridge.tell(ready.set_result, (mesh, addresses)))
+
+        finished = bridge.start(main)
+        either: list[asyncio.Future[Any]] = [ready, finished]
+        await asyncio.wait(either, timeout=_START, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            await bridge.stop(_STOP)
+            raise _failure(finished.result() if finished.done() else None)
+        self._mesh, self.multiaddrs = ready.result()
+        self._bridge = bridge
+        self._tier.attach(bridge, self._mesh)
+        self._leases.attach(bridge, self._mesh)
+        finished.add_done_callback(self._stopped)
+
+    async def stop(self) -> None:
+        """Close everything; returns within a few seconds."""
+        bridge, self._bridge = self._bridge, None
+        if bridge is not None and not await bridge.stop(_STOP):
+            self._events.warn("the swarm did not stop in time and is left behind")
+
+    def publish_quota(self, scope: bytes, state: bytes) -> None:
+        """Tell members the newest bucket state of a scope, at most 1,024 sealed bytes."""
+        if self._bridge is not None and self._mesh is not None:
+            self._bridge.post(self._mesh.quotas.publish, scope, state)
+
+    def peers(self) -> list[PeerRow]:
+        """The table of `p2pcache peers`: connected, relayed, and what was refused or dropped lately."""
+        # Read without crossing over: a row that is a moment old, or half a frame ahead, harms nobody.
+        return [] if self._mesh is None else self._mesh.members.rows(self._directory.announced)
+
+    def counters(self) -> Mapping[str, int]:
+        """What went wrong, counted: the ledger's "errors"."""
+        return {} if self._mesh is None else dict(self._mesh.members.counters)
+
+    async def connected(self, n: int = 1, timeout: float = 5.0) -> bool:  # noqa: ASYNC109  # its result, no error, says so
+        """Wait until `n` members have proved themselves; whether they did."""
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                await self._changed.wait_for(lambda: self._members >= n)
+        except TimeoutError:
+            return False
+        return True
+
+    def _checked(self) -> tuple[Address, tuple[Address, ...]]:
+        config = self._config
+        if not config.membership_keys or any(len(key) != KEY for key in config.membership_keys):
+            raise SwarmError("the swarm needs a secret: set CACHE_SECRET to what `p2pcache keygen` prints")
+        try:
+            listen = multiaddrs.parse(config.listen, listen=True)
+            for text in config.announce:
+                multiaddrs.parse(text)
+            return listen, tuple(multiaddrs.parse(text) for text in config.bootstrap)
+        except ValueError as error:
+            raise SwarmError(str(error)) from None
+
+    def _count(self, members: int) -> None:
+        self._members = members
+        self._waking = asyncio.ensure_future(self._wake())
+
+    async def _wake(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _stopped(self, finished: asyncio.Future[BaseException | None]) -> None:
+        self._members = 0
+        if error := finished.result():
+            self._events.warn(f"the swarm ended by an internal error ({type(error).__name__}): this node works alone")
+
+
+def _failure(error: BaseException | None) -> SwarmError:
+    if isinstance(error, SwarmError):
+        return error
+    if isinstance(error, ModuleNotFoundError):
+        return SwarmError("libp2p is not installed: install p2pcache with its dependencies, or use --no-p2p")
+    return SwarmError(f"the swarm cannot start ({type(error).__name__ if error else 'it took too long'})")

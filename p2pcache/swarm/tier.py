@@ -1,0 +1,106 @@
+"""The peers as the cache sees them: a tier, and leases. asyncio side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Sequence
+
+from p2pcache.cache.entry import Pointer
+from p2pcache.cache.tiers import Lease
+from p2pcache.swarm.bridge import Bridge, BridgeClosed
+from p2pcache.swarm.config import Limits
+from p2pcache.swarm.directory import Directory
+from p2pcache.swarm.mesh import Mesh
+
+_GRACE = 0.05
+
+
+class PeerTier:
+    """`cache.tiers.Tier`: what other members hold."""
+
+    name = "peer"
+
+    def __init__(self, directory: Directory, limits: Limits) -> None:
+        self._directory = directory
+        self._limits = limits
+        self._bridge: Bridge | None = None
+        self._mesh: Mesh | None = None
+
+    def attach(self, bridge: Bridge, mesh: Mesh) -> None:
+        """The swarm runs; until then, and after it stopped, the tier is empty."""
+        self._bridge, self._mesh = bridge, mesh
+
+    async def find(self, resource: bytes) -> Sequence[Pointer]:
+        """What members announced for a resource, the latest proved first. Local: no round trip."""
+        return self._directory.find(resource)
+
+    async def block(self, pointer: Pointer) -> bytes | None:
+        """The block from the best holder, hash verified, within the peer deadline; else None."""
+        if self._bridge is None or self._mesh is None or not self._directory.holders(pointer.cid):
+            return None
+        with contextlib.suppress(BridgeClosed):
+            return await self._bridge.call(self._mesh.exchange.fetch, pointer.cid, pointer.size)
+        return None
+
+    async def store(self, pointer: Pointer, sealed: bytes) -> None:  # noqa: ARG002  # announced; peers ask for the bytes
+        """Announce it, with what else is announced in the same few milliseconds."""
+        if self._bridge is not None and self._mesh is not None:
+            self._bridge.post(self._mesh.exchange.announce, (pointer,))
+
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
+        """Returns when every connected peer has forgotten them, or `Limits.drop_timeout` has passed."""
+        if self._bridge is not None and self._mesh is not None:
+            with contextlib.suppress(BridgeClosed, TimeoutError):
+                async with asyncio.timeout(
+                    self._limits.drop_timeout + _GRACE
+                ):  # a starved thread must not hold writers
+                    await self._bridge.call(self._mesh.drops.drop, tuple(topics), scope)
+
+
+class _Alone:
+    """The lease of a node without peers."""
+
+    async def release(self, pointer: Pointer | None) -> None:
+        """Nobody waits."""
+
+
+class _Held:
+    """A lease the swarm knows of."""
+
+    def __init__(self, bridge: Bridge, mesh: Mesh, token: int) -> None:
+        self._bridge = bridge
+        self._mesh = mesh
+        self._token = token
+
+    async def release(self, pointer: Pointer | None) -> None:
+        """See `cache.tiers.Lease`."""
+        self._bridge.post(self._mesh.leases.release, self._token, pointer)
+
+
+class FleetLeases:
+    """`cache.tiers.Leases` over all connected members."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._bridge: Bridge | None = None
+        self._mesh: Mesh | None = None
+
+    def attach(self, bridge: Bridge, mesh: Mesh) -> None:
+        """The swarm runs; until then every lease is given at once."""
+        self._bridge, self._mesh = bridge, mesh
+
+    async def acquire(self, resource: bytes, scope: bytes) -> Lease | None:
+        """A lease at once when nobody holds one, or when there are no peers; else see `cache.tiers.Leases`.
+
+        After waiting, a lease may be given too: the holder died, or was of another scope. Never waits longer than
+        `Limits.lease`.
+        """
+        if self._bridge is None or self._mesh is None or not len(self._mesh.members):
+            return _Alone()
+        try:
+            async with asyncio.timeout(self._limits.lease + _GRACE):
+                token = await self._bridge.call(self._mesh.leases.acquire, resource, scope)
+        except (BridgeClosed, TimeoutError):
+            return _Alone()
+        return None if token is None else _Held(self._bridge, self._mesh, token)
