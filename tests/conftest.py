@@ -8,7 +8,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A shared two-core machine stalls for longer than any useful deadline; examples are what bounds a property test.
+hypothesis.settings.register_profile("p2pcache", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("p2pcache")
 
 NODE = Path(__file__).parent / "node"
 

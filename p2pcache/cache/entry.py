@@ -12,7 +12,7 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         status: 200 or 301; nothing else is kept.
-        headers: lower-case name and value, in GitHub's order, from the list in `cache.codec`.
+        headers: lower-case name and value, in GitHub's order, those of `github.headers.KEPT`.
         body: byte for byte what GitHub sent, before content coding.
     """
 

@@ -12,8 +12,9 @@ _DAY = 24 * 60 * 60.0
 
 DEFAULT_SECONDS: Mapping[Lifetime, float] = MappingProxyType(
     {
-        # A SHA names its content for good; what bounds it is that access may be withdrawn without our hearing of it.
-        Lifetime.IMMUTABLE: 30 * _DAY,
+        # A SHA names its content for good, but access may be withdrawn without our hearing of it: once a day GitHub is
+        # asked, by a proof that costs nothing.
+        Lifetime.IMMUTABLE: _DAY,
         # Changes by an administrator's hand; minutes are what GitHub's own pages take to show some of it.
         Lifetime.SLOW: 300.0,
         # GitHub's own word: Cache-Control: private, max-age=60, s-maxage=60.
