@@ -149,7 +149,8 @@ def test_a_write_voids_the_same_path_and_its_list(method: str, root: list[str], 
     path = "/" + "/".join(parts)
     written = set(drops(method, path))
     assert written & set(topics(path.partition("?")[0] + query))
-    if below:
+    # The checks of a commit hang below it, but a commit does not list its checks.
+    if below and not ("commits" in below[:1] and below[-1] == "statuses"):
         assert written & set(topics("/" + "/".join(parts[:-1]) + query))
 
 
