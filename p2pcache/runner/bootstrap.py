@@ -62,11 +62,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Which addresses the node is told, and the sentence for log, output and summary."""
+    """Which addresses the node is told, and the sentence for log and summary; `given`: the user named one."""
 
     multiaddrs: tuple[str, ...]
     reachable: bool
     sentence: str
+    given: bool = False
 
 
 def parse(text: str) -> Target:
@@ -166,13 +167,13 @@ def choose(target: Target, network: Network, places: Sequence[Candidate], outcom
     """What to tell the node, and the user."""
     for place, outcome in zip(places, outcomes, strict=True):
         if outcome == "hub":
-            return Found((place.multiaddr,), True, f"{network}: the hub answers at {place} ({place.why})")
+            sentence = f"{network}: the hub answers at {place} ({place.why})"
+            return Found((place.multiaddr,), True, sentence, bool(target.host))
     # A hub that is given but not up yet is worth retrying; a guess is not.
     given = tuple(place.multiaddr for place in places if place.why == "given")
     tried = "; ".join(f"{place} {outcome}" for place, outcome in zip(places, outcomes, strict=True))
-    return Found(
-        given, False, f"{network}: no hub reached ({tried or 'nothing to try'}): {_remedy(target, network, outcomes)}"
-    )
+    sentence = f"{network}: no hub reached ({tried or 'nothing to try'}): {_remedy(target, network, outcomes)}"
+    return Found(given, False, sentence, bool(target.host))
 
 
 def resolve(
@@ -185,6 +186,7 @@ def resolve(
         tuple(address for one in found for address in one.multiaddrs),
         any(one.reachable for one in found),
         "; ".join(one.sentence for one in found),
+        any(one.given for one in found),
     )
 
 

@@ -23,8 +23,9 @@ from p2pcache.runner.supervisor import SupervisorError
 from p2pcache.settings import SettingsError
 
 READY_SECONDS = 20.0
+SWARM_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.05
 
 
 def start(environ: Mapping[str, str]) -> None:
@@ -42,8 +43,9 @@ def start(environ: Mapping[str, str]) -> None:
     network, found = _look_around(given)
     given.variables["CACHE_BOOTSTRAP_PEERS"] = ",".join(found.multiaddrs)
     job.directory.mkdir(parents=True, exist_ok=True)
-    ready = _start_node(job, given)
+    ready = _with_swarm(job, _start_node(job, given))
     connected = found.reachable and _connected(ready["socket"])
+    _complain(given, ready, found)
     outputs = _outputs(job, ready, network, found, connected=connected)
     job.remember(
         {
@@ -99,7 +101,8 @@ def _look_around(given: Inputs) -> tuple[Network, Found]:
     else:
         found = resolve(given.targets, network, seen)
     core.info(f"{network}: {network.reason}")
-    core.info(found.sentence)
+    if not found.given or found.reachable:
+        core.info(found.sentence)
     if given.persist and not given.settings.secrets:
         core.info("persist needs `secret`: without one the store's key dies with the job, so nothing is kept")
     return network, found
@@ -116,8 +119,35 @@ def _start_node(job: Job, given: Inputs) -> dict[str, Any]:
     return supervisor.start(flags, job.run, READY_SECONDS, environ=given.variables, remove_at_end=config)
 
 
+def _with_swarm(job: Job, ready: dict[str, Any]) -> dict[str, Any]:
+    """The ready file once it tells of the swarm too: libp2p is loaded beside the gateway, which answers before."""
+    end = time.monotonic() + SWARM_SECONDS
+    while ready.get("p2p") == "starting" and time.monotonic() < end:
+        time.sleep(LOOK_SECONDS)
+        ready = supervisor.ready(job.run) or ready
+    return ready
+
+
+def _complain(given: Inputs, ready: Mapping[str, Any], found: Found) -> None:
+    """Say what the user asked for and does not get.
+
+    Raises:
+        SupervisorError: with `strict`.
+    """
+    state = str(ready.get("p2p", ""))
+    if state.startswith("failed"):
+        problem = f"peer to peer {state}"
+    elif found.given and not found.reachable:
+        problem = found.sentence
+    else:
+        return
+    if given.strict:
+        raise SupervisorError(problem)
+    core.warning(f"p2pcache: {problem}. This job's cache works alone.")
+
+
 def _connected(socket: str) -> bool:
-    """Whether a peer is there within the deadline: libp2p is loaded beside the gateway, after it answers."""
+    """Whether a peer is there within the deadline."""
     end = time.monotonic() + CONNECT_SECONDS
     while time.monotonic() < end:
         try:

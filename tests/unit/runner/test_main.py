@@ -140,3 +140,56 @@ def test_nothing_of_the_node_holds_the_steps_output(step, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     assert "p2pcache answers at http://127.0.0.1:" in done.stdout
+
+
+@pytest.fixture
+def swarm(step):
+    """A job that is to meet others, its node replaced by what the ready file says of it."""
+    step.setenv("INPUT_ENABLE_P2P", "true")
+    step.setenv("INPUT_SECRET", "0123456789abcdef0123456789abcdef")
+    ready = {"api_url": "http://x", "graphql_url": "http://x/graphql", "socket": "/nowhere", "p2p": "starting"}
+    later: list[dict[str, object]] = []
+    step.setattr(main, "_start_node", lambda *_: ready)
+    step.setattr(supervisor, "ready", lambda _: {**ready, **later[0]} if later else None)
+    return later
+
+
+def test_outputs_wait_for_the_swarm(swarm, tmp_path):
+    swarm.append({"p2p": "ready", "peer_id": "12D3", "multiaddrs": ["/ip4/10.0.0.1/tcp/9000/p2p/12D3"]})
+    assert run("start") == 0
+    assert said(tmp_path, "GITHUB_OUTPUT")["multiaddr"] == "/ip4/10.0.0.1/tcp/9000/p2p/12D3"
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_swarm_that_failed_is_a_warning_or_with_strict_an_error(swarm, step, capfd, strict):
+    step.setenv("INPUT_STRICT", str(strict).lower())
+    swarm.append({"p2p": "failed: port 9000 is taken"})
+    assert run("start") == int(strict)
+    out, err = capfd.readouterr()
+    assert (
+        ("failed: port 9000 is taken" in err) if strict else ("::warning::p2pcache: peer to peer failed: port" in out)
+    )
+
+
+def test_a_hub_that_was_named_and_is_not_there_is_a_warning(swarm, step, capfd):
+    step.setenv("INPUT_BOOTSTRAP_PEERS", "/ip4/127.0.0.1/tcp/1")
+    swarm.append({"p2p": "ready"})
+    assert run("start") == 0
+    assert "no hub reached (127.0.0.1:1 refused" in capfd.readouterr().out.split("::warning::p2pcache: ")[1]
+
+
+@pytest.mark.parametrize("answer", [{"peers": {"connected": 1}}, NodeError("gone")])
+def test_whether_a_peer_is_connected(step, answer):
+    def reply(*_):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    step.setattr(main, "ask", reply)
+    assert main._connected("/s") is (not isinstance(answer, Exception))
+
+
+def test_a_peer_that_does_not_come_is_not_awaited_for_ever(step):
+    step.setattr(main, "ask", lambda *_: {"peers": {"connected": 0}})
+    step.setattr(main, "CONNECT_SECONDS", 0.1)
+    assert not main._connected("/s")
