@@ -1,0 +1,143 @@
+"""Nodes of one swarm as processes over real TCP: what one fetched serves the others."""
+
+import contextlib
+import secrets
+
+import pytest
+from support.processes import GitHub, Node, running
+
+pytestmark = pytest.mark.xdist_group("fleet")
+
+REPOSITORY = "octo/app"
+OTHER = "octo/lib"
+
+
+@pytest.fixture(scope="module")
+def github(tmp_path_factory):
+    tokens = [f"--token=ghs_{name}={REPOSITORY}" for name in ("one", "two")]
+    with running("p2pcache.testing", *tokens, f"--token=ghs_other={OTHER}", home=tmp_path_factory.mktemp("g")) as said:
+        yield GitHub(said["url"])
+
+
+@pytest.fixture
+def start(tmp_path, github):
+    """Start nodes of one swarm; each has the token and the repository of a job."""
+    secret = secrets.token_hex(32)
+    with contextlib.ExitStack() as nodes:
+
+        def node(name, *flags, token="ghs_one", repository=REPOSITORY, **variables):
+            home = tmp_path / name
+            where = ["--socket", str(home / "s"), "--dir", str(home / "store")]
+            said = nodes.enter_context(
+                running(
+                    *("p2pcache", "serve", "--p2p-listen", "/ip4/127.0.0.1/tcp/0", "--upstream", github.url),
+                    *(*where, *flags),
+                    home=home,
+                    **{
+                        "CACHE_SECRET": secret,
+                        "GITHUB_TOKEN": token,
+                        "GITHUB_REPOSITORY": repository,
+                        "CACHE_TTL": "600",
+                        **variables,
+                    },
+                )
+            )
+            node = Node(said["api_url"], said["socket"], said["pid"], said["ready_file"])
+            node.log = said["log"]
+            return node
+
+        yield node
+
+
+def joined(start, **options):
+    """A hub and a node that found it."""
+    hub = start("hub", "--hub")
+    hub.until(lambda _: hub.ready["p2p"] == "ready", "the hub's swarm")
+    node = start("runner", "--bootstrap", hub.ready["multiaddrs"][0], **options)
+    node.until(lambda stats: stats["peers"]["connected"] == 1, "the runner at the hub")
+    hub.until(lambda stats: stats["peers"]["connected"] == 1, "the runner, seen by the hub")
+    return hub, node
+
+
+def test_the_second_node_serves_what_the_first_fetched(start, github):
+    hub, node = joined(start, token="ghs_two")
+    github.order("reset-calls")
+    target = f"/repos/{REPOSITORY}/issues?per_page=7"
+    status, headers, body = hub.get(target, "ghs_one")
+    assert status == 200
+    assert headers["cache-status"] == "p2pcache; fwd=uri-miss; fwd-status=200; stored"
+    node.until(lambda _: node.control("peers")[0]["announced"] > 0, "the announcement")
+    again, shown, same = node.get(target, "ghs_two")
+    assert (again, same.replace(node.api_url.encode(), hub.api_url.encode())) == (200, body)
+    assert shown["cache-status"].startswith("p2pcache; hit; ttl=")
+    assert shown["cache-status"].endswith("; detail=peer")
+    assert len(github.calls()) == 1
+    stats = node.control("stats")
+    assert stats["hits"]["peer"] == 1
+    assert stats["upstream"]["calls"] == 0
+    assert stats["peers"]["bytes_in"] > 0
+
+
+def test_a_token_of_another_repository_gets_it_by_a_free_proof(start, github):
+    hub, node = joined(start, token="ghs_other", repository=OTHER)
+    target = f"/repos/{REPOSITORY}/labels"
+    _, _, body = hub.get(target, "ghs_one")
+    node.until(lambda _: node.control("peers")[0]["announced"] > 0, "the announcement")
+    github.order("reset-calls")
+    status, headers, same = node.get(target, "ghs_other")
+    assert (status, same.replace(node.api_url.encode(), hub.api_url.encode())) == (200, body)
+    assert headers["cache-status"].endswith("; detail=revalidated")
+    assert len(github.calls()) == 1
+    assert github.charged() == 0
+
+
+def test_a_write_through_one_node_is_seen_through_the_other_at_once(start, github):
+    hub, node = joined(start, token="ghs_two")
+    target = f"/repos/{REPOSITORY}/issues/1"
+    hub.get(target, "ghs_one")
+    node.until(lambda _: node.control("peers")[0]["announced"] > 0, "the announcement")
+    node.get(target, "ghs_two")
+    title = secrets.token_hex(4)
+    import json
+    import urllib.request
+
+    request = urllib.request.Request(
+        f"{hub.api_url}{target}",
+        json.dumps({"title": title}).encode(),
+        {"Authorization": "token ghs_one", "Content-Type": "application/json"},
+        method="PATCH",
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert response.status == 200
+    assert json.loads(node.get(target, "ghs_two")[2])["title"] == title
+    assert json.loads(hub.get(target, "ghs_one")[2])["title"] == title
+
+
+def test_a_wrong_secret_is_one_clear_line_and_the_node_goes_on_alone(start, github):
+    hub = start("hub", "--hub")
+    hub.until(lambda _: hub.ready["p2p"] == "ready", "the hub's swarm")
+    node = start("stranger", "--bootstrap", hub.ready["multiaddrs"][0], CACHE_SECRET=secrets.token_hex(32))
+    node.until(lambda _: "secret" in node.log.read_text(), "the line about the secret")
+    lines = [line for line in node.log.read_text().splitlines() if "secret" in line]
+    assert len(lines) == 1
+    assert "Traceback" not in node.log.read_text() + hub.log.read_text()
+    assert node.get(f"/repos/{REPOSITORY}", "ghs_two")[0] == 200
+    assert node.control("stats")["peers"]["connected"] == 0
+
+
+def test_an_unreachable_bootstrap_is_one_clear_line_and_the_node_goes_on_alone(start, github):
+    node = start("lonely", "--bootstrap", "/ip4/127.0.0.1/tcp/1")
+    node.until(lambda _: "/ip4/127.0.0.1/tcp/1" in node.log.read_text(), "the line about the address")
+    assert "Traceback" not in node.log.read_text()
+    assert node.get(f"/repos/{REPOSITORY}", "ghs_one")[0] == 200
+
+
+def test_a_busy_port_is_one_clear_line_and_the_node_goes_on_alone(start, github):
+    first = start("first")
+    first.until(lambda _: first.ready["p2p"] == "ready", "the first swarm")
+    port = first.ready["multiaddrs"][0].split("/")[4]
+    second = start("second", "--p2p-listen", f"/ip4/127.0.0.1/tcp/{port}")
+    second.until(lambda _: second.ready["p2p"].startswith("failed"), "the refusal")
+    assert port in second.log.read_text()
+    assert "Traceback" not in second.log.read_text()
+    assert second.get(f"/repos/{REPOSITORY}", "ghs_one")[0] == 200

@@ -1,0 +1,107 @@
+"""The product's processes as users run them, for tests that need real ones: a stand-in GitHub, and nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+START_SECONDS = 30.0
+
+
+@dataclass
+class GitHub:
+    """The stand-in, through its control addresses."""
+
+    url: str
+
+    def order(self, action, /, **what):
+        request = urllib.request.Request(f"{self.url}/_stand-in/{action}", json.dumps(what).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+    def charged(self, token=""):
+        """Calls that GitHub counted, of one token or of all."""
+        with urllib.request.urlopen(f"{self.url}/_stand-in/charged?token={token}", timeout=10) as response:
+            return json.load(response)["charged"]
+
+    def calls(self, path=""):
+        """Method and target of what was asked, oldest first; of one path only, if given."""
+        with urllib.request.urlopen(f"{self.url}/_stand-in/calls", timeout=10) as response:
+            asked = [(call["method"], call["target"]) for call in json.load(response)]
+        return [call for call in asked if call[1].partition("?")[0] == path] if path else asked
+
+
+@dataclass
+class Node:
+    """A running node."""
+
+    api_url: str
+    socket: Path
+    pid: int = 0
+    ready_file: Path = Path()
+
+    @property
+    def ready(self):
+        """The ready file as it is now."""
+        return json.loads(self.ready_file.read_text())
+
+    def get(self, target, token, **headers):
+        """Status, headers (lower-case names) and body of an API read through this node."""
+        sent = {"Authorization": f"token {token}", "Accept": "application/vnd.github+json", **headers}
+        request = urllib.request.Request(self.api_url + target, headers=sent)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, {k.lower(): v for k, v in response.headers.items()}, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
+
+    def until(self, holds, what, seconds=START_SECONDS):
+        """Wait for `holds(stats)`."""
+        deadline = time.monotonic() + seconds
+        while not holds(self.control("stats")):
+            if time.monotonic() > deadline:
+                pytest.fail(f"{what}: not within {seconds} s")
+            time.sleep(0.02)
+
+    def control(self, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(f"{self.api_url}/-/{path}", data, timeout=10) as response:
+            return json.load(response)
+
+
+def environment(home: Path, **more: str):
+    """What a process needs, and nothing that this machine's own GitHub clients left lying about."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "COVERAGE_PROCESS_START") if name in os.environ}
+    return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), **more}
+
+
+@contextlib.contextmanager
+def running(module, *arguments, home: Path, **variables: str):
+    """Run ``python -m module`` until it is ready; gives what its ready file says."""
+    home.mkdir(parents=True, exist_ok=True)
+    ready, log = home / f"{module}.json", home / f"{module}.log"
+    command = [sys.executable, "-m", module, *arguments, "--ready-file", str(ready)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment(home, **variables))
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not ready.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"{module} did not start:\n{log.read_text()}")
+            time.sleep(0.02)
+        yield {**json.loads(ready.read_text()), "ready_file": ready, "log": log}
+        process.terminate()
+        process.wait(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
