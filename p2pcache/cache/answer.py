@@ -19,6 +19,7 @@ class Kept:
         forwarded: GitHub's status when it was asked, else None.
         stored: it was kept just now.
         stale: it is past its lifetime.
+        pairs: the header lines of GitHub's answer to this very request, when it was asked for the body.
     """
 
     entry: Entry
@@ -27,13 +28,15 @@ class Kept:
     forwarded: int | None = None
     stored: bool = False
     stale: bool = False
+    pairs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
     """GitHub's own answer, not kept: its body is `body` when it was read, else still to be streamed and closed.
 
-    `shared` says that a caller with the same credential was being answered, so this costs nothing more.
+    `shared` says that a caller with the same credential was being answered, so this costs nothing more; `limited`,
+    that GitHub refused because of a limit.
     """
 
     response: Response
@@ -41,6 +44,7 @@ class Passed:
     rule: str
     forwarded: int
     shared: bool = False
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

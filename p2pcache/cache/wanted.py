@@ -34,6 +34,7 @@ class Wanted:
         credential: tells two tokens of one scope apart within this process.
         quota: GitHub's rate limit resource this read is charged to, as far as the path tells.
         authorised: a credential was sent, so a 304 is free.
+        older: names of the resource under secrets that are being rotated out.
     """
 
     read: Read
@@ -45,6 +46,7 @@ class Wanted:
     credential: bytes
     quota: str
     authorised: bool
+    older: tuple[bytes, ...] = ()
 
     def tag(self, body: bytes) -> str:
         """The ETag GitHub would give `body` for this caller (FACTS section 1)."""
@@ -58,16 +60,18 @@ def want(keyring: Keyring, identity: Identity, read: Read, request: Request) -> 
     bucket = scopes.scope_of(request.headers, identity.job_token, identity.repository)
     digest = hashlib.sha256((credential or "").encode()).digest()
     scope = f"credential:{digest.hex()}" if identity.per_credential and credential else bucket
+    name, *older = keyring.resource_names(read.resource.canonical())
     return Wanted(
         read=read,
         request=request,
-        name=keyring.resource_name(read.resource.canonical()),
+        name=name,
         scope=keyring.scope_name(scope),
         topics=tuple(keyring.topic_name(topic) for topic in read.topics),
         bucket=bucket,
         credential=digest,
         quota=quota_resource(read.resource.path),
         authorised=credential is not None,
+        older=tuple(older),
     )
 
 
