@@ -22,6 +22,7 @@ from p2pcache.cache.library import Library
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.tiers import Tier
 from p2pcache.cache.wanted import Identity
+from p2pcache.gateway import listen
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.control import ControlPlane
 from p2pcache.gateway.hot import Hot
@@ -30,7 +31,7 @@ from p2pcache.gateway.ledger import Ledger
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
 from p2pcache.gateway.routing import Router, Upstreams
-from p2pcache.gateway.server import Server, inherit, listen_tcp, listen_unix
+from p2pcache.gateway.server import Server
 from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import writes
 from p2pcache.github.quota import Bucket, charged
@@ -160,13 +161,13 @@ class Node:
     def _listen(self) -> list[socket.socket]:
         settings = self.settings
         where = settings.listen
-        tcp = inherit(where.fd) if where.fd is not None else listen_tcp(where.host, where.port)
+        tcp = listen.inherit(where.fd) if where.fd is not None else listen.tcp(where.host, where.port)
         host, port = tcp.getsockname()[:2]
         shown = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
         self.address = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
         if settings.socket_fd is not None:
-            return [tcp, inherit(settings.socket_fd)]
-        return [tcp, listen_unix(self.socket)]
+            return [tcp, listen.inherit(settings.socket_fd)]
+        return [tcp, listen.unix(self.socket)]
 
     @property
     def socket(self) -> Path:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import click
 import uvloop
 
-from p2pcache.gateway.server import ListenError
+from p2pcache.gateway.listen import ListenError
 from p2pcache.node import Node
 from p2pcache.settings import Settings, SettingsError, load
 

@@ -10,10 +10,14 @@ from typing import Any
 import msgspec
 
 from p2pcache.gateway.exchange import BadRequest, Exchange
+from p2pcache.github.scopes import token_in
 
 MAX_BODY = 64 << 10
 _JSON = (b"content-type", b"application/json; charset=utf-8")
-_STATUS = (b"cache-status", b"p2pcache; fwd=bypass; detail=control")
+_STATUS = (b"cache-status", b"p2pcache; detail=control")
+
+_METHODS = {"healthz": "GET", "stats": "GET", "peers": "GET", "metrics": "GET", "purge": "POST"}
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 Stats = Callable[[], Mapping[str, Any]]
 
@@ -58,13 +62,13 @@ class ControlPlane:
             BadRequest: not allowed, unknown, or with a body that cannot be used.
         """
         endpoint = path.partition("?")[0]
-        wanted = "POST" if endpoint == "purge" else "GET"
+        if endpoint not in _METHODS:
+            raise BadRequest(404, f"There is no such control endpoint; these are: /-/{', /-/'.join(_METHODS)}.")
         if endpoint != "healthz":
             self._allow(exchange)
-        if endpoint not in ("healthz", "stats", "peers", "metrics", "purge"):
-            raise BadRequest(404, "There is no such control endpoint; /-/stats, /-/peers, /-/metrics, /-/healthz are.")
-        if exchange.method != wanted:
-            raise BadRequest(405, f"/-/{endpoint} takes {wanted}.")
+        method = _METHODS[endpoint]
+        if exchange.method != method:
+            raise BadRequest(405, f"/-/{endpoint} takes {method}.", (b"allow", method.encode()))
         match endpoint:
             case "healthz":
                 await self._reply(exchange, {"status": "ok"})
@@ -103,13 +107,20 @@ class ControlPlane:
         raise BadRequest(400, f"The url must begin with {self._bases[0]}/ or be a path.")
 
     def _allow(self, exchange: Exchange) -> None:
-        if exchange.client is None or _loopback(exchange.client[0]):
+        """This machine, or the bearer token; and never a web page of another site, which a browser here may run."""
+        headers = exchange.headers
+        origin = headers.get("origin")
+        if origin is not None and origin != f"http://{exchange.host}":
+            raise BadRequest(403, "Pages of other sites may not ask this.")
+        proxied = any(name in headers for name in _FORWARDED)
+        if not proxied and (exchange.client is None or _loopback(exchange.client[0])):
             return
         if self._token is None:
             raise BadRequest(403, "From another machine this needs CACHE_CONTROL_TOKEN set at the node, and sent.")
-        given = exchange.headers.get("authorization", "").removeprefix("Bearer ")
+        given = token_in(headers.get("authorization", "")) or ""
         if not hmac.compare_digest(given.encode(), self._token.encode()):
-            raise BadRequest(401, "Send the node's CACHE_CONTROL_TOKEN as a bearer token.")
+            challenge = (b"www-authenticate", b'Bearer realm="p2pcache"')
+            raise BadRequest(401, "Send the node's CACHE_CONTROL_TOKEN as a bearer token.", challenge)
 
     @staticmethod
     async def _reply(exchange: Exchange, value: object) -> None:
@@ -119,6 +130,7 @@ class ControlPlane:
 def _loopback(address: str) -> bool:
     """Whether a peer address is this machine's; a unix socket has none ("")."""
     try:
-        return not address or ipaddress.ip_address(address).is_loopback
+        known = ipaddress.ip_address(address or "127.0.0.1")
     except ValueError:
         return False
+    return (getattr(known, "ipv4_mapped", None) or known).is_loopback

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+import msgspec
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Line = tuple[bytes, bytes]
+
+BODY_SECONDS = 30.0
+"""How long a client may pause in the middle of a request's body."""
+MAX_HELD = 8 << 20
+"""Bytes of an answer of unknown length that are gathered for a client of HTTP/1.0, which knows no chunks."""
+BODILESS = (204, 304)
 
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_HOST = re.compile(rb"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
-def _nothing() -> None: ...
+class BadRequest(Exception):  # noqa: N818 - what it is, in HTTP's words
+    """A request that cannot be used: the status, the sentence for the client, and header lines that go with it."""
 
-
-class BadRequest(Exception):
-    """A request that cannot be used: the status and the sentence for the client."""
-
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, sentence: str, *lines: Line) -> None:
         super().__init__(sentence)
         self.status = status
+        self.lines = lines
 
 
-class Disconnected(Exception):
-    """The client went away before its request was whole."""
+class Disconnected(Exception):  # noqa: N818 - no error of anybody here
+    """The client went away."""
 
 
 class Exchange:
@@ -36,29 +45,46 @@ class Exchange:
         self.method: str = scope["method"]
         query: bytes = scope["query_string"]
         self.raw_target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
-        self.raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.raw_headers: list[Line] = scope["headers"]
         self.client: tuple[str, int] | None = scope.get("client")
-        self.http_version: str = scope["http_version"]
-        self.unsafe: Callable[[], None] = scope.get("unsafe", _nothing)
-        """Called before the request goes out if it must not be made twice."""
         self.started = False
-        self.status = 0
+        self._old = scope["http_version"] == "1.0"
+        self._held: tuple[int, list[Line], bytearray] | None = None
+        extensions: dict[str, Callable[[], Any]] = scope.get("extensions", {})
+        self._closing: Callable[[], bool] = extensions.get("closing", lambda: False)
+        self.unsafe: Callable[[], None] = extensions.get("unsafe", lambda: None)
+        """Called before a request goes out that must not be made twice."""
+        self._more = True
         self._receive = receive
         self._send = send
+        self._pairs: list[tuple[str, str]] | None = None
         self._headers: dict[str, str] | None = None
 
     @property
     def target(self) -> str:
-        """Path and query as sent; the parser lets through nothing that is not Latin-1."""
-        return self.raw_target.decode("latin-1")
+        """Path and query as sent; the parser lets through nothing that is not ASCII."""
+        return self.raw_target.decode("ascii")
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The header lines: lower-case names, values that become the same bytes again on the way to GitHub.
+
+        Raises:
+            BadRequest: a value is neither ASCII nor UTF-8.
+        """
+        if self._pairs is None:
+            try:
+                self._pairs = [(name.decode("ascii"), value.decode()) for name, value in self.raw_headers]
+            except UnicodeDecodeError:
+                raise BadRequest(400, "A header value is neither ASCII nor UTF-8.") from None
+        return self._pairs
 
     @property
     def headers(self) -> dict[str, str]:
         """Lower-case names; repeated fields joined (RFC 9110 section 5.3)."""
         if self._headers is None:
             joined: dict[str, str] = {}
-            for raw_name, raw_value in self.raw_headers:
-                name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            for name, value in self.pairs:
                 joined[name] = f"{joined[name]}, {value}" if name in joined else value
             self._headers = joined
         return self._headers
@@ -68,71 +94,105 @@ class Exchange:
         """The one Host (RFC 9112 section 3.2).
 
         Raises:
-            BadRequest: there is none, or more than one.
+            BadRequest: there is none, more than one, or it is no host.
         """
-        values = [value for name, value in self.raw_headers if name == b"host"]
-        if len(values) != 1 or not values[0].strip():
-            raise BadRequest(400, "A request needs exactly one Host header.")
-        return values[0].decode("latin-1").strip()
+        values = [value.strip() for name, value in self.raw_headers if name == b"host"]
+        if len(values) != 1 or not _HOST.fullmatch(values[0]):
+            raise BadRequest(400, "A request needs exactly one Host, a name or address with or without a port.")
+        return values[0].decode("ascii")
 
     @property
     def length(self) -> int | None:
-        """The announced length of the body; None when it comes in chunks; 0 when there is none."""
+        """The announced length of the body, 0 when there is none; None when it comes in chunks.
+
+        The parser has refused what is not one number.
+        """
         if "transfer-encoding" in self.headers:
             return None
-        value = self.headers.get("content-length", "0")
-        if not value.isascii() or not value.isdigit():
-            raise BadRequest(400, "Content-Length must be one number.")
-        return int(value)
+        return int(self.headers.get("content-length", "0"))
 
     async def body(self, limit: int) -> tuple[bytes, bool]:
         """The body up to a little over `limit` bytes, and whether that was all of it.
 
         Raises:
             Disconnected: the client broke off.
+            BadRequest: it paused for too long.
         """
-        pieces: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            pieces.append(message.get("body", b""))
-            size += len(pieces[-1])
-            if not message.get("more_body", False):
-                return b"".join(pieces), True
-            if size > limit:
-                return b"".join(pieces), False
+        pieces = bytearray()
+        async for piece in self.stream():
+            pieces += piece
+            if len(pieces) > limit:
+                return bytes(pieces), False
+        return bytes(pieces), True
 
     async def stream(self, first: bytes = b"") -> AsyncIterator[bytes]:
         """The body in pieces, after `first`, which was read already.
 
         Raises:
             Disconnected: the client broke off.
+            BadRequest: it paused for too long.
         """
         if first:
             yield first
-        while True:
-            message = await self._receive()
+        while self._more:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    message = await self._receive()
+            except TimeoutError:
+                sentence = f"The request's body did not go on for {BODY_SECONDS:g} seconds."
+                raise BadRequest(408, sentence, (b"connection", b"close")) from None
             if message["type"] == "http.disconnect":
                 raise Disconnected
+            self._more = message.get("more_body", False)
             if piece := message.get("body", b""):
                 yield piece
-            if not message.get("more_body", False):
-                return
 
-    async def start(self, status: int, lines: Iterable[tuple[bytes, bytes]]) -> None:
+    async def start(self, status: int, lines: Iterable[Line]) -> None:
         """Send status and header lines; what cannot stand in a header line is left out."""
-        self.started = True
-        self.status = status
         clean = [(n, v) for n, v in lines if _TOKEN.fullmatch(n) and not _BAD_VALUE.search(v)]
+        self.started = True
+        unframed = status not in BODILESS and self.method != "HEAD" and all(n != b"content-length" for n, _ in clean)
+        if self._old and unframed:
+            self._held = status, clean, bytearray()
+            return
         await self._send({"type": "http.response.start", "status": status, "headers": clean})
 
     async def send(self, body: bytes, *, more: bool = False) -> None:
-        """Send a piece of the body."""
+        """Send a piece of the body, once the client has read most of what came before.
+
+        Raises:
+            Disconnected: the client broke off, or an old one would have to be sent more than can be gathered.
+        """
+        if self._closing():
+            raise Disconnected
+        if self._held is not None:
+            status, lines, gathered = self._held
+            gathered += body
+            if len(gathered) > MAX_HELD:
+                raise Disconnected
+            if more:
+                return
+            self._held, body = None, bytes(gathered)
+            await self.start(status, [*lines, (b"content-length", b"%d" % len(body))])
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
-    async def reply(self, status: int, body: bytes, lines: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Send a whole answer."""
+    async def reply(self, status: int, body: bytes, lines: Iterable[Line] = ()) -> None:
+        """Send a whole answer; a 204 or 304 has no body, whatever is given."""
+        if status in BODILESS:
+            await self.start(status, lines)
+            await self.send(b"")
+            return
         await self.start(status, [*lines, (b"content-length", b"%d" % len(body))])
         await self.send(body)
+
+    async def refuse(self, status: int, sentence: str, detail: str, lines: Iterable[Line] = ()) -> None:
+        """Send an error in the shape of GitHub's, which clients know how to show.
+
+        Once an answer has begun it is too late: left unfinished, the server ends the connection, and the client sees
+        that something is missing.
+        """
+        if self.started:
+            return
+        body = msgspec.json.encode({"message": f"p2pcache: {sentence}"})
+        kind = (b"content-type", b"application/json; charset=utf-8")
+        await self.reply(status, body, [kind, (b"cache-status", f"p2pcache; detail={detail}".encode()), *lines])

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.decide import Rule
-from p2pcache.cache.entry import Entry
+from p2pcache.cache.entry import Entry, Pointer
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.wanted import Wanted
 from p2pcache.gateway.ledger import Ledger, RouteCount
 from p2pcache.gateway.respond import Shown
 
 MAX_PREPARED = 4096
+MAX_KEY = 4096
+"""Bytes of a request's URL and header values that are worth keeping."""
 Key = tuple[bytes | None, ...]
 
 _KEYED = {b"host": 1, b"authorization": 2, b"accept": 3, b"x-github-api-version": 4, b"accept-encoding": 5}
@@ -29,13 +31,20 @@ _HARMLESS = frozenset(
 
 @dataclass(slots=True)
 class Prepared:
-    """A rendered answer; `head` ends before what changes with time."""
+    """A rendered answer. The body stays the memory's, so that what memory lets go of is gone.
 
-    entry: Entry
-    wanted: Wanted
+    Attributes:
+        pointer: of the entry it was made from.
+        variant: where the body is among the entry's variants; None for the block's own.
+        head: the answer up to what changes with time.
+        bucket: whose quota, of which of GitHub's resources.
+    """
+
+    pointer: Pointer
+    variant: object
     route: RouteCount
     head: bytes
-    body: bytes
+    bucket: tuple[str, str]
 
 
 def key_of(url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Key | None:
@@ -64,12 +73,19 @@ class Hot:
         self._prepared: dict[Key, Prepared] = {}
 
     def remember(self, key: Key, entry: Entry, wanted: Wanted, shown: Shown) -> None:
-        """Keep the answer to a memory hit ready for its next request."""
+        """Keep the answer to a memory hit ready for its next request, if its body is one that memory holds."""
+        variant: object = None
+        if shown.body is not entry.block.body:
+            variant = next((name for name, body in entry.variants.items() if body is shown.body), None)
+            if variant is None:
+                return
+        if sum(len(part) for part in key if part) > MAX_KEY:
+            return
         if len(self._prepared) >= MAX_PREPARED:
             self._prepared.clear()  # cheaper than an order of use on every hit, and rebuilt by as many requests
         head = b"".join((b"HTTP/1.1 200 OK\r\n", *(b"%b: %b\r\n" % line for line in shown.lines)))
         route = self._ledger.route(wanted.read.route)
-        self._prepared[key] = Prepared(entry, wanted, route, head, shown.body)
+        self._prepared[key] = Prepared(entry.pointer, variant, route, head, (wanted.bucket, wanted.quota))
 
     def answer(self, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
         """Head and body of the answer, or None for the long way."""
@@ -77,19 +93,19 @@ class Hot:
         prepared = self._prepared.get(key) if key else None
         if prepared is None or key is None:
             return None
-        entry = prepared.entry
-        pointer = entry.pointer
+        pointer = prepared.pointer
         now = self._clock()
-        if now >= pointer.expires_at or self._memory.get((pointer.name, pointer.scope)) is not entry:
+        entry = self._memory.get((pointer.name, pointer.scope))
+        if entry is None or entry.pointer is not pointer or now >= pointer.expires_at:
             del self._prepared[key]
             return None
-        wanted = prepared.wanted
-        self._ledger.hit("memory", prepared.route, len(prepared.body), pointer.cost_ms)
+        body = entry.block.body if prepared.variant is None else entry.variants[prepared.variant]
+        self._ledger.hit("memory", prepared.route, len(body), pointer.cost_ms)
         self._ledger.decided(Rule.FRESH)
         head = b"%bage: %d\r\n%bcache-status: p2pcache; hit; ttl=%d; detail=memory\r\n\r\n" % (
             prepared.head,
-            now - pointer.proved_at,
-            self._buckets.lines(wanted.bucket, wanted.quota),
+            max(0, now - pointer.proved_at),
+            self._buckets.lines(*prepared.bucket),
             pointer.expires_at - now,
         )
-        return head, prepared.body
+        return head, body

@@ -1,17 +1,20 @@
-"""uvicorn's HTTP/1.1 protocol with a short cut for memory hits, and with bounds on what a client may send first.
+"""uvicorn's HTTP/1.1 protocol with a short cut for memory hits, and with bounds on what a client may do.
 
-Measured on one core with a 4 KB body at one connection and at sixteen (bench/gateway_hit.py): through ASGI each answer
-costs a task and two message dictionaries, about half of nginx's throughput; written from the parser's callback it is
-level with nginx. Everything that is not a memory hit is left to uvicorn and the ASGI application.
+Measured on one core with a 4 KB body (bench/gateway_hit.py): through ASGI each answer costs a task and two message
+dictionaries, about half of nginx's throughput; written from the parser's callback it is level with nginx. Everything
+that is not a memory hit is left to uvicorn and the ASGI application. llhttp, below httptools, refuses what smugglers
+use: folded lines, repeated or conflicting lengths, bare line feeds, NUL.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import re
+from typing import Any, ClassVar
 
+import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from p2pcache.gateway.hot import Hot
@@ -20,17 +23,35 @@ from p2pcache.gateway.wire import Wire
 
 MAX_HEAD = 64 << 10
 """Bytes of request line and header block; GitHub's own limit is lower."""
-HEAD_SECONDS = 20.0
-"""How long a request's head may take to arrive."""
+CONNECTIONS = 4096
+LINGER_SECONDS = 2.0
+"""How long a refused client may go on sending: closing before would destroy the refusal (RFC 9112 section 9.6)."""
+
+_ABSOLUTE = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
+_PHRASES = {
+    400: "Bad Request",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """One client connection."""
+    """One client connection.
+
+    Attributes:
+        slot: the place in the journal of a connection taken over from a node that died.
+        head_seconds: how long a request's head may take to arrive.
+        write_seconds: how long a client may leave an answer unread.
+    """
 
     hot: Hot
     keeper: Keeper | None = None
     slot: int | None = None
-    """The place in the journal of a connection taken over from a node that died."""
+    head_seconds: ClassVar[float] = 20.0
+    write_seconds: ClassVar[float] = 60.0
 
     def __init__(
         self,
@@ -43,29 +64,62 @@ class GatewayProtocol(HttpToolsProtocol):
         self._head = 0
         self._in_head = True
         self._answered = False
+        self._refused = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
         self._wire: Wire | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
-        """A client connected, or is taken over."""
+    # The connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client connects, or is taken over; it has to say something within `head_seconds`."""
         if self.keeper is not None:
             self._wire = Wire(transport, self.keeper, self.slot)
             transport = self._wire  # type: ignore[assignment]  # it hands on what it does not do itself
         super().connection_made(transport)
+        self._head_timer = self.loop.call_later(self.head_seconds, self._head_late)
+        if len(self.connections) > CONNECTIONS:
+            self._refuse(503, f"There are {CONNECTIONS} connections already; try again.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client went away."""
+        for timer in (self._head_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+        if self._wire is not None:
+            self._wire.lost()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is answered; one that does not read at all is cut off."""
+        super().pause_writing()
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(self.write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that grows beyond its bound or never ends is refused."""
+        if self._refused:
+            return
         if self._wire is not None:
             self._wire.received(data)
         if self._in_head:
             self._head += len(data)
         super().data_received(data)
-        if not self._in_head:
+        if not (self._in_head and self._head):
             return
         if self._head > MAX_HEAD:
-            self._refuse(431, f"The request line and headers are larger than {MAX_HEAD} bytes.")
-        elif self._head and self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_late)
+            self._too_large()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_seconds, self._head_late)
+
+    # The parser's callbacks
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -74,34 +128,26 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Answer at once what stands ready; hand everything else on."""
+        large = self._head > MAX_HEAD  # of a head that came in one piece with a body, perhaps
         self._in_head = False
         self._head = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             self._answered = True
-            return
-        cycle = self.cycle
-        if (cycle is None or cycle.response_complete) and not self.pipeline and self._answer_hot():
-            return
-        if not self.url.startswith(b"/") and not (self.url == b"*" and self.parser.get_method() == b"OPTIONS"):
-            self._answered = True
-            self._refuse(400, "The request target must be a path; send the host in the Host header.")
-            return
-        if self._wire is not None:
-            self.scope["unsafe"] = self._wire.unsafe  # type: ignore[typeddict-unknown-key]  # for `exchange`
-        super().on_headers_complete()
-
-    def on_response_complete(self) -> None:
-        """An answer is complete."""
-        if self._wire is not None:
-            self._wire.answered()
-        super().on_response_complete()
+        elif not self._answer_hot() and self._usable(large=large):
+            # For `Exchange`: uvicorn does not tell an application that sends that its client went away.
+            unsafe = {} if self._wire is None else {"unsafe": self._wire.unsafe}
+            self.scope["extensions"] = {"closing": self.transport.is_closing, **unsafe}  # type: ignore[dict-item]
+            super().on_headers_complete()
+            self.headers = []  # what still comes are trailer fields, which are nobody's headers (RFC 9110, 6.5.1)
 
     def _answer_hot(self) -> bool:
-        parser = self.parser
-        if parser.get_method() != b"GET" or not parser.should_keep_alive() or self.flow.write_paused:
+        parser, cycle = self.parser, self.cycle
+        if _busy(cycle) or self.pipeline or self.flow.write_paused:
+            return False
+        if parser.get_method() != b"GET" or not parser.should_keep_alive() or parser.get_http_version() != "1.1":
             return False
         answer = self.hot.answer(self.url, self.headers)
         if answer is None:
@@ -109,7 +155,32 @@ class GatewayProtocol(HttpToolsProtocol):
         self.transport.writelines(answer)
         self._answered = True
         self.server_state.total_requests += 1
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        return True
+
+    def _usable(self, *, large: bool) -> bool:
+        """Whether the head can be handed on; refuses the request when not."""
+        if large and len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
+            self._too_large()
+        elif self.parser.get_http_version() not in ("1.0", "1.1"):
+            self._refuse(505, "This gateway speaks HTTP/1.1.")
+        elif self.parser.get_method() == b"CONNECT":
+            self._refuse(405, "This is a gateway to GitHub's API, not a proxy for tunnels: take it out of HTTPS_PROXY.")
+        elif not self.url.startswith(b"/") and not self._to_origin_form():
+            self._refuse(400, "The request target must be a path, or a whole http URL.")
+        return not self._refused
+
+    def _to_origin_form(self) -> bool:
+        """Take the host from a whole URL, which counts for more than the Host field (RFC 9112 section 3.2.2)."""
+        absolute = _ABSOLUTE.fullmatch(self.url)
+        if absolute is None:
+            return False
+        authority, rest = absolute.groups()
+        self.url = rest if rest.startswith(b"/") else b"/" + rest
+        self.headers[:] = [*(line for line in self.headers if line[0] != b"host"), (b"host", authority)]
         return True
 
     def on_body(self, body: bytes) -> None:
@@ -120,35 +191,58 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """A request is whole; the next one begins with a head."""
         self._in_head = True
-        if self._answered:
-            self._answered = False
-            return
-        super().on_message_complete()
+        if not self._answered:
+            super().on_message_complete()
+        self._answered = self._refused
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client went away."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-        super().connection_lost(exc)
+    def on_response_complete(self) -> None:
+        """An answer is complete."""
         if self._wire is not None:
-            self._wire.lost()
+            self._wire.answered()
+        super().on_response_complete()
+
+    # Refusals
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP/1.1 gets a sentence and the end of the connection."""
         self._refuse(400, f"{msg} This is an HTTP/1.1 gateway to GitHub's API.")
 
+    def _too_large(self) -> None:
+        self._refuse(431, f"The request line and headers are larger than {MAX_HEAD} bytes.")
+
     def _head_late(self) -> None:
-        if self._in_head and self._head:
-            self._refuse(408, f"The request's headers did not arrive within {HEAD_SECONDS:.0f} seconds.")
+        self._head_timer = None
+        if self._head:
+            self._refuse(408, f"The request's headers did not arrive within {self.head_seconds:g} seconds.")
+        else:
+            self.transport.close()
 
     def _refuse(self, status: int, sentence: str) -> None:
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
-        phrase = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}[status]
-        body = f'{{"message":"p2pcache: {sentence}"}}'.encode()
-        self.transport.write(
-            f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            f"cache-status: p2pcache; fwd=bypass; detail=refused\r\nconnection: close\r\n\r\n".encode()
-            + body
+        self._refused = self._answered = True
+        cycle = self.cycle
+        if _busy(cycle):
+            if self._in_head:  # an earlier request waits for its answer, which has to come first and will be the last
+                cycle.keep_alive = False
+                return
+            cycle.disconnected = True  # its own body is broken
+            cycle.message_event.set()
+            if cycle.response_started or self.pipeline:
+                self.transport.abort()
+                return
+        body = msgspec.json.encode({"message": f"p2pcache: {sentence}"})
+        head = (
+            f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: application/json; charset=utf-8\r\n"
+            f"content-length: {len(body)}\r\ncache-status: p2pcache; detail=refused\r\nconnection: close\r\n\r\n"
         )
-        self.transport.close()
+        self.transport.writelines((head.encode(), body))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        self._head_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+
+def _busy(cycle: RequestResponseCycle | None) -> bool:
+    return cycle is not None and not cycle.response_complete

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from p2pcache.cache.answer import Kept, Passed, Refused
@@ -12,26 +11,32 @@ from p2pcache.cache.engine import Engine
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.cache.wanted import Identity, Wanted, want
-from p2pcache.gateway.exchange import Exchange
-from p2pcache.gateway.hot import Hot, Key, key_of
+from p2pcache.gateway.exchange import Exchange, Line
+from p2pcache.gateway.hot import Hot, key_of
 from p2pcache.gateway.ledger import Ledger, RouteCount
-from p2pcache.gateway.relay import Relay, pass_lines
-from p2pcache.gateway.respond import Shown, View, accepts_gzip, not_modified, show
+from p2pcache.gateway.relay import CODED, Relay, pass_lines, pump
+from p2pcache.gateway.respond import (
+    Shown,
+    View,
+    accepts_gzip,
+    cache_status,
+    forwarded,
+    not_modified,
+    show,
+    weakened,
+    with_github,
+    without_body,
+)
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.gateway.upstream import Answer as HttpAnswer
 from p2pcache.gateway.upstream import HttpUpstream
-from p2pcache.github import scopes
+from p2pcache.github import links, scopes
 from p2pcache.github.request import Read, Request
 
 log = logging.getLogger(__name__)
 
-MAX_PLANS = 4096
-EXPLAIN = b"p2pcache-rule"
-
-Line = tuple[bytes, bytes]
-_HEAD_ONLY = frozenset(
-    {b"content-encoding", b"content-length", b"link", b"location", b"etag", b"vary", b"cache-control"}
-)
+ASK_RULE = "p2pcache-explain"
+RULE = b"p2pcache-rule"
 
 
 class Reads:
@@ -59,7 +64,6 @@ class Reads:
         self._upstream = upstream
         self._upstreams = upstreams
         self._clock = clock
-        self._plans: OrderedDict[Key, Wanted] = OrderedDict()
 
     @property
     def buckets(self) -> Buckets:
@@ -77,10 +81,11 @@ class Reads:
         Raises:
             UpstreamError: GitHub cannot be reached and nothing can stand in.
         """
-        wanted = want(self._keyring, self._identity, read, request)
         route = self._ledger.route(read.route)
         try:
+            wanted = want(self._keyring, self._identity, read, request)
             answer = await self._engine.read(wanted)
+            shown = self._show(exchange, wanted, answer, base) if isinstance(answer, Kept) else None
         except UpstreamError:
             self._ledger.miss(route)
             raise
@@ -89,38 +94,25 @@ class Reads:
             self._ledger.error("cache")
             self._ledger.miss(route)
             passed = await self._relay.ask(exchange, self._upstream.api_url(request.target), request.body, whole=True)
-            lines = [(b"cache-status", f"p2pcache; fwd=bypass; fwd-status={passed.status}".encode())]
-            await self._relay.answer(exchange, passed, base, lines)
+            status = f"p2pcache; fwd=bypass; fwd-status={passed.status}; detail=error"
+            await self._relay.answer(exchange, passed, base, [(b"cache-status", status.encode())])
             return
         self._ledger.decided(answer.rule)
-        match answer:
-            case Kept():
-                await self._kept(exchange, wanted, answer, base, route)
-            case Passed():
-                await self._passed(exchange, wanted, answer, base, route)
-            case Refused(status, headers, body, rule):
-                self._ledger.miss(route)
-                lines = [(name.encode(), value.encode()) for name, value in headers]
-                lines += [(b"cache-status", b"p2pcache; fwd=bypass; detail=quota"), _explained(rule)]
-                await exchange.reply(status, body, lines)
+        explained = [(RULE, answer.rule.encode())] if ASK_RULE in exchange.headers else []
+        if isinstance(answer, Kept) and shown is not None:
+            self._count(wanted, answer, shown, route)
+            await self._kept(exchange, wanted, answer, shown, base, explained)
+        elif isinstance(answer, Passed):
+            await self._passed(exchange, wanted, answer, base, route, explained)
+        elif isinstance(answer, Refused):
+            self._ledger.miss(route)
+            lines = [(name.encode(), value.encode()) for name, value in answer.headers]
+            own = (b"cache-status", b"p2pcache; detail=quota")
+            await exchange.reply(answer.status, answer.body, [*lines, own, *explained])
 
-    async def _kept(self, exchange: Exchange, wanted: Wanted, kept: Kept, base: str, route: RouteCount) -> None:
-        entry = kept.entry
+    def _show(self, exchange: Exchange, wanted: Wanted, kept: Kept, base: str) -> Shown:
         view = View(base, accepts_gzip(exchange.headers.get("accept-encoding")))
-        shown = show(entry, view, self._tag(wanted, kept), self._engine.library.memory, self._upstreams)
-        self._count(wanted, kept, shown, route)
-        lines = [*shown.lines, *self._quota_lines(wanted), *self._status_lines(kept)]
-        if not_modified(shown, exchange.headers.get("if-none-match")):
-            lines = [line for line in lines if line[0] not in (b"content-length", b"content-type", b"content-encoding")]
-            await exchange.start(304, lines)
-            await exchange.send(b"")
-            return
-        await exchange.start(shown.status, lines)
-        await exchange.send(shown.body)
-        if shown.status == 200 and entry.alive and exchange.method == "GET":
-            key = key_of(exchange.raw_target, exchange.raw_headers)
-            if key is not None:
-                self._hot.remember(key, entry, wanted, shown)
+        return show(kept.entry, view, self._tag(wanted, kept), self._engine.library.memory, self._upstreams)
 
     def _tag(self, wanted: Wanted, kept: Kept) -> str | None:
         """The ETag GitHub would show this caller: the one it gave, or the computed one for another token's entry."""
@@ -138,59 +130,54 @@ class Reads:
         else:
             self._ledger.hit(kept.hit, route, size, cost)
 
+    async def _kept(
+        self, exchange: Exchange, wanted: Wanted, kept: Kept, shown: Shown, base: str, explained: list[Line]
+    ) -> None:
+        entry, now = kept.entry, self._clock()
+        if kept.pairs:  # GitHub was asked just now: what else it said is for this caller
+            lines = with_github(shown, pass_lines(kept.pairs, base, self._upstreams))
+        else:
+            lines = [*shown.lines, *self._quota_lines(wanted)]
+        if kept.hit is not None:
+            lines.append((b"age", b"%d" % max(0, now - entry.pointer.proved_at)))
+        lines += [cache_status(kept, now), *explained]
+        headers = exchange.headers
+        if not_modified(shown, headers.get("if-none-match"), headers.get("if-modified-since")):
+            await exchange.reply(304, b"", without_body(lines))
+            return
+        await exchange.start(shown.status, lines)
+        await exchange.send(shown.body)
+        if shown.status == 200 and entry.alive and exchange.method == "GET":
+            key = key_of(exchange.raw_target, exchange.raw_headers)
+            if key is not None:
+                self._hot.remember(key, entry, wanted, shown)
+
     def _quota_lines(self, wanted: Wanted) -> list[Line]:
         raw = self.buckets.lines(wanted.bucket, wanted.quota)
         return [(name, value) for name, _, value in (line.partition(b": ") for line in raw.splitlines())]
 
-    def _status_lines(self, kept: Kept) -> list[Line]:
-        now, pointer = self._clock(), kept.entry.pointer
-        ttl = int(pointer.expires_at - now)
-        if kept.hit is None:
-            reason = "uri-miss" if kept.rule.startswith("nothing") else "stale"
-            status = f"p2pcache; fwd={reason}; fwd-status={kept.forwarded}" + ("; stored" if kept.stored else "")
-        else:
-            status = f"p2pcache; hit; ttl={ttl}; detail={kept.hit}"
-        age = max(0, int(now - pointer.proved_at))
-        lines = [(b"cache-status", status.encode()), _explained(kept.rule)]
-        return lines if kept.hit is None else [(b"age", b"%d" % age), *lines]
-
-    async def _passed(self, exchange: Exchange, wanted: Wanted, passed: Passed, base: str, route: RouteCount) -> None:
+    async def _passed(
+        self, exchange: Exchange, wanted: Wanted, passed: Passed, base: str, route: RouteCount, explained: list[Line]
+    ) -> None:
         """GitHub's answer as it is: an error, a redirect that is not kept, or a body too large to keep."""
-        free = passed.forwarded == 304 and wanted.authorised
+        response, body = passed.response, passed.body
         if passed.shared:
-            self._ledger.hit("coalesced", route, len(passed.body or b""), 0)
-        elif free:
+            self._ledger.hit("coalesced", route, len(body or b""), 0)
+        elif passed.forwarded == 304 and wanted.authorised:
             self._ledger.revalidated(route, 0, 0)
         else:
             self._ledger.miss(route)
-        reason = "uri-miss" if passed.rule.startswith("nothing") else "stale"
-        status = f"p2pcache; fwd={reason}; fwd-status={passed.forwarded}"
-        if passed.shared:
-            status = "p2pcache; hit; detail=coalesced"
-        response = passed.response
-        lines = [
-            *(line for line in pass_lines(response, base, self._upstreams) if line[0] not in _CODED),
-            (b"cache-status", status.encode()),
-            _explained(passed.rule),
-        ]
-        if passed.body is None:
+        status = "hit; detail=coalesced" if passed.shared else forwarded(passed.rule, passed.forwarded)
+        lines = [line for line in pass_lines(response.pairs, base, self._upstreams) if line[0] not in CODED]
+        own = [(b"cache-status", f"p2pcache; {status}".encode()), *explained]
+        if body is None:
             try:
-                await exchange.start(response.status, lines)
-                async for piece in response.stream():
-                    await exchange.send(piece, more=True)
-                await exchange.send(b"")
+                await exchange.start(response.status, [*lines, *own])
+                await pump(exchange, response.stream())
             finally:
                 await response.close()
-        elif response.status in (204, 304):
-            await exchange.start(response.status, lines)
-            await exchange.send(b"")
-        else:
-            await exchange.reply(response.status, passed.body, lines)
-
-
-_CODED = frozenset({b"content-encoding", b"content-length"})
-
-
-def _explained(rule: str) -> Line:
-    """Which rule decided, for ``get --explain`` and whoever reads headers."""
-    return EXPLAIN, rule.encode()
+            return
+        if base and "json" in response.headers.get("content-type", ""):
+            shown = links.rewrite_body(body, self._upstreams.bases, base)
+            lines, body = (lines if shown == body else weakened(lines)), shown
+        await exchange.reply(response.status, body, [*lines, *own])

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 
-from p2pcache.gateway.exchange import Exchange
+from p2pcache.cache.upstream import UpstreamError
+from p2pcache.gateway.exchange import BODILESS, BadRequest, Disconnected, Exchange, Line
+from p2pcache.gateway.respond import rebased, weakened
 from p2pcache.gateway.routing import Upstreams
-from p2pcache.gateway.upstream import Answer, HttpUpstream
+from p2pcache.gateway.upstream import GZIP, OWN_FIELDS, Answer, HttpUpstream
 from p2pcache.github import links
 from p2pcache.github.headers import hop_by_hop
 
 MAX_REWRITE = 8 << 20
 """Bytes; a longer JSON body keeps GitHub's URLs, which still work, past the cache."""
 
-Line = tuple[bytes, bytes]
+CODED = frozenset({b"content-encoding", b"content-length"})
+"""Fields of a body as it came over the wire, not as it is shown."""
 
 
 class Relay:
@@ -28,72 +31,87 @@ class Relay:
 
         Raises:
             UpstreamError: no answer.
+            BadRequest: the client paused for too long in its body.
+            Disconnected: the client broke off in its body.
         """
-        hops = hop_by_hop(exchange.headers) | {"host", "expect"}
-        headers = [
-            (name, value.decode("latin-1"))
-            for raw, value in exchange.raw_headers
-            if (name := raw.decode("latin-1")) not in hops
-        ]
-        body: bytes | AsyncIterator[bytes] | None
-        if whole:
-            body = first or None
-        elif exchange.length == 0:
-            body = None
-        else:
-            body = exchange.stream(first)
-        return await self._upstream.send(exchange.method, url, headers, body)
+        drop = hop_by_hop(exchange.headers) | {"host", "expect"}
+        headers = [(n, v) for n, v in exchange.pairs if n not in drop and not n.startswith(OWN_FIELDS)]
+        if whole or exchange.length == 0:
+            return await self._upstream.send(exchange.method, url, headers, first or None)
+        upload = _Upload(exchange, first)
+        try:
+            return await self._upstream.send(exchange.method, url, headers, upload.pieces())
+        except UpstreamError:
+            if upload.failure is not None:
+                raise upload.failure from None
+            raise
 
     async def answer(self, exchange: Exchange, answer: Answer, base: str, extra: Iterable[Line]) -> None:
         """Send GitHub's answer back; for a client of the gateway's own address (`base`), with URLs that stay on it.
 
         Raises:
             UpstreamError: the answer broke off (before or after its head went out).
+            Disconnected: the client went away.
         """
         try:
-            if base and await self._rewritten(exchange, answer, base, extra):
-                return
-            lines = pass_lines(answer, base, self._upstreams)
-            await exchange.start(answer.status, [*lines, *extra])
-            if exchange.method != "HEAD" and answer.status not in (204, 304):
-                async for piece in answer.raw():
-                    await exchange.send(piece, more=True)
-            await exchange.send(b"")
+            bodiless = exchange.method == "HEAD" or answer.status in BODILESS
+            lines = [*pass_lines(answer.pairs, base, self._upstreams), *extra]
+            if bodiless:
+                await exchange.start(answer.status, lines)
+                await exchange.send(b"")
+            elif base and "json" in answer.headers.get("content-type", "") and answer.coding in ("identity", *GZIP):
+                await self._rewritten(exchange, answer, base, lines)
+            else:
+                await exchange.start(answer.status, lines)
+                await pump(exchange, answer.raw())
         finally:
             await answer.close()
 
-    async def _rewritten(self, exchange: Exchange, answer: Answer, base: str, extra: Iterable[Line]) -> bool:
-        coding = answer.headers.get("content-encoding", "identity")
-        if exchange.method == "HEAD" or answer.status in (204, 304) or coding not in ("identity", "gzip"):
-            return False
-        if "json" not in answer.headers.get("content-type", ""):
-            return False
-        lines = [
-            line
-            for line in pass_lines(answer, base, self._upstreams)
-            if line[0] not in (b"content-encoding", b"content-length")
-        ]
+    async def _rewritten(self, exchange: Exchange, answer: Answer, base: str, lines: list[Line]) -> None:
+        plain = [line for line in lines if line[0] not in CODED]
         body = await answer.read(MAX_REWRITE)
         if body is None:
-            await exchange.start(answer.status, [*lines, *extra])
-            async for piece in answer.stream():
-                await exchange.send(piece, more=True)
-            await exchange.send(b"")
+            await exchange.start(answer.status, plain)
+            await pump(exchange, answer.stream())
         else:
-            await exchange.reply(answer.status, links.rewrite_body(body, self._upstreams.bases, base), [*lines, *extra])
-        return True
+            shown = links.rewrite_body(body, self._upstreams.bases, base)
+            await exchange.reply(answer.status, shown, plain if shown == body else weakened(plain))
 
 
-def pass_lines(answer: Answer, base: str, upstreams: Upstreams) -> list[Line]:
+class _Upload:
+    """A client's body on its way, and why it ended when it did not end well."""
+
+    def __init__(self, exchange: Exchange, first: bytes) -> None:
+        self._exchange = exchange
+        self._first = first
+        self.failure: Disconnected | BadRequest | None = None
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._exchange.stream(self._first):
+                yield piece
+        except (Disconnected, BadRequest) as error:
+            self.failure = error
+            raise
+
+
+async def pump(exchange: Exchange, pieces: AsyncIterator[bytes]) -> None:
+    """Send all pieces, at the pace at which the client reads them."""
+    async for piece in pieces:
+        await exchange.send(piece, more=True)
+    await exchange.send(b"")
+
+
+def pass_lines(pairs: Iterable[tuple[str, str]], base: str, upstreams: Upstreams) -> list[Line]:
     """GitHub's header lines, less those of the connection; `Link` and `Location` lead to `base` when it is set."""
-    hops = hop_by_hop(answer.headers)
-    lines: list[Line] = []
-    for name, value in answer.pairs:
-        if name in hops:
-            continue
-        shown = value
-        if base and name in ("link", "location"):
-            for old in upstreams.bases:
-                shown = links.rewrite(shown, old, base)
-        lines.append((name.encode("latin-1"), shown.encode("latin-1")))
-    return lines
+    pairs = list(pairs)
+    connection = ",".join(value for name, value in pairs if name == "connection")
+    hops = hop_by_hop({"connection": connection})
+    return [
+        (
+            name.encode("latin-1"),
+            (rebased(value, base, upstreams) if name in ("link", "location") else value).encode("latin-1"),
+        )
+        for name, value in pairs
+        if name not in hops
+    ]

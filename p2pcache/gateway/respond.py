@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 
+from p2pcache.cache.answer import Kept
+from p2pcache.cache.decide import Rule
 from p2pcache.cache.entry import Entry
 from p2pcache.cache.memory import Memory
+from p2pcache.gateway.exchange import Line
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import etag, links
 
@@ -17,7 +22,10 @@ GZIP_TO = 256 << 10
 """Bytes; above it, packing would hold up the event loop for milliseconds, for a client that is next door."""
 GZIP_LEVEL = 1
 
-Line = tuple[bytes, bytes]
+_NOT_FOUND = (Rule.FETCH_COLD, Rule.PROVE_OTHER)
+_OF_A_BODY = frozenset({b"content-length", b"content-type", b"content-encoding"})
+_REPRESENTATION = frozenset({b"content-encoding", b"content-length", b"etag", b"last-modified", b"link", b"location"})
+"""Fields that the entry answers for, not the response it came with or was proved by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,90 +44,126 @@ class Shown:
     lines: tuple[Line, ...]
     body: bytes
     etag: str | None
+    last_modified: str | None
 
 
 def show(entry: Entry, view: View, tag: str | None, memory: Memory, upstreams: Upstreams) -> Shown:
     """Render `entry` for `view`; `tag` is the validator the client may use for it."""
     pointer, block = entry.pointer, entry.block
-    body = _variant(entry, view, memory, upstreams)
-    packed = view.gzip and body[:2] == b"\x1f\x8b" and block.body[:2] != b"\x1f\x8b"
+    packs = view.gzip and GZIP_FROM <= len(block.body) <= GZIP_TO and _json(entry)
+    body = _variant(entry, view.base, memory, upstreams, packs=packs)
     if tag and body is not block.body:
         tag = tag if tag.startswith("W/") else f"W/{tag}"  # not the bytes the tag was made for (RFC 9110, 8.8.1)
-    lines: list[Line] = []
-    for name, value in block.headers:
-        shown = _rebase(value, view, upstreams) if name == "location" else value
-        lines.append((name.encode("latin-1"), shown.encode("latin-1")))
-    if pointer.link:
-        lines.append((b"link", _rebase(pointer.link, view, upstreams).encode("latin-1")))
-    if tag:
-        lines.append((b"etag", tag.encode("latin-1")))
-    if pointer.last_modified:
-        lines.append((b"last-modified", pointer.last_modified.encode("latin-1")))
-    if packed:
-        lines.append((b"content-encoding", b"gzip"))
-    lines += [
-        (b"vary", b"Accept, Authorization, Cookie, Accept-Encoding, X-GitHub-Api-Version"),
-        (b"cache-control", b"private, max-age=0, must-revalidate"),
-        (b"date", formatdate(pointer.proved_at, usegmt=True).encode()),
-        (b"content-length", b"%d" % len(body)),
+    named = [(n, rebased(v, view.base, upstreams) if n == "location" else v) for n, v in block.headers]
+    optional = {
+        "link": rebased(pointer.link or "", view.base, upstreams),
+        "etag": tag,
+        "last-modified": pointer.last_modified,
+        "content-encoding": "gzip" if packs else None,
+    }
+    named += [(name, value) for name, value in optional.items() if value]
+    named += [
+        ("vary", "Accept, Authorization, Cookie, Accept-Encoding, X-GitHub-Api-Version"),
+        ("cache-control", "private, max-age=0, must-revalidate"),
+        ("date", formatdate(pointer.proved_at, usegmt=True)),
+        ("content-length", str(len(body))),
     ]
-    return Shown(block.status, tuple(lines), body, tag)
+    lines = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in named)
+    return Shown(block.status, lines, body, tag, pointer.last_modified)
 
 
-def not_modified(shown: Shown, if_none_match: str | None) -> bool:
-    """Whether the client holds this representation already (RFC 9110 section 13.1.2)."""
-    if if_none_match is None or shown.status != 200:
+def with_github(shown: Shown, github: Iterable[Line]) -> list[Line]:
+    """The lines for whom GitHub was asked just now: its own, but for those that describe the body as shown."""
+    ours = {name for name, _ in shown.lines} - {b"vary", b"cache-control", b"date"}
+    theirs = [line for line in github if line[0] not in ours and line[0] not in _REPRESENTATION]
+    given = {name for name, _ in theirs}
+    return [*(line for line in shown.lines if line[0] not in given), *theirs]
+
+
+def without_body(lines: Iterable[Line]) -> list[Line]:
+    """The lines of a 304 (RFC 9110 section 15.4.5)."""
+    return [line for line in lines if line[0] not in _OF_A_BODY]
+
+
+def weakened(lines: Iterable[Line]) -> list[Line]:
+    """The lines for a body that is not the bytes its tag was made for (RFC 9110 section 8.8.1)."""
+    return [(n, b"W/" + v) if n == b"etag" and not v.startswith(b"W/") else (n, v) for n, v in lines]
+
+
+def not_modified(shown: Shown, if_none_match: str | None, if_modified_since: str | None = None) -> bool:
+    """Whether the client holds this representation already (RFC 9110 sections 13.1.2, 13.1.3 and 13.2.2)."""
+    if shown.status != 200:
         return False
-    if if_none_match.strip() == "*":
-        return True
-    own = shown.etag
-    return own is not None and any(etag.weakly_equal(own, tag) for tag in etag.parse_tags(if_none_match))
+    if if_none_match is not None:
+        if if_none_match.strip() == "*":
+            return True
+        own = shown.etag
+        return own is not None and any(etag.weakly_equal(own, tag) for tag in etag.parse_tags(if_none_match))
+    if if_modified_since is None or shown.last_modified is None:
+        return False
+    try:
+        return parsedate_to_datetime(shown.last_modified) <= parsedate_to_datetime(if_modified_since)
+    except (TypeError, ValueError):  # a date that is none is ignored
+        return False
 
 
-def _variant(entry: Entry, view: View, memory: Memory, upstreams: Upstreams) -> bytes:
-    """The body for `view`, made once and kept beside the entry within the memory's bound."""
+def cache_status(kept: Kept, now: float) -> Line:
+    """RFC 9211; the remaining lifetime of an expired entry is negative (section 2.5)."""
+    if kept.hit is not None:
+        ttl = math.floor(kept.entry.pointer.expires_at - now)
+        return b"cache-status", f"p2pcache; hit; ttl={ttl}; detail={kept.hit}".encode()
+    stored = "; stored" if kept.stored else ""
+    return b"cache-status", f"p2pcache; {forwarded(kept.rule, kept.forwarded or 200)}{stored}".encode()
+
+
+def forwarded(rule: str, status: int) -> str:
+    """Why GitHub was asked, and what it said."""
+    return f"fwd={'uri-miss' if rule in _NOT_FOUND else 'stale'}; fwd-status={status}"
+
+
+def accepts_gzip(accept_encoding: str | None) -> bool:
+    """Whether gzip is acceptable (RFC 9110 section 12.5.3); what names it counts for more than ``*``."""
+    weights: dict[str, float] = {}
+    for item in (accept_encoding or "").lower().split(","):
+        coding, _, parameter = item.partition(";")
+        name, _, value = parameter.partition("=")
+        try:
+            weights[coding.strip()] = float(value) if name.strip() == "q" else 1.0
+        except ValueError:
+            weights[coding.strip()] = 0.0
+    return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
+
+
+def rebased(value: str, base: str, upstreams: Upstreams) -> str:
+    """A `Link` or `Location` whose URLs stay on the gateway, for a client that knows it as `base`."""
+    if base:
+        for old in upstreams.bases:
+            value = links.rewrite(value, old, base)
+    return value
+
+
+def _variant(entry: Entry, base: str, memory: Memory, upstreams: Upstreams, *, packs: bool) -> bytes:
+    """The body as wanted, made once and kept beside the entry within the memory's bound."""
     body = entry.block.body
-    packs = view.gzip and GZIP_FROM <= len(body) <= GZIP_TO and _text(entry)
-    if not packs and not view.base:
+    if not packs and not (base and _json(entry)):
         return body
-    key = (view.base, packs)
+    key = (base, packs)
     made = entry.variants.get(key)
     if made is None:
-        made = body
-        if view.base and _text(entry):
-            made = links.rewrite_body(body, upstreams.bases, view.base)
+        made = links.rewrite_body(body, upstreams.bases, base) if base else body
+        if made == body and not packs:
+            return body
         if packs:
             made = _gzip(made)
-        if made is body:
-            return body
         if entry.alive and memory.grow(entry, len(made)):
             entry.variants[key] = made
     return made
 
 
-def _text(entry: Entry) -> bool:
+def _json(entry: Entry) -> bool:
     return any(name == "content-type" and "json" in value for name, value in entry.block.headers)
 
 
 def _gzip(body: bytes) -> bytes:
     packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
     return packer.compress(body) + packer.flush()
-
-
-def _rebase(value: str, view: View, upstreams: Upstreams) -> str:
-    if not view.base:
-        return value
-    for base in upstreams.bases:
-        value = links.rewrite(value, base, view.base)
-    return value
-
-
-def accepts_gzip(accept_encoding: str | None) -> bool:
-    """Whether gzip is acceptable (RFC 9110 section 12.5.3)."""
-    if not accept_encoding:
-        return False
-    for item in accept_encoding.lower().split(","):
-        coding, _, parameters = item.strip().partition(";")
-        if coding.strip() in ("gzip", "*"):
-            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False

@@ -13,6 +13,7 @@ CONTROL_PREFIX = "/-/"
 LAYOUT = "/api/v3"
 GRAPHQL_LAYOUT = "/api/graphql"
 UPLOADS_LAYOUT = "/api/uploads"
+UPLOADS_HOST = "uploads.github.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Upstreams:
         if self.api.endswith(LAYOUT):
             return self.api.removesuffix(LAYOUT) + UPLOADS_LAYOUT
         if self.host == hosts.API_HOST:
-            return "https://uploads.github.com"
+            return f"https://{UPLOADS_HOST}"
         return self.api
 
     @property
@@ -62,9 +63,10 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A request to be passed through to `url`."""
+    """A request to be passed through to `url`; `target` is what it is about in terms of the API, or empty."""
 
     url: str
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,12 @@ Destination = Api | Stream | Control | Misdirected
 
 
 class Router:
-    """Knows the gateway's own names and GitHub's."""
+    """Knows the gateway's own names and GitHub's.
+
+    Any IP literal counts as an own name: in a container nobody can say beforehand under which of the host's addresses
+    and forwarded ports a client reaches the node. A DNS name does not, unless it is one of `own_names`: that keeps a
+    web page from pointing its own name at 127.0.0.1 and reading through the node (DNS rebinding).
+    """
 
     def __init__(self, upstreams: Upstreams, own_names: frozenset[str]) -> None:
         self._upstreams = upstreams
@@ -95,33 +102,34 @@ class Router:
         """Choose the destination of a request for `target` (origin-form) that names `host` (with or without port)."""
         name = split_port(host)
         if name == hosts.API_HOST:
-            return self._api(target, "")
+            return Api(target)
         if name in self._own or _is_address(name):
-            return self._own_address(host, target)
+            if target.startswith(CONTROL_PREFIX):
+                return Control(target.removeprefix(CONTROL_PREFIX))
+            return self._layout(target, f"http://{host}")
         if name == self._upstreams.host:
-            return self._layout(target, "")
+            return self._upstream_host(target)
         if hosts.kind(name) == "stream":
-            return Stream(f"https://{name}{target}")
+            return Stream(f"https://{name}{target}", target if name == UPLOADS_HOST else "")
         return Misdirected(host)
 
-    def _own_address(self, host: str, target: str) -> Destination:
-        if target.startswith(CONTROL_PREFIX):
-            return Control(target.removeprefix(CONTROL_PREFIX))
-        return self._layout(target, f"http://{host}")
+    def _upstream_host(self, target: str) -> Destination:
+        """GHES by its own name, which serves its web pages and its login beside the API."""
+        api = self._upstreams.api
+        if not api.endswith(LAYOUT) or target.startswith("/api/"):
+            return self._layout(target, "")
+        return Stream(api.removesuffix(LAYOUT) + target)
 
     def _layout(self, target: str, base: str) -> Destination:
         path = target.partition("?")[0]
         if path == GRAPHQL_LAYOUT:
-            return self._api(target.replace(GRAPHQL_LAYOUT, "/graphql", 1), base and base + LAYOUT)
+            return Api(target.replace(GRAPHQL_LAYOUT, "/graphql", 1), base and base + LAYOUT)
         if path == LAYOUT or path.startswith(LAYOUT + "/"):
             rest = target.removeprefix(LAYOUT)
-            return self._api(rest if rest.startswith("/") else f"/{rest}", base and base + LAYOUT)
+            return Api(rest if rest.startswith("/") else f"/{rest}", base and base + LAYOUT)
         if path.startswith(UPLOADS_LAYOUT + "/"):
-            return Stream(self._upstreams.uploads + target.removeprefix(UPLOADS_LAYOUT))
-        return self._api(target, base)
-
-    @staticmethod
-    def _api(target: str, base: str) -> Api:
+            rest = target.removeprefix(UPLOADS_LAYOUT)
+            return Stream(self._upstreams.uploads + rest, rest)
         return Api(target, base)
 
 

@@ -1,27 +1,27 @@
-"""Listening sockets and the server that answers on them: uvicorn on uvloop, embedded."""
+"""The server that answers on the listening sockets: uvicorn on uvloop, embedded."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import os
+import resource
 import socket
-import stat
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.hot import Hot
 from p2pcache.gateway.keeper import Adopted, Keeper, State
-from p2pcache.gateway.protocol import GatewayProtocol
+from p2pcache.gateway.listen import BACKLOG, ListenError
+from p2pcache.gateway.protocol import CONNECTIONS, GatewayProtocol
 
-BACKLOG = 1024
-CONNECTIONS = 4096
 SHUTDOWN_SECONDS = 5
 KEEP_ALIVE_SECONDS = 75
+OTHER_DESCRIPTORS = 1024
+"""Open files beside clients' connections: to GitHub, to peers, of the store."""
+
 _SENTENCE = (
     b'{"message":"p2pcache: the cache was restarted while this write was under way; GitHub may have carried it out: '
     b'look before you repeat it."}'
@@ -32,80 +32,6 @@ _UNKNOWN_FATE = (
 )
 
 
-class ListenError(Exception):
-    """An address that cannot be listened on: one sentence."""
-
-
-def listen_tcp(host: str, port: int) -> socket.socket:
-    """A listening TCP socket.
-
-    Raises:
-        ListenError: the address is taken, foreign or not allowed.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ListenError(f"--listen {host}:{port}: {reason}; name another port, or 0 for any free one") from None
-    return listener
-
-
-def listen_unix(path: Path) -> socket.socket:
-    """A listening unix socket at `path`, for every user of this machine: a job container's steps have another uid.
-
-    A socket file that nobody answers on is a dead node's and is replaced.
-
-    Raises:
-        ListenError: somebody answers there, or the path cannot be used.
-    """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            if not stat.S_ISSOCK(path.stat().st_mode):
-                raise ListenError(f"--socket {path}: there is a file that is not a socket; name another path")
-            if _answers(path):
-                raise ListenError(f"--socket {path}: another node answers there; stop it or name another path")
-            path.unlink()
-        listener.bind(str(path))
-        path.chmod(0o666)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise ListenError(f"--socket {path}: {error.strerror}; name a path that can be written") from None
-    except ListenError:
-        listener.close()
-        raise
-    return listener
-
-
-def inherit(descriptor: int) -> socket.socket:
-    """A listener that the supervisor opened.
-
-    Raises:
-        ListenError: the descriptor is not a socket.
-    """
-    try:
-        return socket.socket(fileno=os.dup(descriptor))
-    except OSError as error:
-        raise ListenError(f"fd:{descriptor} is not an inherited socket ({error.strerror})") from None
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
-
-
 class Server:
     """uvicorn, serving one gateway on several sockets."""
 
@@ -113,8 +39,11 @@ class Server:
         # uvicorn makes a protocol a connection from this class alone; its instances share the one gateway's hits.
         protocol = type("Connection", (GatewayProtocol,), {"hot": hot, "keeper": keeper})
         self._keeper = keeper
+        # The gateway says what went wrong, once; uvicorn would add a traceback for every client that breaks off.
+        for name in ("uvicorn", "uvicorn.error"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         config = uvicorn.Config(
-            gateway,  # type: ignore[arg-type]  # its own narrower types for the same ASGI messages
+            gateway,
             http=protocol,
             ws="none",
             lifespan="off",
@@ -127,12 +56,16 @@ class Server:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
-        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # the gateway says what went wrong, once
         self._server = _Quiet(config)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Serve on `sockets`; returns once requests are answered."""
+        """Serve on `sockets`; returns once requests are answered.
+
+        Raises:
+            ListenError: the server stopped before that.
+        """
+        _allow_descriptors(CONNECTIONS + OTHER_DESCRIPTORS)
         self._task = asyncio.create_task(self._server.serve(sockets=list(sockets)), name="gateway")
         ready = asyncio.create_task(self._server.ready.wait())
         await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
@@ -160,7 +93,7 @@ class Server:
     async def _take_up(self, adopted: Adopted) -> None:
         def protocol() -> GatewayProtocol:
             config, server = self._server.config, self._server
-            made: GatewayProtocol = config.http_protocol_class(config, server.server_state, server.lifespan.state)  # type: ignore[assignment,call-arg,arg-type]
+            made: GatewayProtocol = config.http_protocol_class(config, server.server_state, server.lifespan.state)  # type: ignore[assignment,call-arg]
             made.slot = adopted.slot
             return made
 
@@ -176,6 +109,14 @@ class Server:
             await self._task
 
 
+def _allow_descriptors(wanted: int) -> None:
+    """Use what the administrator allows of open files; the usual 1024 are few for a hub."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
 class _Quiet(uvicorn.Server):
     """A server that says when it answers, and leaves the process's signals to the node."""
 
@@ -189,6 +130,6 @@ class _Quiet(uvicorn.Server):
         self.ready.set()
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
+    def capture_signals(self) -> Iterator[None]:
         """Nothing is captured."""
         yield

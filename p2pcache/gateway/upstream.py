@@ -1,11 +1,14 @@
-"""The way to GitHub: one connection pool, nothing retried, no redirect followed, every wait bounded."""
+"""The way to GitHub: one connection pool, no write repeated, no redirect followed, every wait bounded."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import urllib.request
 import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -19,14 +22,33 @@ from p2pcache.github import quota
 from p2pcache.github.headers import hop_by_hop, upstream_user_agent
 from p2pcache.github.request import Request
 
-CONNECT_SECONDS = 10.0
-READ_SECONDS = 60.0
 CONNECTIONS = 256
+CREDENTIALS = 1024
 PIECE = 64 << 10
-CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
+STEP = 4 * PIECE
+GZIP = ("gzip", "x-gzip")
+OWN_FIELDS = "p2pcache-"
+"""Fields between a client and this node, which are nobody else's business."""
+
+_REPLACED = frozenset(
+    {"accept-encoding", "content-length", "expect", "host", "if-modified-since", "if-none-match", "user-agent"}
+)
+"""Of a cacheable read: conditions are the cache's own, and answers must be the same whoever asks."""
 
 Counted = Callable[[int, bool], None]
 """Told of each answer: its status, and whether the request carried a credential."""
+
+
+class UpstreamTimeoutError(UpstreamError):
+    """GitHub did not answer, or not go on, in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds to connect, and seconds without anything moving in either direction."""
+
+    connect: float = 10.0
+    idle: float = 60.0
 
 
 class Answer:
@@ -35,32 +57,32 @@ class Answer:
     def __init__(self, response: aiohttp.ClientResponse, release: Callable[[], None]) -> None:
         self.status = response.status
         self.pairs = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.raw_headers]
-        self.headers: dict[str, str] = {}
+        headers: dict[str, str] = {}
         for name, value in self.pairs:
-            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        self.headers: Mapping[str, str] = headers
+        self.coding = self.headers.get("content-encoding", "identity").lower()
         self._response = response
         self._release = release
         self._read = b""
-        self._inflate = zlib.decompressobj(wbits=31) if self.headers.get("content-encoding") == "gzip" else None
+        self._body = self.raw() if self.coding not in GZIP else inflated(self.raw())
 
     async def read(self, limit: int) -> bytes | None:
         """See `cache.upstream.Response.read`."""
-        pieces: list[bytes] = []
-        size = 0
-        async for piece in self._decoded():
-            pieces.append(piece)
-            size += len(piece)
-            if size > limit:
-                self._read = b"".join(pieces)
+        pieces = bytearray()
+        async for piece in self._body:
+            pieces += piece
+            if len(pieces) > limit:
+                self._read = bytes(pieces)
                 return None
-        return b"".join(pieces)
+        return bytes(pieces)
 
     async def stream(self) -> AsyncIterator[bytes]:
         """See `cache.upstream.Response.stream`."""
         if self._read:
             first, self._read = self._read, b""
             yield first
-        async for piece in self._decoded():
+        async for piece in self._body:
             yield piece
 
     async def raw(self) -> AsyncIterator[bytes]:
@@ -69,63 +91,89 @@ class Answer:
             async for piece in self._response.content.iter_chunked(PIECE):
                 yield piece
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UpstreamError(_sentence("broke off its answer", error)) from error
-
-    async def _decoded(self) -> AsyncIterator[bytes]:
-        if self._inflate is None:
-            async for piece in self.raw():
-                yield piece
-            return
-        inflate = self._inflate
-        try:
-            async for piece in self.raw():
-                data = piece
-                while data:
-                    # In bounded steps: a small answer may unpack to a very large one.
-                    if out := inflate.decompress(data, PIECE * 4):
-                        yield out
-                    data = inflate.unconsumed_tail
-            if tail := inflate.flush():
-                yield tail
-        except zlib.error as error:
-            raise UpstreamError("GitHub's answer is not the gzip it claims to be") from error
-        if not inflate.eof and self.status not in (204, 304):
-            raise UpstreamError("GitHub's answer ended before its gzip did")
+            raise _failure("broke off its answer", error) from error
 
     async def close(self) -> None:
         """See `cache.upstream.Response.close`."""
-        self._response.release() if self._response.content.is_eof() else self._response.close()
+        if self._response.content.is_eof():
+            self._response.release()
+        else:
+            self._response.close()
         self._release()
 
 
+async def inflated(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Gzip undone (RFC 1952, so several members too), in bounded steps: a small body may unpack to a very large one.
+
+    Raises:
+        UpstreamError: it is no gzip, or not all of it.
+    """
+    inflate = zlib.decompressobj(wbits=31)
+    empty = True
+    try:
+        async for data in pieces:
+            while data:
+                if inflate.eof:
+                    inflate = zlib.decompressobj(wbits=31)
+                empty = False
+                if out := inflate.decompress(data, STEP):
+                    yield out
+                data = inflate.unconsumed_tail or inflate.unused_data
+        if tail := inflate.flush():
+            yield tail
+    except zlib.error as error:
+        raise UpstreamError("GitHub's answer is not the gzip it claims to be") from error
+    if not (empty or inflate.eof):
+        raise UpstreamError("GitHub's answer ended before its gzip did")
+
+
 class HttpUpstream:
-    """Asks GitHub over HTTP; also passes through what is not the cache's business."""
+    """Asks GitHub over HTTP; also passes through what is not the cache's business.
+
+    Attributes:
+        deadlines: how long it waits.
+        connector: makes the connection pool; a test's may resolve GitHub's names to this machine.
+    """
 
     def __init__(self, upstreams: Upstreams, version: str, counted: Counted) -> None:
+        self.deadlines = Deadlines()
+        self.connector: Callable[[], aiohttp.BaseConnector] = lambda: aiohttp.TCPConnector(
+            limit=CONNECTIONS, ttl_dns_cache=60
+        )
         self._upstreams = upstreams
         self._agent = upstream_user_agent(version)
         self._counted = counted
         self._places: OrderedDict[str, asyncio.Semaphore] = OrderedDict()
-        self._session: aiohttp.ClientSession | None = None
+        self._proxies: dict[str, tuple[URL | None, aiohttp.BasicAuth | None]] = {}
+        self._reads: aiohttp.ClientSession | None = None
+        self._writes: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=60),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS),
+        connector = self.connector()
+        self._reads, self._writes = self._session(connector), self._session(connector)
+        # aiohttp sends PUT and DELETE again when a kept connection had gone; nothing here repeats a write.
+        self._writes._retry_connection = False  # noqa: SLF001 - there is no public way
+        return self
+
+    def _session(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=self.deadlines.connect, sock_read=self.deadlines.idle
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=True,  # self-hosted runners reach GitHub through the proxy their environment names
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             max_line_size=64 << 10,
             max_field_size=64 << 10,
         )
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session:
-            await self._session.close()
+        for session in (self._reads, self._writes):
+            if session is not None:
+                await session.close()
 
     def api_url(self, target: str) -> str:
         """The URL of an API target (origin-form, without layout prefix)."""
@@ -135,22 +183,24 @@ class HttpUpstream:
 
     async def fetch(self, request: Request, conditions: Mapping[str, str]) -> Answer:
         """See `cache.upstream.Upstream.fetch`."""
-        headers = [
-            (name, value)
+        hops = hop_by_hop(request.headers)
+        kept = {
+            name: value
             for name, value in request.headers.items()
-            if name not in CONDITIONS and name not in ("user-agent", "accept-encoding", "host", "content-length")
-        ]
-        own_hops = hop_by_hop(request.headers)
-        headers = [(name, value) for name, value in headers if name not in own_hops]
-        headers += [*conditions.items(), ("user-agent", self._agent), ("accept-encoding", "gzip")]
-        body = request.body or None
-        return await self.send(request.method, self.api_url(request.target), headers, body)
+            if name not in _REPLACED and name not in hops and not name.startswith(OWN_FIELDS)
+        }
+        headers = {**kept, **conditions, "user-agent": self._agent, "accept-encoding": "gzip"}
+        answer = await self.send(request.method, self.api_url(request.target), headers.items(), request.body or None)
+        if answer.coding not in ("identity", *GZIP):
+            await answer.close()
+            raise UpstreamError("GitHub answered in a content coding it was not asked for")
+        return answer
 
     async def send(
         self,
         method: str,
         url: str,
-        headers: Sequence[tuple[str, str]],
+        headers: Iterable[tuple[str, str]],
         body: bytes | AsyncIterator[bytes] | None,
     ) -> Answer:
         """Send one request and return when the head of the answer is here.
@@ -158,35 +208,72 @@ class HttpUpstream:
         Raises:
             UpstreamError: there is none.
         """
-        if self._session is None:
+        session = self._reads if method in ("GET", "HEAD", "OPTIONS") else self._writes
+        if session is None or session.closed:
             raise UpstreamError("the gateway is shutting down")
-        credential = next((value for name, value in headers if name == "authorization"), "")
-        place = self._place(credential)
+        lines = list(headers)
+        credential = next((value for name, value in lines if name == "authorization"), "")
+        place = await self._place(credential)
+        proxy, proxy_auth = self._proxy(url)
+        idle = self.deadlines.idle
         try:
-            async with asyncio.timeout(READ_SECONDS):
-                await place.acquire()
-        except TimeoutError as error:
-            raise UpstreamError(f"{quota.MAX_CONCURRENT} requests of this token wait for GitHub already") from error
-        try:
-            response = await self._session.request(
-                method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
-            )
+            async with asyncio.timeout(self.deadlines.connect + idle) as patience:
+                response = await session.request(
+                    method,
+                    URL(url, encoded=True),
+                    headers=lines,
+                    data=_paced(body, patience, idle) if isinstance(body, AsyncIterator) else body,
+                    allow_redirects=False,
+                    proxy=proxy,
+                    proxy_auth=proxy_auth,
+                )
         except BaseException as error:
             place.release()
             if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError, ValueError)):
-                raise UpstreamError(_sentence(f"at {urlsplit(url).hostname} cannot be reached", error)) from error
+                raise _failure(f"at {urlsplit(url).hostname} cannot be reached", error) from error
             raise
         self._counted(response.status, bool(credential))
         return Answer(response, _once(place.release))
 
-    def _place(self, credential: str) -> asyncio.Semaphore:
-        """GitHub allows 100 concurrent requests (docs.github.com: rate limits, secondary); one semaphore a token."""
-        place = self._places.get(credential)
-        if place is None:
-            place = self._places[credential] = asyncio.Semaphore(quota.MAX_CONCURRENT)
-            if len(self._places) > CONNECTIONS:
-                self._places.popitem(last=False)
+    async def _place(self, credential: str) -> asyncio.Semaphore:
+        """One of the 100 concurrent requests that GitHub allows (docs.github.com: secondary rate limits) a token."""
+        place = self._places.setdefault(credential, asyncio.Semaphore(quota.MAX_CONCURRENT))
+        self._places.move_to_end(credential)
+        if len(self._places) > CREDENTIALS:
+            self._places.popitem(last=False)
+        try:
+            async with asyncio.timeout(self.deadlines.idle):
+                await place.acquire()
+        except TimeoutError as error:
+            sentence = f"{quota.MAX_CONCURRENT} requests of this token wait for GitHub already"
+            raise UpstreamTimeoutError(sentence) from error
         return place
+
+    def _proxy(self, url: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+        """The proxy that the environment names (curl's variables): self-hosted runners may need one.
+
+        Not aiohttp's ``trust_env``: that also reads netrc, and would lend its credentials to anonymous callers.
+        """
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin not in self._proxies:
+            named = None if urllib.request.proxy_bypass(parts.netloc) else urllib.request.getproxies().get(parts.scheme)
+            proxy = URL(named) if named else None
+            auth = aiohttp.BasicAuth(proxy.user, proxy.password or "") if proxy and proxy.user else None
+            if len(self._proxies) >= CONNECTIONS:
+                self._proxies.clear()
+            self._proxies[origin] = (proxy.with_user(None) if proxy else None), auth
+        return self._proxies[origin]
+
+
+async def _paced(body: AsyncIterator[bytes], patience: asyncio.Timeout, idle: float) -> AsyncIterator[bytes]:
+    """A body each of whose pieces has its own deadline: a long upload is no stalled one."""
+    now = asyncio.get_running_loop().time
+    async for piece in body:
+        if not patience.expired():
+            with contextlib.suppress(RuntimeError):  # the answer came before the end of the body
+                patience.reschedule(now() + idle)
+        yield piece
 
 
 def _once(action: Callable[[], None]) -> Callable[[], None]:
@@ -201,7 +288,9 @@ def _once(action: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-def _sentence(what: str, error: BaseException) -> str:
-    """Exception texts of the HTTP client may hold whole URLs: only the kind is told, and the system's own words."""
+def _failure(what: str, error: BaseException) -> UpstreamError:
+    """Texts of the HTTP client's errors may hold whole URLs: only the kind is told, and the system's own words."""
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeoutError(f"GitHub {what} (nothing came in time)")
     detail = getattr(error, "strerror", None) or type(error).__name__
-    return f"GitHub {what} ({detail})"
+    return UpstreamError(f"GitHub {what} ({detail})")
