@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import http.client
 import ipaddress
-import json
 import re
 import secrets
 import socket
 import struct
 from pathlib import Path
 
+from p2pcache.runner import engine
+from p2pcache.runner.engine import Engine, EngineError
 from p2pcache.runner.network import Evidence, Interface
 
 DOCKER_DNS = "127.0.0.11"
-DOCKER_SOCKET = Path("/var/run/docker.sock")
+DOCKER_SOCKET = engine.SOCKET
 ASK_SECONDS = 0.5
 _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B  # netdevice(7)
 _ETC_MOUNT = re.compile(r"/containers/([0-9a-f]{64})/(?:hosts|hostname|resolv\.conf) /etc/")
@@ -124,21 +124,10 @@ def parse_pointer(answer: bytes, ident: bytes, question_end: int) -> str:
         return ""
 
 
-class _DockerConnection(http.client.HTTPConnection):
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(ASK_SECONDS)
-        self.sock.connect(str(DOCKER_SOCKET))
-
-
 def _compose_project(container: str) -> str:
     """Which compose project `container` belongs to: only the engine knows when its network has a name of its own."""
-    connection = _DockerConnection("docker")
     try:
-        connection.request("GET", f"/containers/{container}/json")
-        labels = json.loads(connection.getresponse().read(1 << 20))["Config"]["Labels"]
+        labels = Engine(DOCKER_SOCKET, ASK_SECONDS).inspect(container)["Config"]["Labels"]
         return str(labels.get("com.docker.compose.project", ""))
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
+    except (EngineError, KeyError, TypeError, AttributeError):
         return ""
-    finally:
-        connection.close()

@@ -1,31 +1,24 @@
-"""What the Action does: ``start`` in its step, ``finish`` at the job's end; stderr ends with what went wrong."""
+"""The composite Action: ``start`` in its step, ``finish`` at the job's end; stderr ends with what went wrong."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
-from p2pcache.runner import evidence, inputs, supervisor
-from p2pcache.runner.ask import NodeError, ask
-from p2pcache.runner.bootstrap import Found, resolve
-from p2pcache.runner.inputs import InputError, Inputs
+from p2pcache.runner import inputs, session, supervisor
+from p2pcache.runner.ask import NodeError
+from p2pcache.runner.inputs import InputError
 from p2pcache.runner.job import Job, write_gh_config
-from p2pcache.runner.network import Network, decide
-from p2pcache.runner.report import headline, markdown
 from p2pcache.runner.supervisor import SupervisorError
 from p2pcache.settings import SettingsError
 
-READY_SECONDS = 20.0
-SWARM_SECONDS = 5.0
-CONNECT_SECONDS = 3.0
-LOOK_SECONDS = 0.05
+FAILURES = (InputError, SettingsError, SupervisorError, NodeError, OSError)
+"""What ends a step with one sentence."""
 
 
 def start(environ: Mapping[str, str]) -> None:
@@ -36,29 +29,16 @@ def start(environ: Mapping[str, str]) -> None:
     """
     job = Job.from_env(environ)
     if supervisor.ready(job.run) and (record := job.recall()):
-        core.notice("p2pcache runs in this job already: this second use changes nothing.")
-        _set_outputs(record["outputs"])
+        say_second_use(record)
         return
     given = inputs.read(environ)
-    network, found = _look_around(given)
-    given.variables["CACHE_BOOTSTRAP_PEERS"] = ",".join(found.multiaddrs)
     job.directory.mkdir(parents=True, exist_ok=True)
-    ready = _with_swarm(job, _start_node(job, given))
-    connected = found.reachable and _connected(ready["socket"])
-    _complain(given, ready, found)
-    outputs = _outputs(job, ready, network, found, connected=connected)
-    job.remember(
-        {
-            "outputs": outputs,
-            "report": given.report,
-            "strict": given.strict,
-            "facts": {"Network": f"{network}: {network.reason}", "Hub": found.sentence},
-        }
-    )
+    if given.gh:
+        write_gh_config(job, str(job.socket), given.variables)
+    record = session.begin(job, given)
     # For the post step: a second use has none, so that the first use's report comes when the whole job has run.
-    _set_outputs({**outputs, "environment": json.dumps({"python": sys.executable, "path": environ["PYTHONPATH"]})})
-    _export(job, given, outputs)
-    core.info(f"p2pcache answers at {outputs['api-url']} and on {outputs['socket']}")
+    environment = json.dumps({"python": sys.executable, "path": environ["PYTHONPATH"]})
+    publish(record, {"environment": environment}, gh=str(job.gh))
 
 
 def finish(environ: Mapping[str, str]) -> None:
@@ -68,122 +48,25 @@ def finish(environ: Mapping[str, str]) -> None:
         NodeError: strict, and the node could not be asked for its statistics.
     """
     job = Job.from_env(environ)
-    record = job.recall()
-    if not record:
-        return
-    state = supervisor.status(job.run) or {}
-    # Whatever uses gh in posts still to come goes to GitHub again.
-    (job.gh / "config.yml").unlink(missing_ok=True)
-    try:
-        stats = ask(record["outputs"]["socket"], "/-/stats")
-        job.stats.write_text(json.dumps(stats), "utf-8")
-        core.info(headline(stats))
-        if record["report"]:
-            facts = {**record["facts"], "Node restarts": str(state.get("restarts", 0))}
-            _append_summary(environ, markdown(stats, facts))
-    except (NodeError, ValueError) as error:
-        if record["strict"]:
-            raise NodeError(f"no report: {error}") from None
-        core.warning(f"p2pcache: no report: {error}; its last words: {supervisor.last_words(job.run)}")
-    finally:
-        supervisor.stop(job.run)
-
-
-def _look_around(given: Inputs) -> tuple[Network, Found]:
-    seen = evidence.collect()
-    network = decide(seen)
-    if given.mode is not None and given.mode is not network.mode:
-        network = Network(given.mode, given.mode, f"as the input says, though it looks like {network.mode}")
-    if not given.settings.p2p:
-        found = Found((), False, "peer to peer is off (enable-p2p: false)")
-    elif not given.settings.secrets and _dies_with_the_job(given):
-        found = Found((), False, "without `secret` this job's answers stay in this job: p2pcache keygen makes one")
-    else:
-        found = resolve(given.targets, network, seen)
-    core.info(f"{network}: {network.reason}")
-    if not found.given or found.reachable:
-        core.info(found.sentence)
-    if given.persist and not given.settings.secrets:
-        core.info("persist needs `secret`: without one the store's key dies with the job, so nothing is kept")
-    return network, found
-
-
-def _dies_with_the_job(given: Inputs) -> bool:
-    token = given.settings.token
-    return token is None or token.reveal().startswith("ghs_")
-
-
-def _start_node(job: Job, given: Inputs) -> dict[str, Any]:
-    config = [write_gh_config(job, str(job.socket), given.variables)] if given.gh else []
-    flags = ["--listen", f"127.0.0.1:{given.gateway_port}", "--socket", str(job.socket), "--dir", str(job.store)]
-    return supervisor.start(flags, job.run, READY_SECONDS, environ=given.variables, remove_at_end=config)
-
-
-def _with_swarm(job: Job, ready: dict[str, Any]) -> dict[str, Any]:
-    """The ready file once it tells of the swarm too: libp2p is loaded beside the gateway, which answers before."""
-    end = time.monotonic() + SWARM_SECONDS
-    while ready.get("p2p") == "starting" and time.monotonic() < end:
-        time.sleep(LOOK_SECONDS)
-        ready = supervisor.ready(job.run) or ready
-    return ready
-
-
-def _complain(given: Inputs, ready: Mapping[str, Any], found: Found) -> None:
-    """Say what the user asked for and does not get.
-
-    Raises:
-        SupervisorError: with `strict`.
-    """
-    state = str(ready.get("p2p", ""))
-    if state.startswith("failed"):
-        problem = f"peer to peer {state}"
-    elif found.given and not found.reachable:
-        problem = found.sentence
-    else:
-        return
-    if given.strict:
-        raise SupervisorError(problem)
-    core.warning(f"p2pcache: {problem}. This job's cache works alone.")
-
-
-def _connected(socket: str) -> bool:
-    """Whether a peer is there within the deadline."""
-    end = time.monotonic() + CONNECT_SECONDS
-    while time.monotonic() < end:
+    if record := job.recall():
         try:
-            if ask(socket, "/-/stats").get("peers", {}).get("connected", 0) > 0:
-                return True
-        except NodeError:
-            return False
-        time.sleep(LOOK_SECONDS)
-    return False
+            session.report(job, record, environ)
+        finally:
+            supervisor.stop(job.run)
 
 
-def _outputs(job: Job, ready: Mapping[str, Any], network: Network, found: Found, *, connected: bool) -> dict[str, str]:
-    outputs = {
-        "api-url": ready["api_url"],
-        "graphql-url": ready["graphql_url"],
-        "socket": ready["socket"],
-        "peer-id": ready.get("peer_id") or "",
-        "multiaddr": next(iter(ready.get("multiaddrs") or ()), ""),
-        "network-mode": str(network.mode),
-        "bootstrap-peers": ",".join(found.multiaddrs),
-        "p2p-connected": "true" if connected else "false",
-        "stats-file": str(job.stats),
-    }
-    return {name: _one_line(value) for name, value in outputs.items()}
-
-
-def _one_line(value: object) -> str:
-    return "".join(c for c in str(value) if c.isprintable())[:4096]
-
-
-def _set_outputs(outputs: Mapping[str, str]) -> None:
-    for name, value in outputs.items():
+def say_second_use(record: Mapping[str, Any]) -> None:
+    """Leave everything as it is, and give this use the first one's outputs."""
+    core.notice("p2pcache runs in this job already: this second use changes nothing.")
+    for name, value in record["outputs"].items():
         core.set_output(name, value)
 
 
-def _export(job: Job, given: Inputs, outputs: Mapping[str, str]) -> None:
+def publish(record: Mapping[str, Any], more: Mapping[str, str], gh: str) -> None:
+    """Set the outputs, export what later steps read (INTERFACE section 4); `gh`: the folder of its configuration."""
+    outputs = record["outputs"]
+    for name, value in {**outputs, **more}.items():
+        core.set_output(name, value)
     variables = {
         "P2PCACHE_API_URL": outputs["api-url"],
         "P2PCACHE_GRAPHQL_URL": outputs["graphql-url"],
@@ -191,27 +74,22 @@ def _export(job: Job, given: Inputs, outputs: Mapping[str, str]) -> None:
         "P2PCACHE_PEER_ID": outputs["peer-id"],
         "P2PCACHE_MULTIADDR": outputs["multiaddr"],
         "P2PCACHE_NETWORK_MODE": outputs["network-mode"],
-        "CACHE_ENABLE_P2P": "true" if given.settings.p2p else "false",
-        "CACHE_LISTEN_PORT": str(given.settings.p2p_port),
+        "CACHE_ENABLE_P2P": "true" if record["p2p"] else "false",
+        "CACHE_LISTEN_PORT": str(record["p2p-port"]),
         "CACHE_BOOTSTRAP_PEERS": outputs["bootstrap-peers"],
     }
-    if given.gh:
-        variables["GH_CONFIG_DIR"] = str(job.gh)
+    if record["gh"]:
+        variables["GH_CONFIG_DIR"] = gh
     for name, value in variables.items():
         core.export_variable(name, value)
-
-
-def _append_summary(environ: Mapping[str, str], text: str) -> None:
-    if path := environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(text)
+    core.info(f"p2pcache answers at {outputs['api-url']} and on {outputs['socket']}")
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     """``start`` or ``finish``; the exit status."""
     try:
         {"start": start, "finish": finish}[arguments[0]](environ)
-    except (InputError, SettingsError, SupervisorError, NodeError, OSError) as error:
+    except FAILURES as error:
         print(error, file=sys.stderr)
         return 1
     return 0

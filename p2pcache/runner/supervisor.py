@@ -110,6 +110,11 @@ def ready(directory: Path) -> dict[str, Any] | None:
     return _read_json(directory / "ready.json") if status(directory) else None
 
 
+def restarts(directory: Path) -> int:
+    """How often a node had to be replaced; for whoever is in another process namespace, where pids say nothing."""
+    return int(_state(directory).get("restarts", 0))
+
+
 def last_words(directory: Path) -> str:
     """The last line the node wrote, safe to print: no control characters, bounded."""
     try:

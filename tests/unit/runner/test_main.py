@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pcache.runner import main, supervisor
+from p2pcache.runner import main, session, supervisor
 from p2pcache.runner.ask import NodeError, ask
 from p2pcache.runner.job import Job
 from p2pcache.runner.supervisor import SupervisorError
@@ -94,7 +94,7 @@ def test_without_gh_and_without_a_report(step, tmp_path):
 def test_persist_without_a_secret_is_told(step, capfd):
     step.setenv("INPUT_PERSIST", "true")
     step.setenv("INPUT_ENABLE_P2P", "true")
-    step.setattr(main, "_start_node", lambda *_: (_ for _ in ()).throw(SupervisorError("stop here")))
+    step.setattr(supervisor, "start", lambda *_, **__: (_ for _ in ()).throw(SupervisorError("stop here")))
     assert run("start") == 1
     out, err = capfd.readouterr()
     assert "persist needs `secret`" in out
@@ -149,7 +149,7 @@ def swarm(step):
     step.setenv("INPUT_SECRET", "0123456789abcdef0123456789abcdef")
     ready = {"api_url": "http://x", "graphql_url": "http://x/graphql", "socket": "/nowhere", "p2p": "starting"}
     later: list[dict[str, object]] = []
-    step.setattr(main, "_start_node", lambda *_: ready)
+    step.setattr(supervisor, "start", lambda *_, **__: ready)
     step.setattr(supervisor, "ready", lambda _: {**ready, **later[0]} if later else None)
     return later
 
@@ -185,11 +185,11 @@ def test_whether_a_peer_is_connected(step, answer):
             raise answer
         return answer
 
-    step.setattr(main, "ask", reply)
-    assert main._connected("/s") is (not isinstance(answer, Exception))
+    step.setattr(session, "ask", reply)
+    assert session._connected("/s") is (not isinstance(answer, Exception))
 
 
 def test_a_peer_that_does_not_come_is_not_awaited_for_ever(step):
-    step.setattr(main, "ask", lambda *_: {"peers": {"connected": 0}})
-    step.setattr(main, "CONNECT_SECONDS", 0.1)
-    assert not main._connected("/s")
+    step.setattr(session, "ask", lambda *_: {"peers": {"connected": 0}})
+    step.setattr(session, "CONNECT_SECONDS", 0.1)
+    assert not session._connected("/s")

@@ -1,0 +1,24 @@
+# The node as an image: hub, runner's sibling, Docker Action. Classic builder and BuildKit alike.
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+WORKDIR /src
+COPY requirements.lock ./
+# Two pure Python packages come as sources; nothing here needs a compiler.
+RUN python -m venv /opt/p2pcache \
+ && /opt/p2pcache/bin/pip install -q --no-cache-dir --disable-pip-version-check --no-compile --use-pep517 \
+      --require-hashes --no-deps -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY p2pcache p2pcache
+RUN /opt/p2pcache/bin/pip install -q --no-cache-dir --disable-pip-version-check --no-compile --no-deps . \
+ && /opt/p2pcache/bin/pip uninstall -q -y pip setuptools 2>/dev/null; \
+    find /opt/p2pcache -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} + \
+ && /opt/p2pcache/bin/python -m compileall -q -j 0 /opt/p2pcache/lib
+
+FROM ${BASE}
+COPY --from=build /opt/p2pcache /opt/p2pcache
+COPY docker/start docker/finish /usr/local/bin/p2pcache-action/
+ENV PATH=/opt/p2pcache/bin:$PATH PYTHONUNBUFFERED=1
+# The Docker Action needs the engine's socket, which is root's; compose files choose a user of their own.
+ENTRYPOINT ["p2pcache"]
+CMD ["--help"]

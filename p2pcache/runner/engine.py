@@ -1,0 +1,76 @@
+"""The few things asked of a Docker engine, over its socket, with the standard library alone (Engine API 1.41)."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+SOCKET = Path("/var/run/docker.sock")
+API = "/v1.41"
+MOST_BYTES = 4 << 20
+
+
+class EngineError(RuntimeError):
+    """The engine cannot be asked, or refused; the message is its own."""
+
+
+class Engine:
+    """One engine."""
+
+    def __init__(self, path: Path = SOCKET, timeout: float = 20.0) -> None:
+        self._path = path
+        self._timeout = timeout
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """Everything the engine knows of a container."""
+        return self._call("GET", f"/containers/{quote(container, safe='')}/json")
+
+    def create(self, name: str, settings: dict[str, Any]) -> str:
+        """Make a container; its id."""
+        return str(self._call("POST", f"/containers/create?name={quote(name, safe='')}", settings)["Id"])
+
+    def start(self, container: str) -> None:
+        """Start it."""
+        self._call("POST", f"/containers/{container}/start")
+
+    def stop(self, container: str, seconds: int) -> None:
+        """Stop it, killing it after `seconds`."""
+        self._call("POST", f"/containers/{container}/stop?t={seconds}")
+
+    def remove(self, container: str) -> None:
+        """Remove it, running or not."""
+        self._call("DELETE", f"/containers/{container}?force=true&v=true")
+
+    def _call(self, method: str, target: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        connection = _Connection(self._path, self._timeout)
+        try:
+            payload = None if body is None else json.dumps(body)
+            connection.request(method, API + target, payload, {"Content-Type": "application/json"} if payload else {})
+            response = connection.getresponse()
+            text = response.read(MOST_BYTES)
+            found = json.loads(text) if text else {}
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise EngineError(f"the Docker engine at {self._path} cannot be asked: {error}") from None
+        finally:
+            connection.close()
+        if not isinstance(found, dict):
+            raise EngineError(f"the Docker engine answered {method} {target} with something that is not an object")
+        # 304: already started, or stopped already.
+        if response.status >= 400:
+            raise EngineError(f"the Docker engine says: {found.get('message', response.status)}")
+        return found
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("docker", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))

@@ -1,0 +1,165 @@
+"""One job's node from beginning to end, whoever asks: the composite Action's steps or the Docker Action's sibling."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
+
+from p2pcache.runner import evidence, supervisor
+from p2pcache.runner.ask import NodeError, ask
+from p2pcache.runner.bootstrap import Found, resolve
+from p2pcache.runner.inputs import Inputs
+from p2pcache.runner.job import Job
+from p2pcache.runner.network import Network, decide
+from p2pcache.runner.report import headline, markdown
+from p2pcache.runner.supervisor import SupervisorError
+
+READY_SECONDS = 20.0
+SWARM_SECONDS = 5.0
+CONNECT_SECONDS = 3.0
+LOOK_SECONDS = 0.05
+
+
+def begin(job: Job, given: Inputs) -> dict[str, Any]:
+    """Look around, start the node, and remember how later steps reach it.
+
+    Returns:
+        What `Job.recall` gives from now on: ``outputs``, ``variables`` to export, ``facts`` for the summary, ...
+
+    Raises:
+        SupervisorError: there is no node; or, with `strict`, not what was asked for.
+    """
+    network, found = _look_around(given)
+    given.variables["CACHE_BOOTSTRAP_PEERS"] = ",".join(found.multiaddrs)
+    flags = ["--listen", f"127.0.0.1:{given.gateway_port}", "--socket", str(job.socket), "--dir", str(job.store)]
+    gone = [job.gh / "config.yml"]
+    started = supervisor.start(flags, job.run, READY_SECONDS, environ=given.variables, remove_at_end=gone)
+    ready = _with_swarm(job, started)
+    connected = found.reachable and _connected(ready["socket"])
+    _complain(given, ready, found)
+    record = {
+        "outputs": _outputs(job, ready, network, found, connected=connected),
+        "p2p": given.settings.p2p,
+        "p2p-port": given.settings.p2p_port,
+        "gh": given.gh,
+        "report": given.report,
+        "strict": given.strict,
+        "facts": {"Network": f"{network}: {network.reason}", "Hub": found.sentence},
+    }
+    job.remember(record)
+    return record
+
+
+def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    """Ask the node what it did: the statistics' file, a line in the log, the job summary.
+
+    Raises:
+        NodeError: it cannot be asked, and the job is `strict`.
+    """
+    # Whatever uses gh in posts still to come goes to GitHub again.
+    (job.gh / "config.yml").unlink(missing_ok=True)
+    try:
+        stats = ask(str(job.socket), "/-/stats")
+        job.stats.write_text(json.dumps(stats), "utf-8")
+        core.info(headline(stats))
+        if record["report"]:
+            facts = {**record["facts"], "Node restarts": str(supervisor.restarts(job.run))}
+            _append_summary(environ, markdown(stats, facts))
+    except (NodeError, ValueError) as error:
+        if record["strict"]:
+            raise NodeError(f"no report: {error}") from None
+        core.warning(f"p2pcache: no report: {error}; its last words: {supervisor.last_words(job.run)}")
+
+
+def _look_around(given: Inputs) -> tuple[Network, Found]:
+    seen = evidence.collect()
+    network = decide(seen)
+    if given.mode is not None and given.mode is not network.mode:
+        network = Network(given.mode, given.mode, f"as the input says, though it looks like {network.mode}")
+    if not given.settings.p2p:
+        found = Found((), False, "peer to peer is off (enable-p2p: false)")
+    elif not given.settings.secrets and _dies_with_the_job(given):
+        found = Found((), False, "without `secret` this job's answers stay in this job: p2pcache keygen makes one")
+    else:
+        found = resolve(given.targets, network, seen)
+    core.info(f"{network}: {network.reason}")
+    if not found.given or found.reachable:
+        core.info(found.sentence)
+    if given.persist and not given.settings.secrets:
+        core.info("persist needs `secret`: without one the store's key dies with the job, so nothing is kept")
+    return network, found
+
+
+def _dies_with_the_job(given: Inputs) -> bool:
+    token = given.settings.token
+    return token is None or token.reveal().startswith("ghs_")
+
+
+def _with_swarm(job: Job, ready: dict[str, Any]) -> dict[str, Any]:
+    """The ready file once it tells of the swarm too: libp2p is loaded beside the gateway, which answers before."""
+    end = time.monotonic() + SWARM_SECONDS
+    while ready.get("p2p") == "starting" and time.monotonic() < end:
+        time.sleep(LOOK_SECONDS)
+        ready = supervisor.ready(job.run) or ready
+    return ready
+
+
+def _complain(given: Inputs, ready: Mapping[str, Any], found: Found) -> None:
+    """Say what the user asked for and does not get.
+
+    Raises:
+        SupervisorError: with `strict`.
+    """
+    state = str(ready.get("p2p", ""))
+    if state.startswith("failed"):
+        problem = f"peer to peer {state}"
+    elif found.given and not found.reachable:
+        problem = found.sentence
+    else:
+        return
+    if given.strict:
+        raise SupervisorError(problem)
+    core.warning(f"p2pcache: {problem}. This job's cache works alone.")
+
+
+def _connected(socket: str) -> bool:
+    """Whether a peer is there within the deadline."""
+    end = time.monotonic() + CONNECT_SECONDS
+    while time.monotonic() < end:
+        try:
+            if ask(socket, "/-/stats").get("peers", {}).get("connected", 0) > 0:
+                return True
+        except NodeError:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return False
+
+
+def _outputs(job: Job, ready: Mapping[str, Any], network: Network, found: Found, *, connected: bool) -> dict[str, str]:
+    outputs = {
+        "api-url": ready["api_url"],
+        "graphql-url": ready["graphql_url"],
+        "socket": ready["socket"],
+        "peer-id": ready.get("peer_id") or "",
+        "multiaddr": next(iter(ready.get("multiaddrs") or ()), ""),
+        "network-mode": str(network.mode),
+        "bootstrap-peers": ",".join(found.multiaddrs),
+        "p2p-connected": "true" if connected else "false",
+        "stats-file": str(job.stats),
+    }
+    return {name: _one_line(value) for name, value in outputs.items()}
+
+
+def _one_line(value: object) -> str:
+    return "".join(c for c in str(value) if c.isprintable())[:4096]
+
+
+def _append_summary(environ: Mapping[str, str], text: str) -> None:
+    if path := environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)

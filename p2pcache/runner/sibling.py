@@ -1,0 +1,222 @@
+"""The Docker Action: its container lives for one step, so the node runs in a sibling started through the engine.
+
+``start`` and ``finish`` run in the Action's own containers, ``run`` is the sibling's main process. They share the
+runner's temporary folder, through which also host steps, job-container steps and other Docker Actions reach the node.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
+
+from p2pcache.runner import evidence, inputs, session, supervisor
+from p2pcache.runner.engine import Engine, EngineError
+from p2pcache.runner.job import Job, write_gh_config
+from p2pcache.runner.main import FAILURES, publish, say_second_use
+from p2pcache.runner.network import Mode
+
+START_SECONDS = 45.0
+STOP_SECONDS = 15
+LOOK_SECONDS = 0.1
+KEPT = ("INPUT_", "CACHE_", "GITHUB_", "MCP_")
+"""What of the step's environment the sibling gets; nothing of the runner's own credentials begins so."""
+DROPPED = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY")
+NETWORKS = {Mode.HOST: "host", Mode.BRIDGE: "bridge", Mode.NONE: "none"}
+ALONE = "there is no Docker engine to be asked here (no /var/run/docker.sock): use p2pcache's composite Action instead"
+
+
+class SiblingError(RuntimeError):
+    """The sibling cannot do its work: one sentence."""
+
+
+def start(environ: Mapping[str, str]) -> None:
+    """Start the sibling, and tell later steps how to reach it.
+
+    Raises:
+        SiblingError, EngineError: one sentence each.
+    """
+    job = Job.from_env(environ)
+    engine = Engine()
+    record = job.recall()
+    if "outputs" in record and _running(engine, record.get("container", "")):
+        say_second_use(record)
+        return
+    me = evidence.collect().mount_id
+    if not me or not evidence.DOCKER_SOCKET.exists():
+        raise SiblingError(ALONE)
+    own = engine.inspect(me)
+    host_temp = _on_host(own["Mounts"], str(job.directory.parent))
+    inside = environ.get("INPUT_JOB-CONTAINER", "")
+    job.directory.mkdir(parents=True, exist_ok=True)
+    _give_to_runner(job.directory)
+    (job.directory / "job.json").unlink(missing_ok=True)
+    name = "p2pcache-" + hashlib.sha256(host_temp.encode()).hexdigest()[:12]
+    _remove(engine, name)
+    container = engine.create(name, _settings(own, job, host_temp, _network(environ, inside), environ))
+    try:
+        engine.start(container)
+        record = _await_record(engine, container, job)
+    except (SiblingError, EngineError):
+        _remove(engine, container)
+        raise
+    # Where the job's steps find what this container and the sibling see below their own RUNNER_TEMP.
+    mounts = engine.inspect(inside)["Mounts"] if inside else []
+    temp = _in_container(mounts, host_temp)
+    shown = Job(Path(temp) / "p2pcache")
+    record["outputs"].update({"socket": str(shown.socket), "stats-file": str(shown.stats)})
+    record["container"] = container
+    if record["gh"]:
+        write_gh_config(job, str(shown.socket), {})
+    job.remember(record)
+    for fact in record["facts"].values():
+        core.info(fact)
+    publish(record, {}, gh=str(shown.gh))
+
+
+def finish(environ: Mapping[str, str]) -> None:
+    """Report, and remove the sibling.
+
+    Raises:
+        NodeError: strict, and the node could not be asked; EngineError: the sibling cannot be removed.
+    """
+    job = Job.from_env(environ)
+    record = job.recall()
+    if container := record.get("container"):
+        engine = Engine()
+        try:
+            session.report(job, record, environ)
+        finally:
+            if _running(engine, container):
+                engine.stop(container, STOP_SECONDS)
+            _remove(engine, container)
+            job.remember({})
+
+
+def run(environ: Mapping[str, str]) -> None:
+    """Be the sibling: keep a node until told to leave."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    job = Job.from_env(environ)
+    try:
+        session.begin(job, inputs.read(environ))
+    except FAILURES as error:
+        job.remember({"error": str(error)})
+        raise
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    supervisor.stop(job.run)
+
+
+def _settings(
+    own: Mapping[str, Any], job: Job, host_temp: str, network: str, environ: Mapping[str, str]
+) -> dict[str, Any]:
+    temp = str(job.directory.parent)
+    kept = {k: v for k, v in environ.items() if k.startswith(KEPT) and k not in DROPPED and v}
+    owner = Path(temp).stat()
+    return {
+        "Image": own["Image"],
+        "Entrypoint": [sys.executable, "-m", "p2pcache.runner.sibling"],
+        "Cmd": ["run"],
+        "Env": [f"{k}={v}" for k, v in {**kept, "RUNNER_TEMP": temp, "HOME": temp}.items()],
+        # The runner empties its temporary folder as its own user, and prunes containers that bear its label.
+        "User": f"{owner.st_uid}:{owner.st_gid}",
+        "Labels": own["Config"].get("Labels") or {},
+        "HostConfig": {"Binds": [f"{host_temp}:{temp}"], "NetworkMode": network, "Init": True},
+    }
+
+
+def _network(environ: Mapping[str, str], job_container: str) -> str:
+    """The network whose loopback the job's steps have, unless the user insists on another."""
+    wanted = environ.get("INPUT_MODE", "auto").strip().lower()
+    if wanted in NETWORKS:
+        return NETWORKS[Mode(wanted)]
+    if wanted == Mode.CUSTOM and (name := environ.get("INPUT_JOB-NETWORK")):
+        return name
+    return f"container:{job_container}" if job_container else "host"
+
+
+def _give_to_runner(folder: Path) -> None:
+    owner = folder.parent.stat()
+    os.chown(folder, owner.st_uid, owner.st_gid)
+
+
+def _on_host(mounts: list[Mapping[str, Any]], path: str) -> str:
+    """Where `path` of a container is on the host."""
+    for mount in sorted(mounts, key=lambda m: len(m["Destination"]), reverse=True):
+        if PurePosixPath(path).is_relative_to(mount["Destination"]):
+            return str(PurePosixPath(mount["Source"]) / PurePosixPath(path).relative_to(mount["Destination"]))
+    raise SiblingError(f"{path} is not shared with the host, so no later step could reach the node")
+
+
+def _in_container(mounts: list[Mapping[str, Any]], path: str) -> str:
+    """Where `path` of the host is in a container; itself when it has no mounts, so is no container."""
+    for mount in sorted(mounts, key=lambda m: len(m["Source"]), reverse=True):
+        if PurePosixPath(path).is_relative_to(mount["Source"]):
+            return str(PurePosixPath(mount["Destination"]) / PurePosixPath(path).relative_to(mount["Source"]))
+    return path
+
+
+def _await_record(engine: Engine, container: str, job: Job) -> dict[str, Any]:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        record = job.recall()
+        if "error" in record:
+            raise SiblingError(str(record["error"]))
+        if "outputs" in record:
+            return record
+        if not _running(engine, container):
+            raise SiblingError("the sibling container ended before its node was ready: see its log on the runner")
+        time.sleep(LOOK_SECONDS)
+    raise SiblingError(f"the sibling container's node was not ready after {START_SECONDS:g} s")
+
+
+def _running(engine: Engine, container: str) -> bool:
+    try:
+        return bool(container) and bool(engine.inspect(container)["State"]["Running"])
+    except EngineError:
+        return False
+
+
+def _remove(engine: Engine, container: str) -> None:
+    try:
+        engine.remove(container)
+    except EngineError as error:
+        if "No such container" not in str(error) and "already in progress" not in str(error):
+            raise
+
+
+def main(arguments: list[str], environ: Mapping[str, str]) -> int:
+    """``start``, ``finish`` or ``run``; the exit status."""
+    try:
+        {"start": start, "finish": finish, "run": run}[arguments[0]](environ)
+    except (*FAILURES, SiblingError, EngineError) as error:
+        return _fail(str(error), arguments[0], environ)
+    return 0
+
+
+def _fail(reason: str, command: str, environ: Mapping[str, str]) -> int:
+    if command == "run":
+        print(reason, file=sys.stderr)
+        return 1
+    strict = environ.get("INPUT_STRICT", "").strip().lower() == "true"
+    (core.error if strict else core.warning)(
+        f"p2pcache: {reason}. " + ("" if strict else "The job goes on without it.")
+    )
+    if command == "start":
+        api = environ.get("INPUT_UPSTREAM") or environ.get("GITHUB_API_URL", "https://api.github.com")
+        graphql = environ.get("GITHUB_GRAPHQL_URL", f"{api}/graphql")
+        for name, value in {"api-url": api, "graphql-url": graphql, "p2p-connected": "false"}.items():
+            core.set_output(name, value)
+        core.export_variable("P2PCACHE_API_URL", api)
+        core.export_variable("P2PCACHE_GRAPHQL_URL", graphql)
+    return int(strict)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], dict(os.environ)))

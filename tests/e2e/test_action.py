@@ -1,0 +1,137 @@
+"""The composite Action in workflows that act runs on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+pytestmark = [
+    pytest.mark.needs("act", "node", "gh", "curl", "jq"),
+    pytest.mark.usefixtures("nothing_left_behind"),
+    pytest.mark.xdist_group("act"),
+]
+
+STEPS = """
+on: push
+jobs:
+  one:
+    runs-on: ubuntu-latest
+    env: {GH_TOKEN: "${{ secrets.GITHUB_TOKEN }}", GITHUB_TOKEN: "${{ secrets.GITHUB_TOKEN }}"}
+    steps:
+"""
+USE = """
+      - id: cache
+        uses: p2pcache/p2pcache@v1
+        with:
+          upstream: ${{ vars.UPSTREAM }}
+          secret: ${{ secrets.CACHE_SECRET }}
+"""
+SECRET = hashlib.sha256(b"the e2e tests").hexdigest()
+
+
+def test_gh_and_curl_through_the_cache(act):
+    run = act(
+        STEPS
+        + USE
+        + """
+      - run: |
+          curl -fsS -H "Authorization: Bearer $GITHUB_TOKEN" "$P2PCACHE_API_URL/repos/octo/app/issues?per_page=5" >/dev/null
+          curl -fsS -D- -o /dev/null -H "Authorization: Bearer $GITHUB_TOKEN" "${{ steps.cache.outputs.api-url }}/repos/octo/app/issues?per_page=5"
+      - run: |
+          gh api repos/octo/app --jq .full_name
+          gh api repos/octo/app --jq .full_name
+          echo "mode ${{ steps.cache.outputs.network-mode }}"
+""",
+        "-s",
+        f"CACHE_SECRET={SECRET}",
+    )
+    assert run.code == 0, run.log
+    assert run.lines.count("octo/app") == 2
+    assert any("cache-status: p2pcache; hit" in line.lower() for line in run.lines)
+    assert run.saved == (2, 4), "one of two each, counted"
+    assert "mermaid" in run.summary
+    assert "mode not-docker" in run.lines
+
+
+def test_by_a_path_in_the_callers_own_repository(act):
+    use = USE.replace("p2pcache/p2pcache@v1", "./")
+    run = act(STEPS + "      - uses: actions/checkout@v5\n" + use + "      - run: gh api repos/octo/lib --jq .name\n")
+    assert run.code == 0, run.log
+    assert "lib" in run.lines
+    assert run.saved == (0, 1)
+
+
+def test_a_second_use_is_a_no_op_that_says_so(act):
+    run = act(STEPS + USE + USE.replace("id: cache", "id: again") + "      - run: gh api repos/octo/app --jq .name\n")
+    assert run.code == 0, run.log
+    assert "runs in this job already: this second use changes nothing" in run.log
+    assert run.saved == (0, 1), "the report comes once, when all has run"
+    assert "no report" not in run.log.lower()
+
+
+BAD = "          share: everything\n"
+
+
+def test_a_bad_input_is_one_warning_and_the_job_goes_on(act):
+    run = act(
+        STEPS + USE + BAD + '      - run: curl -fsS -o /dev/null -w "%{http_code}" $P2PCACHE_API_URL/repos/octo/app\n'
+    )
+    assert run.code == 0, run.log
+    assert run.log.count("::warning") == 1
+    assert "CACHE_SHARE: read 'everything'" in run.log
+    assert "200" in run.lines, "the exported address leads to GitHub itself"
+
+
+def test_strict_fails_the_job(act):
+    run = act(STEPS + USE + BAD + "          strict: true\n      - run: echo never\n")
+    assert run.code != 0
+    assert "::error" in run.log
+    assert "never" not in run.lines
+
+
+def test_a_second_runner_is_served_by_the_first_through_the_hub(act, hub):
+    """Two runners one after the other; the second asks GitHub nothing."""
+    with hub() as there:
+        use = USE + f"          bootstrap-peers: /ip4/127.0.0.1/tcp/{there.port}/p2p/{there.peer_id}\n"
+        ask = """
+      - run: |
+          curl -fsS -D- -o /dev/null -H "Authorization: Bearer $GITHUB_TOKEN" "$P2PCACHE_API_URL/repos/octo/tools"
+          echo "connected ${{ steps.cache.outputs.p2p-connected }}"
+"""
+        first = act(STEPS + use + ask, "-s", f"CACHE_SECRET={there.secret}")
+        second = act(STEPS + use + ask, "-s", f"CACHE_SECRET={there.secret}")
+    assert "connected true" in first.lines, first.log
+    assert "connected true" in second.lines, second.log
+    assert second.saved == (1, 1), second.log
+    assert any("hit" in line and "detail=peer" in line for line in second.lines), second.log
+
+
+def test_a_second_run_is_warm_from_the_first(act, tmp_path):
+    store = tmp_path / "cache-store"
+    store.mkdir()
+    use = USE + "          persist: true\n"
+    ask = '      - run: curl -fsS -o /dev/null -H "Authorization: Bearer $GITHUB_TOKEN" "$P2PCACHE_API_URL/repos/octo/tools"\n'
+    flags = ("-s", f"CACHE_SECRET={SECRET}", "--env", f"CACHE_STUB={store}")
+    first = act(STEPS + use + ask, *flags)
+    assert first.saved == (0, 1), first.log
+    assert len(list(store.iterdir())) == 1, first.log
+    second = act(STEPS + use + ask, *flags)
+    assert second.code == 0, second.log
+    assert second.saved == (1, 1), second.log
+
+
+def test_a_node_killed_under_load_costs_no_answer(act):
+    load = """
+      - run: |
+          for i in $(seq 400); do
+            curl -sS -o /dev/null -w '%{http_code}\\n' --max-time 20 "$P2PCACHE_API_URL/repos/octo/app?i=$((i % 7))" &
+            [ $((i % 8)) = 0 ] && wait
+            if [ $i = 100 ] || [ $i = 250 ]; then kill -9 "$(jq .node "$RUNNER_TEMP/p2pcache/run/supervisor.json")"; fi
+          done >"$RUNNER_TEMP/codes" 2>&1; wait
+          sort "$RUNNER_TEMP/codes" | uniq -c | awk '{print "code", $2, "times", $1}'
+"""
+    run = act(STEPS + USE + load)
+    assert run.code == 0, run.log
+    assert [line for line in run.lines if line.startswith("code")] == ["code 200 times 400"], run.log
+    assert "Node restarts | 2" in run.summary
