@@ -107,6 +107,8 @@ class Arbiter(Generic[P]):
     def gone(self, peers: Collection[str], now: float) -> list[Ruling[P]]:
         """These peers left, or are silent."""
         lost = [claim for claim in self._claims if claim.peer in peers]
+        # Waiters first, or one that is lost too would be granted what the holder had.
+        lost.sort(key=lambda claim: self._claims[claim].holder == claim)
         return [ruling for claim in lost for ruling in self._lost(claim, now)]
 
     def expire(self, now: float) -> list[Ruling[P]]:

@@ -146,7 +146,7 @@ class Exchange:
                     break
             nursery.cancel_scope.cancel()
         for session in running:  # overtaken although it began earlier
-            session.score.timed_out(trio.current_time())
+            session.score.timed_out(time.monotonic())
 
     async def _attempt(
         self,
@@ -171,7 +171,7 @@ class Exchange:
         finished.send_nowait(session)
 
     def _holders(self, cid: bytes, but: str) -> list[Session]:
-        now = trio.current_time()
+        now = time.monotonic()
         found = [session for peer in self._directory.holders(cid) if (session := self._members.get(peer))]
         fit = [session for session in found if session.peer != but and session.score.usable(now)]
         random.shuffle(fit)  # equals share the load

@@ -87,17 +87,17 @@ async def introduce(
     Raises:
         Ended: the peer is no member of this swarm, or this node none of the peer's; the peer was told why.
     """
-    try:
-        with trio.fail_after(limits.handshake_timeout):
+    ended = Ended(Reason.SILENT)
+    with trio.move_on_after(limits.handshake_timeout):
+        try:
             return await _introduce(link, incoming, me, card, keys, limits)
-    except trio.TooSlowError:
-        raise Ended(Reason.SILENT) from None
-    except LinkError:
-        raise Ended(Reason.BROKEN) from None
-    except Ended as ended:
-        if ended.ours:
-            await farewell(link, ended.reason)
-        raise
+        except Ended as why:
+            ended = why
+        except LinkError:
+            ended = Ended(Reason.BROKEN)
+    if ended.ours:
+        await farewell(link, ended.reason)
+    raise ended
 
 
 async def _introduce(
@@ -136,6 +136,8 @@ async def _expect(incoming: Incoming, kind: type[F]) -> F:
 
 async def farewell(link: Link, reason: Reason) -> None:
     """Tell the peer why, and give the word time to arrive: closing over unread bytes would overtake it."""
+    if reason is Reason.BROKEN:
+        return
     with trio.CancelScope(deadline=trio.current_time() + _FAREWELL, shield=True):
         try:
             await link.write(encode(Bye(int(reason))))

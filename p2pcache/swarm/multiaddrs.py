@@ -19,6 +19,7 @@ _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-
 # base58btc of an identity (12D3KooW...) or SHA-256 (Qm...) multihash: https://github.com/libp2p/specs peer-ids
 _PEER = re.compile(r"(12D3KooW[1-9A-HJ-NP-Za-km-z]{44}|Qm[1-9A-HJ-NP-Za-km-z]{44})\Z")
 _EXAMPLE = "/ip4/172.17.0.1/tcp/9100"
+_INET6 = Path("/proc/net/if_inet6")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def interfaces() -> list[str]:
                 continue  # no IPv4 address on it
             found.append(socket.inet_ntoa(raw[20:24]))
     try:
-        lines = Path("/proc/net/if_inet6").read_text(encoding="ascii").splitlines()
+        lines = _INET6.read_text(encoding="ascii").splitlines()
     except OSError:
         lines = []  # a kernel without IPv6
     return found + [socket.inet_ntop(socket.AF_INET6, bytes.fromhex(line.split()[0])) for line in lines]

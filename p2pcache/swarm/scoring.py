@@ -1,6 +1,6 @@
 """What a peer's behaviour is worth: how long to wait for it, whether to ask it, when it has announced enough.
 
-Pure: the caller says what time it is.
+Pure: the caller says what time it is, by `time.monotonic`, which the table of peers can read in its own thread too.
 """
 
 from __future__ import annotations

@@ -1,0 +1,338 @@
+"""A swarm without a network: links in memory, a clock that jumps over waits, and peers that misbehave on purpose."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from p2pcache.cache.entry import Pointer
+from p2pcache.swarm import Limits, SwarmConfig, dialer, identity, proof
+from p2pcache.swarm.config import SwarmError
+from p2pcache.swarm.directory import Directory
+from p2pcache.swarm.frames import MAGIC, MAJOR, MINOR, Hello, Proof, Welcome, encode
+from p2pcache.swarm.link import LinkError
+from p2pcache.swarm.membership import Incoming
+from p2pcache.swarm.mesh import Mesh
+from p2pcache.swarm.multiaddrs import Address, parse
+
+KEY = b"k" * 32
+SCOPE = b"s" * 16
+TOPIC = b"t" * 16
+
+
+def make_block(size: int = 100) -> tuple[bytes, bytes]:
+    sealed = os.urandom(size)
+    return b"\x01\x55\x12\x20" + hashlib.sha256(sealed).digest(), sealed
+
+
+def make_pointer(cid: bytes = b"", size: int = 100, **changes: object) -> Pointer:
+    now = time.time()
+    fields: dict[str, object] = {
+        "name": os.urandom(32),
+        "scope": SCOPE,
+        "cid": cid or make_block()[0],
+        "etag": '"e"',
+        "last_modified": None,
+        "link": None,
+        "lifetime": "normal",
+        "proved_at": now,
+        "expires_at": now + 60,
+        "cost_ms": 80,
+        "size": size,
+        "by": "",
+        "topics": (TOPIC,),
+    }
+    return Pointer(**(fields | changes))  # type: ignore[arg-type]
+
+
+class MemoryLink:
+    def __init__(self, stream: trio.StapledStream, peer: str, address: str, *, dialled: bool) -> None:
+        self.stream = stream
+        self.peer = peer
+        self.address = address
+        self.dialled = dialled
+        self.trusted = False
+        self.deaf = False
+
+    async def read(self) -> bytes:
+        try:
+            return await self.stream.receive_some()
+        except trio.ClosedResourceError:
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        if self.deaf:
+            await trio.sleep_forever()
+        try:
+            await self.stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise LinkError("closed") from error
+
+    def trust(self) -> None:
+        self.trusted = True
+
+
+def link_pair(dialler: str, listener: str, address: str = "/ip4/10.0.0.1/tcp/9000") -> tuple[MemoryLink, MemoryLink]:
+    one, other = trio.testing.memory_stream_pair()
+    return MemoryLink(one, listener, address, dialled=True), MemoryLink(other, dialler, address, dialled=False)
+
+
+class MemoryNet:
+    def __init__(self) -> None:
+        self.hosts: dict[Address, MemoryHost] = {}
+        self.unreachable: set[str] = set()
+        self.dials: list[str] = []
+        self.links: list[MemoryLink] = []
+
+    def cut(self, peer: str) -> None:
+        """Break every link of a peer, as `kill -9` does."""
+        for link in self.links:
+            if link.peer == peer or getattr(link, "owner", "") == peer:
+                link.stream.send_stream.close()  # type: ignore[attr-defined]
+                link.stream.receive_stream.close()  # type: ignore[attr-defined]
+
+
+class MemoryHost:
+    def __init__(self, net: MemoryNet, peer: str, listen: Address) -> None:
+        self.net = net
+        self.peer = peer
+        self.listen = listen
+        self.incoming, self.accepted = trio.open_memory_channel[MemoryLink](100)
+
+    async def bind(self) -> Address:
+        if self.listen in self.net.hosts:
+            raise SwarmError(f"the swarm cannot listen on {self.listen}")
+        self.net.hosts[self.listen] = self
+        return self.listen
+
+    async def serve(self, handler: Callable[[MemoryLink], object]) -> None:
+        async with trio.open_nursery() as nursery:
+            async for link in self.accepted:
+                nursery.start_soon(self._handle, handler, link)
+
+    async def _handle(self, handler: Callable[[MemoryLink], object], link: MemoryLink) -> None:
+        await handler(link)  # type: ignore[misc]
+        await link.stream.aclose()
+
+    @asynccontextmanager
+    async def dial(self, address: Address) -> AsyncIterator[MemoryLink]:
+        self.net.dials.append(str(address))
+        host = self.net.hosts.get(address.bare())
+        if host is None or host.peer in self.net.unreachable or (address.peer not in (None, host.peer)):
+            raise LinkError("nothing listens there")
+        mine, theirs = link_pair(self.peer, host.peer, str(address.bare()))
+        mine.owner, theirs.owner = self.peer, host.peer  # type: ignore[attr-defined]
+        self.net.links += [mine, theirs]
+        await host.incoming.send(theirs)
+        try:
+            yield mine
+        finally:
+            await trio.aclose_forcefully(mine.stream)
+
+
+@dataclass
+class FakeOutside:
+    blocks: dict[bytes, bytes] = field(default_factory=dict)
+    held: list[Pointer] = field(default_factory=list)
+    kept: list[Pointer] = field(default_factory=list)
+    drops: list[tuple[tuple[bytes, ...], bytes | None]] = field(default_factory=list)
+    quotas: list[tuple[bytes, bytes]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    members: int = 0
+    stall: float = 0.0
+
+    async def sealed(self, cid: bytes) -> bytes | None:
+        await trio.sleep(self.stall)
+        return self.blocks.get(cid)
+
+    async def keep(self, pointer: Pointer, sealed: bytes) -> None:
+        self.blocks[pointer.cid] = sealed
+        self.kept.append(pointer)
+
+    async def snapshot(self, bound: int) -> list[Pointer]:
+        return self.held[:bound]
+
+    async def dropped(self, topics: tuple[bytes, ...], scope: bytes | None) -> None:
+        await trio.sleep(self.stall)
+        self.drops.append((tuple(topics), scope))
+
+    def quota(self, scope: bytes, state: bytes) -> None:
+        self.quotas.append((scope, state))
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def changed(self, members: int) -> None:
+        self.members = members
+
+    def hold(self, size: int = 100, **changes: object) -> tuple[Pointer, bytes]:
+        cid, sealed = make_block(size)
+        pointer = make_pointer(cid, size, **changes)
+        self.blocks[cid] = sealed
+        self.held.append(pointer)
+        return pointer, sealed
+
+
+class Node:
+    """A mesh over memory links."""
+
+    def __init__(self, world: World, number: int, config: SwarmConfig) -> None:
+        self.peer = world.peer(number)
+        self.address = parse(config.listen)
+        self.host = MemoryHost(world.net, self.peer, self.address)
+        self.outside = FakeOutside()
+        limits = config.limits
+        self.directory = Directory(limits.directory, limits.directory_per_peer, limits.drops)
+        bootstrap = tuple(parse(text) for text in config.bootstrap)
+        self.mesh = Mesh(config, bootstrap, self.host, self.outside, self.directory)  # type: ignore[arg-type]
+        self.scope = trio.CancelScope()
+        self.started = trio.Event()
+        self.told: tuple[str, ...] = ()
+        self._net = world.net
+
+    async def run(self) -> None:
+        with self.scope:
+            await self.mesh.run(self._started)
+
+    def _started(self, addresses: tuple[str, ...]) -> None:
+        self.told = addresses
+        self.started.set()
+
+    def die(self) -> None:
+        """As by `kill -9`."""
+        self._net.hosts.pop(self.address, None)
+        self._net.cut(self.peer)
+        self.scope.cancel()
+
+
+class Guest:
+    """A member that says whatever the test wants."""
+
+    def __init__(self, link: MemoryLink) -> None:
+        self.link = link
+        self.incoming = Incoming(link)
+
+    async def say(self, *frames: object) -> None:
+        for frame in frames:
+            await self.link.write(encode(frame))  # type: ignore[arg-type]
+
+    async def hear(self, kind: type) -> object:
+        """The next frame of a kind."""
+        while True:
+            frame = await self.incoming.next()
+            if isinstance(frame, kind):
+                return frame
+
+
+class World:
+    """The nodes of one test; `async with world.nodes(...)`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.net = MemoryNet()
+        self.directory = directory
+        self._seeds: dict[int, str] = {}
+
+    def peer(self, number: int) -> str:
+        """Peer ids in ascending order."""
+        if not self._seeds:
+            self._seeds = dict(enumerate(sorted(identity.peer_id(bytes([n]) * 32) for n in range(40))))
+        return self._seeds[number]
+
+    def address(self, number: int) -> str:
+        return f"/ip4/10.0.0.{number + 1}/tcp/9000"
+
+    def config(self, number: int, *bootstrap: int, limits: Limits | None = None, **changes: object) -> SwarmConfig:
+        folder = self.directory / str(number)
+        folder.mkdir(exist_ok=True)
+        made = SwarmConfig(
+            self.address(number),
+            tuple(self.address(n) for n in bootstrap),
+            (),
+            folder / "id",
+            (KEY,),
+            limits=limits or Limits(),
+        )
+        return replace(made, **changes)  # type: ignore[arg-type]
+
+    def node(self, number: int, *bootstrap: int, limits: Limits | None = None, **changes: object) -> Node:
+        return Node(self, number, self.config(number, *bootstrap, limits=limits, **changes))
+
+    @asynccontextmanager
+    async def running(self, *nodes: Node) -> AsyncIterator[trio.Nursery]:
+        async with trio.open_nursery() as nursery:
+            for node in nodes:
+                nursery.start_soon(node.run)
+                await node.started.wait()
+            yield nursery
+            nursery.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def guest(self, node: Node, number: int = 30, *, hub: bool = False, skew: float = 0.0) -> AsyncIterator[Guest]:
+        """A proved member under the test's control."""
+        host = MemoryHost(self.net, self.peer(number), parse("/ip4/10.0.0.99/tcp/1"))
+        async with host.dial(node.address) as link:
+            guest = Guest(link)
+            nonce = proof.nonce()
+            await guest.say(Hello(MAGIC, MAJOR, MINOR, nonce, time.time() + skew))
+            hello = await guest.hear(Hello)
+            await guest.say(Proof(proof.prove(KEY, host.peer, node.peer, nonce, hello.nonce)), Welcome(hub, ()))  # type: ignore[attr-defined]
+            await guest.hear(Welcome)
+            yield guest
+
+    @staticmethod
+    async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+        """Wait for something to come true, by the test's clock."""
+        with trio.fail_after(seconds):
+            while not condition():
+                await trio.sleep(0.001)
+
+    async def met(self, *nodes: Node, links: int | None = None) -> None:
+        wanted = len(nodes) - 1 if links is None else links
+        await self.until(lambda: all(len(node.mesh.members) >= wanted for node in nodes))
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    # Saving runs in a thread, and the clock would jump while trio waits for it.
+    monkeypatch.setattr(dialer, "_SAVE", math.inf)
+    return World(tmp_path)
+
+
+@pytest.fixture
+def block() -> Callable[..., tuple[bytes, bytes]]:
+    return make_block
+
+
+@pytest.fixture
+def pointer() -> Callable[..., Pointer]:
+    return make_pointer
+
+
+@pytest.fixture
+def links() -> Callable[..., tuple[MemoryLink, MemoryLink]]:
+    return link_pair
+
+
+@pytest.fixture
+def run() -> Callable[..., object]:
+    """Run a trio test on a clock that jumps over every wait."""
+
+    def start(test: Callable[..., object], *args: object) -> object:
+        async def bounded() -> object:
+            with trio.fail_after(600):
+                return await test(*args)  # type: ignore[misc]
+
+        return trio.run(partial(bounded), clock=trio.testing.MockClock(autojump_threshold=0))
+
+    return start

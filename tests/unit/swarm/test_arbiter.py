@@ -1,0 +1,172 @@
+"""Leases: one holder at a time, nobody left waiting."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
+
+A, B, C, D = (Claim(peer, 1) for peer in "abcd")
+R, S, T = b"resource", b"scope", b"other scope"
+
+
+@pytest.fixture
+def arbiter() -> Arbiter[str]:
+    return Arbiter(lease=10.0, bound=100)
+
+
+def test_the_first_asks_the_others_wait_and_find_what_it_left(arbiter):
+    assert arbiter.ask(A, R, S, 0.0) == [Ruling(A, Verdict.GRANT)]
+    assert arbiter.ask(B, R, S, 0.0) == [Ruling(B, Verdict.WAIT)]
+    assert arbiter.ask(C, R, S, 0.0) == [Ruling(C, Verdict.WAIT)]
+    assert arbiter.release(A, "left") == [Ruling(x, Verdict.FREE, "left", "a") for x in (B, C)]
+    assert len(arbiter) == 0
+
+
+def test_other_resources_do_not_wait(arbiter):
+    arbiter.ask(A, R, S, 0.0)
+    assert arbiter.ask(B, b"another", S, 0.0) == [Ruling(B, Verdict.GRANT)]
+
+
+def test_of_each_other_scope_one_goes_on_for_its_scope(arbiter):
+    arbiter.ask(A, R, S, 0.0)
+    for claim in (B, C):
+        arbiter.ask(claim, R, T, 0.0)
+    arbiter.ask(D, R, S, 0.0)
+    assert arbiter.release(A, "left") == [
+        Ruling(D, Verdict.FREE, "left", "a"),
+        Ruling(B, Verdict.GRANT, "left", "a"),
+    ]
+    assert arbiter.ask(D, R, T, 0.0) == [Ruling(D, Verdict.WAIT)]
+    assert arbiter.release(B, "proved") == [Ruling(x, Verdict.FREE, "proved", "b") for x in (C, D)]
+
+
+def test_a_refused_holder_frees_its_scope_at_once(arbiter):
+    arbiter.ask(A, R, S, 0.0)
+    arbiter.ask(B, R, S, 0.0)
+    assert arbiter.release(A, None) == [Ruling(B, Verdict.FREE, None, "a")]
+
+
+def test_when_a_holder_dies_the_next_takes_its_place(arbiter):
+    for claim in (A, B, C):
+        arbiter.ask(claim, R, S, 0.0)
+    assert arbiter.gone({"a"}, 1.0) == [Ruling(B, Verdict.GRANT)]
+    assert arbiter.release(B, "left") == [Ruling(C, Verdict.FREE, "left", "b")]
+
+
+def test_a_waiter_that_leaves_is_not_granted_later(arbiter):
+    for claim in (A, B, C):
+        arbiter.ask(claim, R, S, 0.0)
+    assert arbiter.release(B, None) == []
+    assert arbiter.gone({"a"}, 1.0) == [Ruling(C, Verdict.GRANT)]
+    assert arbiter.gone({"c"}, 1.0) == []
+    assert arbiter.ask(D, R, S, 1.0) == [Ruling(D, Verdict.GRANT)]
+
+
+def test_a_waiter_that_dies(arbiter):
+    arbiter.ask(A, R, S, 0.0)
+    arbiter.ask(B, R, S, 0.0)
+    assert arbiter.gone({"b"}, 0.0) == []
+    assert arbiter.release(A, "left") == []
+
+
+def test_a_holder_that_takes_too_long_is_passed_over(arbiter):
+    arbiter.ask(A, R, S, 0.0)
+    arbiter.ask(B, R, S, 5.0)
+    assert arbiter.expire(9.9) == []
+    assert arbiter.expire(10.0) == [Ruling(B, Verdict.GRANT)]
+    assert arbiter.expire(19.9) == []
+    assert arbiter.release(A, "late") == []
+
+
+def test_beyond_the_bound_everybody_may_ask():
+    arbiter: Arbiter[str] = Arbiter(lease=10.0, bound=1)
+    arbiter.ask(A, R, S, 0.0)
+    assert arbiter.ask(B, R, S, 0.0) == [Ruling(B, Verdict.GRANT)]
+    assert len(arbiter) == 1
+
+
+def test_asking_twice_does_not_wait_for_oneself(arbiter):
+    arbiter.ask(A, R, S, 0.0)
+    assert arbiter.ask(A, R, S, 0.0) == [Ruling(A, Verdict.GRANT)]
+    assert arbiter.release(A, "left") == []
+
+
+def test_all_who_see_the_same_members_agree_and_a_loss_moves_little():
+    peers = [f"peer-{n}" for n in range(10)]
+    resources = [bytes([n]) for n in range(200)]
+    before = {r: choose(r, peers) for r in resources}
+    assert {r: choose(r, reversed(peers)) for r in resources} == before
+    after = {r: choose(r, peers[1:]) for r in resources}
+    assert all(before[r] in (after[r], peers[0]) for r in resources)
+    assert len(set(before.values())) == 10
+
+
+class Fleet(RuleBasedStateMachine):
+    """Whatever happens: one holder a resource and scope, and every waiter is told in the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arbiter: Arbiter[str] = Arbiter(lease=10.0, bound=1000)
+        self.now = 0.0
+        self.tokens = 0
+        self.state: dict[Claim, tuple[Verdict, bytes, bytes]] = {}
+
+    def apply(self, rulings: list[Ruling[str]]) -> None:
+        for ruling in rulings:
+            _, resource, scope = self.state[ruling.claim]
+            if ruling.verdict is Verdict.FREE:
+                del self.state[ruling.claim]
+            else:
+                self.state[ruling.claim] = (ruling.verdict, resource, scope)
+
+    @rule(peer=st.sampled_from("abcde"), resource=st.sampled_from([b"r", b"q"]), scope=st.sampled_from([b"s", b"t"]))
+    def ask(self, peer: str, resource: bytes, scope: bytes) -> None:
+        self.tokens += 1
+        claim = Claim(peer, self.tokens)
+        self.state[claim] = (Verdict.WAIT, resource, scope)
+        self.apply(self.arbiter.ask(claim, resource, scope, self.now))
+
+    @rule(data=st.data(), left=st.sampled_from(["x", None]))
+    def release(self, data: st.DataObject, left: str | None) -> None:
+        if self.state:
+            claim = data.draw(st.sampled_from(sorted(self.state, key=lambda c: c.token)))
+            rulings = self.arbiter.release(claim, left)
+            del self.state[claim]
+            self.apply(rulings)
+
+    @rule(peer=st.sampled_from("abcde"))
+    def die(self, peer: str) -> None:
+        for claim in [claim for claim in self.state if claim.peer == peer]:
+            self.state.pop(claim)
+        self.apply(self.arbiter.gone({peer}, self.now))
+
+    @rule(seconds=st.floats(0.1, 12.0))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        holders = {claim for claim, (verdict, _, _) in self.state.items() if verdict is Verdict.GRANT}
+        rulings = self.arbiter.expire(self.now)
+        for claim in holders - set(self.arbiter._claims):
+            del self.state[claim]
+        self.apply(rulings)
+
+    @invariant()
+    def one_holder(self) -> None:
+        held = [(r, s) for verdict, r, s in self.state.values() if verdict is Verdict.GRANT]
+        assert len(held) == len(set(held))
+
+    @invariant()
+    def nobody_waits_for_nothing(self) -> None:
+        held = {r for verdict, r, _ in self.state.values() if verdict is Verdict.GRANT}
+        assert {r for verdict, r, _ in self.state.values() if verdict is Verdict.WAIT} <= held
+
+    @invariant()
+    def nothing_is_forgotten(self) -> None:
+        assert set(self.state) == set(self.arbiter._claims)
+
+
+Fleet.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+test_fleet = Fleet.TestCase

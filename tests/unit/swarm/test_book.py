@@ -1,0 +1,90 @@
+"""The address book."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2pcache.swarm import book as books
+from p2pcache.swarm import identity
+from p2pcache.swarm.book import GIVE_UP, Book
+
+A, ME, B, C = sorted(identity.peer_id(bytes([n]) * 32) for n in range(4))
+
+
+def test_of_two_that_hear_of_each_other_one_dials_first():
+    book = Book(ME, 10)
+    book.learn(A, ["/ip4/10.0.0.1/tcp/1"], 0.0)
+    book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
+    assert [peer for peer, _ in book.due(0.5, ())] == [B]
+    assert {peer for peer, _ in book.due(5.0, ())} == {A, B}
+    assert [peer for peer, _ in book.due(5.0, {A})] == [B]
+
+
+@pytest.mark.parametrize(
+    ("peer", "addresses"),
+    [(ME, ["/ip4/10.0.0.1/tcp/1"]), (A, []), (A, ["rubbish"]), (A, [f"/ip4/10.0.0.1/tcp/1/p2p/{B}"])],
+    ids=["itself", "nowhere", "no address", "another's"],
+)
+def test_what_is_not_learned(peer, addresses):
+    book = Book(ME, 10)
+    book.learn(peer, addresses, 0.0)
+    assert len(book) == 0
+
+
+def test_hearing_the_same_again_does_not_dial_sooner():
+    book = Book(ME, 10)
+    book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
+    book.failed(B, 0.5)
+    book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.6)
+    assert not book.due(0.7, ())
+    book.learn(B, ["/ip4/10.0.0.3/tcp/1"], 0.8)
+    assert book.due(1.0, ())
+
+
+def test_who_cannot_be_dialled_is_forgotten():
+    book = Book(ME, 10)
+    book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
+    for _ in range(GIVE_UP):
+        book.failed(B, 0.0)
+    assert len(book) == 0
+    book.failed(B, 0.0)
+    book.succeeded(B, 0.0)
+
+
+def test_success_forgives():
+    book = Book(ME, 10)
+    book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
+    for _ in range(GIVE_UP - 1):
+        book.failed(B, 0.0)
+    book.succeeded(B, 100.0)
+    assert book.due(100.1, ())
+    book.failed(B, 100.1)
+    assert len(book) == 1
+
+
+def test_it_is_bounded_and_survives_a_restart(tmp_path):
+    book = Book(ME, 2)
+    for number, peer in enumerate([A, B, C]):
+        book.learn(peer, [f"/ip4/10.0.0.{number}/tcp/1"], 0.0)
+    path = tmp_path / "peers"
+    books.save(path, book.dump())
+    again = Book(ME, 2)
+    again.restore(books.load(path), 0.0)
+    assert {peer for peer, _ in again.due(10.0, ())} == {B, C}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'[["x", []]]'])
+def test_a_damaged_file_is_as_good_as_none(tmp_path, data):
+    (tmp_path / "peers").write_bytes(data)
+    book = Book(ME, 10)
+    book.restore(books.load(tmp_path / "peers"), 0.0)
+    book.restore(books.load(tmp_path / "absent"), 0.0)
+    assert len(book) == 0
+
+
+def test_a_disk_that_cannot_be_written_costs_only_the_memory(tmp_path):
+    books.save(tmp_path / "absent" / "peers", b"[]")
+    (tmp_path / "folder").mkdir()
+    books.save(tmp_path / "folder", b"[]")
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]

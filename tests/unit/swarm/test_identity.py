@@ -1,0 +1,66 @@
+"""The node's key on disk."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
+
+from p2pcache.swarm import SwarmError, identity
+
+
+def test_made_once_private_and_kept(tmp_path):
+    path = tmp_path / "state" / "identity"
+    seed = identity.load(path)
+    assert identity.load(path) == seed
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_peer_id_of_libp2p_for_a_known_key():
+    # https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md, the Ed25519 test vector
+    private = bytes.fromhex("7e0830617c4a7de83925dfb2694556b12936c477a0e1feb2e148ec9da60fee7d")
+    public = "1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e"
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(private)
+    assert key.public_key().public_bytes_raw().hex() == public
+    assert identity.peer_id(private) == "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq"
+
+
+def test_nodes_that_start_together_make_one_key(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        seeds = set(pool.map(lambda _: identity.load(tmp_path / "identity"), range(16)))
+    assert len(seeds) == 1
+    assert os.listdir(tmp_path) == ["identity"]
+
+
+def pem(key: object) -> bytes:
+    return key.private_bytes(  # type: ignore[attr-defined]
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a key", pem(x25519.X25519PrivateKey.generate())[:60], pem(x25519.X25519PrivateKey.generate())]
+)
+def test_another_file_is_refused_and_left_alone(tmp_path, content):
+    path = tmp_path / "identity"
+    path.write_bytes(content)
+    with pytest.raises(SwarmError, match="is not an Ed25519 key"):
+        identity.load(path)
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(SwarmError, match="cannot be read"):
+        identity.load(tmp_path)
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SwarmError, match="cannot be read"):
+        identity.load(tmp_path / "file" / "identity")
+    with pytest.raises(SwarmError, match="cannot be written"):
+        identity.load(tmp_path / ("x" * 250))

@@ -1,0 +1,264 @@
+"""One upstream call for the fleet, over links in memory: what a GitHub would have been asked is counted."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import trio
+
+from p2pcache.swarm import Limits
+
+SCOPE, OTHER = b"s" * 16, b"o" * 16
+
+
+class GitHub:
+    """Counts calls; `ask` is what the cache does around a lease."""
+
+    def __init__(self, latency: float = 0.1) -> None:
+        self.calls = 0
+        self.latency = latency
+        self.answered = 0
+
+    async def ask(self, node, name, pointer, scope=SCOPE, keep=True):
+        token = await node.mesh.leases.acquire(name, scope)
+        left = None
+        try:
+            if not node.directory.find(name):
+                self.calls += 1
+                await trio.sleep(self.latency)
+                left = pointer(name=name, scope=scope) if keep else None
+        finally:
+            if token is not None:
+                node.mesh.leases.release(token, left)
+        self.answered += 1
+
+
+async def burst(world, nodes, github, pointer, names=1, **how):
+    async with trio.open_nursery() as nursery:
+        for name in [os.urandom(32) for _ in range(names)]:
+            for node in nodes:
+                nursery.start_soon(lambda node=node, name=name: github.ask(node, name, pointer, **how))
+
+
+def fleet(world, size, **changes):
+    return [world.node(0, hub=True, **changes), *(world.node(n, 0, **changes) for n in range(1, size))]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 12])
+def test_a_burst_makes_one_call_for_each_thing(world, run, pointer, size):
+    async def test():
+        nodes, github = fleet(world, size), GitHub()
+        async with world.running(*nodes):
+            await world.met(*nodes, links=min(1, size - 1))
+            await world.until(lambda: len(nodes[0].mesh.members) == size - 1)
+            await burst(world, nodes, github, pointer, names=10)
+        assert github.calls == 10
+        assert github.answered == 10 * size
+
+    run(test)
+
+
+def test_it_works_among_members_without_a_hub(world, run, pointer):
+    async def test():
+        nodes, github = [world.node(0), *(world.node(n, 0) for n in range(1, 6))], GitHub()
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            await burst(world, nodes, github, pointer, names=10)
+        assert github.calls == 10
+
+    run(test)
+
+
+def test_a_refused_leader_frees_the_others_to_ask_for_themselves(world, run, pointer):
+    async def test():
+        nodes, github = fleet(world, 4), GitHub()
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            began = trio.current_time()
+            await burst(world, nodes, github, pointer, keep=False)
+            assert trio.current_time() - began < 1.0
+        assert github.calls == 4
+
+    run(test)
+
+
+@pytest.mark.parametrize("how", ["dies", "stalls"])
+def test_a_leader_that_is_lost_hands_over_within_a_second(world, run, pointer, how):
+    async def test():
+        nodes, github = fleet(world, 4), GitHub(latency=0.05)
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            leader, *others = nodes[1:]
+            name = os.urandom(32)
+            assert await leader.mesh.leases.acquire(name, SCOPE) is not None
+            if how == "dies":
+                leader.die()
+            else:
+                for link in world.net.links:
+                    if link.owner == leader.peer:
+                        link.deaf = True
+            began = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                for node in others:
+                    nursery.start_soon(github.ask, node, name, pointer)
+            assert trio.current_time() - began < 1.2
+        assert github.calls == 1
+
+    run(test)
+
+
+@pytest.mark.parametrize("how", ["dies", "stalls"])
+def test_an_arbiter_that_is_lost_holds_nobody_up(world, run, pointer, how):
+    async def test():
+        nodes, github = fleet(world, 4), GitHub(latency=0.3)
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            began = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                name = os.urandom(32)
+                for node in nodes[1:]:
+                    nursery.start_soon(github.ask, node, name, pointer)
+                await trio.sleep(0.1)
+                if how == "dies":
+                    nodes[0].die()
+                else:
+                    for link in world.net.links:
+                        if link.owner == nodes[0].peer:
+                            link.deaf = True
+            assert trio.current_time() - began < 2.0
+        assert github.answered == 3
+        assert github.calls <= 2
+
+    run(test)
+
+
+def test_a_deaf_arbiter_is_passed_over_within_the_peer_deadline(world, run, pointer):
+    async def test():
+        hub, node = world.node(0, hub=True), world.node(1, 0)
+        async with world.running(hub, node):
+            await world.met(hub, node)
+            for link in world.net.links:
+                link.deaf = True
+            began = trio.current_time()
+            token = await node.mesh.leases.acquire(os.urandom(32), SCOPE)
+            assert token is not None
+            assert trio.current_time() - began <= 0.25
+            node.mesh.leases.release(token, None)
+
+    run(test)
+
+
+def test_a_late_word_of_the_arbiter_changes_nothing(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, hub=True) as hub:
+            await world.until(lambda: len(node.mesh.members) == 1)
+            from p2pcache.swarm.frames import Ask, Grant, Release, Wait
+
+            got = []
+
+            async def acquire():
+                got.append(await node.mesh.leases.acquire(b"r" * 32, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                asked = await hub.hear(Ask)
+            assert got == [asked.id]
+            await hub.say(Wait(asked.id))
+            node.mesh.leases.release(asked.id, None)
+            await hub.hear(Release)
+            await hub.say(Grant(asked.id, None, ""), Wait(99))
+            assert (await hub.hear(Release)).id == asked.id
+
+    run(test)
+
+
+def test_nobody_waits_longer_than_a_lease(world, run):
+    async def test():
+        nodes = fleet(world, 3, limits=Limits(lease=2.0))
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            name = os.urandom(32)
+            first = await nodes[1].mesh.leases.acquire(name, SCOPE)
+            began = trio.current_time()
+            second = await nodes[2].mesh.leases.acquire(name, SCOPE)
+            assert trio.current_time() - began <= 2.3
+            assert first is not None
+            nodes[1].mesh.leases.release(first, None)
+            if second is not None:
+                nodes[2].mesh.leases.release(second, None)
+            await world.until(lambda: not len(nodes[0].mesh.leases._arbiter))
+
+    run(test)
+
+
+def test_a_lease_whose_caller_vanished_is_given_back(world, run):
+    async def test():
+        nodes = fleet(world, 2, limits=Limits(lease=1.0))
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            await nodes[1].mesh.leases.acquire(os.urandom(32), SCOPE)
+            await world.until(lambda: not nodes[1].mesh.leases._mine)
+
+    run(test)
+
+
+def test_a_waiter_that_is_cancelled_does_not_get_the_lease(world, run, pointer):
+    async def test():
+        nodes, github = fleet(world, 4), GitHub()
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            name = os.urandom(32)
+            token = await nodes[1].mesh.leases.acquire(name, SCOPE)
+            with trio.move_on_after(0.05):
+                await nodes[2].mesh.leases.acquire(name, SCOPE)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(github.ask, nodes[3], name, pointer)
+                await trio.sleep(0.05)
+                nodes[1].die()
+            assert github.calls == 1
+            assert token is not None
+
+    run(test)
+
+
+def test_another_scope_proves_once_what_the_first_one_left(world, run, pointer):
+    async def test():
+        nodes = fleet(world, 5)
+        name = os.urandom(32)
+        proofs = []
+
+        async def prove(node):
+            token = await node.mesh.leases.acquire(name, OTHER)
+            if not any(found.scope == OTHER for found in node.directory.find(name)):
+                assert node.directory.find(name)
+                proofs.append(node)
+                await trio.sleep(0.05)
+            if token is not None:
+                node.mesh.leases.release(token, pointer(name=name, scope=OTHER))
+
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            async with trio.open_nursery() as nursery:
+                token = await nodes[1].mesh.leases.acquire(name, SCOPE)
+                for node in nodes[2:]:
+                    nursery.start_soon(prove, node)
+                await trio.sleep(0.1)
+                nodes[1].mesh.leases.release(token, pointer(name=name))
+        assert len(proofs) == 1
+
+    run(test)
+
+
+def test_releasing_twice_or_nothing_is_harmless(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node):
+            token = await node.mesh.leases.acquire(b"r" * 32, SCOPE)
+            node.mesh.leases.release(token, None)
+            node.mesh.leases.release(token, None)
+            node.mesh.leases.release(12345, None)
+            assert await node.mesh.leases.acquire(b"r" * 32, SCOPE) not in (None, token)
+
+    run(test)

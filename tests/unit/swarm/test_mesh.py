@@ -1,0 +1,82 @@
+"""Nodes meeting, in memory."""
+
+from __future__ import annotations
+
+import trio
+
+
+def test_two_nodes_prove_themselves_and_share_a_block(world, run):
+    async def test():
+        a, b = world.node(0), world.node(1, 0)
+        held, sealed = a.outside.hold()
+        async with world.running(a, b):
+            await world.met(a, b)
+            await world.until(lambda: b.directory.find(held.name))
+            assert b.directory.find(held.name) == [held]
+            assert await b.mesh.exchange.fetch(held.cid, held.size) == sealed
+
+    run(test)
+
+
+def test_an_announcement_reaches_every_member(world, run):
+    async def test():
+        hub, *rest = world.node(0, hub=True), *(world.node(n, 0) for n in range(1, 6))
+        async with world.running(hub, *rest):
+            await world.met(hub, *rest)
+            pointer, _ = rest[0].outside.hold()
+            rest[0].mesh.exchange.announce([pointer])
+            await world.until(lambda: all(node.directory.find(pointer.name) for node in (hub, *rest[1:])))
+
+    run(test)
+
+
+def test_a_hub_keeps_what_it_sees_and_serves_it_after_its_source_died(world, run):
+    async def test():
+        hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
+        held, sealed = a.outside.hold()
+        async with world.running(hub, a, b):
+            await world.met(hub, a, b)
+            await world.until(lambda: hub.outside.kept and b.directory.find(held.name))
+            a.die()
+            await world.until(lambda: a.peer not in b.mesh.members)
+            await world.until(lambda: b.directory.find(held.name))
+            assert await b.mesh.exchange.fetch(held.cid, held.size) == sealed
+
+    run(test)
+
+
+def test_a_member_that_cannot_be_dialled_is_served_through_the_hub(world, run):
+    async def test():
+        hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
+        world.net.unreachable = {a.peer, b.peer}
+        hub.mesh.exchange._keeping = type(hub.mesh.exchange._keeping)(maxlen=0)  # a hub that never gets to keeping
+        held, sealed = a.outside.hold()
+        async with world.running(hub, a, b):
+            await world.until(lambda: b.directory.find(held.name))
+            assert held.cid not in hub.outside.blocks
+            assert await b.mesh.exchange.fetch(held.cid, held.size) == sealed
+            rows = {row.peer_id: row for row in b.mesh.members.rows(b.directory.announced)}
+            assert rows[a.peer].via == "hub"
+            assert rows[hub.peer].state == "hub"
+
+    run(test)
+
+
+def test_losing_the_hub_leaves_the_members_linked(world, run):
+    async def test():
+        hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
+        async with world.running(hub, a, b) as nursery:
+            await world.met(hub, a, b)
+            hub.die()
+            await world.until(lambda: len(a.mesh.members) == len(b.mesh.members) == 1)
+            pointer, sealed = a.outside.hold()
+            a.mesh.exchange.announce([pointer])
+            await world.until(lambda: b.directory.find(pointer.name))
+            assert await b.mesh.exchange.fetch(pointer.cid, pointer.size) == sealed
+            again = world.node(0, hub=True)
+            nursery.start_soon(again.run)
+            began = trio.current_time()
+            await world.met(again, a, b)
+            assert trio.current_time() - began < 5
+
+    run(test)
