@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import secrets
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
@@ -16,8 +17,9 @@ from p2pcache.swarm.frames import Known
 from p2pcache.swarm.multiaddrs import Address, parse
 
 GIVE_UP = 8
-_FIRST_TURN = 0.05
-_SECOND_TURN = 1.5
+_FIRST_TURN = (0.5, 1.5)
+_SECOND_TURN = (3.0, 4.0)
+"""Seconds, from and to: a fleet that starts together first joins its hub, which relays meanwhile."""
 
 
 @dataclass(slots=True)
@@ -52,9 +54,7 @@ class Book:
             return
         entry = self._entries.get(peer)
         if entry is None or entry.addresses != usable:
-            # Of two members that learn of each other one dials at once, the other only if that did not work.
-            delay = _FIRST_TURN if self._me < peer else _SECOND_TURN
-            self._entries[peer] = Entry(usable, now + delay)
+            self._entries[peer] = Entry(usable, now + self._turn(peer))
         self._entries.move_to_end(peer)
         if len(self._entries) > self._bound:
             self._entries.popitem(last=False)
@@ -80,8 +80,12 @@ class Book:
         """It is connected; should that end, it may be dialled again at once."""
         entry = self._entries.get(peer)
         if entry is not None:
-            entry.due = now + (_FIRST_TURN if self._me < peer else _SECOND_TURN)
+            entry.due = now + self._turn(peer)
             entry.backoff.succeeded()
+
+    def _turn(self, peer: str) -> float:
+        """Of two members that learn of each other one dials first, the other only if that did not work."""
+        return random.uniform(*(_FIRST_TURN if self._me < peer else _SECOND_TURN))  # noqa: S311  # spreads load
 
     def dump(self) -> bytes:
         """For `load`."""

@@ -278,7 +278,9 @@ class World:
             nursery.cancel_scope.cancel()
 
     @asynccontextmanager
-    async def guest(self, node: Node, number: int = 30, *, hub: bool = False, skew: float = 0.0) -> AsyncIterator[Guest]:
+    async def guest(
+        self, node: Node, number: int = 30, *, hub: bool = False, skew: float = 0.0
+    ) -> AsyncIterator[Guest]:
         """A proved member under the test's control."""
         host = MemoryHost(self.net, self.peer(number), parse("/ip4/10.0.0.99/tcp/1"))
         async with host.dial(node.address) as link:

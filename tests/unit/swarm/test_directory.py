@@ -142,7 +142,12 @@ class Model(RuleBasedStateMachine):
         self.model: dict[tuple[bytes, bytes], set[str]] = {}
         self.clock = 0.0
 
-    @rule(name=st.sampled_from(NAMES), cid=st.sampled_from(CIDS), peer=st.sampled_from("abc"), topic=st.sampled_from(TOPICS))
+    @rule(
+        name=st.sampled_from(NAMES),
+        cid=st.sampled_from(CIDS),
+        peer=st.sampled_from("abc"),
+        topic=st.sampled_from(TOPICS),
+    )
     def add(self, name: bytes, cid: bytes, peer: str, topic: bytes) -> None:
         self.clock += 10
         pointer = Pointer(name, b"s" * 16, cid, None, None, None, "slow", self.clock, 1e9, 0, 1, "", (topic,))

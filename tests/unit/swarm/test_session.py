@@ -39,7 +39,11 @@ class Pair:
         self.frames = Incoming(self.far)
         self.handled = []
         self.session = Session(
-            self.link, Incoming(self.link), Member("B", False, (), 0.0), limits, lambda _, frame: self.handled.append(frame)
+            self.link,
+            Incoming(self.link),
+            Member("B", False, (), 0.0),
+            limits,
+            lambda _, frame: self.handled.append(frame),
         )
         self.ended = None
         self.over = trio.Event()

@@ -1,0 +1,194 @@
+"""A member in a process of its own, told what to do by lines of JSON; run by the tests and benchmarks, not collected."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from p2pcache.cache.entry import Pointer
+from p2pcache.swarm import Limits, Swarm, SwarmConfig, SwarmError
+
+CID = b"\x01\x55\x12\x20"
+SCOPE, TOPIC = b"s" * 16, b"t" * 16
+
+
+class Node:
+    """Store, events and swarm of one node; `want` is what the cache does."""
+
+    def __init__(self, spec: dict[str, Any], number: int) -> None:
+        self.blocks: dict[bytes, bytes] = {}
+        self.held: list[Pointer] = []
+        self.warnings: list[str] = []
+        self.drops: list[float] = []
+        self.quotas: list[list[str]] = []
+        self.asking: dict[bytes, asyncio.Future[str]] = {}
+        self.swarm = Swarm(
+            SwarmConfig(
+                spec.get("listen", "/ip4/127.0.0.1/tcp/0"),
+                tuple(spec.get("bootstrap", ())),
+                (),
+                Path(spec["directory"]) / f"id-{number}",
+                (spec.get("key", "k" * 32).encode(),),
+                hub=spec.get("hub", False),
+                mdns=spec.get("mdns", False),
+                limits=Limits(**spec.get("limits", {})),
+            ),
+            self,
+            self,
+        )
+
+    async def sealed(self, cid: bytes) -> bytes | None:
+        return self.blocks.get(cid)
+
+    async def keep(self, pointer: Pointer, sealed: bytes) -> None:
+        self.blocks[pointer.cid] = sealed
+        self.held.append(pointer)
+
+    def pointers(self) -> list[Pointer]:
+        return self.held
+
+    def dropped(self, topics: Any, scope: bytes | None) -> None:
+        self.drops.append(time.time())
+
+    def quota(self, scope: bytes, state: bytes) -> None:
+        self.quotas.append([scope.hex(), state.hex()])
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    async def hold(self, name: bytes, sealed: bytes) -> Pointer:
+        now = time.time()
+        cid = CID + hashlib.sha256(sealed).digest()
+        pointer = Pointer(name, SCOPE, cid, '"e"', None, None, "normal", now, now + 60, 80, len(sealed), "", (TOPIC,))
+        await self.keep(pointer, sealed)
+        await self.swarm.tier.store(pointer, sealed)
+        return pointer
+
+    async def peers_have(self, name: bytes) -> bytes | None:
+        for pointer in await self.swarm.tier.find(name):
+            if sealed := await self.swarm.tier.block(pointer):
+                return sealed
+        return None
+
+    async def want(self, name: bytes, port: int) -> str:
+        """Where the answer came from: peer, upstream or held."""
+        if any(pointer.name == name for pointer in self.held):
+            return "held"
+        if await self.peers_have(name):
+            return "peer"
+        lease = await self.swarm.leases.acquire(name, SCOPE)
+        pointer = None
+        try:
+            if await self.peers_have(name):
+                return "peer"
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(name)
+            body = await reader.read(1 << 20)
+            writer.close()
+            pointer = await self.hold(name, body)
+            return "upstream"
+        finally:
+            if lease is not None:
+                await lease.release(pointer)
+
+
+def rss() -> int:
+    with Path("/proc/self/statm").open() as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+class Member:
+    """The commands."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.spec = spec
+        self.nodes: list[Node] = []
+
+    async def start(self, **spec: Any) -> Any:
+        self.nodes = [Node(self.spec | spec, number) for number in range(self.spec.get("count", 1))]
+        await asyncio.gather(*(node.swarm.start() for node in self.nodes))
+        return [[node.swarm.peer_id, *node.swarm.multiaddrs] for node in self.nodes]
+
+    async def connected(self, n: int = 1, timeout: float = 10.0) -> bool:
+        return all(await asyncio.gather(*(node.swarm.connected(n, timeout) for node in self.nodes)))
+
+    async def hold(self, size: int, name: str = "") -> list[str]:
+        key = bytes.fromhex(name) if name else os.urandom(32)
+        pointer = await self.nodes[0].hold(key, os.urandom(size))
+        return [key.hex(), pointer.cid[4:].hex(), repr(time.time())]
+
+    async def sees(self, name: str, timeout: float = 10.0) -> float | None:
+        """When each node had heard of `name`: the latest."""
+        async with asyncio.timeout(timeout):
+            for node in self.nodes:
+                while not await node.swarm.tier.find(bytes.fromhex(name)):
+                    await asyncio.sleep(0.0005)
+        return time.time()
+
+    async def fetch(self, name: str, times: int = 1) -> list[Any]:
+        """Digest and seconds of each fetch, None when it failed."""
+        results = []
+        for _ in range(times):
+            began = time.perf_counter()
+            sealed = await self.nodes[0].peers_have(bytes.fromhex(name))
+            took = time.perf_counter() - began
+            results.append([sealed and hashlib.sha256(sealed).hexdigest(), took])
+        return results
+
+    async def want(self, names: list[str], port: int) -> dict[str, int]:
+        wanted = [node.want(bytes.fromhex(name), port) for node in self.nodes for name in names]
+        got = await asyncio.gather(*wanted)
+        return {source: got.count(source) for source in set(got)}
+
+    async def drop(self) -> float:
+        began = time.perf_counter()
+        await self.nodes[0].swarm.tier.drop([TOPIC])
+        return time.perf_counter() - began
+
+    async def quota(self, state: str) -> None:
+        self.nodes[0].swarm.publish_quota(SCOPE, state.encode())
+
+    async def report(self) -> dict[str, Any]:
+        node = self.nodes[0]
+        return {
+            "peers": [
+                {"peer": r.peer_id, "state": r.state, "via": r.via, "reason": r.reason, "blocks_in": r.blocks_in}
+                for r in node.swarm.peers()
+            ],
+            "counters": dict(node.swarm.counters()),
+            "warnings": node.warnings,
+            "drops": len(node.drops),
+            "quotas": node.quotas,
+            "held": len(node.held),
+            "rss": rss(),
+        }
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(node.swarm.stop() for node in self.nodes))
+
+
+async def main() -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=1 << 22)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    member = Member(json.loads(sys.argv[1]))
+    import p2pcache.swarm.host  # noqa: F401  # loaded before the clock of any test runs
+
+    print(json.dumps({"ready": True}), flush=True)
+    while line := await reader.readline():
+        order = json.loads(line)
+        try:
+            answer = {"answer": await getattr(member, order.pop("do"))(**order)}
+        except (SwarmError, TimeoutError) as error:
+            answer = {"error": str(error) or type(error).__name__}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

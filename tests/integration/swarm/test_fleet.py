@@ -1,0 +1,170 @@
+"""A fleet as it lives: separate processes, real libp2p over loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import pytest
+
+
+async def everywhere(members, do, **how):
+    return await asyncio.gather(*(member.do(do, **how) for member in members))
+
+
+@pytest.mark.timeout(120)
+async def test_twenty_nodes_and_ten_cold_urls_make_ten_upstream_calls(fleet, upstream):
+    # The machine is shared: what is counted is calls, and a peer that is only slow shall not add one.
+    _, members = await fleet.of(20, limits={"peer_deadline": 5.0, "lease_silence": 8.0})
+    names = [os.urandom(32).hex() for _ in range(10)]
+    results = await everywhere(members, "want", names=names, port=upstream.port)
+    assert len(upstream.calls) == 10
+    assert sum(result.get("upstream", 0) for result in results) == 10
+    assert sum(sum(result.values()) for result in results) == 200
+
+
+async def test_the_second_node_is_served_by_the_first(fleet, upstream):
+    hub, (a, b) = await fleet.of(2)
+    name = os.urandom(32).hex()
+    assert await a.do("want", names=[name], port=upstream.port) == {"upstream": 1}
+    await b.do("sees", name=name)
+    assert await b.do("want", names=[name], port=upstream.port) == {"peer": 1}
+    assert len(upstream.calls) == 1
+    report = await b.do("report")
+    assert sum(row["blocks_in"] for row in report["peers"]) == 1
+    assert report["warnings"] == []
+    assert {row["peer"] for row in report["peers"]} >= {hub.peer}
+
+
+@pytest.mark.timeout(120)
+async def test_fifty_nodes_join_one_hub_within_five_seconds(fleet):
+    hub = await fleet.spawn(hub=True)
+    await fleet.start(hub)
+    crowds = [await fleet.spawn(count=5) for _ in range(10)]
+    await asyncio.gather(*(crowd.hear() for crowd in crowds))
+    began = time.monotonic()
+    await everywhere(crowds, "start", bootstrap=hub.addresses)
+    assert await hub.do("connected", n=50, timeout=20.0)
+    took = time.monotonic() - began
+    rows = (await hub.do("report"))["peers"]
+    assert len({row["peer"] for row in rows}) == 50
+    assert took < 5.0
+
+
+async def test_a_hub_killed_in_the_middle_of_a_load_loses_no_answer(fleet, upstream):
+    hub, members = await fleet.of(6)
+    names = [os.urandom(32).hex() for _ in range(40)]
+    for member in members:
+        await member.tell("want", names=names, port=upstream.port)
+    while len(upstream.calls) < 5:
+        await asyncio.sleep(0.005)
+    await hub.kill()
+    results = await asyncio.gather(*(member.hear() for member in members))
+    assert all(sum(result.values()) == 40 for result in results)
+    again = await fleet.spawn()
+    await fleet.start(again, bootstrap=members[0].addresses)
+    assert await again.do("connected", n=1)
+    more = [os.urandom(32).hex() for _ in range(5)]
+    before = len(upstream.calls)
+    await everywhere(members, "connected", n=5, timeout=10.0)
+    await everywhere(members, "want", names=more, port=upstream.port)
+    assert len(upstream.calls) - before <= 6
+
+
+async def test_a_hub_that_restarts_is_back_within_five_seconds_with_its_identity(fleet):
+    directory = str(fleet.directory)
+    hub = await fleet.spawn(hub=True, directory=directory)
+    await fleet.start(hub)
+    members = [await fleet.spawn() for _ in range(3)]
+    await fleet.start(*members, bootstrap=hub.addresses)
+    await everywhere(members, "connected", n=1)
+    await hub.kill()
+    port = hub.addresses[0].split("/")[4]
+    again = await fleet.spawn(hub=True, directory=directory, listen=f"/ip4/127.0.0.1/tcp/{port}")
+    await fleet.start(again)
+    assert again.peer == hub.peer
+    assert await again.do("connected", n=3, timeout=5.0)
+
+
+async def test_a_stopped_peer_costs_callers_no_more_than_the_deadline_and_is_dropped(fleet):
+    import signal
+
+    hub, (a, b) = await fleet.of(2, limits={"ping_interval": 1.0})
+    name, *_ = await a.do("hold", size=50_000)
+    await b.do("sees", name=name)
+    a.signal(signal.SIGSTOP)
+    hub.signal(signal.SIGSTOP)
+    for digest, seconds in await b.do("fetch", name=name, times=5):
+        assert digest is None
+        assert seconds < 0.35
+    while [row["state"] for row in (await b.do("report"))["peers"]].count("dropped") < 1:
+        await asyncio.sleep(0.1)
+    report = await b.do("report")
+    assert {row["reason"] for row in report["peers"] if row["state"] == "dropped"} == {"it does not answer"}
+    assert report["counters"]["peer_timeout"] >= 1
+
+
+async def test_a_peer_killed_in_the_middle_of_a_block(fleet):
+    hub, (a, b) = await fleet.of(2)
+    name, digest, _ = await a.do("hold", size=20_000_000)
+    await b.do("sees", name=name)
+    await b.tell("fetch", name=name)
+    await asyncio.sleep(0.05)
+    await a.kill()
+    [[got, seconds]] = await b.hear()
+    assert got in (None, digest)
+    assert seconds < 2.5
+    while any(row["peer"] == a.peer and row["state"] == "member" for row in (await b.do("report"))["peers"]):
+        await asyncio.sleep(0.05)
+
+
+async def test_another_secret_is_one_clear_line_on_both_sides(fleet):
+    hub = await fleet.spawn(hub=True)
+    stranger = await fleet.spawn(key="x" * 32)
+    await fleet.start(hub)
+    await fleet.start(stranger, bootstrap=hub.addresses)
+    for member in (hub, stranger):
+        while not (report := await member.do("report"))["warnings"]:
+            await asyncio.sleep(0.01)
+        assert len(report["warnings"]) == 1
+        assert "the swarm secrets differ" in report["warnings"][0]
+        assert "refused" in {row["state"] for row in report["peers"]}
+    assert not await stranger.do("connected", timeout=0.1)
+
+
+async def test_a_busy_port_is_one_clear_line(fleet):
+    one, other = await fleet.spawn(), await fleet.spawn()
+    await fleet.start(one)
+    await other.hear()
+    with pytest.raises(AssertionError, match="Address already in use.*choose another port"):
+        await other.start(listen=one.addresses[0].split("/p2p")[0])
+
+
+async def test_an_unreachable_bootstrap_is_one_clear_line_and_tried_again(fleet):
+    late = await fleet.spawn()
+    await fleet.start(late)
+    address = late.addresses[0].split("/p2p")[0]
+    await late.do("stop")
+    member = await fleet.spawn()
+    await fleet.start(member, bootstrap=[address])
+    while not (report := await member.do("report"))["warnings"]:
+        await asyncio.sleep(0.01)
+    assert report["warnings"] == [f"bootstrap {address}: nothing listens there; it is tried again in the background"]
+    await late.start(listen=address)
+    assert await member.do("connected", timeout=6.0)
+
+
+async def test_drops_and_quotas_reach_everybody_before_the_writer_goes_on(fleet):
+    hub, members = await fleet.of(4)
+    name, *_ = await members[0].do("hold", size=100)
+    await everywhere(members[1:], "sees", name=name)
+    seconds = await members[1].do("drop")
+    assert seconds < 0.2
+    reports = await everywhere([hub, members[0], *members[2:]], "report")
+    assert all(report["drops"] == 1 for report in reports)
+    await members[0].do("quota", state="990/1000")
+    for member in (hub, *members[1:]):
+        while not (report := await member.do("report"))["quotas"]:
+            await asyncio.sleep(0.01)
+        assert bytes.fromhex(report["quotas"][0][1]) == b"990/1000"
