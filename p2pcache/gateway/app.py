@@ -15,7 +15,7 @@ from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
 from p2pcache.gateway.routing import Api, Control, Misdirected, Router, Stream
 from p2pcache.gateway.upstream import HttpUpstream, UpstreamTimeoutError
-from p2pcache.github import writes
+from p2pcache.github import graphql, writes
 from p2pcache.github.classify import classify
 from p2pcache.github.request import Bypass, Classified, Read, Request, Write
 
@@ -110,9 +110,18 @@ class Gateway:
                 await self._engine.wrote(classified.drops)
             raise
         self._reads.observe(exchange.headers, answer)
-        if isinstance(classified, Write):
+        extra = [_forwarded("method" if write else "bypass", answer.status)]
+        if not isinstance(classified, Write):
+            await self._relay.answer(exchange, answer, base, extra)
+        elif whole and target.partition("?")[0] == "/graphql":
+            await self._relay.answer(exchange, answer, base, extra, lambda reply: self._mutated(body, reply))
+        else:
             await self._engine.wrote(classified.drops)
-        await self._relay.answer(exchange, answer, base, [_forwarded("method" if write else "bypass", answer.status)])
+            await self._relay.answer(exchange, answer, base, extra)
+
+    async def _mutated(self, body: bytes, reply: bytes | None) -> None:
+        """A GraphQL mutation went through: its result names what it changed."""
+        await self._engine.wrote((writes.ALL,) if reply is None else graphql.drops(body, reply))
 
     async def _stream(self, exchange: Exchange, url: str, target: str) -> None:
         """Another of GitHub's hosts; `target` names what an upload there changes, in terms of the API."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import msgspec
@@ -18,8 +19,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from p2pcache.gateway.hot import Hot
-from p2pcache.gateway.keeper import Keeper
-from p2pcache.gateway.wire import Wire
 
 MAX_HEAD = 64 << 10
 """Bytes of request line and header block; GitHub's own limit is lower."""
@@ -42,14 +41,11 @@ class GatewayProtocol(HttpToolsProtocol):
     """One client connection.
 
     Attributes:
-        slot: the place in the journal of a connection taken over from a node that died.
         head_seconds: how long a request's head may take to arrive.
         write_seconds: how long a client may leave an answer unread.
     """
 
     hot: Hot
-    keeper: Keeper | None = None
-    slot: int | None = None
     head_seconds: ClassVar[float] = 20.0
     write_seconds: ClassVar[float] = 60.0
 
@@ -67,15 +63,11 @@ class GatewayProtocol(HttpToolsProtocol):
         self._refused = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
-        self._wire: Wire | None = None
 
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client connects, or is taken over; it has to say something within `head_seconds`."""
-        if self.keeper is not None:
-            self._wire = Wire(transport, self.keeper, self.slot)
-            transport = self._wire  # type: ignore[assignment]  # it hands on what it does not do itself
+        """A client connects; it has to say something within `head_seconds`."""
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(self.head_seconds, self._head_late)
         if len(self.connections) > CONNECTIONS:
@@ -87,8 +79,6 @@ class GatewayProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
-        if self._wire is not None:
-            self._wire.lost()
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is answered; one that does not read at all is cut off."""
@@ -107,8 +97,6 @@ class GatewayProtocol(HttpToolsProtocol):
         """Feed the parser; a head that grows beyond its bound or never ends is refused."""
         if self._refused:
             return
-        if self._wire is not None:
-            self._wire.received(data)
         if self._in_head:
             self._head += len(data)
         super().data_received(data)
@@ -137,11 +125,13 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             self._answered = True
         elif not self._answer_hot() and self._usable(large=large):
-            # For `Exchange`: uvicorn does not tell an application that sends that its client went away.
-            unsafe = {} if self._wire is None else {"unsafe": self._wire.unsafe}
-            self.scope["extensions"] = {"closing": self.transport.is_closing, **unsafe}  # type: ignore[dict-item]
+            self.scope["extensions"] = self._extensions()  # type: ignore[typeddict-item]
             super().on_headers_complete()
             self.headers = []  # what still comes are trailer fields, which are nobody's headers (RFC 9110, 6.5.1)
+
+    def _extensions(self) -> dict[str, Callable[[], object]]:
+        """For `Exchange`: uvicorn does not tell an application that sends that its client went away."""
+        return {"closing": self.transport.is_closing}
 
     def _answer_hot(self) -> bool:
         parser, cycle = self.parser, self.cycle
@@ -194,12 +184,6 @@ class GatewayProtocol(HttpToolsProtocol):
         if not self._answered:
             super().on_message_complete()
         self._answered = self._refused
-
-    def on_response_complete(self) -> None:
-        """An answer is complete."""
-        if self._wire is not None:
-            self._wire.answered()
-        super().on_response_complete()
 
     # Refusals
 

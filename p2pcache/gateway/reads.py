@@ -119,7 +119,8 @@ class Reads:
         pointer = kept.entry.pointer
         if kept.forwarded is not None or not pointer.etag or self._engine.trial.state != "holds":
             return pointer.etag
-        return wanted.tag(kept.entry.block.body)
+        tag = wanted.tag(kept.entry.block.body)
+        return f"W/{tag}" if pointer.etag.startswith("W/") else tag
 
     def _count(self, wanted: Wanted, kept: Kept, shown: Shown, route: RouteCount) -> None:
         cost, size = kept.entry.pointer.cost_ms, len(shown.body)

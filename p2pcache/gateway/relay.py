@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.exchange import BODILESS, BadRequest, Disconnected, Exchange, Line
@@ -17,6 +17,9 @@ MAX_REWRITE = 8 << 20
 
 CODED = frozenset({b"content-encoding", b"content-length"})
 """Fields of a body as it came over the wire, not as it is shown."""
+
+
+Seen = Callable[[bytes | None], Awaitable[None]]
 
 
 class Relay:
@@ -46,8 +49,12 @@ class Relay:
                 raise upload.failure from None
             raise
 
-    async def answer(self, exchange: Exchange, answer: Answer, base: str, extra: Iterable[Line]) -> None:
+    async def answer(
+        self, exchange: Exchange, answer: Answer, base: str, extra: Iterable[Line], seen: Seen | None = None
+    ) -> None:
         """Send GitHub's answer back; for a client of the gateway's own address (`base`), with URLs that stay on it.
+
+        `seen` is told the whole body before any of it goes out, or None when it is too long or in a foreign coding.
 
         Raises:
             UpstreamError: the answer broke off (before or after its head went out).
@@ -56,25 +63,35 @@ class Relay:
         try:
             bodiless = exchange.method == "HEAD" or answer.status in BODILESS
             lines = [*pass_lines(answer.pairs, base, self._upstreams), *extra]
+            readable = answer.coding in ("identity", *GZIP) and not bodiless
+            if readable and (seen or (base and "json" in answer.headers.get("content-type", ""))):
+                await self._read(exchange, answer, base, lines, seen)
+                return
+            if seen:
+                await seen(None)
+            await exchange.start(answer.status, lines)
             if bodiless:
-                await exchange.start(answer.status, lines)
                 await exchange.send(b"")
-            elif base and "json" in answer.headers.get("content-type", "") and answer.coding in ("identity", *GZIP):
-                await self._rewritten(exchange, answer, base, lines)
             else:
-                await exchange.start(answer.status, lines)
                 await pump(exchange, answer.raw())
         finally:
             await answer.close()
 
-    async def _rewritten(self, exchange: Exchange, answer: Answer, base: str, lines: list[Line]) -> None:
+    async def _read(self, exchange: Exchange, answer: Answer, base: str, lines: list[Line], seen: Seen | None) -> None:
         plain = [line for line in lines if line[0] not in CODED]
-        body = await answer.read(MAX_REWRITE)
+        try:
+            body = await answer.read(MAX_REWRITE)
+        except UpstreamError:
+            if seen:
+                await seen(None)
+            raise
+        if seen:
+            await seen(body)
         if body is None:
             await exchange.start(answer.status, plain)
             await pump(exchange, answer.stream())
         else:
-            shown = links.rewrite_body(body, self._upstreams.bases, base)
+            shown = links.rewrite_body(body, self._upstreams.bases, base) if base else body
             await exchange.reply(answer.status, shown, plain if shown == body else weakened(plain))
 
 

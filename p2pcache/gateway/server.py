@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn
 
+from p2pcache.gateway import adoption
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.hot import Hot
-from p2pcache.gateway.keeper import Adopted, Keeper, State
+from p2pcache.gateway.keeper import Adopted, Keeper
+from p2pcache.gateway.kept import KeptProtocol
 from p2pcache.gateway.listen import BACKLOG, ListenError
 from p2pcache.gateway.protocol import CONNECTIONS, GatewayProtocol
 
@@ -22,22 +24,14 @@ KEEP_ALIVE_SECONDS = 75
 OTHER_DESCRIPTORS = 1024
 """Open files beside clients' connections: to GitHub, to peers, of the store."""
 
-_SENTENCE = (
-    b'{"message":"p2pcache: the cache was restarted while this write was under way; GitHub may have carried it out: '
-    b'look before you repeat it."}'
-)
-_UNKNOWN_FATE = (
-    b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n"
-    b"cache-status: p2pcache; fwd=method; detail=restarted\r\n\r\n%b" % (len(_SENTENCE), _SENTENCE)
-)
-
 
 class Server:
     """uvicorn, serving one gateway on several sockets."""
 
     def __init__(self, gateway: Gateway, hot: Hot, keeper: Keeper | None = None) -> None:
         # uvicorn makes a protocol a connection from this class alone; its instances share the one gateway's hits.
-        protocol = type("Connection", (GatewayProtocol,), {"hot": hot, "keeper": keeper})
+        kind: type[GatewayProtocol] = GatewayProtocol if keeper is None else KeptProtocol
+        protocol = type("Connection", (kind,), {"hot": hot, "keeper": keeper})
         self._keeper = keeper
         # The gateway says what went wrong, once; uvicorn would add a traceback for every client that breaks off.
         for name in ("uvicorn", "uvicorn.error"):
@@ -76,31 +70,12 @@ class Server:
 
     async def adopt(self, connections: Sequence[Adopted]) -> None:
         """Take up the connections of a node that died: answer what they wait for, or end them clearly."""
-        if self._keeper is None:
-            return
-        for adopted in connections:
-            if adopted.state in (State.IDLE, State.ASKED):
-                await self._take_up(adopted)
-                continue
-            if adopted.state is State.WRITING:
-                with contextlib.suppress(OSError):
-                    adopted.connection.send(_UNKNOWN_FATE)
-            with contextlib.suppress(OSError):
-                adopted.connection.shutdown(socket.SHUT_RDWR)
-            adopted.connection.close()
-            self._keeper.let_go(adopted.slot)
+        if self._keeper is not None:
+            await adoption.adopt(self._keeper, connections, self._protocol)
 
-    async def _take_up(self, adopted: Adopted) -> None:
-        def protocol() -> GatewayProtocol:
-            config, server = self._server.config, self._server
-            made: GatewayProtocol = config.http_protocol_class(config, server.server_state, server.lifespan.state)  # type: ignore[assignment,call-arg]
-            made.slot = adopted.slot
-            return made
-
-        adopted.connection.setblocking(False)
-        _, made = await asyncio.get_running_loop().connect_accepted_socket(protocol, adopted.connection)
-        if adopted.received:
-            made.data_received(adopted.received)
+    def _protocol(self) -> KeptProtocol:
+        config, server = self._server.config, self._server
+        return config.http_protocol_class(config, server.server_state, server.lifespan.state)  # type: ignore[return-value,call-arg]
 
     async def stop(self) -> None:
         """Answer what is under way, within `SHUTDOWN_SECONDS`, and stop listening."""

@@ -16,41 +16,72 @@ from typing import Any
 from p2pcache.gateway.keeper import Keeper, State
 
 DRAIN_LOOK_SECONDS = 0.005
+_CONTINUE = b"HTTP/1.1 100 "
 
 
 class Wire:
     """Stands in for the transport where uvicorn writes; everything else is the transport's own."""
 
-    def __init__(self, transport: asyncio.Transport, keeper: Keeper, slot: int | None) -> None:
+    def __init__(self, transport: asyncio.Transport, keeper: Keeper, slot: int, duplicate: socket.socket) -> None:
         self._transport = transport
         self._keeper = keeper
-        self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        self._socket = duplicate
         self._loop = asyncio.get_running_loop()
-        self._slot = keeper.hold(self._socket.fileno()) if slot is None else slot
-        self._held: bytes | None = None
-        self._begun = False
+        self._slot: int | None = slot
+        self._sent = keeper.written(slot)
+        self._head: bytes | None = None
+        self._begun = False  # an answer has begun to go out
+        self._ended = False  # an answer was completed since the journal was idle
+        self._asked = 0  # requests that have begun and are not answered
+        self._feeding = False
+        self._looking = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
+    # What comes in
+
     def received(self, data: bytes) -> None:
-        """Note bytes of a request before they are looked at."""
+        """Note bytes of a request before they are looked at; `fed` follows when they were."""
+        self._rest()
+        self._feeding = True
         if self._slot is not None:
             self._keeper.received(self._slot, data)
 
-    def unsafe(self) -> None:
-        """From here on the request must not be made again: GitHub may have it."""
+    def replayed(self) -> None:
+        """The bytes in the journal are looked at again; `fed` follows when they were."""
+        self._feeding = True
         if self._slot is not None:
-            self._keeper.mark(self._slot, State.WRITING)
+            self._keeper.replayed(self._slot)
+
+    def fed(self) -> None:
+        """All that was received has been looked at."""
+        self._feeding = False
+        self._rest()
+
+    def begun(self) -> None:
+        """A request has begun to arrive. While an earlier one has no answer, the journal cannot tell them apart."""
+        self._asked += 1
+
+    def unsafe(self) -> None:
+        """From here on the request that is answered must not be made again: GitHub may have it."""
+        if self._slot is not None:
+            self._keeper.unsafe(self._slot)
+
+    # What goes out
 
     def write(self, data: bytes) -> None:
         """Send; the head of an answer waits for what follows it in the same step, so that both go out at once."""
-        if not self._begun:
+        if data.startswith(_CONTINUE):  # no answer yet: a next node may say it again
+            self._send(data)
+            if self._slot is not None and not self._ended:
+                self._keeper.sent(self._slot, self._sent)
+        elif not self._begun:
             self._begun = True
-            self._held = data
+            self._head = data
             self._loop.call_soon(self._flush)
-        elif self._held is not None:
-            head, self._held = self._held, None
+        elif self._head is not None:
+            head, self._head = self._head, None
             self._out(head, data)
         else:
             self._out(data)
@@ -64,7 +95,14 @@ class Wire:
         """The answer is complete; the next request may be noted when it has drained."""
         self._flush()
         self._begun = False
+        self._ended = True
+        self._asked -= 1
         self._rest()
+
+    def write_eof(self) -> None:
+        """End this side when what is held is sent."""
+        self._flush()
+        self._transport.write_eof()
 
     def close(self) -> None:
         """Close when what is held is sent."""
@@ -73,6 +111,7 @@ class Wire:
 
     def lost(self) -> None:
         """The connection is over: end it for the client too, whoever else holds it, and let go of it."""
+        self._head = None
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -81,13 +120,18 @@ class Wire:
             self._slot = None
 
     def _flush(self) -> None:
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._out(held)
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._out(head)
 
     def _out(self, *parts: bytes) -> None:
         if self._slot is not None:
-            self._keeper.mark(self._slot, State.ANSWERING)
+            # Behind an earlier answer that may not have left this process, nothing can be said of this one.
+            self._keeper.mark(self._slot, State.LOST if self._ended else State.ANSWERING)
+        self._send(*parts)
+
+    def _send(self, *parts: bytes) -> None:
+        self._sent += sum(map(len, parts))
         sent = 0
         if not self._transport.is_closing() and not self._transport.get_write_buffer_size():
             with contextlib.suppress(OSError):  # full: the transport waits for room; gone: it finds out
@@ -100,9 +144,16 @@ class Wire:
                 sent = 0
 
     def _rest(self) -> None:
-        if self._slot is None or self._begun:
+        """Note that nothing is waited for, if that is so."""
+        if not self._ended or self._asked or self._feeding or self._slot is None or self._transport.is_closing():
             return
-        if self._transport.get_write_buffer_size():
-            self._loop.call_later(DRAIN_LOOK_SECONDS, self._rest)
-        else:
-            self._keeper.idle(self._slot)
+        if not self._transport.get_write_buffer_size():
+            self._ended = False
+            self._keeper.idle(self._slot, self._sent)
+        elif not self._looking:
+            self._looking = True
+            self._loop.call_later(DRAIN_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        self._rest()

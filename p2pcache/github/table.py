@@ -14,7 +14,8 @@ Classes are those of `Lifetime`, and how a row gets one:
   slow    configuration, catalogues, profiles, statistics that GitHub itself computes rarely.
   never   what is not an answer to keep: redirects to signed URLs or bodies that hold such URLs (archives, logs,
           reports, attestations, runner downloads), secrets in the clear (secret scanning, feeds), yes-or-no
-          questions answered 204 or 404, random answers, operations that start something, and the quota itself.
+          questions answered 204 or 404, random answers, operations that start something, the quota itself, and what is
+          asked to learn whether a token is valid and what it may (``/`` and ``/user``, for their X-OAuth-Scopes).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ TABLE = """
   normal  search/repositories search/users teams/{team_id} teams/{team_id}/invitations[]
   normal  teams/{team_id}/members[] teams/{team_id}/memberships/{username}
   normal  teams/{team_id}/repos/{owner}/{repo} teams/{team_id}/repos[] teams/{team_id}/teams[]
-  slow    . advisories/{ghsa_id} advisories[] apps/{app_slug} assignments/{assignment_id}
+  slow    advisories/{ghsa_id} advisories[] apps/{app_slug} assignments/{assignment_id}
   slow    assignments/{assignment_id}/accepted_assignments[] assignments/{assignment_id}/grades[]
   slow    classrooms/{classroom_id} classrooms/{classroom_id}/assignments[] classrooms[]
   slow    codes_of_conduct/{key} codes_of_conduct[] emojis gitignore/templates/{name} gitignore/templates[]
@@ -49,7 +50,7 @@ TABLE = """
   slow    marketplace_listing/stubbed/plans/{plan_id}/accounts[] marketplace_listing/stubbed/plans[] meta
   slow    organizations/{org}/actions/cache/retention-limit organizations/{org}/actions/cache/storage-limit
   slow    organizations[] repositories[] search/topics users[] versions[]
-  never   feeds gists/{gist_id}/star octocat rate_limit teams/{team_id}/members/{username} zen
+  never   . feeds gists/{gist_id}/star octocat rate_limit teams/{team_id}/members/{username} zen
 /enterprises/{enterprise}
   normal  dependabot/alerts[] dependabot/repository-access teams/{enterprise-team}/memberships/{username}
   normal  teams/{enterprise-team}/memberships[] teams/{enterprise-team}/organizations/{org}
@@ -73,9 +74,9 @@ TABLE = """
   normal  packages/{package_type}/{package_name}/versions/{package_version_id}
   normal  packages/{package_type}/{package_name}/versions[] packages[] repos[] repository_invitations[]
   normal  ssh_signing_keys/{ssh_signing_key_id} starred[] subscriptions[] teams[]
-  slow    . emails[] gpg_keys[] interaction-limits keys[] public_emails[] social_accounts[]
+  slow    emails[] gpg_keys[] interaction-limits keys[] public_emails[] social_accounts[]
   slow    ssh_signing_keys[] {account_id}
-  never   blocks/{username} following/{username} migrations/{migration_id}/archive starred/{owner}/{repo}
+  never   . blocks/{username} following/{username} migrations/{migration_id}/archive starred/{owner}/{repo}
 /users/{username}
   live    events/orgs/{org}[] events/public[] events[] received_events/public[] received_events[]
   normal  copilot-spaces copilot-spaces/{space_number} copilot-spaces/{space_number}/collaborators

@@ -1,0 +1,308 @@
+"""What is not the cache's business goes through in pieces, both ways, and ends when either side does."""
+
+import asyncio
+import json
+import logging
+import ssl
+
+import aiohttp
+import pytest
+
+from p2pcache.gateway.upstream import Deadlines
+
+from .conftest import LIMIT, ask, connect, get, running
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+async def behind(upstream, tmp_path):
+    """A node with short deadlines in front of `upstream`."""
+    async with running(upstream.url, tmp_path) as node:
+        node.upstream.deadlines = Deadlines(connect=0.3, idle=0.3)
+        await node.upstream.__aexit__(None, None, None)
+        await node.upstream.__aenter__()
+        yield node
+
+
+@pytest.fixture(autouse=True)
+def no_traceback(caplog):
+    yield
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
+async def take(upstream, reader, count):
+    while count:
+        piece = await reader.read(min(count, 1 << 16))
+        if not piece:
+            raise ConnectionResetError
+        count -= len(piece)
+        upstream.received += len(piece)
+        upstream.changed.set()
+
+
+async def ok(upstream, reader, writer):
+    head = upstream.heads[-1].lower()
+    length = next((int(line[15:]) for line in head.split("\r\n") if line.startswith("content-length:")), 0)
+    await take(upstream, reader, length)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PROPFIND"])
+async def test_other_methods_go_through(node, github, method):
+    reply = await ask(node, get("/repos/octo/app", method=method))
+    assert github.calls[-1].method == method
+    assert reply.headers["cache-status"].startswith("p2pcache; fwd=")
+    assert reply.status == github.calls[-1].status
+
+
+async def test_a_range_is_githubs_to_answer(node, github):
+    for _ in range(2):
+        reply = await ask(node, get("/repos/octo/app", "Range: bytes=0-9"))
+        assert reply.headers["cache-status"].startswith("p2pcache; fwd=bypass")
+    assert github.calls[-1].headers["range"] == "bytes=0-9"
+
+
+async def test_a_client_is_asked_to_continue(node, github):
+    body = b'{"name":"new"}'
+    async with connect(node) as client:
+        await client.send(
+            get("/repos/octo/app/labels", "Expect: 100-continue", f"Content-Length: {len(body)}", method="POST")
+        )
+        async with asyncio.timeout(LIMIT):
+            assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.send(body)
+        assert (await client.reply()).status == 201
+
+
+async def test_a_body_in_chunks_goes_through(node, github):
+    async with connect(node) as client:
+        await client.send(get("/repos/octo/app/labels", "Transfer-Encoding: chunked", method="POST"))
+        for piece in (b'{"name":', b'"chunked"', b"}"):
+            await client.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await client.send(b"0\r\n\r\n")
+        reply = await client.reply()
+    assert (reply.status, json.loads(reply.body)["name"]) == (201, "chunked")
+
+
+async def test_a_large_graphql_request_is_streamed(behind, upstream):
+    upstream.answers(ok)
+    size = 3 * MIB
+    async with connect(behind) as client:
+        await client.send(get("/graphql", f"Content-Length: {size}", method="POST"))
+        await client.send(b"x" * (2 * MIB))
+        await upstream.until(lambda: upstream.received >= MIB)  # before the client has sent all of it
+        await client.send(b"x" * MIB)
+        assert (await client.reply()).body == b"ok"
+    assert upstream.received == size
+
+
+async def test_a_slow_upload_is_not_a_stalled_one(behind, upstream):
+    upstream.answers(ok)
+    async with connect(behind) as client:
+        await client.send(get("/markdown", "Content-Length: 10", method="POST"))
+        for _ in range(10):
+            await client.send(b"x")
+            await asyncio.sleep(0.1)  # in all more than the deadline, which is for each piece
+        assert (await client.reply()).status == 200
+
+
+async def test_a_large_answer_is_streamed_and_not_kept(behind, upstream):
+    size = 9 * MIB
+
+    async def large(upstream, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(9):
+            writer.write(b" " * MIB)
+            await writer.drain()
+
+    upstream.answers(large)
+    for host in ("api.github.com", "127.0.0.1"):
+        reply = await ask(behind, get("/repos/octo/app", host=host))
+        assert len(reply.body) == size
+        assert reply.headers["cache-status"] == "p2pcache; fwd=uri-miss; fwd-status=200"
+
+
+@pytest.mark.parametrize("target", ["/repos/octo/app", "/repos/octo/app/tarball"])
+async def test_who_stops_a_download_frees_the_connection_to_github(behind, upstream, target):
+    async def endless(upstream, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+            await writer.drain()
+
+    upstream.answers(endless)
+    async with connect(behind) as client:
+        await client.send(get(target))
+        await client.reader.readexactly(10 * MIB)
+    await upstream.until(lambda: not upstream.open)
+
+
+async def test_who_stops_an_upload_frees_the_connection_to_github(behind, upstream):
+    upstream.answers(ok)
+    async with connect(behind) as client:
+        await client.send(get("/markdown", "Content-Length: 1000", method="POST") + b"x" * 10)
+        await upstream.until(lambda: upstream.received == 10)
+    await upstream.until(lambda: not upstream.open)
+    assert behind.stats()["errors"] == {}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_github_that_does_not_answer_is_waited_for_no_longer_than_said(behind, upstream, method):
+    async def silent(upstream, reader, writer):
+        await reader.read()
+
+    upstream.answers(silent)
+    reply = await ask(behind, get("/repos/octo/app/issues", "Content-Length: 0", method=method))
+    assert reply.status == 504
+    assert json.loads(reply.body)["message"].startswith("p2pcache: GitHub at 127.0.0.1 cannot be reached (nothing came")
+    await upstream.until(lambda: not upstream.open)
+
+
+async def test_github_that_does_not_read_is_waited_for_no_longer_than_said(behind, upstream):
+    upstream.answers(lambda *_: asyncio.sleep(LIMIT))
+    async with connect(behind) as client:
+        await client.send(get("/markdown", f"Content-Length: {64 * MIB}", method="POST"))
+        sending = asyncio.create_task(client.send(b"x" * (64 * MIB)))
+        assert (await client.reply()).status == 504
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def test_github_that_is_not_there_is_told_in_a_sentence(tmp_path, upstream):
+    async with running("http://127.0.0.1:1", tmp_path) as node:
+        reply = await ask(node, get("/repos/octo/app"))
+    assert reply.status == 502
+    assert "GitHub at 127.0.0.1 cannot be reached" in json.loads(reply.body)["message"]
+    assert "Traceback" not in reply.body.decode()
+
+
+@pytest.mark.parametrize("target", ["/repos/octo/app", "/zen", "/repos/octo/app/tarball"])
+async def test_github_that_talks_garbage_is_told_in_a_sentence(node, github, target):
+    github.fault(garbage=True, times=None)
+    assert (await ask(node, get(target))).status == 502
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello", id="no gzip"),
+        pytest.param(b"Content-Encoding: br\r\nContent-Length: 5\r\n\r\nhello", id="unasked coding"),
+        pytest.param(
+            b"Content-Encoding: gzip\r\nContent-Length: 10\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\x03", id="half gzip"
+        ),
+    ],
+)
+async def test_a_coding_that_is_wrong_is_no_answer(behind, upstream, answer):
+    async def coded(upstream, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + answer)
+
+    upstream.answers(coded)
+    assert (await ask(behind, get("/repos/octo/app"))).status == 502
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 100\r\n\r\nhalf", b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
+)
+async def test_an_answer_that_breaks_off_is_seen_to(behind, upstream, framing):
+    async def half(upstream, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n" + framing)
+        raise ConnectionResetError
+
+    upstream.answers(half)
+    async with connect(behind) as client:
+        await client.send(get("/repos/octo/app/tarball"))
+        answer = await client.ended()
+    assert b"half" in answer
+    assert not answer.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_no_write_is_repeated(behind, upstream, method):
+    async def dies(upstream, reader, writer):
+        raise ConnectionResetError
+
+    upstream.answers(dies)
+    reply = await ask(behind, get("/repos/octo/app/issues/1/lock", "Content-Length: 0", method=method))
+    assert (reply.status, len(upstream.heads)) == (502, 1)
+
+
+async def test_a_credential_of_this_machine_is_not_lent(behind, upstream, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login mona password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    upstream.answers(ok)
+    await ask(behind, b"GET /zen HTTP/1.1\r\nHost: api.github.com\r\n\r\n")
+    assert (await ask(behind, get("/zen"))).status == 200
+    assert "authorization" not in upstream.heads[0].lower()
+
+
+async def test_other_hosts_of_github_are_streamed_over_tls(upstream, tmp_path, certificate):
+    """GitHub's names lead to this machine, with a certificate that a test made: nothing else differs from real use."""
+    context, trusted = certificate
+
+    async def serve(reader, writer):
+        await upstream.serve(reader, writer)
+
+    upstream.answers(ok)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+
+    class Here(aiohttp.abc.AbstractResolver):
+        async def resolve(self, host, *_, **__):
+            return [{"hostname": host, "host": "127.0.0.1", "port": port, "family": 2, "proto": 0, "flags": 0}]
+
+        async def close(self):
+            pass
+
+    async with running(upstream.url, tmp_path) as node:
+        node.upstream.connector = lambda: aiohttp.TCPConnector(resolver=Here(), ssl=trusted)
+        await node.upstream.__aexit__(None, None, None)
+        await node.upstream.__aenter__()
+        reply = await ask(node, get("/octo/app/raw/main/x", host="raw.githubusercontent.com"))
+        assert (reply.status, reply.body) == (200, b"ok")
+        assert upstream.heads[-1].startswith("GET /octo/app/raw/main/x HTTP/1.1\r\n")
+        assert "host: raw.githubusercontent.com" in upstream.heads[-1].lower()
+
+        dropped = []
+        node.engine.wrote = lambda drops: dropped.extend(drops) or asyncio.sleep(0)
+        asset = "/repos/octo/app/releases/1/assets?name=x"
+        reply = await ask(node, get(asset, "Content-Length: 0", host="uploads.github.com", method="POST"))
+        assert reply.status == 200
+        assert dropped
+    server.close()
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "GitHub of a test")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = [x509.DNSName(each) for each in ("*.githubusercontent.com", "*.github.com")]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    both = tmp_path / "tls.pem"
+    both.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return context, ssl.create_default_context(cafile=str(both))
