@@ -111,3 +111,13 @@ def test_the_python_face_of_gh_says_what_gh_says(node, token, monkeypatch, tmp_p
     monkeypatch.setenv("GH_TOKEN", token)
     with pytest.raises(GitHubCLIError, match=r"gh api failed: gh: Not Found \(HTTP 404\)"):
         GitHubCLI().api("repos/octo/none")
+
+
+def test_a_mutation_voids_the_repository_its_result_names_and_no_other(gh, github):
+    for path in ("repos/octo/app/issues", "repos/octo/lib/issues"):
+        printed(gh("api", path))
+    printed(gh("issue", "create", "-R", "octo/app", "-t", "Made by a mutation", "-b", "Body"))
+    github.order("reset-calls")
+    assert "Made by a mutation" in printed(gh("api", "repos/octo/app/issues"))
+    printed(gh("api", "repos/octo/lib/issues"))
+    assert github.calls() == [("GET", "/repos/octo/app/issues")]
