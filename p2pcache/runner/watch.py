@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -31,7 +32,9 @@ LOG_LOOK_SECONDS = 30.0
 JOURNAL_BYTES = 1024 * (16 << 10)
 """What `p2pcache.gateway.keeper` maps."""
 DRAINED = b"drained"
-DRAIN_SECONDS = 1.0
+DRAIN_SECONDS = 5.0
+OPEN_FILES = 2048
+"""The usual limit of 1024 is less than the connections of one journal."""
 VOICE = "supervisor: "
 """How its own lines in the log begin."""
 SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -58,6 +61,7 @@ class Held:
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.theirs.settimeout(DRAIN_SECONDS)  # a node may have left it full
         self.memory = os.memfd_create("p2pcache-journal")
         os.ftruncate(self.memory, JOURNAL_BYTES)
         for descriptor in (self.theirs.fileno(), self.memory):
@@ -69,17 +73,19 @@ class Held:
     def flags(self) -> list[str]:
         """What a new node needs to take over the connections of the one before."""
         self.drained.clear()
-        self.theirs.send(DRAINED)  # behind all that the node before had to say
-        self.drained.wait(DRAIN_SECONDS)
+        with contextlib.suppress(OSError):
+            self.theirs.send(DRAINED)  # behind all that the node before had to say
+            self.drained.wait(DRAIN_SECONDS)
         held = dict(self.by_slot)
         for descriptor in held.values():
-            os.set_inheritable(descriptor, True)
+            with contextlib.suppress(OSError):
+                os.set_inheritable(descriptor, True)
         flags = ["--keeper", f"{self.theirs.fileno()}:{self.memory}"]
         return [*flags, "--adopt", ",".join(f"{s}:{d}" for s, d in held.items())] if held else flags
 
     def _serve(self) -> None:
         while True:
-            said, descriptors, _, _ = socket.recv_fds(self.ours, 16, 1)
+            said, descriptors, _, _ = socket.recv_fds(self.ours, 16, 1, socket.MSG_CMSG_CLOEXEC)
             if said == DRAINED:
                 self.drained.set()
                 continue
@@ -174,11 +180,19 @@ class Watch:
         os.waitpid(self.node, 0)
 
 
+def _allow_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        allowed = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
 def main() -> int:
     """``watch.py DIRECTORY FILE_TO_REMOVE_AT_THE_END... -- COMMAND...``."""
     split = sys.argv.index("--")
     directory, *unlink = map(Path, sys.argv[1:split])
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    _allow_open_files()
     return Watch(directory, unlink, sys.argv[split + 1 :]).run()
 
 

@@ -1,0 +1,77 @@
+"""What becomes of the connections of a node that died: taken up, or ended with a sentence, or just ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+
+from p2pcache.gateway.keeper import MOST_REPLAYS, Adopted, Keeper, State
+from p2pcache.gateway.kept import KeptProtocol
+
+_UNREAD = 1 << 20
+
+
+def _refusal(sentence: str, detail: str) -> bytes:
+    body = f'{{"message":"p2pcache: {sentence}"}}'.encode()
+    return (
+        b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: %d\r\n"
+        b"connection: close\r\ncache-status: p2pcache; fwd=bypass; detail=%b\r\n\r\n%b"
+    ) % (len(body), detail.encode(), body)
+
+
+UNKNOWN_FATE = _refusal(
+    "the cache was restarted while this request was under way; GitHub may have carried it out: look before you "
+    "repeat it.",
+    "restarted",
+)
+GIVEN_UP = _refusal("the cache died each time it was asked this; its log says more.", "deadly")
+
+
+async def adopt(keeper: Keeper, connections: Sequence[Adopted], protocol: Callable[[], KeptProtocol]) -> None:
+    """Answer what the connections wait for, or end them clearly."""
+    for adopted in connections:
+        words = last_words(adopted)
+        if words is None and await _take_up(adopted, protocol):
+            continue
+        _end(adopted.connection, words or b"")
+        keeper.let_go(adopted.slot)
+
+
+def last_words(adopted: Adopted) -> bytes | None:
+    """What a connection is told before it is closed; None when it is taken up."""
+    match adopted.state:
+        case State.IDLE:
+            return None
+        case State.ASKED if adopted.unsafe or not adopted.whole:
+            return UNKNOWN_FATE
+        case State.ASKED if adopted.replays >= MOST_REPLAYS:
+            return GIVEN_UP
+        case State.ASKED:
+            return None
+        case _:
+            return b""
+
+
+async def _take_up(adopted: Adopted, protocol: Callable[[], KeptProtocol]) -> bool:
+    def made() -> KeptProtocol:
+        taken = protocol()
+        taken.adopted = adopted
+        return taken
+
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(made, adopted.connection)
+    except OSError:
+        return False
+    return True
+
+
+def _end(connection: socket.socket, words: bytes) -> None:
+    with contextlib.suppress(OSError):
+        if words:
+            connection.send(words)
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(_UNREAD)  # what is left unread would make the kernel take the words back (RFC 9112, 9.6)
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
