@@ -1,0 +1,123 @@
+"""What the benchmarks share: processes that end with the run, wrk, medians, and targets that are met or not."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+START_SECONDS = 30.0
+_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One run of wrk: the median latency in milliseconds, and requests a second."""
+
+    p50: float
+    rate: float
+
+
+def needs(*programs: str) -> None:
+    """Leave quietly where a program is missing: a benchmark is no test."""
+    for program in programs:
+        if shutil.which(program) is None:
+            print(f"left out: {program} is not installed")
+            sys.exit(0)
+
+
+@contextlib.contextmanager
+def process(*command: str, log: Path, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process for as long as the block runs."""
+    with log.open("ab") as output:
+        started = subprocess.Popen(command, stdout=output, stderr=output, env=env)
+    try:
+        yield started
+    finally:
+        started.terminate()
+        try:
+            started.wait(10)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+def clean_environment(home: Path, **variables: str) -> dict[str, str]:
+    """Nothing of this machine's own but the way to its programs."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), **variables}
+
+
+def ready(file: Path, started: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+    """What a ready file says, once it is there."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and started.poll() is None:
+        with contextlib.suppress(OSError, ValueError):
+            found: dict[str, Any] = json.loads(file.read_bytes())
+            return found
+        time.sleep(0.005)
+    sys.exit(f"it did not start:\n{log.read_text()[-2000:]}")
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listening(port: int) -> None:
+    """Wait until somebody listens."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.01)
+    sys.exit(f"nobody listens on port {port}")
+
+
+def get(port: int, path: str, headers: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
+    """One request; lower-case header lines and the body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path, headers=dict(headers))
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    if answer.status != 200:
+        sys.exit(f"port {port} answered {answer.status}: {body[:200]!r}")
+    return {name.lower(): value for name, value in answer.getheaders()}, body
+
+
+def wrk(url: str, connections: int, seconds: float, headers: Mapping[str, str]) -> Load:
+    """One run of wrk, with one thread."""
+    lines = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", *lines, url]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        sys.exit(said)
+    p50 = re.search(r"50%\s+([\d.]+)(us|ms|s)\b", said)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    if p50 is None or rate is None:
+        sys.exit(f"wrk said nothing usable:\n{said}")
+    return Load(float(p50[1]) * _UNITS[p50[2]], float(rate[1]))
+
+
+def verdict(rows: Sequence[tuple[str, float, str, float]]) -> int:
+    """Print (what, figure, "<=" or ">=", target) each; 1 when one is missed."""
+    missed = 0
+    for what, figure, sign, target in rows:
+        met = figure <= target if sign == "<=" else figure >= target
+        missed += not met
+        print(f"{'met   ' if met else 'MISSED'}  {what}: {figure:.2f} (target {sign} {target:g})")
+    return 1 if missed else 0
