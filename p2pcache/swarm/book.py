@@ -101,10 +101,10 @@ class Book:
 
 def _dialable(text: str, peer: str) -> Address | None:
     try:
-        address = parse(text)
+        address = parse(text if "/p2p/" in text else f"{text}/p2p/{peer}")
     except ValueError:
         return None
-    return Address(address.kind, address.host, address.port, peer) if address.peer in (None, peer) else None
+    return address if address.peer == peer else None
 
 
 def load(path: Path) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from p2pcache.swarm import book as books
-from p2pcache.swarm import frames, multiaddrs
+from p2pcache.swarm import frames, mdns, multiaddrs
 from p2pcache.swarm.book import Book
 from p2pcache.swarm.config import SwarmConfig
 from p2pcache.swarm.dialer import Dialer
@@ -98,7 +98,17 @@ class Mesh:
                 nursery.start_soon(self.dialer.bootstrap, address)
             nursery.start_soon(self.dialer.explore)
             nursery.start_soon(self.dialer.remember, path)
+            if self._config.mdns:
+                nursery.start_soon(self._discover, told)
             started(tuple(f"{address}/p2p/{self._host.peer}" for address in told))
+
+    async def _discover(self, told: tuple[str, ...]) -> None:
+        try:
+            await mdns.discover(
+                self._host.peer, told, lambda peer, addresses: self.book.learn(peer, addresses, trio.current_time())
+            )
+        except OSError as error:
+            self._outside.warn(f"members on the local network are not looked for: {error.strerror or 'no multicast'}")
 
     async def meet(self, link: Link) -> Ended:
         """Introduce, admit and serve one link until it ends; says how it did."""

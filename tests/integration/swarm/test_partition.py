@@ -1,0 +1,103 @@
+"""Two runners that reach the hub but not each other, in network namespaces, and a cable that is pulled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+pytestmark = pytest.mark.needs("netns")
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@dataclass
+class Runner:
+    """A namespace with one cable to the hub's machine."""
+
+    name: str
+    cable: str
+    here: str
+
+    def enter(self) -> tuple[str, ...]:
+        return ("ip", "netns", "exec", self.name)
+
+    def pull(self) -> None:
+        ip("link", "set", self.cable, "down")
+
+    def plug(self) -> None:
+        ip("link", "set", self.cable, "up")
+
+
+@pytest.fixture
+def runners() -> Iterator[list[Runner]]:
+    made = []
+    try:
+        for number in (1, 2):
+            tag = f"p2p{os.getpid() % 100_000}{number}"
+            runner = Runner(tag, f"{tag}h", f"10.231.{number}.1")
+            made.append(runner)
+            ip("netns", "add", tag)
+            ip("link", "add", runner.cable, "type", "veth", "peer", "name", "eth0", "netns", tag)
+            ip("addr", "add", f"{runner.here}/24", "dev", runner.cable)
+            ip("link", "set", runner.cable, "up")
+            for words in (
+                ("addr", "add", f"10.231.{number}.2/24", "dev", "eth0"),
+                ("link", "set", "eth0", "up"),
+                ("link", "set", "lo", "up"),
+            ):
+                ip("-n", tag, *words)
+        yield made
+    finally:
+        for runner in made:
+            subprocess.run(["ip", "netns", "del", runner.name], check=False, capture_output=True)
+
+
+async def until(member, condition):
+    while not condition(report := await member.do("report")):
+        await asyncio.sleep(0.05)
+    return report
+
+
+async def test_served_through_the_hub_cut_off_and_healed(fleet, runners):
+    quick = {"ping_interval": 0.5, "lease_silence": 0.5}
+    hub = await fleet.spawn(hub=True, limits=quick)
+    members = [await fleet.spawn(runner.enter(), limits=quick) for runner in runners]
+    await fleet.start(hub, listen="/ip4/0.0.0.0/tcp/0")
+    port = hub.addresses[0].split("/")[4]
+    for member, runner in zip(members, runners, strict=True):
+        await fleet.start(member, listen="/ip4/0.0.0.0/tcp/0", bootstrap=[f"/ip4/{runner.here}/tcp/{port}"])
+        assert await member.do("connected")
+    a, b = members
+
+    # Neither can dial the other, so what one has comes to the other through the hub.
+    name, digest, _ = await a.do("hold", size=50_000)
+    await b.do("sees", name=name)
+    [[got, _]] = await b.do("fetch", name=name)
+    assert got == digest
+    await until(b, lambda report: {"hub", "relayed"} <= {row["state"] for row in report["peers"]})
+
+    # A cut cable: both sides notice, and the runner cut off goes on alone without waiting.
+    runners[1].pull()
+    await until(hub, lambda report: any(row["state"] == "dropped" for row in report["peers"]))
+    await until(b, lambda report: any(row["state"] == "dropped" for row in report["peers"]))
+    [[got, seconds]] = await b.do("fetch", name=name)
+    assert got is None
+    assert seconds < 0.3
+    await a.do("drop")
+    assert (await b.do("report"))["drops"] == 0
+
+    # Healed: it is back by itself, learns what it missed, and is served again.
+    runners[1].plug()
+    assert await b.do("connected", timeout=10.0)
+    await until(b, lambda report: report["drops"] == 1)
+    name, digest, _ = await a.do("hold", size=50_000)
+    await b.do("sees", name=name)
+    [[got, _]] = await b.do("fetch", name=name)
+    assert got == digest

@@ -1,0 +1,146 @@
+"""Dialling, and dialling again."""
+
+from __future__ import annotations
+
+import trio
+
+from p2pcache.swarm import Limits, dialer
+from p2pcache.swarm import book as books
+
+
+def test_an_unreachable_bootstrap_is_named_once_and_tried_for_ever(world, run):
+    async def test():
+        node = world.node(1, 0)
+        async with world.running(node) as nursery:
+            await trio.sleep(120)
+            assert node.outside.warnings == [
+                "bootstrap /ip4/10.0.0.1/tcp/9000: nothing listens there; it is tried again in the background"
+            ]
+            assert 25 < len(world.net.dials) < 120
+            late = world.node(0)
+            began = trio.current_time()
+            nursery.start_soon(late.run)
+            await world.met(node, late)
+            assert trio.current_time() - began < 5
+
+    run(test)
+
+
+def test_another_reason_is_named_again(world, run):
+    async def test():
+        node, other = world.node(1, 0), world.node(0, membership_keys=(b"x" * 32,))
+        async with world.running(node) as nursery:
+            await trio.sleep(10)
+            nursery.start_soon(other.run)
+            await trio.sleep(10)
+            assert len(node.outside.warnings) == 2
+            assert "the swarm secrets differ" in node.outside.warnings[1]
+            assert len(other.outside.warnings) == 1
+
+    run(test)
+
+
+def test_its_own_address_is_not_dialled_twice(world, run):
+    async def test():
+        node = world.node(0, 0)
+        async with world.running(node):
+            await trio.sleep(60)
+            assert len(world.net.dials) == 1
+            assert not node.outside.warnings
+
+    run(test)
+
+
+def test_two_addresses_of_one_peer_make_one_connection(world, run):
+    async def test():
+        node, hub = world.node(1, 0, 5), world.node(0)
+        async with world.running(hub):
+            world.net.hosts[world.node(5).address] = hub.host
+            async with world.running(node):
+                await trio.sleep(60)
+                assert len(node.mesh.members) == 1
+                assert len(world.net.dials) < 6
+
+    run(test)
+
+
+def test_a_connection_that_breaks_is_made_again_at_once(world, run):
+    async def test():
+        node, hub = world.node(1, 0), world.node(0)
+        async with world.running(hub, node):
+            await world.met(hub, node)
+            for _ in range(3):
+                world.net.cut(node.peer)
+                await world.until(lambda: len(node.mesh.members) == 0)
+                began = trio.current_time()
+                await world.met(hub, node)
+                assert trio.current_time() - began < 1.0
+            assert not node.outside.warnings
+
+    run(test)
+
+
+def test_members_link_up_with_each_other(world, run):
+    async def test():
+        nodes = [world.node(0, hub=True), *(world.node(n, 0) for n in range(1, 8))]
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            assert all(len(node.mesh.members) == 7 for node in nodes)
+
+    run(test)
+
+
+def test_links_are_bounded(world, run):
+    async def test():
+        limits = Limits(links=2)
+        nodes = [world.node(0, hub=True), *(world.node(n, 0, limits=limits) for n in range(1, 8))]
+        async with world.running(*nodes):
+            await world.until(lambda: len(nodes[0].mesh.members) == 7)
+            await trio.sleep(60)
+            for node in nodes[1:]:
+                dialled = [session for session in node.mesh.members if session.link.dialled]
+                assert len(dialled) <= 3
+
+    run(test)
+
+
+def test_every_address_of_a_member_is_tried_and_one_that_answers_never_is_forgotten(world, run):
+    async def test():
+        node, other = world.node(0), world.node(1)
+        async with world.running(node, other):
+            node.mesh.book.learn(other.peer, ("/ip4/10.9.9.9/tcp/1", world.address(1)), 0.0)
+            node.mesh.book.learn(world.peer(7), ("/ip4/10.9.9.9/tcp/1",), 0.0)
+            await world.met(node, other)
+            await world.until(lambda: len(node.mesh.book) == 1, 2000)
+            assert not node.outside.warnings
+
+    run(test)
+
+
+def test_a_member_with_another_secret_is_not_dialled_for_ever(world, run):
+    async def test():
+        node, other = world.node(0), world.node(1, membership_keys=(b"x" * 32,))
+        async with world.running(node, other):
+            node.mesh.book.learn(other.peer, (world.address(1),), 0.0)
+            await world.until(lambda: len(node.mesh.book) == 0, 2000)
+
+    run(test)
+
+
+def test_the_address_book_survives_a_restart(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(dialer, "_SAVE", 0.01)
+
+    async def test():
+        node, other = world.node(0), world.node(1)
+        with trio.fail_after(20):
+            async with world.running(node):
+                node.mesh.book.learn(other.peer, (world.address(1),), trio.current_time())
+                path = tmp_path / "0" / "id.peers"
+                while not books.load(path):
+                    await trio.sleep(0.01)
+            world.net.hosts.clear()
+            again = world.node(0)
+            async with world.running(again):
+                assert len(again.mesh.book) == 1
+
+    trio.run(test)

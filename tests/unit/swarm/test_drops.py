@@ -1,0 +1,115 @@
+"""Invalidation reaches all members before the writer goes on, and those that were cut off when they come back."""
+
+from __future__ import annotations
+
+import time
+
+import trio
+
+from p2pcache.swarm.frames import Ack, Drop
+
+TOPIC = b"t" * 16
+
+
+def test_everybody_has_forgotten_when_the_writer_goes_on(world, run):
+    async def test():
+        hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
+        held, _ = a.outside.hold(proved_at=time.time() - 1)
+        async with world.running(hub, a, b):
+            await world.met(hub, a, b)
+            await world.until(lambda: b.directory.find(held.name) and hub.directory.find(held.name))
+            await b.mesh.drops.drop([TOPIC], None)
+            assert a.outside.drops == hub.outside.drops == [((TOPIC,), None)]
+            assert b.outside.drops == []
+            assert not any(node.directory.find(held.name) for node in (hub, a, b))
+
+    run(test)
+
+
+def test_a_member_behind_the_hub_is_reached_through_it_once(world, run):
+    async def test():
+        hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
+        world.net.unreachable = {a.peer, b.peer}
+        async with world.running(hub, a, b):
+            await world.met(a, b, links=1)
+            await world.until(lambda: len(hub.mesh.members) == 2)
+            await a.mesh.drops.drop([TOPIC], b"s" * 16)
+            assert b.outside.drops == [((TOPIC,), b"s" * 16)]
+            assert a.outside.drops == []
+
+    run(test)
+
+
+def test_a_member_that_does_not_acknowledge_costs_a_tenth_of_a_second(world, run):
+    async def test():
+        node, good = world.node(0), world.node(1, 0)
+        async with world.running(node, good), world.guest(node):
+            await world.until(lambda: len(node.mesh.members) == 2)
+            began = trio.current_time()
+            await node.mesh.drops.drop([TOPIC], None)
+            assert trio.current_time() - began <= 0.1
+            assert good.outside.drops
+            assert node.mesh.members.counters["drop_unacknowledged"] == 1
+
+    run(test)
+
+
+def test_more_topics_than_a_frame_holds(world, run):
+    async def test():
+        a, b = world.node(0), world.node(1, 0)
+        async with world.running(a, b):
+            await world.met(a, b)
+            topics = [number.to_bytes(16, "big") for number in range(600)]
+            await a.mesh.drops.drop(topics, None)
+            assert {topic for done, _ in b.outside.drops for topic in done} == set(topics)
+
+    run(test)
+
+
+def test_who_was_cut_off_learns_on_reconnecting_and_keeps_what_is_newer(world, run):
+    async def test():
+        a, b = world.node(0), world.node(1, 0)
+        held, _ = a.outside.hold(proved_at=time.time() - 1)
+        async with world.running(a, b):
+            await world.met(a, b)
+            await world.until(lambda: b.directory.find(held.name))
+            world.net.unreachable = {a.peer, b.peer}
+            world.net.cut(b.peer)
+            await world.until(lambda: len(a.mesh.members) == 0)
+            await a.mesh.drops.drop([TOPIC], None)
+            newer, _ = a.outside.hold(proved_at=time.time() + 1)
+            world.net.unreachable = set()
+            await world.met(a, b)
+            await world.until(lambda: b.directory.find(newer.name))
+            assert b.outside.drops == [((TOPIC,), None)]
+            assert not b.directory.find(held.name)
+
+    run(test)
+
+
+def test_the_same_invalidation_twice_is_done_once_and_acknowledged_twice(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node) as guest:
+            await guest.say(*(Drop(token, world.peer(31), 7, 0.5, (TOPIC,), None) for token in (1, 2)))
+            assert {(await guest.hear(Ack)).id, (await guest.hear(Ack)).id} == {1, 2}
+            assert len(node.outside.drops) == 1
+
+    run(test)
+
+
+def test_a_hub_goes_on_after_its_members_have(world, run):
+    """The acknowledgement of a hub means that those behind it have forgotten, too."""
+
+    async def test():
+        hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
+        world.net.unreachable = {a.peer, b.peer}
+        b.outside.stall = 0.05
+        async with world.running(hub, a, b):
+            await world.until(lambda: len(hub.mesh.members) == 2)
+            began = trio.current_time()
+            await a.mesh.drops.drop([TOPIC], None)
+            assert b.outside.drops
+            assert 0.05 <= trio.current_time() - began < 0.1
+
+    run(test)

@@ -1,0 +1,342 @@
+"""Peers that know the secret and misbehave: each is limited or dropped with a reason, and nobody waits for it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import trio
+
+from p2pcache.swarm import Limits
+from p2pcache.swarm.frames import Bye, Drop, Get, Have, Miss, Part, Ping, Pong, encode, parts, wire
+from p2pcache.swarm.reasons import OURS, Ended, Reason
+from p2pcache.swarm.scoring import EMPTY_PROMISES
+
+
+def rows(node):
+    return {row.peer_id: row for row in node.mesh.members.rows(node.directory.announced)}
+
+
+async def pongs(guest):
+    """Stay alive."""
+    while True:
+        await guest.say(Pong((await guest.hear(Ping)).id))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [(b"\xff" * 8, Reason.GARBAGE), (b"\x00\x00\x00\x02\xc1\xc1", Reason.GARBAGE)],
+    ids=["oversized", "garbage"],
+)
+def test_garbage_drops_the_peer_with_a_reason(world, run, said, reason):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node) as guest:
+            await world.until(lambda: len(node.mesh.members) == 1)
+            await guest.link.write(said)
+            assert (await guest.hear(Bye)).reason == reason
+            await world.until(lambda: len(node.mesh.members) == 0)
+            row = rows(node)[world.peer(30)]
+            assert (row.state, row.reason) == ("dropped", OURS[reason])
+            assert node.mesh.members.counters["garbage"] == 1
+            assert node.outside.warnings == [f"a peer at {guest.link.address} was dropped: {OURS[reason]}"]
+
+    run(test)
+
+
+def test_a_flood_of_announcements_drops_the_flooder_and_leaves_the_others_alone(world, run, pointer):
+    async def test():
+        node, good = world.node(0, limits=Limits(announce_rate=10, directory_per_peer=100)), world.node(1, 0)
+        held, _ = good.outside.hold()
+        async with world.running(node, good), world.guest(node) as guest:
+            await world.until(lambda: node.directory.find(held.name))
+            for _ in range(6):
+                await guest.say(Have(tuple(wire(pointer()) for _ in range(20))))
+            assert (await guest.hear(Bye)).reason == Reason.FLOOD
+            assert node.directory.find(held.name)
+            await world.until(lambda: len(node.directory) == 1)
+
+    run(test)
+
+
+def test_announcements_without_blocks_are_soon_not_believed(world, run, pointer):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node) as guest:
+            promised = [pointer() for _ in range(EMPTY_PROMISES)]
+            await guest.say(Have(tuple(wire(each) for each in promised)))
+            await world.until(lambda: len(node.directory) == EMPTY_PROMISES)
+
+            async def miss():
+                while True:
+                    await guest.say(Miss((await guest.hear(Get)).id))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(miss)
+                for each in promised:
+                    assert await node.mesh.exchange.fetch(each.cid, each.size) is None
+                nursery.cancel_scope.cancel()
+            assert len(node.directory) == 0
+            row = rows(node)[world.peer(30)]
+            assert (row.state, row.reason) == ("slow", "it announces what it does not have")
+            assert node.mesh.members.counters["peer_miss"] == EMPTY_PROMISES
+
+    run(test)
+
+
+def test_forged_blocks_are_never_delivered_and_drop_the_forger(world, run, pointer):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node) as guest:
+            for _ in range(3):
+                each = pointer(size=3)
+                await guest.say(Have((wire(each),)))
+                await world.until(lambda each=each: node.directory.find(each.name))
+
+                async def forge():
+                    await guest.say(Part((await guest.hear(Get)).id, 3, b"lie"))
+
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(forge)
+                    assert await node.mesh.exchange.fetch(each.cid, 3) is None
+            assert (await guest.hear(Bye)).reason == Reason.BLOCKS
+            assert node.mesh.members.counters["garbage"] >= 3
+
+    run(test)
+
+
+def test_a_forger_does_not_keep_a_caller_from_an_honest_holder(world, run):
+    async def test():
+        node, honest = world.node(0), world.node(1, 0)
+        held, sealed = honest.outside.hold()
+        async with world.running(node, honest), world.guest(node) as guest:
+            await guest.say(Have((wire(held),)))
+            await world.until(lambda: len(node.directory.holders(held.cid)) == 2)
+            node.mesh.members.get(world.peer(30)).score.latency = 0.0001  # it is asked first
+
+            async def forge():
+                await guest.say(Part((await guest.hear(Get)).id, len(sealed), sealed[::-1]))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(forge)
+                assert await node.mesh.exchange.fetch(held.cid, held.size) == sealed
+
+    run(test)
+
+
+def test_a_silent_holder_costs_half_its_deadline_when_another_has_the_block(world, run):
+    async def test():
+        node, honest = world.node(0), world.node(1, 0)
+        held, sealed = honest.outside.hold()
+        async with world.running(node, honest), world.guest(node) as guest:
+            await guest.say(Have((wire(held),)))
+            await world.until(lambda: len(node.directory.holders(held.cid)) == 2)
+            node.mesh.members.get(world.peer(30)).score.latency = 0.0001
+            began = trio.current_time()
+            assert await node.mesh.exchange.fetch(held.cid, held.size) == sealed
+            assert trio.current_time() - began < 0.15
+            assert rows(node)[world.peer(30)].state == "slow"
+            began = trio.current_time()
+            assert await node.mesh.exchange.fetch(held.cid, held.size) == sealed
+            assert trio.current_time() == began
+
+    run(test)
+
+
+def test_callers_wait_no_longer_than_the_deadline_for_silent_holders(world, run, pointer):
+    async def test():
+        node, each = world.node(0), pointer()
+        async with world.running(node):
+            async with world.guest(node, 30) as one, world.guest(node, 31) as two, world.guest(node, 32) as three:
+                for guest in (one, two, three):
+                    await guest.say(Have((wire(each),)))
+                await world.until(lambda: len(node.directory.holders(each.cid)) == 3)
+                began = trio.current_time()
+                assert await node.mesh.exchange.fetch(each.cid, each.size) is None
+                assert trio.current_time() - began <= 0.26
+
+    run(test)
+
+
+def test_a_peer_that_asks_for_everything_is_served_so_much_at_a_time(world, run):
+    async def test():
+        node = world.node(0, limits=Limits(gets=3))
+        held, _ = node.outside.hold(200_000)
+        node.outside.stall = 0.1
+        async with world.running(node), world.guest(node) as guest:
+            await guest.say(*(Get(token, held.cid) for token in range(10)))
+            for token in range(3, 10):
+                assert (await guest.hear(Miss)).id == token
+            got = {(await guest.hear(Part)).id for _ in range(3 * 4)}
+            assert got == {0, 1, 2}
+            assert node.mesh.members.counters["busy"] == 7
+
+    run(test)
+
+
+def test_bytes_in_flight_are_bounded_both_ways(world, run, pointer):
+    async def test():
+        node = world.node(0, limits=Limits(in_flight=1000))
+        held, _ = node.outside.hold(2000)
+        async with world.running(node), world.guest(node) as guest:
+            await guest.say(Get(1, held.cid))
+            assert (await guest.hear(Miss)).id == 1
+            large = pointer(size=5000)
+            await guest.say(Have((wire(large),)))
+            await world.until(lambda: node.directory.find(large.name))
+            assert await node.mesh.exchange.fetch(large.cid, large.size) is None
+            assert node.mesh.members.counters["busy"] == 1
+
+    run(test)
+
+
+def test_a_peer_that_never_reads_does_not_hold_up_the_others(world, run):
+    async def test():
+        node, good = world.node(0, limits=Limits(queue=50_000)), world.node(1, 0)
+        async with world.running(node, good), world.guest(node) as deaf:
+            await world.until(lambda: len(node.mesh.members) == 2)
+            for link in world.net.links:
+                if link.peer == world.peer(30):
+                    link.deaf = True
+            for _ in range(20):
+                pointers = [node.outside.hold()[0] for _ in range(50)]
+                node.mesh.exchange.announce(pointers)
+                await world.until(lambda last=pointers[-1]: good.directory.find(last.name))
+            await world.until(lambda: len(node.mesh.members) == 1)
+            assert rows(node)[world.peer(30)].reason == OURS[Reason.DEAF]
+            assert deaf
+
+    run(test)
+
+
+def test_as_many_members_as_there_is_room_for(world, run):
+    async def test():
+        node = world.node(0, limits=Limits(members=2))
+        async with world.running(node), world.guest(node, 30), world.guest(node, 31):
+            await world.until(lambda: len(node.mesh.members) == 2)
+            async with world.guest(node, 32) as third:
+                assert (await third.hear(Bye)).reason == Reason.FULL
+            assert rows(node)[world.peer(32)].state == "refused"
+            assert "as many members" in node.outside.warnings[0]
+
+    run(test)
+
+
+def test_a_member_that_comes_again_replaces_its_older_connection(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, 30) as old:
+            await world.until(lambda: len(node.mesh.members) == 1)
+            first = node.mesh.members.get(world.peer(30))
+            async with world.guest(node, 30) as new:
+                assert (await old.hear(Bye)).reason == Reason.DUPLICATE
+                await world.until(lambda: first.closed.is_set())
+                await new.say(Ping(5))
+                assert (await new.hear(Pong)).id == 5
+                assert len(node.mesh.members) == 1
+
+    run(test)
+
+
+@pytest.mark.parametrize("smaller", [True, False])
+def test_of_two_connections_dialled_at_once_both_sides_keep_the_same(world, run, smaller):
+    async def test():
+        node = world.node(10)
+        number = 5 if smaller else 20
+        other = world.node(number)
+        async with world.running(node, other) as nursery:
+            nursery.start_soon(other.mesh.dialer.bootstrap, node.address)
+            nursery.start_soon(node.mesh.dialer.bootstrap, other.address)
+            await trio.sleep(5)
+            assert len(node.mesh.members) == len(other.mesh.members) == 1
+            kept = node.mesh.members.get(other.peer)
+            assert kept.link.dialled == (not smaller)
+            assert not node.outside.warnings
+            assert {row.state for row in node.mesh.members.rows(node.directory.announced)} == {"member"}
+
+    run(test)
+
+
+def test_a_fault_of_our_own_ends_one_session_only(world, run):
+    async def test():
+        node, good = world.node(0), world.node(1, 0)
+        async with world.running(node, good), world.guest(node) as guest:
+            await world.until(lambda: len(node.mesh.members) == 2)
+
+            def broken(session, frame):
+                raise ZeroDivisionError
+
+            node.mesh._handlers[Get] = broken
+            await guest.say(Get(1, b"c" * 36))
+            await world.until(lambda: len(node.mesh.members) == 1)
+            assert node.outside.warnings == ["the session with a peer ended by an internal error (ZeroDivisionError)"]
+            assert node.mesh.members.counters["internal"] == 1
+
+    run(test)
+
+
+def test_the_same_complaint_is_made_once(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node):
+            for _ in range(3):
+                async with world.guest(node) as guest:
+                    await guest.link.write(b"\xff" * 8)
+                    await guest.hear(Bye)
+            assert len(node.outside.warnings) == 1
+            ended = Ended(Reason.GARBAGE)
+            ended.met = True
+            for number in range(300):
+                guest.link.peer = f"peer-{number}"
+                node.mesh._complain(guest.link, ended)
+            assert len(node.mesh._complaints) == 256
+
+    run(test)
+
+
+def test_skew_is_corrected_on_arrival(world, run, pointer):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, skew=200.0) as ahead:
+            theirs = pointer(proved_at=time.time() + 190, expires_at=time.time() + 250)
+            await ahead.say(Have((wire(theirs),)))
+            await world.until(lambda: node.directory.find(theirs.name))
+            [seen] = node.directory.find(theirs.name)
+            assert seen.proved_at == pytest.approx(time.time() - 10, abs=1.0)
+            assert seen.expires_at == pytest.approx(time.time() + 50, abs=1.0)
+
+    run(test)
+
+
+def test_a_drop_flood_is_acknowledged_and_bounded(world, run):
+    async def test():
+        node = world.node(0, limits=Limits(drops=50))
+        async with world.running(node), world.guest(node) as guest:
+            for serial in range(200):
+                await guest.say(Drop(serial, world.peer(30), serial, 0.0, (serial.to_bytes(16, "big"),), None))
+            await world.until(lambda: len(node.outside.drops) == 200)
+            assert len(list(node.mesh.drops._log.recent(time.time()))) == 50
+
+    run(test)
+
+
+def test_blocks_are_served_in_parts_between_which_others_pass(world, run, block):
+    async def test():
+        node = world.node(0)
+        held, sealed = node.outside.hold(1_000_000)
+        async with world.running(node), world.guest(node) as guest:
+            await guest.say(Get(1, held.cid), Get(2, b"x" * 36))
+            data, missed_after = b"", None
+            while len(data) < len(sealed):
+                frame = await guest.hear((Part, Miss))
+                if isinstance(frame, Miss):
+                    missed_after = len(data)
+                else:
+                    data += frame.data
+            assert data == sealed
+            assert missed_after is not None
+            assert missed_after < len(sealed)
+            assert len(list(parts(1, sealed))) > 10
+            assert encode(Ping(1))
+
+    run(test)
