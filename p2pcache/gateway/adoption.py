@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from p2pcache.gateway.keeper import MOST_REPLAYS, Adopted, Keeper, State
-from p2pcache.gateway.kept import KeptProtocol
 
 _UNREAD = 1 << 20
 
@@ -29,14 +27,15 @@ UNKNOWN_FATE = _refusal(
 GIVEN_UP = _refusal("the cache died each time it was asked this; its log says more.", "deadly")
 
 
-async def adopt(keeper: Keeper, connections: Sequence[Adopted], protocol: Callable[[], KeptProtocol]) -> None:
+async def adopt(keeper: Keeper, connections: Sequence[Adopted], take_up: Callable[[Adopted], Awaitable[bool]]) -> None:
     """Answer what the connections wait for, or end them clearly."""
     for adopted in connections:
         words = last_words(adopted)
-        if words is None and await _take_up(adopted, protocol):
+        if words is None and await take_up(adopted):
             continue
         _end(adopted.connection, words or b"")
-        keeper.let_go(adopted.slot)
+        if adopted.slot is not None:
+            keeper.let_go(adopted.slot)
 
 
 def last_words(adopted: Adopted) -> bytes | None:
@@ -52,19 +51,6 @@ def last_words(adopted: Adopted) -> bytes | None:
             return None
         case _:
             return b""
-
-
-async def _take_up(adopted: Adopted, protocol: Callable[[], KeptProtocol]) -> bool:
-    def made() -> KeptProtocol:
-        taken = protocol()
-        taken.adopted = adopted
-        return taken
-
-    try:
-        await asyncio.get_running_loop().connect_accepted_socket(made, adopted.connection)
-    except OSError:
-        return False
-    return True
 
 
 def _end(connection: socket.socket, words: bytes) -> None:

@@ -55,16 +55,17 @@ class State(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A connection of a node that died.
+    """A connection that is held: a new one, or one of a node that died.
 
     Attributes:
+        slot: None when it could not be held.
         received: what it had asked, as far as the slot holds it.
         whole: whether that is all of it.
         unsafe: whether it must not be made twice and GitHub may have it.
         replays: how often it was taken up before.
     """
 
-    slot: int
+    slot: int | None
     connection: socket.socket
     state: State
     received: bytes = b""

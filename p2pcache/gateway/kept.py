@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable
 
 from p2pcache.gateway.keeper import Adopted, Keeper
@@ -16,15 +14,14 @@ class KeptProtocol(GatewayProtocol):
     """One client connection that the supervisor holds, too."""
 
     keeper: Keeper
-    adopted: Adopted | None = None
-    """What is known of a connection taken up from a node that died."""
+    adopted: Adopted
     _wire: Wire | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """A client connects, or is taken up: then what it asked comes before anything it says from now on."""
         self._wire = wire = self._hold(transport)
         super().connection_made(wire or transport)  # type: ignore[arg-type]  # it hands on what it does not do itself
-        if self.adopted is None or not self.adopted.received:
+        if not self.adopted.received:
             return
         if wire is not None:
             wire.replayed()
@@ -34,16 +31,13 @@ class KeptProtocol(GatewayProtocol):
 
     def _hold(self, transport: asyncio.Transport) -> Wire | None:
         """The connection's wire; None when it cannot be held and ends with this node."""
-        known = self.adopted.slot if self.adopted else None
-        try:
-            duplicate = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
-        except OSError:  # no descriptor left
-            if known is not None:
-                self.keeper.let_go(known)
-            return None
-        slot = self.keeper.hold(duplicate.fileno()) if known is None else known
+        slot = self.adopted.slot
         if slot is None:
-            duplicate.close()
+            return None
+        try:
+            duplicate = self.adopted.connection.dup()
+        except OSError:  # no descriptor left
+            self.keeper.let_go(slot)
             return None
         return Wire(transport, self.keeper, slot, duplicate)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import uvicorn
 
 from p2pcache.gateway import adoption
+from p2pcache.gateway.acceptor import Acceptor
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.hot import Hot
 from p2pcache.gateway.keeper import Adopted, Keeper
@@ -52,6 +53,7 @@ class Server:
         )
         self._server = _Quiet(config)
         self._task: asyncio.Task[None] | None = None
+        self._acceptor: Acceptor | None = None
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on `sockets`; returns once requests are answered.
@@ -60,18 +62,21 @@ class Server:
             ListenError: the server stopped before that.
         """
         _allow_descriptors(CONNECTIONS + OTHER_DESCRIPTORS)
-        self._task = asyncio.create_task(self._server.serve(sockets=list(sockets)), name="gateway")
+        own = [] if self._keeper else list(sockets)
+        self._task = asyncio.create_task(self._server.serve(sockets=own), name="gateway")
         ready = asyncio.create_task(self._server.ready.wait())
         await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if self._task.done():
             self._task.result()
             raise ListenError("the gateway stopped while starting")
+        if self._keeper is not None:
+            self._acceptor = Acceptor(sockets, self._keeper, self._protocol)
 
     async def adopt(self, connections: Sequence[Adopted]) -> None:
         """Take up the connections of a node that died: answer what they wait for, or end them clearly."""
-        if self._keeper is not None:
-            await adoption.adopt(self._keeper, connections, self._protocol)
+        if self._keeper is not None and self._acceptor is not None:
+            await adoption.adopt(self._keeper, connections, self._acceptor.take_up)
 
     def _protocol(self) -> KeptProtocol:
         config, server = self._server.config, self._server
@@ -79,6 +84,8 @@ class Server:
 
     async def stop(self) -> None:
         """Answer what is under way, within `SHUTDOWN_SECONDS`, and stop listening."""
+        if self._acceptor is not None:
+            self._acceptor.close()
         self._server.should_exit = True
         if self._task is not None:
             await self._task

@@ -1,0 +1,146 @@
+"""A supervised node as ``p2pcache up`` starts it, before a stand-in GitHub that takes its time."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.processes import GitHub, Node, environment, running
+
+TOKEN = "ghp_reader"
+REPOSITORY = "octo/app"
+LATENCY = 0.05
+PATIENCE = 20.0
+HEADERS = {"Authorization": f"token {TOKEN}", "Accept": "application/vnd.github+json"}
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("api.github.com", timeout=PATIENCE)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(str(self.path))
+
+
+def tcp(node):
+    host, _, port = node.api_url.removeprefix("http://").partition(":")
+    return contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=PATIENCE))
+
+
+def unix(node):
+    return contextlib.closing(UnixConnection(node.socket))
+
+
+def answer(connection):
+    """Status, header lookup and JSON of the answer that is due."""
+    with connection.getresponse() as response:
+        body = response.read()
+        return response.status, response.getheader, json.loads(body or "null")
+
+
+def ask(connection, path, method="GET", body=None):
+    connection.request(method, path, body, HEADERS)
+    return answer(connection)
+
+
+def until(holds, what, seconds=PATIENCE):
+    """Wait for `holds()`; gives what it gave."""
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        if time.monotonic() > end:
+            pytest.fail(f"{what}: not within {seconds:g} s")
+        time.sleep(0.01)
+    return found
+
+
+def open_files(pid):
+    return [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()]
+
+
+@dataclass
+class Supervised:
+    """A node, its supervisor, and the ways to trouble them."""
+
+    home: Path
+    node: Node
+
+    def read(self, name):
+        found = next(self.home.rglob(name), None)
+        return json.loads(found.read_text()) if found else {}
+
+    @property
+    def state(self):
+        return self.read("supervisor.json")
+
+    @property
+    def pids(self):
+        state = self.state
+        return [state["pid"], state["node"]]
+
+    def held(self):
+        """How many sockets the supervisor has open."""
+        return sum(name.startswith("socket:") for name in open_files(self.state["pid"]))
+
+    def kill(self):
+        """Kill the node; returns when the next one answers."""
+        before = self.state
+        os.kill(before["node"], signal.SIGKILL)
+        until(lambda: self.state["restarts"] > before["restarts"], "the next node")
+        until(lambda: self.read("ready.json")["pid"] == self.state["node"], "its readiness")
+        self.node.control("healthz")
+
+    def down(self):
+        return self.command("down", "--dir", str(self.home / "store"))
+
+    def command(self, *arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "p2pcache", *arguments],
+            env=environment(self.home),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def running_github(tmp_path_factory):
+    flags = (f"--token={TOKEN}={REPOSITORY}", "--latency", str(LATENCY))
+    with running("p2pcache.testing", *flags, home=tmp_path_factory.mktemp("github")) as said:
+        yield GitHub(said["url"])
+
+
+@pytest.fixture
+def github(running_github):
+    running_github.order("clear-faults")
+    running_github.order("reset-calls")
+    return running_github
+
+
+@pytest.fixture
+def supervised(tmp_path, github):
+    where = ["--dir", str(tmp_path / "store"), "--socket", str(tmp_path / "s"), "--listen", "127.0.0.1:0"]
+    up = Supervised(tmp_path, Node("", tmp_path / "s"))
+    said = up.command("up", "--no-p2p", *where, "--upstream", github.url)
+    assert said.returncode == 0, said.stderr
+    exported = dict(line.removeprefix("export ").split("=", 1) for line in said.stdout.splitlines())
+    up.node.api_url = exported["P2PCACHE_API_URL"]
+    pids = up.pids
+    yield up
+    if up.state:
+        pids += up.pids
+    up.down()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,180 @@
+"""Clients of a node that is killed, again and again, while they wait for GitHub: none of them notices."""
+
+import http.client
+import itertools
+import json
+import socket
+import subprocess
+import threading
+
+import pytest
+from support.processes import environment
+
+from .conftest import HEADERS, PATIENCE, REPOSITORY, TOKEN, answer, ask, tcp, unix, until
+
+pytestmark = pytest.mark.xdist_group("supervised")
+
+ROUNDS = 7
+
+
+class Client(threading.Thread):
+    """Asks for one thing after another, each new to the cache; remembers what went wrong.
+
+    All clients ask at the same time: when each waits for GitHub, the node may be killed.
+    """
+
+    numbers = itertools.count()
+
+    def __init__(self, supervised, connect, together, *, keep):
+        super().__init__(daemon=True)
+        self.supervised, self.connect, self.together, self.keep = supervised, connect, together, keep
+        self.answers, self.wrong = 0, []
+
+    def run(self):
+        with self.connect(self.supervised.node) as connection:
+            for _ in range(ROUNDS):
+                self.together.wait(PATIENCE)
+                try:
+                    self.ask(connection)
+                except (OSError, http.client.HTTPException, ValueError) as error:
+                    self.wrong.append(repr(error))
+                self.answers += 1
+                if not self.keep:
+                    connection.close()
+
+    def ask(self, connection):
+        # GitHub ignores a parameter it does not know, the cache does not: each is a call that takes its time.
+        path = f"/repos/{REPOSITORY}/issues?per_page=2&n={next(self.numbers)}"
+        connection.request("GET", path, headers=HEADERS)
+        self.together.wait(PATIENCE)
+        status, _, body = answer(connection)
+        if status != 200 or len(body) != 2:
+            self.wrong.append(f"{status}: {body}")
+
+
+def test_no_client_notices_that_its_node_is_killed(supervised):
+    kinds = [(tcp, True), (tcp, False), (unix, True), (unix, False)] * 2
+    together = threading.Barrier(len(kinds) + 1)
+    supervised.node.control("healthz")
+    nobody = supervised.held()
+    clients = [Client(supervised, connect, together, keep=keep) for connect, keep in kinds]
+    for client in clients:
+        client.start()
+    for number in range(ROUNDS):
+        together.wait(PATIENCE)
+        together.wait(PATIENCE)
+        if number % 2:
+            until(lambda: supervised.held() >= nobody + len(clients), "all connections in two hands")
+            supervised.kill()
+    for client in clients:
+        client.join(PATIENCE)
+    assert [client.wrong for client in clients] == [[] for _ in clients]
+    assert [client.answers for client in clients] == [ROUNDS for _ in clients]
+    assert supervised.state["restarts"] == ROUNDS // 2
+    until(lambda: supervised.held() <= nobody, "the supervisor to let go")
+
+
+@pytest.mark.parametrize("connect", [tcp, unix], ids=["tcp", "unix"])
+def test_a_request_outlives_two_nodes(supervised, github, connect):
+    path = f"/repos/{REPOSITORY}/labels"
+    github.order("fault", match=f"{path}*", delay=0.5, times=None)
+    with connect(supervised.node) as connection:
+        connection.request("GET", path, headers=HEADERS)
+        supervised.kill()
+        supervised.kill()
+        status, _, body = answer(connection)
+        assert (status, bool(body)) == (200, True)
+        assert ask(connection, f"/repos/{REPOSITORY}")[2]["full_name"] == REPOSITORY  # and it is as good as new
+
+
+def test_an_idle_connection_is_taken_over(supervised):
+    with unix(supervised.node) as connection:
+        for _ in range(2):
+            assert ask(connection, f"/repos/{REPOSITORY}")[2]["full_name"] == REPOSITORY
+            supervised.kill()
+        assert ask(connection, f"/repos/{REPOSITORY}", "HEAD")[0] == 200
+
+
+def test_a_body_that_was_cut_by_the_kill_is_whole_again(supervised):
+    query = json.dumps({"query": f'query {{ repository(owner: "octo", name: "app") {{ name }} }} # {"x" * 5000}'})
+    head = f"POST /graphql HTTP/1.1\r\nHost: api.github.com\r\nAuthorization: token {TOKEN}\r\n"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(str(supervised.node.socket))
+        client.sendall(f"{head}Content-Length: {len(query)}\r\nConnection: close\r\n\r\n{query[:100]}".encode())
+        supervised.kill()
+        client.sendall(query[100:].encode())
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"name":"app"' in answer.replace(b" ", b"")
+
+
+def writing(query):
+    return "POST", "/graphql", json.dumps({"query": query})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        pytest.param("POST", f"/repos/{REPOSITORY}/issues", '{"title": "once"}', id="rest"),
+        pytest.param(*writing("mutation { closeIssue(input: {issueId: 1}) { issue { id } } }"), id="mutation"),
+        pytest.param("PATCH", f"/repos/{REPOSITORY}/issues/1", '{"body": "%s"}' % ("x" * 40000), id="large"),
+    ],
+)
+@pytest.mark.parametrize("connect", [tcp, unix], ids=["tcp", "unix"])
+def test_a_write_is_not_made_twice(supervised, github, connect, method, path, body):
+    github.order("reset-calls")
+    github.order("fault", match=f"{method} {path}", stall=True, times=None)
+    with connect(supervised.node) as connection:
+        connection.request(method, path, body, HEADERS)
+        until(lambda: github.calls(path), "the write at GitHub")
+        supervised.kill()
+        status, _, said = answer(connection)
+    assert (status, "look before you repeat it" in said["message"]) == (502, True)
+    assert len(github.calls(path)) == 1
+
+
+def test_a_request_that_kills_every_node_is_given_up(supervised, github):
+    path = f"/repos/{REPOSITORY}/labels"
+    github.order("fault", match=f"{path}*", stall=True, times=None)
+    with unix(supervised.node) as connection:
+        connection.request("GET", path, headers=HEADERS)
+        until(lambda: github.calls(path), "the request at GitHub")
+        for _ in range(4):
+            supervised.kill()
+        status, header, _ = answer(connection)
+    assert (status, header("cache-status")) == (502, "p2pcache; fwd=bypass; detail=deadly")
+
+
+def test_counts_go_on_where_the_node_died(supervised):
+    for number in range(3):
+        status, _, _ = supervised.node.get(f"/repos/{REPOSITORY}/issues?n={number}", TOKEN)
+        assert status == 200
+    until(lambda: supervised.read("stats.json").get("misses") == 3, "the counts on disk")
+    supervised.kill()
+    assert supervised.node.control("stats")["misses"] == 3
+
+
+@pytest.mark.needs("curl")
+def test_curl_does_not_notice(supervised, github):
+    github.order("fault", match=f"/repos/{REPOSITORY}/labels*", delay=0.5, times=None)
+    curl = ["curl", "-sS", "--fail", "--max-time", str(PATIENCE), "-H", f"Authorization: token {TOKEN}"]
+    where = ["--unix-socket", str(supervised.node.socket), f"http://api.github.com/repos/{REPOSITORY}/labels"]
+    with subprocess.Popen([*curl, *where], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        supervised.kill()
+        out, error = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, error) == (0, b"")
+    assert json.loads(out)
+
+
+@pytest.mark.needs("gh")
+def test_gh_does_not_notice(supervised, github):
+    github.order("fault", match=f"/repos/{REPOSITORY}/labels*", delay=0.5, times=None)
+    config = next(supervised.home.rglob("config.yml")).parent
+    variables = {**environment(supervised.home), "GH_CONFIG_DIR": str(config), "GH_TOKEN": TOKEN}
+    command = ["gh", "api", f"repos/{REPOSITORY}/labels"]
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        supervised.kill()
+        out, error = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, error) == (0, b"")
+    assert json.loads(out)
