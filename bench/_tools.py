@@ -99,10 +99,10 @@ def get(port: int, path: str, headers: Mapping[str, str]) -> tuple[dict[str, str
     return {name.lower(): value for name, value in answer.getheaders()}, body
 
 
-def wrk(url: str, connections: int, seconds: float, headers: Mapping[str, str]) -> Load:
+def wrk(url: str, connections: int, seconds: int, headers: Mapping[str, str]) -> Load:
     """One run of wrk, with one thread."""
     lines = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", *lines, url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *lines, url]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said or "Socket errors" in said:
         sys.exit(said)

@@ -43,7 +43,7 @@ def main() -> int:
     """Measure; 0 when both targets are met."""
     options = argparse.ArgumentParser()
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=float, default=2.0)
+    options.add_argument("--seconds", type=int, default=2)
     chosen = options.parse_args()
     tools.needs("nginx", "wrk")
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as running:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -51,11 +52,14 @@ def get(path: str, *, explain: bool, accept: str) -> int:
         response = connection.getresponse()
         while piece := response.read1(1 << 16):
             sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (OSError, http.client.HTTPException) as error:
         fail(f"the node does not answer: {type(error).__name__}")
     finally:
         connection.close()
-    sys.stdout.buffer.flush()
     if explain:
         note(_explanation(response, (time.perf_counter() - started) * 1000))
     return 0 if response.status < 400 else 1

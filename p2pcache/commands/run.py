@@ -22,11 +22,14 @@ from p2pcache.runner.job import Job
 from p2pcache.runner.report import text
 from p2pcache.settings import SettingsError
 
+NOT_FOUND, CANNOT_EXECUTE = 127, 126
+"""Exit statuses of a shell (POSIX, Shell Command Language, 2.8.2)."""
+
 
 def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
-    """Run `command`; its exit status, or 127 when it cannot be started (as a shell says)."""
+    """Run `command`; its exit status, or what a shell says when it cannot be started."""
     if shutil.which(command[0]) is None:
-        fail(f"{command[0]}: no such command", 127)
+        fail(f"{command[0]}: no such command", NOT_FOUND)
     with tempfile.TemporaryDirectory(prefix="p2pcache-") as scratch:
         settings = settings_or_exit({"socket": f"{scratch}/node.sock", **flags})
         configure_log(settings)
@@ -41,7 +44,11 @@ async def _run(node: Node, job: Job, command: Sequence[str]) -> int:
         if node.alone:
             note(node.alone)
         environment = {**os.environ, **client_environment(node.ready(), job)}
-        process = await asyncio.create_subprocess_exec(*command, env=environment)
+        try:
+            process = await asyncio.create_subprocess_exec(*command, env=environment)
+        except OSError as error:
+            note(f"{command[0]}: {error.strerror}")
+            return CANNOT_EXECUTE
         # Ctrl-C reaches the command too, which is in our process group: it decides, and the report still comes.
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, lambda: None)

@@ -1,0 +1,161 @@
+"""What the text of a flag or variable means: each function gives the value, or raises `ValueError`."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+
+BACKENDS = ("disk", "p2p")
+SOCKET_PATH_BYTES = 107
+"""The longest path a unix socket can have on Linux (``sun_path`` less its terminating zero)."""
+MULTIADDR_EXAMPLE = "/ip4/172.17.0.1/tcp/9100 or /dns4/hub/tcp/9100"
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+_MULTIADDR = re.compile(
+    r"/(ip4|ip6|dns|dns4|dns6)/([^/]{1,253})/tcp/([0-9]{1,5})(?:/(?:p2p|ipfs)/[A-Za-z0-9]{1,128})?/?"
+)
+
+
+class Secret:
+    """A value that must not be seen: `str`, `repr` and formatting give asterisks, only `reveal` gives it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself, for the one place that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class Listen(msgspec.Struct, frozen=True):
+    """Where the gateway listens: an address, or a listener inherited from the supervisor as a file descriptor."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    fd: int | None = None
+
+
+def items(text: str) -> tuple[str, ...]:
+    """A list separated by commas or white space."""
+    return tuple(part for part in text.replace(",", " ").split() if part)
+
+
+def secret(text: str) -> Secret:
+    """One secret, without the line end that files and heredocs leave."""
+    return Secret(text.strip())
+
+
+def secrets(text: str) -> tuple[Secret, ...]:
+    """One secret a line."""
+    return tuple(secret(line) for line in text.splitlines() if line.strip())
+
+
+def listen(text: str) -> Listen:
+    """``HOST:PORT``, ``[v6]:PORT``, or ``fd:N`` from the supervisor."""
+    if text.startswith("fd:"):
+        return Listen(fd=msgspec.convert(text[3:], int, strict=False))
+    host, _, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not bare or (":" in bare and bare == host):
+        raise ValueError
+    return Listen(bare, msgspec.convert(port, Port, strict=False))
+
+
+def upstream(text: str) -> str:
+    """A URL without a final slash."""
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname or url.username or url.query or url.fragment:
+        raise ValueError
+    if url.port == 0 or not text.isprintable() or " " in text:
+        raise ValueError
+    return text.rstrip("/")
+
+
+def backends(text: str) -> tuple[str, ...]:
+    """Names of tiers, in the order in which they are asked."""
+    chosen = tuple(item.lower() for item in items(text))
+    if len(set(chosen)) != len(chosen) or not set(chosen) <= set(BACKENDS):
+        raise ValueError
+    return chosen
+
+
+def socket_path(text: str) -> Path:
+    """An absolute path that fits into a socket's address."""
+    path = Path(text).absolute()
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+        raise ValueError
+    return path
+
+
+def path(text: str) -> Path:
+    """An absolute path; ``~`` is the home directory."""
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError from error
+
+
+def multiaddrs(text: str) -> tuple[str, ...]:
+    """TCP multiaddrs, with or without a peer id."""
+    found = items(text)
+    for item in found:
+        parts = _MULTIADDR.fullmatch(item)
+        if parts is None or int(parts[3]) > 65535:
+            raise ValueError(f"expected TCP multiaddrs, e.g. {MULTIADDR_EXAMPLE}, not {item[:80]!r}")
+        if parts[1].startswith("ip"):
+            _address(parts[1], parts[2])
+    return found
+
+
+def multiaddr(text: str) -> str:
+    """One multiaddr."""
+    found = multiaddrs(text)
+    if len(found) != 1:
+        raise ValueError
+    return found[0]
+
+
+def repository(text: str) -> str:
+    """``OWNER/NAME``."""
+    owner, _, name = text.partition("/")
+    if not owner or not name or "/" in name:
+        raise ValueError
+    return text
+
+
+def pairs(text: str) -> tuple[tuple[int, int], ...]:
+    """``a:b,...``: numbers that the supervisor passes."""
+    return tuple(msgspec.convert(item.split(":"), tuple[int, int], strict=False) for item in items(text))
+
+
+def pair(text: str) -> tuple[int, int]:
+    """One such pair."""
+    (one,) = pairs(text)
+    return one
+
+
+def _address(kind: str, host: str) -> None:
+    try:
+        ipaddress.IPv4Address(host) if kind == "ip4" else ipaddress.IPv6Address(host)
+    except ValueError:
+        version = "IPv4" if kind == "ip4" else "IPv6"
+        raise ValueError(f"expected an {version} address after /{kind}/, not {host[:80]!r}") from None

@@ -1,0 +1,156 @@
+"""The commands as a shell sees them: what is printed where, and the exit status."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from p2pcache import __version__
+from p2pcache.cli import main
+
+COMMANDS = ("serve", "up", "down", "run", "get", "stats", "peers", "keygen", "demo")
+
+
+def p2pcache(home, *arguments, **variables):
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), **variables}
+    command = [sys.executable, "-m", "p2pcache", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=50)
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_names_every_command(flag):
+    said = CliRunner().invoke(main, [flag])
+    assert said.exit_code == 0
+    for command in COMMANDS:
+        assert f"\n  {command} " in said.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command):
+    said = CliRunner().invoke(main, [command, "--help"])
+    assert said.exit_code == 0
+    assert said.output.startswith("Usage: main " + command)
+    assert len(said.output.splitlines()[2]) > 20
+
+
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_flags_of_the_contract_exist(command):
+    said = CliRunner().invoke(main, [command, "--help"]).output
+    for flag in (
+        *("--listen", "--socket", "--p2p-listen", "--bootstrap", "--announce", "--upstream", "--dir", "--backends"),
+        *("--share", "--ready-file", "--hub", "--no-p2p", "--log-level"),
+    ):
+        assert flag in said
+    assert "--socket-fd" not in said
+
+
+def test_version():
+    assert __version__ in CliRunner().invoke(main, ["--version"]).output
+
+
+def test_keygen_gives_a_new_secret_each_time():
+    first, second = (CliRunner().invoke(main, ["keygen"]).output for _ in range(2))
+    assert first != second
+    assert len(first.split()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["fly"], id="no such command"),
+        pytest.param(["serve", "--wings"], id="no such flag"),
+        pytest.param(["run"], id="no command to run"),
+        pytest.param(["run", "--wings", "true"], id="no such flag before a command"),
+        pytest.param(["get"], id="no path"),
+        pytest.param(["serve", "--share", "all"], id="a value that is wrong"),
+        pytest.param(["up", "--listen", "x"], id="a value that is wrong for up"),
+        pytest.param(["run", "--upstream", "x", "--", "true"], id="a value that is wrong for run"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_exit_2(tmp_path, arguments):
+    ended = p2pcache(tmp_path, *arguments)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"CACHE_TTL": "soon"}, "CACHE_TTL"),
+        ({"CACHE_SECRET": "weak"}, "CACHE_SECRET"),
+        ({"CACHE_BOOTSTRAP_PEERS": "nowhere"}, "CACHE_BOOTSTRAP_PEERS"),
+    ],
+)
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_a_variable_that_cannot_be_used_is_named(tmp_path, command, variables, named):
+    ended = p2pcache(tmp_path, command, **variables)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"p2pcache: {named}: ")
+    assert len(ended.stderr.splitlines()) == 1
+    assert "weak" not in ended.stderr.partition(": ")[2].partition(" is ")[0] or named != "CACHE_SECRET"
+
+
+def test_an_address_that_is_taken_is_exit_1(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = p2pcache(tmp_path, "serve", "--no-p2p", "--listen", where)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"p2pcache: --listen {where}: Address already in use; name another port")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["get", "/zen"], ["stats"], ["peers"]])
+def test_without_a_node_it_is_said_how_to_start_one(tmp_path, command):
+    ended = p2pcache(tmp_path, *command)
+    assert ended.returncode == 1
+    assert "p2pcache up" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_path_with_a_space_is_no_path(tmp_path):
+    assert p2pcache(tmp_path, "get", "/a b").returncode == 2
+
+
+def test_down_without_a_node_is_no_error(tmp_path):
+    assert p2pcache(tmp_path, "down").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (["true"], 0),
+        (["sh", "-c", "exit 7"], 7),
+        (["sh", "-c", "kill -TERM $$"], 128 + signal.SIGTERM),
+        (["no-such-command-anywhere"], 127),
+    ],
+)
+def test_run_ends_as_its_command_does(tmp_path, command, status):
+    ended = p2pcache(tmp_path, "run", "--no-p2p", "--", *command)
+    assert ended.returncode == status
+    assert "Traceback" not in ended.stderr
+
+
+def test_run_says_when_a_command_cannot_be_executed(tmp_path):
+    broken = tmp_path / "broken"
+    broken.write_text("#!/no/such/interpreter\n")
+    broken.chmod(0o755)
+    ended = p2pcache(tmp_path, "run", "--no-p2p", "--", str(broken))
+    assert ended.returncode == 126
+    assert "No such file or directory" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_run_leads_its_command_to_the_node_and_leaves_its_flags_alone(tmp_path):
+    script = 'echo "$GITHUB_API_URL" "$@"; test -S "$P2PCACHE_SOCKET" && test -f "$GH_CONFIG_DIR/config.yml"'
+    ended = p2pcache(tmp_path, "run", "--no-p2p", "sh", "-c", script, "sh", "--hub", "--dir", "x")
+    assert ended.returncode == 0, ended.stderr
+    url, *rest = ended.stdout.split()
+    assert url.startswith("http://127.0.0.1:")
+    assert rest == ["--hub", "--dir", "x"]
+    assert "no API calls went through the cache" in ended.stderr

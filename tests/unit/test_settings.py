@@ -1,0 +1,243 @@
+import math
+
+import pytest
+
+from p2pcache.github.lifetimes import DEFAULT_SECONDS
+from p2pcache.github.request import Lifetime
+from p2pcache.settings import (
+    ClientSettings,
+    Listen,
+    LogLevel,
+    Secret,
+    Settings,
+    SettingsError,
+    Share,
+    as_flags,
+    load,
+)
+
+PEER = "12D3KooWGRYZDHBembyGJQqQ6WgLqJWYNjnECJwGBnCg8vbCeo8F"
+HOME = {"XDG_CACHE_HOME": "/var/cache"}
+
+
+def of(environ=(), **flags):
+    return load(flags, {**HOME, **dict(environ)})
+
+
+def test_with_nothing_said_there_are_defaults():
+    settings = of()
+    assert settings == Settings(directory=settings.directory)
+    assert str(settings.directory) == "/var/cache/p2pcache"
+    assert settings.lifetimes == DEFAULT_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("listen", "127.0.0.1:0", Listen("127.0.0.1", 0)),
+        ("listen", "[::1]:8080", Listen("::1", 8080)),
+        ("listen", "localhost:65535", Listen("localhost", 65535)),
+        ("listen", "fd:7", Listen(fd=7)),
+        ("socket_fd", "8", 8),
+        ("keeper", "3:4", (3, 4)),
+        ("adopt", "0:5,1:6", ((0, 5), (1, 6))),
+        ("p2p", "false", False),
+        ("p2p_listen", "/ip4/0.0.0.0/tcp/9000", "/ip4/0.0.0.0/tcp/9000"),
+        (
+            "bootstrap",
+            f"/dns4/hub/tcp/9100/p2p/{PEER},/ip6/::1/tcp/9",
+            (f"/dns4/hub/tcp/9100/p2p/{PEER}", "/ip6/::1/tcp/9"),
+        ),
+        ("announce", "/ip4/1.2.3.4/tcp/9000", ("/ip4/1.2.3.4/tcp/9000",)),
+        ("mdns", "true", True),
+        ("upstream", "https://ghe.example/api/v3/", "https://ghe.example/api/v3"),
+        ("upstream", "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("backends", "P2P disk", ("p2p", "disk")),
+        ("share", "verified", Share.VERIFIED),
+        ("hub", "true", True),
+        ("log_level", "debug", LogLevel.DEBUG),
+    ],
+)
+def test_a_flag_that_is_right(field, text, value):
+    assert getattr(of(**{field: text}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        ("CACHE_ENABLE_P2P", "false", "p2p", False),
+        ("CACHE_LISTEN_PORT", " 9001 ", "p2p_port", 9001),
+        (
+            "CACHE_BOOTSTRAP_PEERS",
+            "/ip4/1.2.3.4/tcp/1\n/ip4/1.2.3.4/tcp/2",
+            "bootstrap",
+            ("/ip4/1.2.3.4/tcp/1", "/ip4/1.2.3.4/tcp/2"),
+        ),
+        ("CACHE_P2P_BOOTSTRAP", "/ip4/1.2.3.4/tcp/1", "bootstrap", ("/ip4/1.2.3.4/tcp/1",)),
+        ("MCP_P2P_BOOTSTRAP_PEERS", "/ip4/1.2.3.4/tcp/1", "bootstrap", ("/ip4/1.2.3.4/tcp/1",)),
+        ("MCP_PEER_ID", PEER, "hub_peer_id", PEER),
+        ("CACHE_MDNS", "true", "mdns", True),
+        ("CACHE_UPSTREAM", "https://ghe.example/api/v3", "upstream", "https://ghe.example/api/v3"),
+        ("GITHUB_API_URL", "https://ghe.example/api/v3", "upstream", "https://ghe.example/api/v3"),
+        ("CACHE_BACKENDS", "disk", "backends", ("disk",)),
+        ("CACHE_BACKEND", "p2p", "backends", ("p2p",)),
+        ("CACHE_SHARE", "off", "share", Share.OFF),
+        ("CACHE_MEMORY_BYTES", "1048576", "memory_bytes", 1 << 20),
+        ("CACHE_DISK_BYTES", "1073741824", "disk_bytes", 1 << 30),
+        ("CACHE_SECRET", "one\n\n two \n", "secrets", (Secret("one"), Secret("two"))),
+        ("GITHUB_TOKEN", "ghs_x\n", "token", Secret("ghs_x")),
+        ("CACHE_CONTROL_TOKEN", "t", "control_token", Secret("t")),
+        ("GITHUB_REPOSITORY", "octo/app", "repository", "octo/app"),
+        ("CACHE_LOG_LEVEL", "warning", "log_level", LogLevel.WARNING),
+    ],
+)
+def test_a_variable_that_is_right(variable, text, field, value):
+    assert getattr(of({variable: text}), field) == value
+
+
+def test_lifetimes_are_changed_by_class_or_all():
+    assert of({"CACHE_TTL": "normal=5,slow=6"}).lifetimes == {**DEFAULT_SECONDS, Lifetime.NORMAL: 5, Lifetime.SLOW: 6}
+    changed = of({"CACHE_TTL": "7"}).lifetimes
+    assert {changed[lifetime] for lifetime in Lifetime if lifetime is not Lifetime.NEVER} == {7}
+
+
+BAD = [
+    ("listen", "8080", "HOST:PORT"),
+    ("listen", "localhost:http", "HOST:PORT"),
+    ("listen", "127.0.0.1:65536", "65535"),
+    ("listen", ":80", "HOST:PORT"),
+    ("listen", "::1:80", "HOST:PORT"),
+    ("listen", "fd:x", "HOST:PORT"),
+    ("socket", "/" + "a" * 107, "at most 107 bytes"),
+    ("socket_fd", "x", "supervisor"),
+    ("keeper", "1:2,3:4", "supervisor"),
+    ("adopt", "1", "supervisor"),
+    ("p2p_listen", "0.0.0.0:9000", "/ip4/172.17.0.1/tcp/9100"),
+    ("p2p_listen", "/ip4/0.0.0.0/tcp/1,/ip4/0.0.0.0/tcp/2", "a TCP multiaddr"),
+    ("bootstrap", "/ip4/1.2.3.4/udp/1/quic-v1", "TCP multiaddrs"),
+    ("bootstrap", "/ip4/1.2.3/tcp/1", "an IPv4 address"),
+    ("bootstrap", "/ip6/1.2.3.4/tcp/1", "an IPv6 address"),
+    ("bootstrap", "/ip4/1.2.3.4/tcp/65536", "TCP multiaddrs"),
+    ("bootstrap", "/ip4/1.2.3.4/tcp/1/p2p/", "TCP multiaddrs"),
+    ("announce", "hub:9100", "TCP multiaddrs"),
+    ("upstream", "api.github.com", "https://api.github.com"),
+    ("upstream", "ftp://api.github.com", "https://api.github.com"),
+    ("upstream", "https://api.github.com?x", "without credentials or query"),
+    ("upstream", "https://api.github.com:x", "https://api.github.com"),
+    ("upstream", "https://api.github.com:0", "https://api.github.com"),
+    ("upstream", "https://[::1", "https://api.github.com"),
+    ("upstream", "https://a b", "https://api.github.com"),
+    ("directory", "~nobodyknows/x", "directory"),
+    ("backends", "disk,tape", "disk, p2p"),
+    ("backends", "disk,disk", "each once"),
+    ("share", "everything", "scope, verified or off"),
+    ("hub", "maybe", "true or false"),
+    ("log_level", "loud", "debug, info, warning or error"),
+]
+BAD_VARIABLES = [
+    ("CACHE_ENABLE_P2P", "perhaps", "true or false"),
+    ("CACHE_LISTEN_PORT", "70000", "a port from 0 to 65535"),
+    ("CACHE_BOOTSTRAP_PEERS", "hub", "TCP multiaddrs"),
+    ("CACHE_MEMORY_BYTES", "64MB", "a number of bytes"),
+    ("CACHE_DISK_BYTES", "5", "at least 1048576"),
+    ("CACHE_TTL", "fast=1", "not a lifetime class"),
+    ("CACHE_TTL", "normal=soon", "not a number of seconds"),
+    ("GITHUB_REPOSITORY", "octo", "OWNER/NAME"),
+    ("GITHUB_REPOSITORY", "a/b/c", "OWNER/NAME"),
+]
+
+
+@pytest.mark.parametrize(("field", "text", "right"), BAD)
+def test_a_flag_that_is_wrong_is_named(field, text, right):
+    with pytest.raises(SettingsError) as caught:
+        of(**{field: text})
+    said = str(caught.value)
+    assert said.startswith("--")
+    assert right in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(("variable", "text", "right"), BAD_VARIABLES)
+def test_a_variable_that_is_wrong_is_named(variable, text, right):
+    with pytest.raises(SettingsError) as caught:
+        of({variable: text})
+    said = str(caught.value)
+    assert said.startswith(f"{variable}: read '{text}': ")
+    assert right in said
+
+
+def test_a_flag_beats_a_variable_beats_the_default():
+    assert of({"CACHE_SHARE": "off"}, share="verified").share is Share.VERIFIED
+    assert of({"CACHE_SHARE": "off"}, share="").share is Share.OFF
+    assert of({"CACHE_SHARE": " "}).share is Share.SCOPE
+    assert of({"CACHE_UPSTREAM": "http://a", "GITHUB_API_URL": "http://b"}).upstream == "http://a"
+
+
+def test_a_gateway_is_not_its_own_upstream():
+    environ = {"GITHUB_API_URL": "http://127.0.0.1:4000", "P2PCACHE_API_URL": "http://127.0.0.1:4000"}
+    assert of(environ).upstream == "https://api.github.com"
+
+
+def test_no_credential_is_shown():
+    for text in ("https://mona:hunter2@ghe.example/api", "https://mona:hunter2@"):
+        with pytest.raises(SettingsError) as caught:
+            of(upstream=text)
+        assert "hunter2" not in str(caught.value)
+    secret = of({"CACHE_SECRET": "hunter2", "GITHUB_TOKEN": "hunter2", "CACHE_CONTROL_TOKEN": "hunter2"})
+    assert "hunter2" not in f"{secret!r} {secret} {secret.token} {secret.secrets}"
+
+
+def test_secrets_are_compared_by_value():
+    assert Secret("a") == Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a")}) == 1
+
+
+def test_a_hub_has_a_port_of_its_own_unless_told():
+    assert of(hub="true").p2p_port == 9100
+    assert of({"CACHE_LISTEN_PORT": "9001"}, hub="true").p2p_port == 9001
+
+
+def test_paths_are_absolute_and_know_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/mona")
+    assert str(of(directory="~/x").directory) == "/home/mona/x"
+    assert of(ready_file="r", stats_file="s", socket="t").ready_file.is_absolute()
+
+
+def test_without_a_home_a_directory_is_asked_for(monkeypatch):
+    def homeless(_):
+        raise RuntimeError
+
+    monkeypatch.setattr("pathlib.Path.home", classmethod(homeless))
+    with pytest.raises(SettingsError, match="CACHE_DIR"):
+        load({}, {})
+    assert load({"directory": "/x"}, {}).directory.name == "x"
+
+
+def test_flags_become_a_command_line_that_says_the_same():
+    flags = {
+        "listen": "127.0.0.1:8080",
+        "p2p": "false",
+        "hub": "true",
+        "bootstrap": "/ip4/1.2.3.4/tcp/1,/ip4/1.2.3.4/tcp/2",
+        "share": "off",
+        "socket": "",
+    }
+    line = as_flags(flags)
+    assert line.count("--bootstrap") == 2
+    assert "--no-p2p" in line
+    assert "--hub" in line
+    assert "--socket" not in line
+    assert as_flags({"p2p": "true", "hub": "false"}) == []
+
+
+def test_a_client_reads_what_was_exported():
+    exported = {"P2PCACHE_SOCKET": "/s", "P2PCACHE_API_URL": "http://g", "P2PCACHE_GRAPHQL_URL": "http://g/graphql"}
+    settings = ClientSettings.from_env({**HOME, **exported, "GH_TOKEN": "t"})
+    assert (str(settings.socket), settings.api_url, settings.graphql_url) == ("/s", "http://g", "http://g/graphql")
+    assert settings.token == Secret("t")
+    assert ClientSettings.from_env(HOME).socket is None
+
+
+def test_lifetimes_stay_finite():
+    assert all(math.isfinite(seconds) for seconds in of({"CACHE_TTL": "1"}).lifetimes.values())
