@@ -42,7 +42,7 @@ class Peering:
         """What this node holds: memory, and what the disk held at start and nobody dropped since."""
         yield from list(self._library.memory.pointers())
         for pointer in self.earlier:
-            if not self._library.epoch(pointer.topics):
+            if not self._library.epoch(pointer.topics, pointer.scope):
                 yield pointer
 
     def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:

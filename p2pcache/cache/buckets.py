@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 
@@ -9,6 +10,10 @@ from p2pcache.github import quota
 from p2pcache.github.quota import Advice, Bucket
 
 MAX_BUCKETS = 1024
+MAX_AHEAD = 2 * 3600.0
+"""Seconds: windows are an hour, so a reset further away is a clock gone wrong, not a reason to wait."""
+
+_RESOURCE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class Buckets:
@@ -28,7 +33,9 @@ class Buckets:
             self._changed(scope, bucket)
 
     def learn(self, scope: str, bucket: Bucket) -> bool:
-        """Take in a bucket somebody saw; whether that was news."""
+        """Take in a bucket somebody saw, if it makes sense; whether that was news."""
+        if bucket.reset > self._clock() + MAX_AHEAD or not _RESOURCE.fullmatch(bucket.resource):
+            return False
         key = (scope, bucket.resource)
         old = self._buckets.get(key)
         new = quota.merge(old, bucket) if old else bucket

@@ -1,6 +1,6 @@
-"""The decision (DESIGN section 3): pure, one request gets one, and it is what `Cache-Status` and `--explain` report.
+"""The decision: pure, one request gets one, and it is what `Cache-Status` and `--explain` report.
 
-`decide` is asked before GitHub is, `settle` after GitHub answered. Neither waits, reads a clock or touches a tier.
+Nothing here waits, reads a clock or touches a tier.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from p2pcache.cache.entry import Pointer
 
@@ -28,6 +30,7 @@ class Rule(enum.StrEnum):
     STALE_FOR_LIMIT = "stale: GitHub asked this token to wait"
     PROVE_OWN = "proof of an expired entry"
     PROVE_OTHER = "proof of another scope's entry"
+    PROVE_EMPTY = "proof of an empty list"
     FETCH_COLD = "nothing found"
     FETCH_UNPROVABLE = "found, but nothing that a 304 could prove"
     REFUSE_QUOTA = "refused here: the quota is spent"
@@ -96,6 +99,21 @@ class Refuse:
 
 Decision = Serve | Prove | Fetch | Refuse
 
+UNPROVEN = 0.0
+"""As `expires_at`: something was dropped since GitHub vouched for this, so only a new proof makes it an answer."""
+
+
+def believed(pointer: Pointer, topics: tuple[bytes, ...], lifetime: float, now: float, dropped: float) -> Pointer:
+    """A pointer from another node, or from another day, as far as this node believes it.
+
+    Never vouched for later than `now` (a clock that runs ahead), never fresh for longer than this node's own
+    `lifetime` in seconds, with the topics by which this node would drop it, and not fresh at all when GitHub vouched
+    for it before its topics were last `dropped`: a write or a refusal that has not arrived where this comes from.
+    """
+    proved = min(pointer.proved_at, now)
+    expires = UNPROVEN if proved <= dropped else min(pointer.expires_at, proved + lifetime)
+    return msgspec.structs.replace(pointer, topics=topics, proved_at=proved, expires_at=expires)
+
 
 def decide(asked: Asked, found: Sequence[Pointer]) -> Decision:
     """What to do for one read, given every pointer found for its resource."""
@@ -156,17 +174,5 @@ def on_failure(asked: Asked, found: Sequence[Pointer]) -> Serve | None:
 
 
 def newest(pointers: Iterable[Pointer]) -> Pointer | None:
-    """The one GitHub vouched for last."""
-    return max(pointers, key=lambda p: p.proved_at, default=None)
-
-
-def proved_by(tags: Sequence[tuple[str, Pointer | None]], answered: str | None) -> int | None:
-    """Which of the sent tags a 304 vouches for: an index into `tags`, or None when that cannot be told.
-
-    GitHub's 304 carries the ETag of the current representation (RFC 9110 section 15.4.5); GitHub may show it weak,
-    so opaque values are compared (section 8.8.3.2). Without one, only a single sent tag is unambiguous.
-    """
-    if answered is None:
-        return 0 if len(tags) == 1 else None
-    opaque = answered.removeprefix("W/")
-    return next((i for i, (tag, _) in enumerate(tags) if tag.removeprefix("W/") == opaque), None)
+    """The one GitHub vouched for last, an unproven one after all others."""
+    return max(pointers, key=lambda p: (p.expires_at > UNPROVEN, p.proved_at), default=None)

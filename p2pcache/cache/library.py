@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import time
 from collections import OrderedDict
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from p2pcache.cache import codec
+from p2pcache.cache.decide import believed
 from p2pcache.cache.entry import Block, Entry, Pointer
+from p2pcache.cache.forgotten import Forgotten
+from p2pcache.cache.guard import Guard
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Tier
+from p2pcache.cache.wanted import Wanted
 
-MAX_EPOCHS = 65_536
 MAX_PLACES = 65_536
 MAX_BACKGROUND = 1024
+LARGE = 256 << 10
+"""Bytes; sealing or opening a larger block leaves the event loop, which it would hold up for milliseconds."""
+
+# Above what tiers promise themselves (disk 1 s, peers 250 ms): these hold when one breaks its promise.
+FIND_SECONDS = 1.5
+BLOCK_SECONDS = 3.0
+STORE_SECONDS = 30.0
 DROP_SECONDS = 0.25
 """How long a writer waits for slow tiers to forget; the peers' own bound is 100 ms."""
+_LATE_DROP_SECONDS = 30.0
+_CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,110 +42,175 @@ class Found:
     tier: Tier | None
 
 
-class Library:
-    """Memory in front of the other tiers, in the order in which they are asked."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A block, the name of the tier that had it, and its sealed bytes unless that was memory."""
 
-    def __init__(self, memory: Memory, tiers: Sequence[Tier], keyring: Keyring) -> None:
+    block: Block
+    tier: str
+    sealed: bytes | None
+
+
+class Library:
+    """Memory in front of the other tiers, in the order in which they are asked.
+
+    Args:
+        memory, tiers: where entries are.
+        keyring: opens and seals blocks.
+        clock: Unix seconds.
+        failed: told of what went wrong in a tier, for the ledger: ``disk_timeout``, ``peer_error``, ``peer_block``, ...
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        tiers: Sequence[Tier],
+        keyring: Keyring,
+        *,
+        clock: Callable[[], float] = time.time,
+        failed: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.memory = memory
         self.keyring = keyring
         self.tiers = tiers
-        self._epochs: OrderedDict[bytes, int] = OrderedDict()
-        self._epoch = itertools.count(1)
-        self._floor = 0
+        self.guard = Guard(failed)
+        self._clock = clock
+        self._failed = failed
+        self._forgotten = Forgotten()
         self._places: OrderedDict[bytes, tuple[bytes, bytes]] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
 
-    async def find(self, name: bytes, scope: bytes, now: float) -> list[Found]:
-        """Every pointer for a resource, nearest tier first; stops at a tier that has a fresh one for `scope`."""
-        found = [Found(entry.pointer, None) for entry in self.memory.find(name)]
+    # Finding
+
+    async def find(self, wanted: Wanted, lifetime: float, without: Collection[bytes] = ()) -> list[Found]:
+        """Every pointer for a resource, but those of the CIDs in `without`, nearest tier first.
+
+        Stops at a tier that has a fresh one for the caller's scope. Pointers of other tiers are as far as they can be
+        `believed`; `lifetime` is what this node gives the resource, in seconds.
+        """
+        found = [
+            Found(entry.pointer, None) for entry in self.memory.find(wanted.name) if entry.pointer.cid not in without
+        ]
         for tier in self.tiers:
-            if any(f.pointer.scope == scope and f.pointer.fresh(now) for f in found):
+            now = self._clock()
+            if any(f.pointer.scope == wanted.scope and f.pointer.fresh(now) for f in found):
                 break
-            found += [Found(pointer, tier) for pointer in await tier.find(name)]
+            for name in (wanted.name, *wanted.older):
+                pointers = await self.guard(tier.name, tier.find(name), (), FIND_SECONDS)
+                now, dropped = self._clock(), self.dropped(wanted)
+                found += [
+                    Found(believed(pointer, wanted.topics, lifetime, now, dropped), tier)
+                    for pointer in pointers
+                    if pointer.cid not in without
+                ]
         return found
 
-    async def open(self, pointer: Pointer, found: Iterable[Found]) -> tuple[Block, str] | None:
-        """The block of `pointer` and the name of the tier that had it; None when nobody has it any more.
+    async def open(self, pointer: Pointer, found: Iterable[Found]) -> Opened | None:
+        """The block of `pointer`; None when nobody has it any more.
 
         Whatever `found` holds of the same CID will do: the CID vouches for the bytes.
         """
         for known in found:
-            if known.pointer.cid != pointer.cid:
-                continue
-            if known.tier is None:
-                entry = self.memory.get((known.pointer.name, known.pointer.scope))
-                if entry is not None and entry.pointer.cid == pointer.cid:
-                    return entry.block, "memory"
-            elif (sealed := await known.tier.block(known.pointer)) is not None:
-                try:
-                    return codec.open_block(self.keyring, pointer.cid, sealed), known.tier.name
-                except codec.BlockError:
-                    continue
+            if known.pointer.cid == pointer.cid and (opened := await self._open(known)):
+                return opened
         return None
 
-    def seal(self, block: Block) -> tuple[bytes, bytes]:
+    async def _open(self, known: Found) -> Opened | None:
+        pointer, tier = known.pointer, known.tier
+        if tier is None:
+            entry = self.memory.get((pointer.name, pointer.scope))
+            return Opened(entry.block, "memory", None) if entry and entry.pointer.cid == pointer.cid else None
+        sealed = await self.guard(tier.name, tier.block(pointer), None, BLOCK_SECONDS)
+        if sealed is None:
+            return None
+        try:
+            if len(sealed) < LARGE:
+                block = codec.open_block(self.keyring, pointer.cid, sealed)
+            else:
+                block = await asyncio.to_thread(codec.open_block, self.keyring, pointer.cid, sealed)
+        except codec.BlockError:
+            self._failed(f"{tier.name}_block")
+            return None
+        return Opened(block, tier.name, sealed)
+
+    # Keeping
+
+    async def seal(self, block: Block) -> tuple[bytes, bytes]:
         """The block's CID and sealed bytes."""
-        return codec.seal_block(self.keyring, block)
+        if len(block.body) < LARGE:
+            return codec.seal_block(self.keyring, block)
+        return await asyncio.to_thread(codec.seal_block, self.keyring, block)
 
     def sealed(self, cid: bytes) -> bytes | None:
         """A block that memory holds, sealed again (sealing is deterministic), for a peer."""
         entry = self.memory.get(self._places.get(cid, (b"", b"")))
-        return self.seal(entry.block)[1] if entry and entry.pointer.cid == cid else None
+        return codec.seal_block(self.keyring, entry.block)[1] if entry and entry.pointer.cid == cid else None
 
-    def epoch(self, topics: Collection[bytes]) -> int:
-        """A number that grows whenever something with one of `topics` was dropped.
+    def epoch(self, topics: Collection[bytes], scope: bytes) -> int:
+        """A number that grows whenever something of `scope` with one of `topics` was dropped; 0 if never.
 
         A body asked for before a write and arriving after it must not be kept: it may be the state before.
         """
-        return max(self._floor, *(self._epochs.get(topic, 0) for topic in topics), 0)
+        return self._forgotten.epoch(topics, scope)
 
-    def keep(self, entry: Entry, sealed: bytes, *, besides: str = "") -> asyncio.Task[None] | None:
+    def dropped(self, wanted: Wanted) -> float:
+        """When what is wanted was last dropped, Unix seconds: older vouchers are void."""
+        return self._forgotten.since((*wanted.topics, wanted.name), wanted.scope)
+
+    def keep(self, entry: Entry, sealed: bytes, *, besides: str = "") -> None:
         """Hold an entry in memory now and in the other tiers (but for `besides`, where it came from) soon.
 
-        Returns the task that stores it, or None when too much waits already and only memory has it.
+        When too much waits to be stored already, only memory has it.
         """
         self.memory.put(entry)
         self._places[entry.pointer.cid] = entry.key
         self._places.move_to_end(entry.pointer.cid)
         if len(self._places) > MAX_PLACES:
             self._places.popitem(last=False)
-        tiers = [tier for tier in self.tiers if tier.name != besides]
-        if not tiers or len(self._background) >= MAX_BACKGROUND:
-            return None
-        return self._spawn(self._store(tiers, entry.pointer, sealed))
-
-    async def _store(self, tiers: Sequence[Tier], pointer: Pointer, sealed: bytes) -> None:
-        await asyncio.gather(*(tier.store(pointer, sealed) for tier in tiers))
-
-    def forget(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
-        """Drop from memory, and void what is on its way: a peer or a writer says it may have changed."""
-        now = next(self._epoch)
-        for topic in topics:
-            self._epochs[topic] = now
-            self._epochs.move_to_end(topic)
-        while len(self._epochs) > MAX_EPOCHS:
-            self._floor = max(self._floor, self._epochs.popitem(last=False)[1])
-        self.memory.drop(topics, scope)
-
-    async def drop(self, topics: Collection[bytes], scope: bytes | None = None, *, local: bool = False) -> None:
-        """Forget everywhere; `local` leaves the peers alone. Returns when all have, or after `DROP_SECONDS`."""
-        self.forget(topics, scope)
-        tiers = [tier for tier in self.tiers if not (local and tier.name == "peer")]
-        if tiers:
-            await asyncio.wait([self._spawn(tier.drop(topics, scope)) for tier in tiers], timeout=DROP_SECONDS)
-
-    def drop_soon(self, topics: Collection[bytes], scope: bytes | None) -> None:
-        """A peer's write: memory forgets at once, the other tiers of this node as soon as they can."""
-        self.forget(topics, scope)
         for tier in self.tiers:
-            if tier.name != "peer":
-                self._spawn(tier.drop(topics, scope))
+            if tier.name != besides:
+                self._store(tier, entry.pointer, sealed)
 
     def adopt(self, pointer: Pointer, sealed: bytes) -> None:
         """Keep a block a peer announced, verified but for its seal, for others: it is opened when it is asked for."""
         for tier in self.tiers:
             if tier.name != "peer":
-                self._spawn(tier.store(pointer, sealed))
+                self._store(tier, pointer, sealed)
+
+    def _store(self, tier: Tier, pointer: Pointer, sealed: bytes) -> None:
+        if len(self._background) < MAX_BACKGROUND:
+            self._spawn(self.guard(tier.name, tier.store(pointer, sealed), None, STORE_SECONDS))
+
+    # Forgetting
+
+    def forget(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
+        """Drop from memory, and void what is on its way: a peer or a writer says it may have changed."""
+        self._forgotten.mark(topics, scope, self._clock())
+        self.memory.drop(topics, scope)
+
+    def doubt(self, wanted: Wanted) -> None:
+        """GitHub refused the caller this one resource: what any tier has of it for this scope needs a new proof."""
+        self._forgotten.mark((wanted.name,), wanted.scope, self._clock())
+        self.memory.discard((wanted.name, wanted.scope))
+
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None, *, local: bool = False) -> None:
+        """Forget everywhere; `local` leaves the peers alone. Returns when all have, or after `DROP_SECONDS`."""
+        dropping = self._drop(topics, scope, local=local)
+        if dropping:
+            await asyncio.wait(dropping, timeout=DROP_SECONDS)
+        self._forgotten.extend(topics, scope, self._clock())
+
+    def drop_soon(self, topics: Collection[bytes], scope: bytes | None) -> None:
+        """A peer's write: memory forgets at once, the other tiers of this node as soon as they can."""
+        self._drop(topics, scope, local=True)
+
+    def _drop(self, topics: Collection[bytes], scope: bytes | None, *, local: bool) -> list[asyncio.Task[None]]:
+        self.forget(topics, scope)
+        return [
+            self._spawn(self.guard(tier.name, tier.drop(topics, scope), None, _LATE_DROP_SECONDS))
+            for tier in self.tiers
+            if not (local and tier.name == "peer")
+        ]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -144,6 +221,7 @@ class Library:
     async def close(self) -> None:
         """Wait briefly for what is being stored, then give up on it."""
         if self._background:
-            _, late = await asyncio.wait(self._background, timeout=2.0)
+            _, late = await asyncio.wait(self._background, timeout=_CLOSE_SECONDS)
             for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

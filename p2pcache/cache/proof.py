@@ -1,51 +1,84 @@
-"""Turns candidates into one conditional request, and a 304 into the body it vouches for (FACTS section 1)."""
+"""Turns candidates into one conditional request, and a 304 into the body it vouches for."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import parse_qs
 
-from p2pcache.cache import decide as rules
 from p2pcache.cache.decide import Fetch, Prove
 from p2pcache.cache.entry import Block, Pointer
-from p2pcache.cache.library import Found, Library
+from p2pcache.cache.library import Found, Library, Opened
 from p2pcache.cache.wanted import Wanted
 from p2pcache.github import etag, links
 
-_NOTHING = Block(200, (), b"")
+_EMPTY = Block(200, (("content-type", "application/json; charset=utf-8"),), etag.EMPTY_LIST)
+_ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body that a 304 may vouch for; `pointer` is None for the empty list that nobody has seen yet."""
+
+    pointer: Pointer | None
+    block: Block
+    sealed: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A validator sent, what a 304 to it vouches for, and whether it was computed here."""
+
+    text: str
+    body: Body
+    computed: bool
 
 
 @dataclass(slots=True)
 class Proof:
-    """One conditional request: the tags sent and what each would vouch for."""
+    """One conditional request.
 
-    @dataclass(frozen=True, slots=True)
-    class Body:
-        """A body that a 304 may vouch for; `pointer` is None for the empty list nobody has seen yet."""
+    Attributes:
+        tags: sent for bodies that are here, likeliest first.
+        since: the body that an ``If-Modified-Since`` stands for; there are no tags then.
+        callers: tags that the caller sent: it holds those bodies, this node does not.
+        conditions: the header fields.
+    """
 
-        pointer: Pointer | None
-        block: Block
-
-    tags: list[tuple[str, Body]] = field(default_factory=list)
+    tags: list[Tag] = field(default_factory=list)
     since: Body | None = None
     callers: tuple[str, ...] = ()
     conditions: dict[str, str] = field(default_factory=dict)
 
     def vouched(self, answered: str | None) -> Body | None:
-        """The body a 304 vouches for, or None when it is one of the caller's own tags or cannot be told."""
+        """The body here that a 304 vouches for, None when it is one of the caller's or cannot be told.
+
+        A 304 carries the ETag of the current representation (RFC 9110 section 15.4.5); GitHub may show it weak, so
+        they are compared weakly (section 8.8.3.2). Without one, only a single tag sent is unambiguous.
+        """
         if self.since is not None:
             return self.since
-        sent = [(tag, body.pointer) for tag, body in self.tags]
-        if answered is None and self.callers:
-            return None
-        index = rules.proved_by(sent, answered)
-        return None if index is None else self.tags[index][1]
+        if answered is None:
+            return self.tags[0].body if self.tags and not self.callers and self._bodies() == 1 else None
+        return next((tag.body for tag in self.tags if etag.weakly_equal(tag.text, answered)), None)
 
     def callers_own(self, answered: str | None) -> bool:
-        """Whether a 304 can only mean the representation that the caller itself holds."""
-        if answered is None:
-            return bool(self.callers or self.conditions.get("if-modified-since")) and not self.tags
-        return any(etag.weakly_equal(tag, answered) for tag in self.callers) or not self.tags
+        """Whether a 304 that vouches for nothing here can only mean what the caller itself holds."""
+        if answered is None or not self.tags:
+            return bool(self.conditions) and not self.tags
+        return any(etag.weakly_equal(tag, answered) for tag in self.callers)
+
+    def ignored(self, body: bytes) -> bool:
+        """Whether a body that arrived is one whose computed tag was sent: GitHub should have answered 304."""
+        return any(tag.computed and tag.body.block.body == body for tag in self.tags)
+
+    def proves(self) -> bool:
+        """Whether a body that somebody was given before is offered."""
+        return self.since is not None or any(tag.body.pointer for tag in self.tags)
+
+    def _bodies(self) -> int:
+        return len({id(tag.body) for tag in self.tags})
 
 
 async def prepare(
@@ -53,39 +86,81 @@ async def prepare(
 ) -> Proof:
     """Load the candidates and choose the conditional headers.
 
-    The caller's own validators go along when nothing of ours answers for it: a 304 that GitHub would have given
-    for nothing must not turn into a charged 200 on its way through here.
+    The caller's own validators go along: a 304 that GitHub would have given for nothing must not turn into a charged
+    200 on its way through here.
+
+    `found` is what `decision` was made over; `computed` says that the ETag rule is believed to hold upstream.
     """
-    proof = Proof(callers=etag.parse_tags(wanted.request.headers.get("if-none-match", "")))
-    if isinstance(decision, Prove):
-        for pointer in decision.pointers:
-            await _add(proof, wanted, pointer, found, library, computed=computed)
-    if computed and wanted.read.listing and not proof.since and not any(b.block.body == b"[]" for _, b in proof.tags):
-        proof.tags.append((wanted.tag(etag.EMPTY_LIST), Proof.Body(None, _NOTHING)))
-    if proof.tags or proof.callers:
-        tags = [tag for tag, _ in proof.tags] + list(proof.callers)
-        proof.conditions["if-none-match"] = ", ".join(dict.fromkeys(tags))
+    proof = plain(wanted)
+    if _ANY in proof.callers:  # matches whatever there is (RFC 9110 section 13.1.2): nothing could be told apart
+        return proof
+    candidates = decision.pointers if isinstance(decision, Prove) else ()
+    opened = await asyncio.gather(*(library.open(pointer, found) for pointer in candidates))
+    for pointer, block in zip(candidates, opened, strict=True):
+        if block is not None and not _link_may_be_wrong(wanted, pointer, block):
+            _add(
+                proof,
+                wanted,
+                Body(pointer, block.block, block.sealed),
+                own=pointer.scope == wanted.scope,
+                computed=computed,
+            )
+    if computed and _may_be_empty(wanted, proof):
+        proof.tags.append(Tag(wanted.tag(etag.EMPTY_LIST), Body(None, _EMPTY), computed=True))
+    if proof.tags:
         proof.since = None
-    elif proof.since and proof.since.pointer and proof.since.pointer.last_modified:
-        proof.conditions["if-modified-since"] = proof.since.pointer.last_modified
-    elif since := wanted.request.headers.get("if-modified-since"):
-        proof.conditions["if-modified-since"] = since
+        tags = [*(tag.text for tag in proof.tags), *proof.callers]
+        proof.conditions = {"if-none-match": ", ".join(dict.fromkeys(tags))}
+    elif proof.since and proof.since.pointer and proof.since.pointer.last_modified and not proof.callers:
+        proof.conditions = {"if-modified-since": proof.since.pointer.last_modified}
+    else:
+        proof.since = None
     return proof
 
 
-async def _add(
-    proof: Proof, wanted: Wanted, pointer: Pointer, found: Sequence[Found], library: Library, *, computed: bool
-) -> None:
-    own = pointer.scope == wanted.scope
-    opened = await library.open(pointer, found)
-    if opened is None:
+def plain(wanted: Wanted) -> Proof:
+    """Only the caller's own conditions, as it sent them."""
+    headers = wanted.request.headers
+    callers = etag.parse_tags(headers.get("if-none-match", ""))
+    if callers:
+        return Proof(callers=callers, conditions={"if-none-match": ", ".join(callers)})
+    since = headers.get("if-modified-since")
+    return Proof(conditions={"if-modified-since": since} if since else {})
+
+
+def _add(proof: Proof, wanted: Wanted, body: Body, *, own: bool, computed: bool) -> None:
+    """The validators of one candidate; GitHub's own only for the scope it gave them to, since they depend on who asks.
+
+    Both go along for an own entry: the rule may not be tested yet, or not hold for this endpoint.
+    """
+    if computed and body.block.status == 200:
+        proof.tags.append(Tag(wanted.tag(body.block.body), body, computed=True))
+    pointer = body.pointer
+    if not own or pointer is None:
         return
-    body = Proof.Body(pointer, opened[0])
-    if links.last_full_page(wanted.request.target, pointer.link, body.block.body):
-        return  # a 304 would not tell that a next page exists by now
-    if body.block.status == 200 and computed:
-        proof.tags.append((wanted.tag(body.block.body), body))
-    elif own and pointer.etag:
-        proof.tags.append((pointer.etag, body))
-    elif own and pointer.last_modified and not proof.tags:
+    if pointer.etag:
+        if not any(etag.weakly_equal(tag.text, pointer.etag) for tag in proof.tags):
+            proof.tags.append(Tag(pointer.etag, body, computed=False))
+    elif pointer.last_modified:
         proof.since = body
+
+
+def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened) -> bool:
+    """Whether a 304 would say nothing of the ``Link`` that goes with the body.
+
+    A full last page may have a next one by now. And how many pages there are may depend on who asks, unless the list
+    is that of one repository, which GitHub shows or does not show.
+    """
+    if links.last_full_page(wanted.request.target, pointer.link, opened.block.body):
+        return True
+    within = wanted.read.resource.path.startswith(("/repos/", "/repositories/"))
+    return pointer.link is not None and pointer.scope != wanted.scope and not within
+
+
+def _may_be_empty(wanted: Wanted, proof: Proof) -> bool:
+    """Whether to try the tag of ``[]``: on a first page, since an empty later one has a ``Link`` nobody here knows."""
+    if not wanted.read.listing or proof.since or (proof.conditions and not proof.callers):
+        return False
+    asked = parse_qs(wanted.read.resource.query)
+    first = asked.get("page", ["1"]) == ["1"] and asked.keys().isdisjoint(("after", "before"))
+    return first and not any(tag.body.block.body == etag.EMPTY_LIST for tag in proof.tags)

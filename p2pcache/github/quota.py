@@ -142,6 +142,26 @@ def refusal(bucket: Bucket, now: float) -> tuple[int, list[tuple[str, str]], byt
     return 403, fields, body
 
 
+def wait_refusal(until: float, now: float) -> tuple[int, list[tuple[str, str]], bytes]:
+    """GitHub's own answer to a request beyond a secondary limit: ask again at `until`, Unix seconds.
+
+    Status, header fields (lower-case names) and body, as `refusal`; clients tell this limit by its message and link
+    (octokit/plugin-throttling.js looks for "secondary rate") and obey ``retry-after``.
+    """
+    wait = max(1, math.ceil(until - now))
+    body = msgspec.json.encode(
+        {
+            "message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again. "
+            f"(p2pcache did not ask GitHub: it said to wait, {wait} s more.)",
+            "documentation_url": "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api"
+            "#about-secondary-rate-limits",
+            "status": "403",
+        }
+    )
+    fields = [("content-type", "application/json; charset=utf-8"), ("retry-after", str(wait))]
+    return 403, fields, body
+
+
 class _Message(msgspec.Struct):
     message: str = ""
     documentation_url: str = ""

@@ -1,0 +1,229 @@
+"""Asks GitHub, and makes of its answer what the cache may do with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from p2pcache.cache.answer import Kept, Passed
+from p2pcache.cache.buckets import Buckets
+from p2pcache.cache.decide import Fetch, Prove, Rule
+from p2pcache.cache.entry import Block, Entry, Pointer
+from p2pcache.cache.library import Found, Library
+from p2pcache.cache.proof import Body, Proof, Tag, plain, prepare
+from p2pcache.cache.upstream import Response, Upstream, UpstreamError
+from p2pcache.cache.wanted import Wanted
+from p2pcache.github import graphql
+from p2pcache.github.etag import RuleTrial, weakly_equal
+from p2pcache.github.headers import KEPT
+from p2pcache.github.request import Lifetime
+
+KEPT_STATUSES = (200, 301)
+MAX_BODY = 8 << 20
+"""Bytes; a longer answer is streamed through and not kept."""
+MAX_ERROR_BODY = 64 << 10
+_IGNORED = ""
+"""For the trial: no tag, so one that agrees with nothing."""
+
+
+@dataclass(slots=True)
+class Policy:
+    """What the cache may do, and what it tells the node of.
+
+    Attributes:
+        lifetimes: seconds per class.
+        node: this node's peer id, put into the pointers it makes.
+        clock: Unix seconds.
+        rule_failed: called once when the ETag rule is seen not to hold upstream.
+    """
+
+    lifetimes: Mapping[Lifetime, float]
+    node: str = ""
+    clock: Callable[[], float] = time.time
+    rule_failed: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """To ask GitHub: the decision, what it was made over, and the library's epoch before any of it was looked up."""
+
+    decision: Fetch | Prove
+    found: Sequence[Found]
+    epoch: int
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One request under way. `at` is when it was sent, in Unix seconds: nobody knows how much later GitHub looked."""
+
+    wanted: Wanted
+    rule: Rule
+    proof: Proof
+    epoch: int
+    at: float
+    started: float
+
+
+class Origin:
+    """GitHub, as the cache sees it."""
+
+    def __init__(self, library: Library, upstream: Upstream, buckets: Buckets, policy: Policy) -> None:
+        self.trial = RuleTrial()
+        self._library = library
+        self._upstream = upstream
+        self._buckets = buckets
+        self._policy = policy
+
+    async def ask(self, wanted: Wanted, plan: Plan) -> Kept | Passed:
+        """One answer of GitHub's, kept when it may be kept; a `Passed` without body is the caller's to close.
+
+        Raises:
+            UpstreamError: no answer, or one that breaks off or makes no sense.
+        """
+        proof = await prepare(wanted, plan.decision, plan.found, self._library, computed=self.trial.usable)
+        rule = plan.decision.rule
+        if isinstance(plan.decision, Prove) and not proof.proves():
+            rule = Rule.FETCH_UNPROVABLE
+        answer = await self._ask(wanted, rule, proof, plan.epoch)
+        if answer is None:
+            # Which of the tags GitHub meant cannot be told: ask again with none of ours.
+            answer = await self._ask(wanted, Rule.FETCH_UNPROVABLE, plain(wanted), plan.epoch)
+        if answer is None:
+            raise UpstreamError("GitHub answered 304 to a request without conditions")
+        return answer
+
+    async def _ask(self, wanted: Wanted, rule: Rule, proof: Proof, epoch: int) -> Kept | Passed | None:
+        asked = _Asked(wanted, rule, proof, epoch, self._policy.clock(), time.perf_counter())
+        response = await self._upstream.fetch(wanted.request, proof.conditions)
+        answer: Kept | Passed | None = None
+        try:
+            self._buckets.observe(wanted.bucket, response.headers)
+            answer = await self._settle(asked, response)
+        finally:
+            if not (isinstance(answer, Passed) and answer.body is None):
+                await response.close()
+        return answer
+
+    async def _settle(self, asked: _Asked, response: Response) -> Kept | Passed | None:
+        """None for a 304 that cannot be understood."""
+        if response.status == 304:
+            given = response.headers.get("etag")
+            if (proved := asked.proof.vouched(given)) is not None:
+                return await self._renew(asked, proved, response)
+            return Passed(response, b"", asked.rule, 304) if asked.proof.callers_own(given) else None
+        if response.status in KEPT_STATUSES:
+            return await self._take(asked, response)
+        body = await response.read(MAX_ERROR_BODY)
+        limited = self._buckets.refused(asked.wanted.bucket, response.status, response.headers, body or b"")
+        return Passed(response, body, asked.rule, response.status, limited=limited)
+
+    async def _take(self, asked: _Asked, response: Response) -> Kept | Passed:
+        """A new body: keep it when it may be kept."""
+        wanted = asked.wanted
+        body = await response.read(MAX_BODY)
+        if body is None:
+            return Passed(response, None, asked.rule, response.status)
+        cost = round((time.perf_counter() - asked.started) * 1000)
+        if response.status == 200:
+            self._try_rule(asked, response, body)
+        if wanted.read.resource.digest and not graphql.keepable(body):
+            limited = self._buckets.refused(wanted.bucket, response.status, response.headers, body)
+            return Passed(response, body, asked.rule, response.status, limited=limited)
+        if "no-store" in response.headers.get("cache-control", "").lower():
+            return Passed(response, body, asked.rule, response.status)
+        block = Block(response.status, _kept(response), body)
+        cid, sealed = await self._library.seal(block)
+        pointer = self._pointer(asked, response, cid=cid, size=len(sealed), cost_ms=cost)
+        kept = Kept(Entry(pointer, block), asked.rule, None, response.status, pairs=tuple(response.pairs))
+        return self._keep(asked, kept, sealed)
+
+    async def _renew(self, asked: _Asked, proved: Body, response: Response) -> Kept:
+        """A 304: the body is current, and this caller may read exactly these bytes. No block moves.
+
+        Of the validators, those in the 304 count, else those of before (RFC 9111 section 4.3.4).
+        """
+        tag = _sent(asked.proof, proved, response.headers.get("etag"))
+        if tag is not None and tag.computed:
+            self.trial.observe(tag.text, tag.text)
+        block, old = proved.block, proved.pointer
+        if old is None:
+            block = _told(block, response)
+        # Sealed anew where memory had it: another zlib than the one of who sealed it first makes another block of it.
+        cid, sealed = (old.cid, proved.sealed) if old and proved.sealed else await self._library.seal(block)
+        pointer = self._pointer(
+            asked,
+            response,
+            cid=cid,
+            size=len(sealed),
+            cost_ms=old.cost_ms if old else 0,
+            etag=tag.text if tag else old.etag if old and old.scope == asked.wanted.scope else None,
+            last_modified=old.last_modified if old else None,
+            link=old.link if old else None,
+        )
+        rule = asked.rule if old else Rule.PROVE_EMPTY
+        return self._keep(asked, Kept(Entry(pointer, block), rule, "revalidated", 304), sealed)
+
+    def _pointer(
+        self,
+        asked: _Asked,
+        response: Response,
+        *,
+        cid: bytes,
+        size: int,
+        cost_ms: int,
+        etag: str | None = None,
+        last_modified: str | None = None,
+        link: str | None = None,
+    ) -> Pointer:
+        wanted, headers = asked.wanted, response.headers
+        return Pointer(
+            name=wanted.name,
+            scope=wanted.scope,
+            cid=cid,
+            etag=headers.get("etag", etag),
+            last_modified=headers.get("last-modified", last_modified),
+            link=headers.get("link", link),
+            lifetime=wanted.read.lifetime.value,
+            proved_at=asked.at,
+            expires_at=asked.at + self._policy.lifetimes[wanted.read.lifetime],
+            cost_ms=cost_ms,
+            size=size,
+            by=self._policy.node,
+            topics=wanted.topics,
+        )
+
+    def _keep(self, asked: _Asked, kept: Kept, sealed: bytes) -> Kept:
+        wanted = asked.wanted
+        if self._library.epoch(wanted.topics, wanted.scope) == asked.epoch:
+            self._library.keep(kept.entry, sealed)
+            return replace(kept, stored=True)
+        kept.entry.alive = False  # a write overtook this answer: it goes to who asked before, and to nobody else
+        return kept
+
+    def _try_rule(self, asked: _Asked, response: Response, body: bytes) -> None:
+        """Watch the rule on every answer that has a tag; a body whose tag was sent in vain speaks against it too."""
+        given = response.headers.get("etag")
+        if given is None:
+            return
+        seen = _IGNORED if asked.proof.ignored(body) else given
+        if self.trial.observe(seen, asked.wanted.tag(body)):
+            self._policy.rule_failed()
+
+
+def _sent(proof: Proof, body: Body, answered: str | None) -> Tag | None:
+    """The tag by which a 304 vouched for `body`; None when that was a date, or cannot be told."""
+    tags = [tag for tag in proof.tags if tag.body is body]
+    if answered is not None:
+        return next((tag for tag in tags if weakly_equal(tag.text, answered)), None)
+    return tags[0] if len(tags) == 1 else None
+
+
+def _kept(response: Response) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in response.pairs if name in KEPT)
+
+
+def _told(block: Block, response: Response) -> Block:
+    """The empty list nobody has seen, with what the 304 tells of it."""
+    headers = {**dict(block.headers), **dict(_kept(response))}
+    return Block(block.status, tuple(headers.items()), block.body)
