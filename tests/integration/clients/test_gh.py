@@ -113,11 +113,13 @@ def test_the_python_face_of_gh_says_what_gh_says(node, token, monkeypatch, tmp_p
         GitHubCLI().api("repos/octo/none")
 
 
-def test_a_mutation_voids_the_repository_its_result_names_and_no_other(gh, github):
-    for path in ("repos/octo/app/issues", "repos/octo/lib/issues"):
+def test_a_mutation_voids_the_repository_its_result_names_and_no_other(gh, github, token):
+    github.order("repository", name="octo/scratch", issues=2)
+    github.order("grant", token=token, repo="octo/scratch")
+    for path in ("repos/octo/scratch/issues", "repos/octo/lib/issues"):
         printed(gh("api", path))
-    printed(gh("issue", "create", "-R", "octo/app", "-t", "Made by a mutation", "-b", "Body"))
+    printed(gh("issue", "create", "-R", "octo/scratch", "-t", "Made by a mutation", "-b", "Body"))
     github.order("reset-calls")
-    assert "Made by a mutation" in printed(gh("api", "repos/octo/app/issues"))
+    assert "Made by a mutation" in printed(gh("api", "repos/octo/scratch/issues"))
     printed(gh("api", "repos/octo/lib/issues"))
-    assert github.calls() == [("GET", "/repos/octo/app/issues")]
+    assert github.calls() == [("GET", "/repos/octo/scratch/issues")]
