@@ -1,0 +1,151 @@
+import json
+
+import pytest
+
+from p2pcache.gateway.control import ControlPlane
+from p2pcache.gateway.exchange import BadRequest, Exchange
+
+HERE, FAR = ("127.0.0.1", 1), ("10.0.0.9", 1)
+OWN = (b"host", b"127.0.0.1:8080")
+
+
+class Asked:
+    """One control request and what came of it."""
+
+    def __init__(self, token=None):
+        self.purged = []
+        self.sent = []
+        self.plane = ControlPlane(
+            stats=lambda: {"requests": 1, "hits": {}},
+            peers=lambda: [{"peer_id": "x"}],
+            purge=self.purge,
+            bases=("https://api.github.com",),
+            token=token,
+        )
+
+    async def purge(self, target):
+        self.purged.append(target)
+
+    async def __call__(self, path, method="GET", client=HERE, headers=(), body=b""):
+        async def receive():
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message):
+            self.sent.append(message)
+
+        scope = {
+            "method": method,
+            "raw_path": b"/-/" + path.encode(),
+            "query_string": b"",
+            "headers": [OWN, *headers],
+            "client": client,
+            "http_version": "1.1",
+        }
+        await self.plane.answer(Exchange(scope, receive, send), path)
+        return self.sent[0]["status"], self.sent[1]["body"]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("healthz", {"status": "ok"}),
+        ("stats", {"requests": 1, "hits": {}}),
+        ("stats?pretty", {"requests": 1, "hits": {}}),
+        ("peers", [{"peer_id": "x"}]),
+    ],
+)
+@pytest.mark.parametrize("client", [HERE, None, ("::1", 1), ("::ffff:127.0.0.1", 1), ("127.9.9.9", 1)])
+async def test_this_machine_is_answered(path, said, client):
+    status, body = await Asked()(path, client=client)
+    assert (status, json.loads(body)) == (200, said)
+
+
+@pytest.mark.parametrize(
+    ("body", "forgotten"),
+    [
+        (b'{"all": true}', None),
+        (b'{"url": "/repos/o/r"}', "/repos/o/r"),
+        (b'{"url": "https://api.github.com/repos/o/r?x=1"}', "/repos/o/r?x=1"),
+    ],
+)
+async def test_purge(body, forgotten):
+    asked = Asked()
+    assert (await asked("purge", "POST", body=body))[0] == 200
+    assert asked.purged == [forgotten]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"{", id="no JSON"),
+        pytest.param(b"{}", id="neither"),
+        pytest.param(b'{"all": true, "url": "/x"}', id="both"),
+        pytest.param(b'{"al": true}', id="a misspelt field"),
+        pytest.param(b'{"url": "https://evil.example/"}', id="another host"),
+        pytest.param(b'{"url": 5}', id="no text"),
+        pytest.param(b" " * 70_000, id="too much"),
+    ],
+)
+async def test_a_purge_that_says_nothing_usable(body):
+    asked = Asked()
+    with pytest.raises(BadRequest) as refused:
+        await asked("purge", "POST", body=body)
+    assert refused.value.status == 400
+    assert not asked.purged
+
+
+@pytest.mark.parametrize(
+    ("arguments", "token", "status", "line"),
+    [
+        pytest.param({"path": "nothing"}, None, 404, None, id="no such endpoint"),
+        pytest.param({"path": "stats", "method": "POST"}, None, 405, (b"allow", b"GET"), id="POST stats"),
+        pytest.param({"path": "purge"}, None, 405, (b"allow", b"POST"), id="GET purge"),
+        pytest.param({"path": "stats", "client": FAR}, None, 403, None, id="from afar"),
+        pytest.param({"path": "stats", "client": ("gone", 1)}, None, 403, None, id="from who knows where"),
+        pytest.param(
+            {"path": "stats", "headers": [(b"x-forwarded-for", b"10.0.0.9")]},
+            None,
+            403,
+            None,
+            id="through a proxy here",
+        ),
+        pytest.param({"path": "stats", "client": FAR}, "t", 401, "challenge", id="without the token"),
+        pytest.param(
+            {"path": "stats", "client": FAR, "headers": [(b"authorization", b"Bearer x")]},
+            "t",
+            401,
+            "challenge",
+            id="wrong",
+        ),
+        pytest.param(
+            {"path": "purge", "method": "POST", "headers": [(b"origin", b"https://evil.example")]},
+            None,
+            403,
+            None,
+            id="from a web page",
+        ),
+        pytest.param({"path": "stats", "headers": [(b"origin", b"null")]}, None, 403, None, id="from a sandboxed page"),
+    ],
+)
+async def test_who_may_not(arguments, token, status, line):
+    with pytest.raises(BadRequest) as refused:
+        await Asked(token)(**arguments)
+    assert refused.value.status == status
+    if line == "challenge":
+        assert refused.value.lines[0][0] == b"www-authenticate"
+    elif line:
+        assert refused.value.lines == (line,)
+
+
+@pytest.mark.parametrize("scheme", [b"Bearer t", b"bearer t", b"token t"])
+async def test_from_afar_with_the_token(scheme):
+    assert (await Asked("t")("stats", client=FAR, headers=[(b"authorization", scheme)]))[0] == 200
+
+
+async def test_the_own_page_may_ask():
+    assert (await Asked()("stats", headers=[(b"origin", b"http://127.0.0.1:8080")]))[0] == 200
+
+
+async def test_health_is_for_everybody():
+    assert (await Asked()("healthz", client=FAR))[0] == 200

@@ -1,0 +1,160 @@
+import pytest
+
+from p2pcache.cache.buckets import Buckets
+from p2pcache.cache.entry import Block, Entry, Pointer
+from p2pcache.cache.memory import Memory
+from p2pcache.cache.wanted import Wanted
+from p2pcache.gateway import hot as hots
+from p2pcache.gateway.hot import Hot, key_of
+from p2pcache.gateway.ledger import Ledger
+from p2pcache.gateway.respond import View, show
+from p2pcache.gateway.routing import Upstreams
+from p2pcache.github.quota import Bucket
+from p2pcache.github.request import Lifetime, Read, Request, Resource
+
+HEADERS = [(b"host", b"api.github.com"), (b"authorization", b"token x"), (b"user-agent", b"gh")]
+
+
+class World:
+    """Memory with one entry, and what stands in front of it."""
+
+    def __init__(self):
+        self.now = 110.0
+        self.memory = Memory(1 << 20)
+        self.buckets = Buckets(lambda: self.now)
+        self.ledger = Ledger(lambda: self.now)
+        self.hot = Hot(self.memory, self.buckets, self.ledger, lambda: self.now)
+        self.entry = self.keep(b'{"url":"https://api.github.com/x"}')
+
+    def keep(self, body):
+        pointer = Pointer(
+            name=b"n" * 32,
+            scope=b"s" * 16,
+            cid=b"c" * 36,
+            etag='"e"',
+            last_modified=None,
+            link=None,
+            lifetime="normal",
+            proved_at=100.0,
+            expires_at=160.0,
+            cost_ms=50,
+            size=1,
+            by="",
+            topics=(b"t" * 16,),
+        )
+        entry = Entry(pointer, Block(200, (("content-type", "application/json"),), body))
+        self.memory.put(entry)
+        return entry
+
+    def remember(self, view=View(), headers=HEADERS, url=b"/x"):  # noqa: B008 - a value
+        shown = show(self.entry, view, '"e"', self.memory, Upstreams("https://api.github.com"))
+        read = Read(Resource("/x"), Lifetime.NORMAL, "GET /x", ())
+        wanted = Wanted.__new__(Wanted)
+        for name, value in {
+            "read": read,
+            "request": Request("GET", "/x"),
+            "bucket": "token:1",
+            "quota": "core",
+        }.items():
+            object.__setattr__(wanted, name, value)
+        self.hot.remember(key_of(url, headers), self.entry, wanted, shown)
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_an_answer_stands_ready(world):
+    world.buckets.learn("token:1", Bucket("core", 1000, 990, 200))
+    world.remember()
+    head, body = world.hot.answer(b"/x", HEADERS)
+    text = head.decode()
+    assert text.startswith("HTTP/1.1 200 OK\r\n")
+    assert text.endswith("\r\n\r\n")
+    for line in (
+        "age: 10",
+        "cache-status: p2pcache; hit; ttl=50; detail=memory",
+        "x-ratelimit-remaining: 990",
+        'etag: "e"',
+    ):
+        assert f"\r\n{line}\r\n" in text
+    assert body is world.entry.block.body
+    stats = world.ledger.stats()
+    assert (stats["hits"]["memory"], stats["time_saved_ms"], stats["requests"]) == (1, 50, 1)
+
+
+def test_a_clock_that_was_set_back_gives_no_negative_age(world):
+    world.remember()
+    world.now = 90.0
+    assert b"\r\nage: 0\r\n" in world.hot.answer(b"/x", HEADERS)[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda w: setattr(w, "now", 160.0), id="expired"),
+        pytest.param(lambda w: w.memory.drop([b"t" * 16]), id="dropped"),
+        pytest.param(lambda w: w.memory.clear(), id="evicted"),
+        pytest.param(lambda w: w.keep(b"new"), id="replaced"),
+    ],
+)
+def test_what_is_over_is_not_answered_with(world, change):
+    world.remember()
+    change(world)
+    assert world.hot.answer(b"/x", HEADERS) is None
+    assert not world.hot._prepared
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param((b"authorization", b"token y"), id="another token"),
+        pytest.param((b"accept", b"text/plain"), id="another media type"),
+        pytest.param((b"host", b"127.0.0.1"), id="a second host"),
+        pytest.param((b"x-github-api-version", b"2022-11-28"), id="a version"),
+        pytest.param((b"accept-encoding", b"gzip"), id="a coding"),
+        *(
+            pytest.param((name, b"x"), id=name.decode())
+            for name in (
+                b"cookie",
+                b"if-none-match",
+                b"range",
+                b"expect",
+                b"cache-control",
+                b"content-length",
+                b"upgrade",
+            )
+        ),
+    ],
+)
+def test_a_request_that_differs_takes_the_long_way(world, changed):
+    world.remember()
+    headers = [line for line in HEADERS if line[0] != changed[0] or changed[0] == b"host"] + [changed]
+    assert world.hot.answer(b"/x", headers) is None
+    assert world.hot.answer(b"/x?", HEADERS) is None
+    assert world.hot.answer(b"/x", [*HEADERS, (b"accept-language", b"de")])
+
+
+@pytest.mark.parametrize("view", [View("http://gw:1"), View(gzip=True), View("http://gw:1", gzip=True)])
+def test_a_variant_is_answered_with_as_long_as_memory_holds_it(world, view):
+    world.entry = world.keep(b'{"url":"https://api.github.com/x","t":"' + b"t" * 2000 + b'"}')
+    world.remember(view)
+    (variant,) = world.entry.variants.values()
+    assert world.hot.answer(b"/x", HEADERS)[1] is variant
+
+
+def test_a_variant_that_memory_did_not_take_is_not_kept_alive(world, monkeypatch):
+    monkeypatch.setattr(world.memory, "grow", lambda *_: False)
+    world.remember(View("http://gw:1"))
+    assert world.hot.answer(b"/x", HEADERS) is None
+
+
+def test_it_is_bounded(world, monkeypatch):
+    monkeypatch.setattr(hots, "MAX_PREPARED", 3)
+    for n in range(10):
+        world.remember(url=b"/%d" % n)
+        assert len(world.hot._prepared) <= 3
+    assert world.hot.answer(b"/9", HEADERS)
+    world.remember(headers=[(b"authorization", b"x" * hots.MAX_KEY)])
+    assert world.hot.answer(b"/x", [(b"authorization", b"x" * hots.MAX_KEY)]) is None

@@ -1,0 +1,109 @@
+import gzip
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pcache.cache.upstream import UpstreamError
+from p2pcache.gateway import upstream as ways
+from p2pcache.gateway.routing import Upstreams
+from p2pcache.gateway.upstream import HttpUpstream, inflated
+
+
+async def pieces(data, size):
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+async def unpack(data, size=1000):
+    return b"".join([piece async for piece in inflated(pieces(data, size))])
+
+
+@given(body=st.binary(max_size=5000), more=st.binary(max_size=100), size=st.integers(1, 3000))
+async def test_what_was_packed_comes_out(body, more, size):
+    assert await unpack(gzip.compress(body) + gzip.compress(more), size) == body + more
+
+
+async def test_no_body_is_no_broken_one():
+    assert await unpack(b"") == b""
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"plain", "not the gzip"),
+        (gzip.compress(b"x" * 100)[:-9], "ended before"),
+        (zlib.compress(b"x"), "not the gzip"),
+    ],
+)
+async def test_what_is_no_gzip(data, said):
+    with pytest.raises(UpstreamError, match=said):
+        await unpack(data)
+
+
+async def test_a_small_body_that_unpacks_to_a_large_one_comes_in_pieces():
+    sizes = [len(piece) async for piece in inflated(pieces(gzip.compress(bytes(20 << 20)), 1 << 16))]
+    assert sum(sizes) == 20 << 20
+    assert max(sizes) <= ways.STEP
+
+
+def of(url="https://api.github.com"):
+    return HttpUpstream(Upstreams(url), "1.0", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "target", "url"),
+    [
+        ("https://api.github.com", "/zen?x", "https://api.github.com/zen?x"),
+        ("https://api.github.com", "/graphql", "https://api.github.com/graphql"),
+        ("https://ghe/api/v3", "/zen", "https://ghe/api/v3/zen"),
+        ("https://ghe/api/v3", "/graphql?x", "https://ghe/api/graphql?x"),
+        ("https://ghe/api/v3", "/graphql/x", "https://ghe/api/v3/graphql/x"),
+    ],
+)
+def test_where_a_target_is(upstream, target, url):
+    assert of(upstream).api_url(target) == url
+
+
+async def test_a_gateway_that_is_not_open_says_so():
+    with pytest.raises(UpstreamError, match="shutting down"):
+        await of().send("GET", "https://api.github.com/", [], None)
+
+
+@pytest.mark.parametrize(
+    ("environ", "proxy", "login"),
+    [
+        ({}, None, None),
+        ({"https_proxy": "http://proxy:3128"}, "http://proxy:3128", None),
+        ({"https_proxy": "http://mona:pw@proxy:3128"}, "http://proxy:3128", "mona"),
+        ({"http_proxy": "http://proxy:3128"}, None, None),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "github.com"}, None, None),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "*"}, None, None),
+    ],
+)
+def test_the_proxy_of_the_environment(monkeypatch, environ, proxy, login):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    found, auth = of()._proxy("https://api.github.com/zen")
+    assert (found and str(found).rstrip("/"), auth and auth.login) == (proxy, login)
+
+
+async def test_a_token_has_its_places_and_no_more(monkeypatch):
+    monkeypatch.setattr(ways.quota, "MAX_CONCURRENT", 2)
+    monkeypatch.setattr(ways, "CREDENTIALS", 3)
+    upstream = of()
+    upstream.deadlines = ways.Deadlines(idle=0.05)
+    first = await upstream._place("one")
+    await upstream._place("one")
+    await upstream._place("two")
+    with pytest.raises(ways.UpstreamTimeoutError, match="wait for GitHub already"):
+        await upstream._place("one")
+    first.release()
+    await upstream._place("one")
+    for name in ("three", "four", "five"):
+        await upstream._place(name)
+    assert len(upstream._places) == 3
