@@ -100,6 +100,17 @@ class Engine:
         """A write went through: forget what it may have changed, here and at the peers, before its answer goes out."""
         await self.library.drop({self.library.keyring.topic_name(topic) for topic in drops})
 
+    def told_to_wait(self, scope: str) -> Refused | None:
+        """GitHub's refusal, said here, while a caller whose clear scope this is was asked to wait; else None.
+
+        For requests that only pass through: nothing of a token goes out before its time.
+        """
+        until = self.buckets.wait_until(scope)
+        if until is None:
+            return None
+        status, headers, body = quota.wait_refusal(until, self.policy.clock())
+        return Refused(status, tuple(headers), body, Rule.REFUSE_LIMIT)
+
     async def _lead(self, wanted: Wanted, epoch: int) -> Answer:
         looked = await self._look(wanted, epoch)
         if isinstance(looked, Plan) and await self._turns.wait(wanted.name):
@@ -155,13 +166,11 @@ class Engine:
         return Kept(entry, decision.rule, "stale" if decision.stale else opened.tier, stale=decision.stale)
 
     def _refuse(self, wanted: Wanted, decision: Refuse) -> Refused:
+        if refused := self.told_to_wait(wanted.bucket):
+            return refused
         now = self.policy.clock()
-        until = self.buckets.wait_until(wanted.bucket)
         bucket = self.buckets.get(wanted.bucket, wanted.quota)
-        if until is not None or bucket is None:
-            status, headers, body = quota.wait_refusal(until or now, now)
-        else:
-            status, headers, body = quota.refusal(bucket, now)
+        status, headers, body = quota.refusal(bucket, now) if bucket else quota.wait_refusal(now, now)
         return Refused(status, tuple(headers), body, decision.rule)
 
     async def _ask(self, wanted: Wanted, plan: Plan) -> Kept | Passed:

@@ -14,7 +14,7 @@ from p2pcache.gateway.ledger import Ledger
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
 from p2pcache.gateway.routing import Api, Control, Misdirected, Router, Stream
-from p2pcache.gateway.upstream import HttpUpstream, UpstreamTimeoutError
+from p2pcache.gateway.upstream import Answer, HttpUpstream, UpstreamTimeoutError
 from p2pcache.github import graphql, writes
 from p2pcache.github.classify import classify
 from p2pcache.github.request import Bypass, Classified, Read, Request, Write
@@ -25,6 +25,10 @@ MAX_GRAPHQL = 1 << 20
 """Bytes of a GraphQL request that may be a read; a larger one is streamed through."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that may be made again (RFC 9110 section 9.2.1)."""
+LIMITED = frozenset({403, 429})
+"""What GitHub refuses with beyond a limit, among other reasons."""
+REFUSED = frozenset({401, 403, 404, 429})
+"""The caller may not do that, or not now: nothing was written, so a stranger cannot empty the cache by trying."""
 
 
 class Gateway:
@@ -100,6 +104,10 @@ class Gateway:
         """Stream through; after a write, forget what it may have changed before its answer goes out."""
         write = isinstance(classified, Write)
         self._ledger.bypassed(self._ledger.route(classified.route))
+        if refused := self._reads.told_to_wait(exchange.headers):
+            self._ledger.decided(refused.rule)
+            await self._reads.refuse(exchange, refused)
+            return
         self._ledger.decided("write" if isinstance(classified, Write) else f"bypass: {classified.reason}")
         if exchange.method not in SAFE:
             exchange.unsafe()
@@ -111,17 +119,20 @@ class Gateway:
             raise
         self._reads.observe(exchange.headers, answer)
         extra = [_forwarded("method" if write else "bypass", answer.status)]
-        if not isinstance(classified, Write):
-            await self._relay.answer(exchange, answer, base, extra)
-        elif whole and target.partition("?")[0] == "/graphql":
-            await self._relay.answer(exchange, answer, base, extra, lambda reply: self._mutated(body, reply))
-        else:
+        mutation = body if write and whole and target.partition("?")[0] == "/graphql" else None
+        if isinstance(classified, Write) and mutation is None and answer.status not in REFUSED:
             await self._engine.wrote(classified.drops)
+        if mutation is None and answer.status not in LIMITED:
             await self._relay.answer(exchange, answer, base, extra)
+        else:
+            await self._relay.answer(exchange, answer, base, extra, lambda r: self._seen(exchange, answer, mutation, r))
 
-    async def _mutated(self, body: bytes, reply: bytes | None) -> None:
-        """A GraphQL mutation went through: its result names what it changed."""
-        await self._engine.wrote((writes.ALL,) if reply is None else graphql.drops(body, reply))
+    async def _seen(self, exchange: Exchange, answer: Answer, mutation: bytes | None, reply: bytes | None) -> None:
+        """Some answers only their body explains: a limit, or what a GraphQL mutation changed."""
+        if reply is not None:
+            self._reads.observe(exchange.headers, answer, reply)
+        if mutation is not None and answer.status not in REFUSED:
+            await self._engine.wrote((writes.ALL,) if reply is None else graphql.drops(mutation, reply))
 
     async def _stream(self, exchange: Exchange, url: str, target: str) -> None:
         """Another of GitHub's hosts; `target` names what an upload there changes, in terms of the API."""

@@ -70,10 +70,29 @@ class Reads:
         """What is known of the callers' quotas."""
         return self._engine.buckets
 
-    def observe(self, headers: Mapping[str, str], answer: HttpAnswer) -> None:
-        """Learn the caller's quota from an answer that was only passed through."""
-        scope = scopes.scope_of(headers, self._identity.job_token, self._identity.repository)
+    def observe(self, headers: Mapping[str, str], answer: HttpAnswer, body: bytes = b"") -> None:
+        """Learn the caller's quota, and whether it is to wait, from an answer that was only passed through.
+
+        `body` is what was read of a refusal: some secondary limits are said nowhere else.
+        """
+        scope = self._scope(headers)
         self.buckets.observe(scope, answer.headers)
+        self.buckets.refused(scope, answer.status, answer.headers, body)
+
+    def told_to_wait(self, headers: Mapping[str, str]) -> Refused | None:
+        """GitHub's refusal, said here, when it asked this caller to wait."""
+        return self._engine.told_to_wait(self._scope(headers))
+
+    async def refuse(self, exchange: Exchange, refused: Refused) -> None:
+        """Answer in GitHub's place that a limit is reached."""
+        lines = [(name.encode(), value.encode()) for name, value in refused.headers]
+        explained = [(RULE, refused.rule.encode())] if ASK_RULE in exchange.headers else []
+        await exchange.reply(
+            refused.status, refused.body, [*lines, (b"cache-status", b"p2pcache; detail=quota"), *explained]
+        )
+
+    def _scope(self, headers: Mapping[str, str]) -> str:
+        return scopes.scope_of(headers, self._identity.job_token, self._identity.repository)
 
     async def answer(self, exchange: Exchange, read: Read, request: Request, base: str) -> None:
         """Answer a read from the cache or from GitHub; an error of the cache itself falls back to GitHub.
@@ -106,9 +125,7 @@ class Reads:
             await self._passed(exchange, wanted, answer, base, route, explained)
         elif isinstance(answer, Refused):
             self._ledger.miss(route)
-            lines = [(name.encode(), value.encode()) for name, value in answer.headers]
-            own = (b"cache-status", b"p2pcache; detail=quota")
-            await exchange.reply(answer.status, answer.body, [*lines, own, *explained])
+            await self.refuse(exchange, answer)
 
     def _show(self, exchange: Exchange, wanted: Wanted, kept: Kept, base: str) -> Shown:
         view = View(base, accepts_gzip(exchange.headers.get("accept-encoding")))
