@@ -28,7 +28,7 @@ class MemorySwarm:
         self.deadline = deadline
         self.patience = patience
         self.peers: list[MemoryPeer] = []
-        self.leases: dict[Key, MemoryLease] = {}
+        self.leases: dict[bytes, MemoryLease] = {}
 
     def join(self, name: str = "") -> MemoryPeer:
         """One more peer, which knows at once what the others hold."""
@@ -128,16 +128,16 @@ class MemoryTier:
 class MemoryLease:
     """Held by one peer until it lets go or dies."""
 
-    def __init__(self, swarm: MemorySwarm, key: Key, holder: MemoryPeer) -> None:
+    def __init__(self, swarm: MemorySwarm, resource: bytes, holder: MemoryPeer) -> None:
         self.holder = holder
         self.over = asyncio.Event()
         self._swarm = swarm
-        self._key = key
+        self._resource = resource
 
     def end(self) -> None:
         """Free those who wait."""
-        if self._swarm.leases.get(self._key) is self:
-            del self._swarm.leases[self._key]
+        if self._swarm.leases.get(self._resource) is self:
+            del self._swarm.leases[self._resource]
         self.over.set()
 
     async def release(self, pointer: Pointer | None) -> None:  # noqa: ARG002 - followers look into the tier

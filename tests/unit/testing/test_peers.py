@@ -74,12 +74,12 @@ async def test_one_lease_at_a_time() -> None:
     leases: Leases = two.leases
     held = await one.leases.acquire(b"n", b"s")
     assert held is not None
-    assert await leases.acquire(b"n", b"other") is not None
-    waiting = asyncio.create_task(two.leases.acquire(b"n", b"s"))
+    assert await leases.acquire(b"another", b"s") is not None
+    waiting = [asyncio.create_task(two.leases.acquire(b"n", scope)) for scope in (b"s", b"other")]
     await asyncio.sleep(0)
-    assert not waiting.done()
+    assert not any(each.done() for each in waiting)
     await held.release(pointer())
-    assert await waiting is None
+    assert await asyncio.gather(*waiting) == [None, None]
     assert await leases.acquire(b"n", b"s") is not None
 
 
