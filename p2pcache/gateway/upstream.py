@@ -144,7 +144,7 @@ class HttpUpstream:
         self._agent = upstream_user_agent(version)
         self._counted = counted
         self._places: OrderedDict[str, asyncio.Semaphore] = OrderedDict()
-        self._proxies: dict[str, tuple[URL | None, aiohttp.BasicAuth | None]] = {}
+        self._proxies: dict[str, tuple[URL | None, dict[str, str]]] = {}
         self._reads: aiohttp.ClientSession | None = None
         self._writes: aiohttp.ClientSession | None = None
 
@@ -214,7 +214,7 @@ class HttpUpstream:
         lines = list(headers)
         credential = next((value for name, value in lines if name == "authorization"), "")
         place = await self._place(credential)
-        proxy, proxy_auth = self._proxy(url)
+        proxy, proxy_headers = self._proxy(url)
         idle = self.deadlines.idle
         try:
             async with asyncio.timeout(self.deadlines.connect + idle) as patience:
@@ -225,7 +225,7 @@ class HttpUpstream:
                     data=_paced(body, patience, idle) if isinstance(body, AsyncIterator) else body,
                     allow_redirects=False,
                     proxy=proxy,
-                    proxy_auth=proxy_auth,
+                    proxy_headers=proxy_headers,
                 )
         except BaseException as error:
             place.release()
@@ -249,7 +249,7 @@ class HttpUpstream:
             raise UpstreamTimeoutError(sentence) from error
         return place
 
-    def _proxy(self, url: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+    def _proxy(self, url: str) -> tuple[URL | None, dict[str, str]]:
         """The proxy that the environment names (curl's variables): self-hosted runners may need one.
 
         Not aiohttp's ``trust_env``: that also reads netrc, and would lend its credentials to anonymous callers.
@@ -259,10 +259,12 @@ class HttpUpstream:
         if origin not in self._proxies:
             named = None if urllib.request.proxy_bypass(parts.netloc) else urllib.request.getproxies().get(parts.scheme)
             proxy = URL(named) if named else None
-            auth = aiohttp.BasicAuth(proxy.user, proxy.password or "") if proxy and proxy.user else None
+            headers = {}
+            if proxy and proxy.user:
+                headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
             if len(self._proxies) >= CONNECTIONS:
                 self._proxies.clear()
-            self._proxies[origin] = (proxy.with_user(None) if proxy else None), auth
+            self._proxies[origin] = (proxy.with_user(None) if proxy else None), headers
         return self._proxies[origin]
 
 

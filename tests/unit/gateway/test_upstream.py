@@ -72,24 +72,28 @@ async def test_a_gateway_that_is_not_open_says_so():
 
 
 @pytest.mark.parametrize(
-    ("environ", "proxy", "login"),
+    ("environ", "proxy", "headers"),
     [
-        ({}, None, None),
-        ({"https_proxy": "http://proxy:3128"}, "http://proxy:3128", None),
-        ({"https_proxy": "http://mona:pw@proxy:3128"}, "http://proxy:3128", "mona"),
-        ({"http_proxy": "http://proxy:3128"}, None, None),
-        ({"https_proxy": "http://proxy:3128", "no_proxy": "github.com"}, None, None),
-        ({"https_proxy": "http://proxy:3128", "no_proxy": "*"}, None, None),
+        ({}, None, {}),
+        ({"https_proxy": "http://proxy:3128"}, "http://proxy:3128", {}),
+        (
+            {"https_proxy": "http://mona:pw@proxy:3128"},
+            "http://proxy:3128",
+            {"Proxy-Authorization": "Basic bW9uYTpwdw=="},
+        ),
+        ({"http_proxy": "http://proxy:3128"}, None, {}),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "github.com"}, None, {}),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "*"}, None, {}),
     ],
 )
-def test_the_proxy_of_the_environment(monkeypatch, environ, proxy, login):
+def test_the_proxy_of_the_environment(monkeypatch, environ, proxy, headers):
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    found, auth = of()._proxy("https://api.github.com/zen")
-    assert (found and str(found).rstrip("/"), auth and auth.login) == (proxy, login)
+    found, sent = of()._proxy("https://api.github.com/zen")
+    assert (found and str(found).rstrip("/"), sent) == (proxy, headers)
 
 
 async def test_a_token_has_its_places_and_no_more(monkeypatch):
