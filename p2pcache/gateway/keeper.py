@@ -7,7 +7,8 @@ A kill can fall between a system call and its note in the journal. On TCP the ke
 of the call it fell, so nothing is lost or sent twice. A unix socket has no such counts: there an answer that was just
 being written counts as sent in part, and its connection is closed; bytes that were just read are gone, and the client
 is closed when it has been waiting for as long as a head may take. Both gaps are a few microseconds a request. On
-either kind an answer of which a part went out cannot be taken up: its connection is closed.
+either kind an answer of which a part went out cannot be taken up: its connection is closed, also when that part was
+all and only the note is missing. And a connection that was accepted in the very step before is held by nobody yet.
 
 Two descriptors come from the supervisor (`runner/watch.py` has the other ends): a SEQPACKET socket that takes
 ``slot`` with a descriptor (hold it) or without (let go), and a memory file of `SLOTS` slots. Connections beyond

@@ -100,8 +100,11 @@ class Wire:
         self._rest()
 
     def write_eof(self) -> None:
-        """End this side when what is held is sent."""
+        """End this side when what is held is sent; the connection is never idle again."""
         self._flush()
+        self._asked += 1
+        if self._slot is not None:
+            self._keeper.mark(self._slot, State.LOST)
         self._transport.write_eof()
 
     def close(self) -> None:

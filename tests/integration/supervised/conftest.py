@@ -89,12 +89,18 @@ class Supervised:
         return [state["pid"], state["node"]]
 
     def held(self):
-        """How many sockets the supervisor has open."""
-        return sum(name.startswith("socket:") for name in open_files(self.state["pid"]))
+        """How many connections the supervisor holds: its sockets, less two listeners and the pair to the node."""
+        return sum(name.startswith("socket:") for name in open_files(self.state["pid"])) - 4
+
+    def kill_with(self, connections):
+        """Kill the node when so many connections are in two hands: one that it has just accepted dies with it."""
+        until(lambda: self.held() >= connections, "the connections in two hands")
+        self.kill()
 
     def kill(self):
-        """Kill the node; returns when the next one answers."""
+        """Kill the node, past the step it was in; returns when the next one answers."""
         before = self.state
+        self.node.control("healthz")
         os.kill(before["node"], signal.SIGKILL)
         until(lambda: self.state["restarts"] > before["restarts"], "the next node")
         until(lambda: self.read("ready.json")["pid"] == self.state["node"], "its readiness")

@@ -55,8 +55,6 @@ class Client(threading.Thread):
 def test_no_client_notices_that_its_node_is_killed(supervised):
     kinds = [(tcp, True), (tcp, False), (unix, True), (unix, False)] * 2
     together = threading.Barrier(len(kinds) + 1)
-    supervised.node.control("healthz")
-    nobody = supervised.held()
     clients = [Client(supervised, connect, together, keep=keep) for connect, keep in kinds]
     for client in clients:
         client.start()
@@ -64,14 +62,13 @@ def test_no_client_notices_that_its_node_is_killed(supervised):
         together.wait(PATIENCE)
         together.wait(PATIENCE)
         if number % 2:
-            until(lambda: supervised.held() >= nobody + len(clients), "all connections in two hands")
-            supervised.kill()
+            supervised.kill_with(len(clients))
     for client in clients:
         client.join(PATIENCE)
     assert [client.wrong for client in clients] == [[] for _ in clients]
     assert [client.answers for client in clients] == [ROUNDS for _ in clients]
     assert supervised.state["restarts"] == ROUNDS // 2
-    until(lambda: supervised.held() <= nobody, "the supervisor to let go")
+    until(lambda: supervised.held() == 0, "the supervisor to let go")
 
 
 @pytest.mark.parametrize("connect", [tcp, unix], ids=["tcp", "unix"])
@@ -80,7 +77,7 @@ def test_a_request_outlives_two_nodes(supervised, github, connect):
     github.order("fault", match=f"{path}*", delay=0.5, times=None)
     with connect(supervised.node) as connection:
         connection.request("GET", path, headers=HEADERS)
-        supervised.kill()
+        supervised.kill_with(1)
         supervised.kill()
         status, _, body = answer(connection)
         assert (status, bool(body)) == (200, True)
@@ -102,7 +99,7 @@ def test_a_body_that_was_cut_by_the_kill_is_whole_again(supervised):
         client.settimeout(PATIENCE)
         client.connect(str(supervised.node.socket))
         client.sendall(f"{head}Content-Length: {len(query)}\r\nConnection: close\r\n\r\n{query[:100]}".encode())
-        supervised.kill()
+        supervised.kill_with(1)
         client.sendall(query[100:].encode())
         answer = b"".join(iter(lambda: client.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -161,7 +158,7 @@ def test_curl_does_not_notice(supervised, github):
     curl = ["curl", "-sS", "--fail", "--max-time", str(PATIENCE), "-H", f"Authorization: token {TOKEN}"]
     where = ["--unix-socket", str(supervised.node.socket), f"http://api.github.com/repos/{REPOSITORY}/labels"]
     with subprocess.Popen([*curl, *where], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        supervised.kill()
+        supervised.kill_with(1)
         out, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, error) == (0, b"")
     assert json.loads(out)
@@ -174,7 +171,7 @@ def test_gh_does_not_notice(supervised, github):
     variables = {**environment(supervised.home), "GH_CONFIG_DIR": str(config), "GH_TOKEN": TOKEN}
     command = ["gh", "api", f"repos/{REPOSITORY}/labels"]
     with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        supervised.kill()
+        supervised.kill_with(1)
         out, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, error) == (0, b"")
     assert json.loads(out)

@@ -1,0 +1,257 @@
+"""Connections served from the journal: what it says at each step, and what becomes of what a dead node left in it."""
+
+import asyncio
+import mmap
+import socket
+
+import pytest
+import uvicorn
+
+from p2pcache.gateway import adoption
+from p2pcache.gateway.acceptor import Acceptor
+from p2pcache.gateway.keeper import MEMORY_BYTES, MOST_REPLAYS, SLOT_BYTES, Adopted, Keeper, State
+from p2pcache.gateway.kept import KeptProtocol
+
+GET = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
+BIG = b"z" * (8 << 20)
+
+
+class Cold:
+    """No answer stands ready but one."""
+
+    def answer(self, url, headers):
+        return (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", b"hot") if url == b"/hot" else None
+
+
+class Site:
+    """A node's front: /wait answers when told, /echo repeats a body, /big is more than a socket holds."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = self.listener.getsockname()
+        self.clients = []
+        self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs.setblocking(False)
+        self.theirs = theirs
+        self.memory = mmap.mmap(-1, MEMORY_BYTES)
+        self.keeper = Keeper(theirs, self.memory)
+        self.go = asyncio.Event()
+        self.waiting = asyncio.Event()
+        config = uvicorn.Config(self.app, interface="asgi3", log_config=None, lifespan="off", proxy_headers=False)
+        server = uvicorn.Server(config)
+        self.connections = server.server_state.connections
+        kind = type("Connection", (KeptProtocol,), {"hot": Cold(), "keeper": self.keeper})
+        self.acceptor = Acceptor([self.listener], self.keeper, lambda: kind(config, server.server_state, {}))
+
+    async def app(self, scope, receive, send):
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        body = body or scope["path"].encode()
+        if scope["path"] == "/wait":
+            self.waiting.set()
+            await self.go.wait()
+        if scope["path"] == "/write":
+            scope["extensions"]["unsafe"]()
+            self.waiting.set()
+            await self.go.wait()
+        body = BIG if scope["path"] == "/big" else body
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+    def state(self, slot=0):
+        return State(self.memory[slot * SLOT_BYTES])
+
+    async def until(self, state):
+        async with asyncio.timeout(10):
+            while self.state() is not state:  # noqa: ASYNC110 - memory that tells nobody when it changes
+                await asyncio.sleep(0.001)
+
+    async def client(self):
+        return await self.opened(host=self.address[0], port=self.address[1])
+
+    async def opened(self, **where):
+        self.clients.append(await asyncio.open_connection(**where))
+        return self.clients[-1]
+
+
+@pytest.fixture
+async def site():
+    made = Site()
+    yield made
+    made.go.set()
+    made.acceptor.close()
+    for _, writer in made.clients:
+        writer.transport.abort()
+    for connection in list(made.connections):
+        connection.transport.abort()
+    async with asyncio.timeout(10):
+        while made.connections:  # noqa: ASYNC110 - uvicorn's set tells nobody either
+            await asyncio.sleep(0.001)
+    made.ours.close()
+    made.theirs.close()
+
+
+async def body(reader):
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    if head.startswith(b"http/1.1 100"):
+        return await body(reader)
+    assert head.startswith(b"http/1.1 "), head
+    return await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+
+
+@pytest.fixture
+async def client(site):
+    return await site.client()
+
+
+async def test_a_request_stands_in_the_journal_until_it_is_answered(site, client):
+    reader, writer = client
+    writer.write(GET % b"/wait")
+    await site.waiting.wait()
+    assert site.state() is State.ASKED
+    site.go.set()
+    assert await body(reader) == b"/wait"
+    await site.until(State.IDLE)
+
+
+@pytest.mark.parametrize("first", [b"/hot", b"/echo"])
+async def test_a_pipelined_request_is_never_taken_for_none(site, client, first):
+    reader, writer = client
+    writer.write((POST + b"ping" if first == b"/echo" else GET % first) + GET % b"/wait")
+    assert await body(reader) in (b"hot", b"ping")
+    await site.waiting.wait()
+    assert site.state() not in (State.IDLE, State.ASKED)
+    site.go.set()
+    assert await body(reader) == b"/wait"
+    await site.until(State.IDLE)
+
+
+async def test_a_request_that_comes_before_the_last_is_answered_cannot_be_taken_up(site, client):
+    reader, writer = client
+    writer.write(GET % b"/big")
+    await site.until(State.ANSWERING)
+    writer.write(GET % b"/hot")
+    assert await body(reader) == BIG
+    assert b"hot" in await body(reader)
+    await site.until(State.IDLE)
+
+
+async def test_an_answer_that_has_drained_leaves_the_journal_idle_by_itself(site, client):
+    reader, writer = client
+    writer.write(GET % b"/big")
+    assert await body(reader) == BIG
+    await site.until(State.IDLE)
+    assert site.keeper.written(0) > len(BIG)
+
+
+async def test_an_interim_answer_is_none(site, client):
+    reader, writer = client
+    writer.write(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert site.state() is State.ASKED
+    writer.write(b"ping")
+    assert await body(reader) == b"ping"
+    await site.until(State.IDLE)
+
+
+async def test_a_refusal_goes_out_whole_and_its_connection_is_not_taken_for_idle(site, client):
+    reader, writer = client
+    writer.write(b"GET / HTTP/9.9\r\n\r\n")
+    assert b"p2pcache" in await reader.read()
+    assert site.state() is not State.IDLE
+
+
+async def test_a_connection_that_is_over_is_let_go(site):
+    reader, writer = await site.client()
+    writer.write(GET % b"/hot")
+    assert await body(reader) == b"hot"
+    writer.close()
+    await writer.wait_closed()
+    await site.until(State.FREE)
+
+
+async def adopt(site, state, received=b"", **more):
+    """Have the site take up a connection as of a dead node; gives the client's end."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    slot = site.keeper.hold(theirs.fileno())
+    if received:
+        site.keeper.received(slot, received)
+    await adoption.adopt(site.keeper, [Adopted(slot, theirs, state, received, **more)], site.acceptor.take_up)
+    return await site.opened(sock=ours)
+
+
+@pytest.mark.parametrize("split", [0, 5, len(POST), len(POST) + 2, len(POST) + 4])
+async def test_what_was_received_comes_before_what_is_sent_now(site, split):
+    whole = POST + b"ping"
+    reader, writer = await adopt(site, State.ASKED if split else State.IDLE, whole[:split])
+    writer.write(whole[split:] + GET % b"/hot")
+    assert await body(reader) == b"ping"
+    assert b"hot" in await body(reader)
+    await site.until(State.IDLE)
+
+
+async def test_a_replay_is_noted_until_it_is_answered(site):
+    reader, _ = await adopt(site, State.ASKED, GET % b"/wait")
+    await site.waiting.wait()
+    assert (site.state(), site.memory[1]) == (State.ASKED, 1)
+    site.go.set()
+    assert await body(reader) == b"/wait"
+    await site.until(State.IDLE)
+    assert site.memory[1] == 0
+
+
+async def test_a_write_that_was_sent_on_is_marked(site, client):
+    _, writer = client
+    writer.write(GET % b"/write")
+    await site.waiting.wait()
+    assert (site.state(), site.memory[2]) == (State.ASKED, 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "words"),
+    [
+        pytest.param(State.ASKED, {"unsafe": True}, adoption.UNKNOWN_FATE, id="write"),
+        pytest.param(State.ASKED, {"whole": False}, adoption.UNKNOWN_FATE, id="too long"),
+        pytest.param(State.ASKED, {"replays": MOST_REPLAYS}, adoption.GIVEN_UP, id="deadly"),
+        pytest.param(State.ANSWERING, {}, b"", id="answered in part"),
+        pytest.param(State.LOST, {}, b"", id="lost"),
+    ],
+)
+async def test_what_cannot_be_taken_up_is_ended(site, state, more, words):
+    reader, _ = await adopt(site, state, GET % b"/hot", **more)
+    assert await reader.read() == words
+    assert site.state() is State.FREE
+    assert words == b"" or await body(_reader_of(words))
+
+
+def _reader_of(data):
+    reader = asyncio.StreamReader()
+    reader.feed_data(data)
+    return reader
+
+
+async def test_a_connection_without_a_slot_is_served_all_the_same(site):
+    site.keeper._free.clear()
+    reader, writer = await site.client()
+    writer.write(GET % b"/hot" + POST + b"ping")
+    assert [await body(reader), await body(reader)] == [b"hot", b"ping"]
+
+
+async def test_a_lack_of_descriptors_ends_nothing(site, client, monkeypatch):
+    class Out:
+        def accept(self):
+            raise OSError(24, "Too many open files")
+
+        def fileno(self):
+            return site.listener.fileno()
+
+    monkeypatch.setattr("p2pcache.gateway.acceptor.PAUSE_SECONDS", 0.0)
+    site.acceptor._accept(Out())
+    reader, writer = await site.client()
+    reader, writer = client
+    writer.write(GET % b"/hot")
+    assert await body(reader) == b"hot"
