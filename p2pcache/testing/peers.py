@@ -152,12 +152,14 @@ class MemoryLeases:
         self._swarm = swarm
         self._me = me
 
-    async def acquire(self, resource: bytes, scope: bytes) -> MemoryLease | None:
-        """The lease, or None once its holder is done or dead (or the swarm's patience is over)."""
-        key = resource, scope
-        held = self._swarm.leases.get(key)
+    async def acquire(self, resource: bytes, scope: bytes) -> MemoryLease | None:  # noqa: ARG002 - all scopes wait
+        """The lease, or None once its holder is done or dead (or the swarm's patience is over).
+
+        Callers of another scope wait too: what the holder leaves they can prove for nothing.
+        """
+        held = self._swarm.leases.get(resource)
         if held is None:
-            self._swarm.leases[key] = lease = MemoryLease(self._swarm, key, self._me)
+            self._swarm.leases[resource] = lease = MemoryLease(self._swarm, resource, self._me)
             return lease
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._swarm.patience):
