@@ -97,10 +97,11 @@ class Supervised:
         until(lambda: self.held() >= connections, "the connections in two hands")
         self.kill()
 
-    def kill(self):
-        """Kill the node, past the step it was in; returns when the next one answers."""
+    def kill(self, *, stopped=False):
+        """Kill the node, past the step it was in (unless it is stopped); returns when the next one answers."""
         before = self.state
-        self.node.control("healthz")
+        if not stopped:
+            self.node.control("healthz")
         os.kill(before["node"], signal.SIGKILL)
         until(lambda: self.state["restarts"] > before["restarts"], "the next node")
         until(lambda: self.read("ready.json")["pid"] == self.state["node"], "its readiness")

@@ -57,5 +57,5 @@ def test_clients_that_left_meanwhile_are_let_go(supervised):
         os.kill(supervised.state["node"], signal.SIGSTOP)
         for connection in (one, other):
             connection.sock.shutdown(socket.SHUT_RDWR)
-    supervised.kill()
+    supervised.kill(stopped=True)
     until(lambda: supervised.held() == 0, "the supervisor lets go")
