@@ -31,7 +31,8 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     location / {{
-      proxy_pass {upstream}; proxy_cache api; proxy_cache_valid 200 1h; proxy_cache_key "$request_uri$http_authorization";
+      proxy_pass {upstream}; proxy_cache api; proxy_cache_valid 200 1h;
+      proxy_cache_key "$request_uri$http_authorization";
       proxy_ignore_headers Cache-Control Expires Vary; add_header X-Cache $upstream_cache_status;
     }}
   }}

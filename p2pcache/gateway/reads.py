@@ -186,7 +186,8 @@ class Reads:
         else:
             self._ledger.miss(route)
         status = "hit; detail=coalesced" if passed.shared else forwarded(passed.rule, passed.forwarded)
-        lines = [line for line in pass_lines(response.pairs, base, self._upstreams) if line[0] not in CODED]
+        coded = CODED if body is not None or "content-encoding" in response.headers else ()
+        lines = [line for line in pass_lines(response.pairs, base, self._upstreams) if line[0] not in coded]
         own = [(b"cache-status", f"p2pcache; {status}".encode()), *explained]
         if body is None:
             try:
