@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from p2pcache.commands.console import fail, note
+from p2pcache.commands.console import fail, note, settings_or_exit
 from p2pcache.commands.environment import client_environment
-from p2pcache.commands.serve import settings_or_exit
 from p2pcache.keys import keyring_of
 from p2pcache.runner import supervisor
 from p2pcache.runner.ask import NodeError, ask

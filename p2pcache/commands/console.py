@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import NoReturn
 
 import click
+
+from p2pcache.settings import Settings, SettingsError, load
 
 
 def note(sentence: str) -> None:
@@ -17,3 +20,11 @@ def fail(sentence: str, status: int = 1) -> NoReturn:
     """One line, and the end."""
     note(sentence)
     sys.exit(status)
+
+
+def settings_or_exit(flags: Mapping[str, str]) -> Settings:
+    """The settings, or one line and exit 2."""
+    try:
+        return load(flags)
+    except SettingsError as error:
+        fail(str(error), 2)

@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 import uvloop
 
-from p2pcache.commands.console import fail, note
+from p2pcache.commands.console import fail, note, settings_or_exit
 from p2pcache.commands.environment import client_environment
-from p2pcache.commands.serve import configure_log, settings_or_exit
+from p2pcache.commands.serve import configure_log
 from p2pcache.gateway.listen import ListenError
 from p2pcache.node import Node
 from p2pcache.runner.job import Job

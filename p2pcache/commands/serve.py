@@ -9,12 +9,12 @@ import signal
 import sys
 from collections.abc import Mapping
 
-import click
 import uvloop
 
+from p2pcache.commands.console import fail, settings_or_exit
 from p2pcache.gateway.listen import ListenError
 from p2pcache.node import Node
-from p2pcache.settings import Settings, SettingsError, load
+from p2pcache.settings import Settings, SettingsError
 
 
 def serve(flags: Mapping[str, str]) -> None:
@@ -24,22 +24,11 @@ def serve(flags: Mapping[str, str]) -> None:
     try:
         node = Node(settings)
     except SettingsError as error:
-        click.echo(f"p2pcache: {error}", err=True)
-        sys.exit(2)
+        fail(str(error), 2)
     try:
         uvloop.run(_serve(node))
     except ListenError as error:
-        click.echo(f"p2pcache: {error}", err=True)
-        sys.exit(1)
-
-
-def settings_or_exit(flags: Mapping[str, str]) -> Settings:
-    """The settings, or one line on stderr and exit 2."""
-    try:
-        return load(flags)
-    except SettingsError as error:
-        click.echo(f"p2pcache: {error}", err=True)
-        sys.exit(2)
+        fail(str(error))
 
 
 def configure_log(settings: Settings) -> None:
