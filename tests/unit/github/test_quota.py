@@ -177,3 +177,19 @@ def test_refusal_is_what_clients_know_from_github() -> None:
 def test_refusal_never_sends_a_client_into_the_past() -> None:
     _, headers, _ = quota.refusal(bucket(0, NOW - 10), NOW + 0.5)
     assert dict(headers)["x-ratelimit-reset"] == str(NOW + 1)
+
+
+def test_a_refusal_to_ask_again_too_soon_is_what_clients_know_from_github() -> None:
+    status, headers, body = quota.wait_refusal(NOW + 90, NOW + 0.5)
+    assert status == 403
+    assert dict(headers) == {"content-type": "application/json; charset=utf-8", "retry-after": "90"}
+    answer = json.loads(body)
+    assert "secondary rate limit" in answer["message"]
+    assert answer["documentation_url"].startswith("https://docs.github.com/")
+    assert answer["documentation_url"].endswith("secondary-rate-limits")
+    assert quota.blocked_until(status, dict(headers), body, NOW) == NOW + 90
+
+
+def test_a_refusal_whose_time_is_over_still_asks_for_a_second() -> None:
+    _, headers, _ = quota.wait_refusal(NOW, NOW + 5)
+    assert dict(headers)["retry-after"] == "1"
