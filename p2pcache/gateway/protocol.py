@@ -1,9 +1,8 @@
 """uvicorn's HTTP/1.1 protocol with a short cut for memory hits, and with bounds on what a client may do.
 
 Through ASGI each answer costs a task and two message dictionaries; a memory hit is written from the parser's callback
-instead (figures: bench/README.md). Everything else is left to uvicorn and the ASGI application.
-llhttp, below httptools, refuses what smugglers
-use: folded lines, repeated or conflicting lengths, bare line feeds, NUL.
+instead (figures: bench/README.md). Everything else is left to uvicorn and the ASGI application. llhttp, below
+httptools, refuses what smugglers use: folded lines, repeated or conflicting lengths, bare line feeds, NUL.
 """
 
 from __future__ import annotations
