@@ -5,17 +5,23 @@ find what it left, or (it left nothing: GitHub refused it, or the answer is not 
 every other scope the first waiter becomes a holder, and proves on behalf of its scope what the first one left. When a
 holder dies or stalls the first waiter takes its place and the others go on waiting. No state outlives `lease` seconds
 without passing on, so nobody waits for ever.
+
+Who asks a moment after a holder was done has perhaps not heard yet what it left: it is told at once.
 """
 
 from __future__ import annotations
 
 import enum
 import hashlib
+from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 P = TypeVar("P")
+
+JUST_NOW = 1.0
+"""Seconds an announcement may take to reach everybody."""
 
 
 def choose(resource: bytes, candidates: Iterable[str]) -> str:
@@ -52,6 +58,13 @@ class Ruling(Generic[P]):
     holder: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Left(Generic[P]):
+    left: P
+    holder: str
+    until: float
+
+
 @dataclass(slots=True, eq=False)
 class _Lease:
     resource: bytes
@@ -74,6 +87,7 @@ class Arbiter(Generic[P]):
         self._bound = bound
         self._leases: dict[bytes, list[_Lease]] = {}
         self._claims: dict[Claim, _Lease] = {}
+        self._left: OrderedDict[tuple[bytes, bytes], _Left[P]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._claims)
@@ -88,13 +102,16 @@ class Arbiter(Generic[P]):
             return [Ruling(claim, Verdict.GRANT)]
         leases = self._leases.get(resource, [])
         if not leases:
+            recent = self._left.get((resource, scope))
+            if recent is not None and now < recent.until:
+                return [Ruling(claim, Verdict.FREE, recent.left, recent.holder)]
             return [self._grant(_Lease(resource, scope, claim, 0.0), now)]
         lease = next((lease for lease in leases if lease.scope == scope), leases[0])
         lease.waiting[claim] = scope
         self._claims[claim] = lease
         return [Ruling(claim, Verdict.WAIT)]
 
-    def release(self, claim: Claim, left: P | None) -> list[Ruling[P]]:
+    def release(self, claim: Claim, left: P | None, now: float) -> list[Ruling[P]]:
         """A holder is done, or a waiter has lost interest; an unknown claim is nobody's business."""
         lease = self._claims.pop(claim, None)
         if lease is None:
@@ -102,6 +119,10 @@ class Arbiter(Generic[P]):
         if lease.holder != claim:
             del lease.waiting[claim]
             return []
+        if left is not None:
+            self._left[lease.resource, lease.scope] = _Left(left, claim.peer, now + JUST_NOW)
+            if len(self._left) > self._bound:
+                self._left.popitem(last=False)
         return self._pass_on(lease, left)
 
     def gone(self, peers: Collection[str], now: float) -> list[Ruling[P]]:

@@ -17,9 +17,9 @@ from p2pcache.swarm.frames import Known
 from p2pcache.swarm.multiaddrs import Address, parse
 
 GIVE_UP = 8
-_FIRST_TURN = (0.5, 1.5)
-_SECOND_TURN = (3.0, 4.0)
-"""Seconds, from and to: a fleet that starts together first joins its hub, which relays meanwhile."""
+_FIRST_TURN = (0.5, 6.0)
+_SECOND_TURN = (8.0, 12.0)
+"""Seconds, from and to: a fleet that starts together first joins its hub and works through it; links come by and by."""
 
 
 @dataclass(slots=True)

@@ -27,7 +27,9 @@ class Limits:
     handshake_timeout: float = 5.0
     dial_timeout: float = 3.0
     links: int = 24
-    """Members a node dials by its own wish (bootstrap peers are always dialled)."""
+    """Members a node dials by its own wish, bootstrap peers apart, when no hub is in sight."""
+    links_beside_hub: int = 4
+    """The same while a hub is: enough to go on without it, few enough for a large fleet that starts at once."""
     gets: int = 64
     """Blocks served to one peer at the same time; one more is answered "miss"."""
     queue: int = 8 << 20

@@ -81,14 +81,15 @@ class Dialer:
                 await trio.sleep(_TICK)
                 now = trio.current_time()
                 for peer, addresses in self._book.due(now, self._members.peers()):
-                    if (
-                        self._links + len(self._dialling) >= self._members.limits.links
-                        or len(self._dialling) >= _AT_ONCE
-                    ):
+                    if len(self._dialling) >= min(_AT_ONCE, self._wanted() - self._links):
                         break
                     if peer not in self._dialling:
                         self._dialling.add(peer)
                         nursery.start_soon(self._explore, peer, addresses)
+
+    def _wanted(self) -> int:
+        limits = self._members.limits
+        return limits.links_beside_hub if self._members.hubs() else limits.links
 
     async def _explore(self, peer: str, addresses: tuple[Address, ...]) -> None:
         """One address after the other: some are only reachable from elsewhere."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,7 @@ from p2pcache.swarm.scoring import Budget
 from p2pcache.swarm.session import PER_MIB, Forged, Session
 
 ANNOUNCE_DELAY = 0.005
+WARM = 2 << 20
 _ATTEMPTS = 3
 _UNKNOWN_LATENCY = 0.02
 
@@ -34,6 +35,24 @@ class _Transfer:
 
     done: trio.Event = field(default_factory=trio.Event)
     sealed: bytes | None = None
+
+
+class _Warm:
+    """Blocks served just now: after a burst all members ask for the same ones. Bounded in bytes."""
+
+    def __init__(self) -> None:
+        self._blocks: OrderedDict[bytes, bytes] = OrderedDict()
+        self._size = 0
+
+    def get(self, cid: bytes) -> bytes | None:
+        return self._blocks.get(cid)
+
+    def put(self, cid: bytes, sealed: bytes) -> None:
+        if cid not in self._blocks and len(sealed) <= WARM:
+            self._blocks[cid] = sealed
+            self._size += len(sealed)
+            while self._size > WARM:
+                self._size -= len(self._blocks.popitem(last=False)[1])
 
 
 class Exchange:
@@ -54,6 +73,7 @@ class Exchange:
         self._telling: dict[Session | None, list[Pointer]] = {}
         self._batch = Batch(ANNOUNCE_DELAY, self._tell)
         self._transfers: dict[bytes, _Transfer] = {}
+        self._warm = _Warm()
         self._keeping: deque[Pointer] = deque(maxlen=self._limits.hub_backlog)
         self._to_keep = trio.Event()
 
@@ -182,12 +202,13 @@ class Exchange:
 
     async def _serve(self, session: Session, frame: Get) -> None:
         try:
-            sealed = await self._outside.sealed(frame.cid)
+            sealed = self._warm.get(frame.cid) or await self._outside.sealed(frame.cid)
             if sealed is None and self._members.hub and (pointer := self._directory.lookup(frame.cid)):
                 sealed = await self.fetch(frame.cid, pointer.size, but=session.peer)
             if sealed is None or not self._budget.take(len(sealed)):
                 session.send(encode(Miss(frame.id)))
                 return
+            self._warm.put(frame.cid, sealed)
             try:
                 await session.send_block(frame.id, sealed)
             finally:

@@ -160,7 +160,7 @@ class LeaseDesk:
             return
         left = wire(pointer)
         if mine.arbiter == self._members.me:
-            self._tell(self._arbiter.release(Claim(self._members.me, token), left))
+            self._tell(self._arbiter.release(Claim(self._members.me, token), left, trio.current_time()))
         elif session := self._members.get(mine.arbiter):
             session.send(encode(Release(token, left)))
 
@@ -172,7 +172,7 @@ class LeaseDesk:
     def released(self, session: Session, frame: Release) -> None:
         """A peer is done, or does not want the lease any more."""
         pointer = self._learn(session, frame.pointer, session.peer)
-        self._tell(self._arbiter.release(Claim(session.peer, frame.id), wire(pointer)))
+        self._tell(self._arbiter.release(Claim(session.peer, frame.id), wire(pointer), trio.current_time()))
 
     def told(self, session: Session, frame: Grant | Wait | Free) -> None:
         """The arbiter's word on a claim of this node's."""

@@ -25,7 +25,7 @@ from p2pcache.swarm.members import QUIET, Members
 from p2pcache.swarm.membership import Card, Incoming, farewell, introduce
 from p2pcache.swarm.multiaddrs import Address
 from p2pcache.swarm.outside import Outside
-from p2pcache.swarm.reasons import Ended, Reason
+from p2pcache.swarm.reasons import Ended, Reason, fault
 from p2pcache.swarm.session import Session
 
 _COMPLAINTS = 256
@@ -116,7 +116,7 @@ class Mesh:
             ended = await self._meet(link)
         except Exception as error:  # noqa: BLE001  # fail open: what goes wrong with one peer is that peer's session
             self.members.counters["internal"] += 1
-            self._outside.warn(f"the session with a peer ended by an internal error ({_name(error)})")
+            self._outside.warn(f"the session with a peer ended by an internal error ({fault(error)})")
             return Ended(Reason.BROKEN)
         self._complain(link, ended)
         return ended
@@ -173,9 +173,3 @@ class Mesh:
         if len(self._complaints) > _COMPLAINTS:
             self._complaints.popitem(last=False)
         self._outside.warn(f"a peer at {link.address} was {'dropped' if ended.met else 'refused'}: {ended}")
-
-
-def _name(error: Exception) -> str:
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return type(error).__name__

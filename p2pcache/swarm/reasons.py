@@ -70,3 +70,10 @@ class Ended(Exception):  # noqa: N818  # not an error: how every session ends
         self.ours = ours
         self.met = False
         """Whether there was a session: both sides had proved themselves."""
+
+
+def fault(error: BaseException) -> str:
+    """The kind of an unexpected error, for a log that must not hold what a peer sent: the first of a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return type(error).__name__

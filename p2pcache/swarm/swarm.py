@@ -16,6 +16,7 @@ from p2pcache.swarm.mesh import Mesh
 from p2pcache.swarm.multiaddrs import Address
 from p2pcache.swarm.outside import Across
 from p2pcache.swarm.proof import KEY
+from p2pcache.swarm.reasons import fault
 from p2pcache.swarm.tier import FleetLeases, PeerTier
 
 _START = 30.0
@@ -144,7 +145,7 @@ class Swarm:
     def _stopped(self, finished: asyncio.Future[BaseException | None]) -> None:
         self._members = 0
         if error := finished.result():
-            self._events.warn(f"the swarm ended by an internal error ({type(error).__name__}): this node works alone")
+            self._events.warn(f"the swarm ended by an internal error ({fault(error)}): this node works alone")
 
 
 def _failure(error: BaseException | None) -> SwarmError:
@@ -152,4 +153,4 @@ def _failure(error: BaseException | None) -> SwarmError:
         return error
     if isinstance(error, ModuleNotFoundError):
         return SwarmError("libp2p is not installed: install p2pcache with its dependencies, or use --no-p2p")
-    return SwarmError(f"the swarm cannot start ({type(error).__name__ if error else 'it took too long'})")
+    return SwarmError(f"the swarm cannot start ({fault(error) if error else 'it took too long'})")

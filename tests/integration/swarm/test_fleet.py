@@ -67,7 +67,7 @@ async def test_a_hub_killed_in_the_middle_of_a_load_loses_no_answer(fleet, upstr
     assert await again.do("connected", n=1)
     more = [os.urandom(32).hex() for _ in range(5)]
     before = len(upstream.calls)
-    await everywhere(members, "connected", n=5, timeout=10.0)
+    await everywhere(members, "connected", n=5, timeout=20.0)
     await everywhere(members, "want", names=more, port=upstream.port)
     assert len(upstream.calls) - before <= 6
 

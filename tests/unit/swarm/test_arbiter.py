@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
 
 A, B, C, D = (Claim(peer, 1) for peer in "abcd")
+NOW = 1.0
 R, S, T = b"resource", b"scope", b"other scope"
 
 
@@ -22,7 +23,7 @@ def test_the_first_asks_the_others_wait_and_find_what_it_left(arbiter):
     assert arbiter.ask(A, R, S, 0.0) == [Ruling(A, Verdict.GRANT)]
     assert arbiter.ask(B, R, S, 0.0) == [Ruling(B, Verdict.WAIT)]
     assert arbiter.ask(C, R, S, 0.0) == [Ruling(C, Verdict.WAIT)]
-    assert arbiter.release(A, "left") == [Ruling(x, Verdict.FREE, "left", "a") for x in (B, C)]
+    assert arbiter.release(A, "left", NOW) == [Ruling(x, Verdict.FREE, "left", "a") for x in (B, C)]
     assert len(arbiter) == 0
 
 
@@ -36,31 +37,31 @@ def test_of_each_other_scope_one_goes_on_for_its_scope(arbiter):
     for claim in (B, C):
         arbiter.ask(claim, R, T, 0.0)
     arbiter.ask(D, R, S, 0.0)
-    assert arbiter.release(A, "left") == [
+    assert arbiter.release(A, "left", NOW) == [
         Ruling(D, Verdict.FREE, "left", "a"),
         Ruling(B, Verdict.GRANT, "left", "a"),
     ]
-    assert arbiter.ask(D, R, T, 0.0) == [Ruling(D, Verdict.WAIT)]
-    assert arbiter.release(B, "proved") == [Ruling(x, Verdict.FREE, "proved", "b") for x in (C, D)]
+    assert arbiter.ask(D, R, T, NOW) == [Ruling(D, Verdict.WAIT)]
+    assert arbiter.release(B, "proved", NOW) == [Ruling(x, Verdict.FREE, "proved", "b") for x in (C, D)]
 
 
 def test_a_refused_holder_frees_its_scope_at_once(arbiter):
     arbiter.ask(A, R, S, 0.0)
     arbiter.ask(B, R, S, 0.0)
-    assert arbiter.release(A, None) == [Ruling(B, Verdict.FREE, None, "a")]
+    assert arbiter.release(A, None, NOW) == [Ruling(B, Verdict.FREE, None, "a")]
 
 
 def test_when_a_holder_dies_the_next_takes_its_place(arbiter):
     for claim in (A, B, C):
         arbiter.ask(claim, R, S, 0.0)
     assert arbiter.gone({"a"}, 1.0) == [Ruling(B, Verdict.GRANT)]
-    assert arbiter.release(B, "left") == [Ruling(C, Verdict.FREE, "left", "b")]
+    assert arbiter.release(B, "left", NOW) == [Ruling(C, Verdict.FREE, "left", "b")]
 
 
 def test_a_waiter_that_leaves_is_not_granted_later(arbiter):
     for claim in (A, B, C):
         arbiter.ask(claim, R, S, 0.0)
-    assert arbiter.release(B, None) == []
+    assert arbiter.release(B, None, NOW) == []
     assert arbiter.gone({"a"}, 1.0) == [Ruling(C, Verdict.GRANT)]
     assert arbiter.gone({"c"}, 1.0) == []
     assert arbiter.ask(D, R, S, 1.0) == [Ruling(D, Verdict.GRANT)]
@@ -70,7 +71,7 @@ def test_a_waiter_that_dies(arbiter):
     arbiter.ask(A, R, S, 0.0)
     arbiter.ask(B, R, S, 0.0)
     assert arbiter.gone({"b"}, 0.0) == []
-    assert arbiter.release(A, "left") == []
+    assert arbiter.release(A, "left", NOW) == []
 
 
 def test_a_holder_that_takes_too_long_is_passed_over(arbiter):
@@ -79,7 +80,7 @@ def test_a_holder_that_takes_too_long_is_passed_over(arbiter):
     assert arbiter.expire(9.9) == []
     assert arbiter.expire(10.0) == [Ruling(B, Verdict.GRANT)]
     assert arbiter.expire(19.9) == []
-    assert arbiter.release(A, "late") == []
+    assert arbiter.release(A, "late", NOW) == []
 
 
 def test_beyond_the_bound_everybody_may_ask():
@@ -92,7 +93,7 @@ def test_beyond_the_bound_everybody_may_ask():
 def test_asking_twice_does_not_wait_for_oneself(arbiter):
     arbiter.ask(A, R, S, 0.0)
     assert arbiter.ask(A, R, S, 0.0) == [Ruling(A, Verdict.GRANT)]
-    assert arbiter.release(A, "left") == []
+    assert arbiter.release(A, "left", NOW) == []
 
 
 def test_all_who_see_the_same_members_agree_and_a_loss_moves_little():
@@ -103,6 +104,23 @@ def test_all_who_see_the_same_members_agree_and_a_loss_moves_little():
     after = {r: choose(r, peers[1:]) for r in resources}
     assert all(before[r] in (after[r], peers[0]) for r in resources)
     assert len(set(before.values())) == 10
+
+
+def test_who_asks_a_moment_late_is_told_what_was_left(arbiter):
+    arbiter.ask(A, R, S, 0.0)
+    arbiter.release(A, "left", NOW)
+    assert arbiter.ask(B, R, S, NOW + 0.9) == [Ruling(B, Verdict.FREE, "left", "a")]
+    assert arbiter.ask(C, R, T, NOW + 0.9) == [Ruling(C, Verdict.GRANT)]
+    arbiter.release(C, None, NOW)
+    assert arbiter.ask(D, R, S, NOW + 1.0) == [Ruling(D, Verdict.GRANT)]
+
+
+def test_what_was_left_is_bounded():
+    arbiter: Arbiter[str] = Arbiter(lease=10.0, bound=3)
+    for number in range(10):
+        arbiter.ask(A, bytes([number]), S, 0.0)
+        arbiter.release(A, "left", NOW)
+    assert len(arbiter._left) == 3
 
 
 class Fleet(RuleBasedStateMachine):
@@ -134,7 +152,7 @@ class Fleet(RuleBasedStateMachine):
     def release(self, data: st.DataObject, left: str | None) -> None:
         if self.state:
             claim = data.draw(st.sampled_from(sorted(self.state, key=lambda c: c.token)))
-            rulings = self.arbiter.release(claim, left)
+            rulings = self.arbiter.release(claim, left, self.now)
             del self.state[claim]
             self.apply(rulings)
 

@@ -80,26 +80,30 @@ def test_a_connection_that_breaks_is_made_again_at_once(world, run):
     run(test)
 
 
-def test_members_link_up_with_each_other(world, run):
+def dialled(node):
+    return sum(session.link.dialled for session in node.mesh.members)
+
+
+def test_members_link_up_a_little_beside_a_hub_and_fully_without(world, run):
     async def test():
-        nodes = [world.node(0, hub=True), *(world.node(n, 0) for n in range(1, 8))]
+        hub, *rest = nodes = [world.node(0, hub=True), *(world.node(n, 0) for n in range(1, 12))]
         async with world.running(*nodes):
-            await world.met(*nodes)
-            assert all(len(node.mesh.members) == 7 for node in nodes)
+            await world.until(lambda: all(len(node.mesh.members) >= 5 for node in rest))
+            await trio.sleep(60)
+            assert all(dialled(node) <= 5 for node in rest)
+            hub.die()
+            await world.met(*rest)
 
     run(test)
 
 
 def test_links_are_bounded(world, run):
     async def test():
-        limits = Limits(links=2)
-        nodes = [world.node(0, hub=True), *(world.node(n, 0, limits=limits) for n in range(1, 8))]
+        nodes = [world.node(0), *(world.node(n, 0, limits=Limits(links=2)) for n in range(1, 8))]
         async with world.running(*nodes):
             await world.until(lambda: len(nodes[0].mesh.members) == 7)
             await trio.sleep(60)
-            for node in nodes[1:]:
-                dialled = [session for session in node.mesh.members if session.link.dialled]
-                assert len(dialled) <= 3
+            assert all(dialled(node) <= 3 for node in nodes[1:])
 
     run(test)
 

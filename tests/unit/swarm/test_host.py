@@ -102,7 +102,9 @@ def test_another_peer_than_expected_is_refused():
 def test_where_nobody_can_be_reached(address, says):
     async def test():
         with pytest.raises(LinkError, match=says):
-            async with host(2).dial(parse(address) if "x" * 64 not in address else replace(parse("/dns4/a/tcp/1"), host="x" * 64)):
+            async with host(2).dial(
+                parse(address) if "x" * 64 not in address else replace(parse("/dns4/a/tcp/1"), host="x" * 64)
+            ):
                 pass
 
     trio.run(test)
@@ -157,7 +159,9 @@ def test_a_busy_port_is_one_sentence():
     scene(test)
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"", b"\x00" * 3 * STRANGER_BYTES], ids=["HTTP", "silence", "flood"])
+@pytest.mark.parametrize(
+    "said", [b"GET / HTTP/1.1\r\n\r\n", b"", b"\x00" * 3 * STRANGER_BYTES], ids=["HTTP", "silence", "flood"]
+)
 def test_a_stranger_is_closed_and_members_are_still_served(said):
     async def test(server, address):
         stranger = await trio.open_tcp_stream("127.0.0.1", address.port)

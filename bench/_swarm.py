@@ -1,0 +1,89 @@
+"""Members of a swarm in processes of their own, for the benchmarks: the ones the integration tests use."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+MEMBER = Path(__file__).parents[1] / "tests" / "integration" / "swarm" / "member.py"
+_ROUND = 3
+
+
+class Member:
+    """One process, told what to do by lines of JSON."""
+
+    def __init__(self, directory: Path, **spec: Any) -> None:
+        directory.mkdir()
+        self._process = subprocess.Popen(
+            [sys.executable, str(MEMBER), json.dumps({"directory": str(directory)} | spec)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self.addresses: list[str] = []
+
+    def tell(self, do: str, **how: Any) -> None:
+        """Begin."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": do} | how).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def hear(self) -> Any:
+        """The answer."""
+        assert self._process.stdout is not None
+        heard = json.loads(self._process.stdout.readline())
+        if "error" in heard:
+            sys.exit(heard["error"])
+        return heard.get("answer")
+
+    def do(self, do: str, **how: Any) -> Any:
+        """Both."""
+        self.tell(do, **how)
+        return self.hear()
+
+    def start(self, **spec: Any) -> None:
+        """Join."""
+        [[_, *self.addresses], *_] = self.do("start", **spec)
+
+    def kill(self) -> None:
+        """Gone at once."""
+        self._process.kill()
+        self._process.wait()
+
+
+def all_do(members: Sequence[Member], do: str, **how: Any) -> list[Any]:
+    """As simultaneously as pipes allow."""
+    for member in members:
+        member.tell(do, **how)
+    return [member.hear() for member in members]
+
+
+@contextlib.contextmanager
+def fleet(size: int, **spec: Any) -> Iterator[tuple[Member, list[Member]]]:
+    """A hub, and members that have joined it."""
+    with tempfile.TemporaryDirectory() as home:
+        made: list[Member] = []
+        try:
+            made += [Member(Path(home) / str(number), **spec) for number in range(size + 1)]
+            for member in made:
+                member.hear()
+            hub, *members = made
+            hub.start(hub=True)
+            for start in range(0, size, _ROUND):
+                for member in members[start : start + _ROUND]:
+                    member.start(bootstrap=hub.addresses)
+            all_do(members, "connected", n=1, timeout=20.0)
+            yield hub, members
+        finally:
+            for member in made:
+                member.kill()
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of the values lie."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]

@@ -1,0 +1,334 @@
+"""The swarm as the node uses it: from asyncio, over loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+import trio
+
+from p2pcache.swarm import Limits, Swarm, SwarmConfig, SwarmError, swarm
+from p2pcache.swarm.multiaddrs import parse
+
+SCOPE, TOPIC = b"s" * 16, b"t" * 16
+
+
+class Node:
+    """Store and events in one."""
+
+    def __init__(self) -> None:
+        self.blocks = {}
+        self.held = []
+        self.drops, self.quotas, self.warnings = [], [], []
+        self.broken = False
+
+    async def sealed(self, cid):
+        if self.broken:
+            raise OSError
+        return self.blocks.get(cid)
+
+    async def keep(self, pointer, sealed):
+        self.blocks[pointer.cid] = sealed
+
+    def pointers(self):
+        return iter(self.held)
+
+    def dropped(self, topics, scope):
+        self.drops.append((tuple(topics), scope))
+
+    def quota(self, scope, state):
+        self.quotas.append((scope, state))
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+
+@pytest.fixture
+def config(tmp_path):
+    def make(name, *bootstrap, **changes):
+        made = SwarmConfig("/ip4/127.0.0.1/tcp/0", bootstrap, (), tmp_path / name, (b"k" * 32,))
+        return replace(made, **changes)
+
+    return make
+
+
+@asynccontextmanager
+async def running(*configs):
+    """Nodes with their swarms; each dials the first."""
+    nodes, swarms = [], []
+    try:
+        for each in configs:
+            node = Node()
+            bootstrap = each.bootstrap or (swarms[0].multiaddrs if swarms else ())
+            made = Swarm(replace(each, bootstrap=tuple(bootstrap)), node, node)
+            await made.start()
+            nodes.append(node)
+            swarms.append(made)
+        for made in swarms if len(swarms) > 1 else ():
+            assert await made.connected(1, 5)
+        yield list(zip(nodes, swarms, strict=True))
+    finally:
+        for made in reversed(swarms):
+            await made.stop()
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not (value := await condition()):
+            await asyncio.sleep(0.002)
+        return value
+
+
+async def test_a_block_announced_here_is_found_and_fetched_there(config, block, pointer):
+    async with running(config("a"), config("b")) as [(node, a), (_, b)]:
+        cid, sealed = block(1000)
+        held = pointer(cid, 1000)
+        node.blocks[cid] = sealed
+        await a.tier.store(held, sealed)
+        assert await until(lambda: b.tier.find(held.name)) == [held]
+        assert await b.tier.block(held) == sealed
+        assert a.tier.name == "peer"
+        [row] = b.peers()
+        assert (row.peer_id, row.blocks_in, row.announced, row.via) == (a.peer_id, 1, 1, "direct")
+        assert b.counters() == {}
+
+
+async def test_a_joiner_gets_the_snapshot(config, pointer):
+    async with running(config("a")) as [(node, a)]:
+        node.held = [pointer() for _ in range(500)]
+        async with running(config("b", *a.multiaddrs)) as [(_, b)]:
+            for held in node.held:
+                assert await until(lambda held=held: b.tier.find(held.name)) == [held]
+
+
+async def test_what_nobody_holds_costs_no_round_trip(config, pointer):
+    async with running(config("a"), config("b")) as [_, (_, b)]:
+        assert await b.tier.find(b"x" * 32) == []
+        assert await b.tier.block(pointer()) is None
+        assert b.counters() == {}
+
+
+async def test_a_drop_has_been_heard_when_it_returns(config):
+    async with running(config("a"), config("b")) as [(_, a), (node, _)]:
+        await a.tier.drop({TOPIC}, SCOPE)
+        assert node.drops == [((TOPIC,), SCOPE)]
+
+
+async def test_one_leads_and_the_others_follow(config, pointer):
+    async with running(config("a"), config("b")) as [(_, a), (_, b)]:
+        lease = await a.leases.acquire(b"r" * 32, SCOPE)
+        follower = asyncio.ensure_future(b.leases.acquire(b"r" * 32, SCOPE))
+        await asyncio.sleep(0.05)
+        assert not follower.done()
+        left = pointer(name=b"r" * 32)
+        await lease.release(left)
+        assert await asyncio.wait_for(follower, 1) is None
+        assert await b.tier.find(b"r" * 32) == [left]
+
+
+async def test_quotas_arrive(config):
+    async with running(config("a"), config("b")) as [(_, a), (node, _)]:
+        a.publish_quota(SCOPE, b"990")
+        async with asyncio.timeout(5):
+            while node.quotas != [(SCOPE, b"990")]:
+                await asyncio.sleep(0.002)
+
+
+async def test_without_peers_everything_is_answered_at_once(config, pointer):
+    async with running(config("a")) as [(_, alone)]:
+        began = time.perf_counter()
+        lease = await alone.leases.acquire(b"r" * 32, SCOPE)
+        await lease.release(None)
+        assert await alone.tier.block(pointer()) is None
+        await alone.tier.drop([TOPIC])
+        assert time.perf_counter() - began < 0.1
+        assert not await alone.connected(1, 0.01)
+
+
+async def test_before_the_start_and_after_the_stop_it_is_an_empty_tier(config, pointer):
+    node = Node()
+    made = Swarm(config("a"), node, node)
+
+    async def empty():
+        assert await made.tier.find(b"x" * 32) == []
+        assert await made.tier.block(pointer()) is None
+        await made.tier.store(pointer(), b"")
+        await made.tier.drop([TOPIC])
+        lease = await made.leases.acquire(b"r" * 32, SCOPE)
+        await lease.release(None)
+        made.publish_quota(SCOPE, b"")
+
+    await empty()
+    assert made.peers() == []
+    assert made.counters() == {}
+    await made.start()
+    await made.stop()
+    await made.stop()
+    await empty()
+    assert node.warnings == []
+
+
+async def test_a_swarm_that_stops_meanwhile_answers_nothing(config, pointer, block):
+    async with running(config("a"), config("b")) as [(node, a), (_, b)]:
+        held = pointer()
+        await a.tier.store(held, b"")
+        await until(lambda: b.tier.find(held.name))
+        lease = await a.leases.acquire(b"r" * 32, SCOPE)
+        waiting = asyncio.ensure_future(b.leases.acquire(b"r" * 32, SCOPE))
+        await asyncio.sleep(0.05)
+        await b.stop()
+        assert await asyncio.wait_for(waiting, 1) is not None
+        assert await b.tier.block(held) is None
+        assert lease is not None
+
+
+async def test_a_store_that_fails_is_an_empty_one(config, pointer):
+    async with running(config("a"), config("b")) as [(node, a), (_, b)]:
+        held = pointer()
+        node.broken = True
+        await a.tier.store(held, b"")
+        await until(lambda: b.tier.find(held.name))
+        assert await b.tier.block(held) is None
+        assert b.counters() == {"peer_miss": 1}
+
+
+async def test_a_hub_keeps_and_announces(config, pointer, block):
+    async with running(config("hub", hub=True), config("a"), config("b")) as [(kept, _), (node, a), (_, b)]:
+        cid, sealed = block(1000)
+        node.blocks[cid] = sealed
+        held = pointer(cid, 1000)
+        await a.tier.store(held, sealed)
+        async with asyncio.timeout(5):
+            while cid not in kept.blocks:
+                await asyncio.sleep(0.002)
+        await until(lambda: b.tier.find(held.name))
+
+
+async def test_a_starved_swarm_does_not_hold_writers_up(config, monkeypatch):
+    async with running(config("a")) as [(_, a)]:
+
+        async def stuck(*_):
+            await trio.sleep(5)
+
+        monkeypatch.setattr(a._mesh.drops, "drop", stuck)
+        began = time.perf_counter()
+        await a.tier.drop([TOPIC])
+        assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"listen": "/ip4/127.0.0.1/udp/1"}, "is not a TCP multiaddr"),
+        ({"bootstrap": ("hub:9100",)}, "is not a multiaddr"),
+        ({"announce": ("/ip4/1.2.3/tcp/1",)}, "no valid IPv4 address"),
+        ({"membership_keys": ()}, "CACHE_SECRET"),
+        ({"membership_keys": (b"short",)}, "CACHE_SECRET"),
+        ({"listen": "/ip4/203.0.113.1/tcp/9000"}, "cannot listen on"),
+    ],
+)
+async def test_what_cannot_be_used_is_one_sentence(config, changes, says):
+    node = Node()
+    with pytest.raises(SwarmError, match=says) as error:
+        await Swarm(config("a", **changes), node, node).start()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ModuleNotFoundError("libp2p"), "libp2p is not installed"),
+        (ZeroDivisionError(), r"cannot start \(ZeroDivisionError\)"),
+    ],
+)
+async def test_a_transport_that_cannot_be_made(config, error, says):
+    def host(*_):
+        raise error
+
+    node = Node()
+    with pytest.raises(SwarmError, match=says):
+        await Swarm(config("a"), node, node, host=host).start()
+
+
+async def test_a_start_that_takes_too_long(config, monkeypatch):
+    class Slow:
+        peer = "12D3KooW" + "A" * 44
+
+        async def bind(self):
+            await trio.sleep_forever()
+
+    monkeypatch.setattr(swarm, "_START", 0.05)
+    node = Node()
+    with pytest.raises(SwarmError, match="took too long"):
+        await Swarm(config("a"), node, node, host=lambda *_: Slow()).start()
+
+
+async def test_a_swarm_that_breaks_says_so_and_the_node_goes_on(config, pointer):
+    class Breaking:
+        peer = "12D3KooW" + "A" * 44
+
+        async def bind(self):
+            return parse("/ip4/127.0.0.1/tcp/9")
+
+        async def serve(self, handler):
+            await trio.sleep(0.01)
+            raise ZeroDivisionError
+
+    node = Node()
+    made = Swarm(config("a"), node, node, host=lambda *_: Breaking())
+    await made.start()
+    async with asyncio.timeout(5):
+        while not node.warnings:
+            await asyncio.sleep(0.002)
+    assert node.warnings == ["the swarm ended by an internal error (ZeroDivisionError): this node works alone"]
+    assert await made.tier.block(pointer()) is None
+    await made.stop()
+
+
+async def test_a_swarm_that_does_not_stop_is_left_behind(config, monkeypatch):
+    import threading
+
+    gate = threading.Event()
+
+    class Stuck:
+        peer = "12D3KooW" + "A" * 44
+
+        async def bind(self):
+            return parse("/ip4/127.0.0.1/tcp/9")
+
+        async def serve(self, handler):
+            await trio.sleep(0.01)
+            gate.wait(10)
+
+    node = Node()
+    made = Swarm(config("a"), node, node, host=lambda *_: Stuck())
+    await made.start()
+    await asyncio.sleep(0.1)
+    monkeypatch.setattr(swarm, "_STOP", 0.05)
+    await made.stop()
+    assert node.warnings == ["the swarm did not stop in time and is left behind"]
+    gate.set()
+
+
+async def test_told_addresses_are_announced_and_the_identity_stays(config):
+    announced = ("/dns4/hub.example/tcp/9100",)
+    async with running(config("a", announce=announced)) as [(_, first)]:
+        assert first.multiaddrs == (f"/dns4/hub.example/tcp/9100/p2p/{first.peer_id}",)
+    async with running(config("a", listen="/ip4/0.0.0.0/tcp/0")) as [(_, second)]:
+        assert second.peer_id == first.peer_id
+        assert all("0.0.0.0" not in address for address in second.multiaddrs)
+        assert second.multiaddrs
+
+
+async def test_a_rotation_in_progress(config):
+    old, new = b"o" * 32, b"n" * 32
+    async with running(config("a", membership_keys=(old, new)), config("b", membership_keys=(new, old))) as nodes:
+        assert len(nodes) == 2
+
+
+async def test_limits_are_the_configurations(config):
+    async with running(config("a", limits=Limits(members=1)), config("b")) as [(_, a), _]:
+        assert a._mesh.members.limits.members == 1
