@@ -54,6 +54,9 @@ class State(IntEnum):
     LOST = 4  # more came in before that answer was out
 
 
+_IDLE, _ASKED = int(State.IDLE), int(State.ASKED)  # a plain number goes into the memory in half the time
+
+
 @dataclass(frozen=True, slots=True)
 class Adopted:
     """A connection that is held: a new one, or one of a node that died.
@@ -92,6 +95,11 @@ class Keeper:
         self._mine: set[int] = set()
         self._owed: set[int] = set()
         self._free = [s for s in range(SLOTS - 1, -1, -1) if memory[s * SLOT_BYTES] == State.FREE]
+        # What this node wrote to the journal, so that it need not be read and unpacked for every request.
+        self._states = [State.FREE] * SLOTS
+        self._lengths = [0] * SLOTS
+        self._reads = [0] * SLOTS
+        self._marked = bytearray(SLOTS)  # a slot has replays or `unsafe` set
 
     @classmethod
     def inherit(cls, channel: int, memory: int) -> Keeper:
@@ -135,6 +143,8 @@ class Keeper:
             return None
         slot = self._free.pop()
         _HEAD.pack_into(self._memory, slot * SLOT_BYTES, State.IDLE, 0, False, 0, 0, 0)
+        self._states[slot] = State.IDLE
+        self._lengths[slot] = self._reads[slot] = self._marked[slot] = 0
         try:
             socket.send_fds(self._channel, [b"%d" % slot], [descriptor])
         except OSError:
@@ -151,29 +161,37 @@ class Keeper:
 
     def received(self, slot: int, data: bytes) -> None:
         """Note bytes of a request before they are looked at."""
-        base = slot * SLOT_BYTES
-        state, _, _, length, read, _ = _HEAD.unpack_from(self._memory, base)
-        if state > State.ASKED:
-            self._memory[base] = State.LOST
-            _KEPT.pack_into(self._memory, base + _KEPT_AT, length, read + len(data))
+        memory, base, length = self._memory, slot * SLOT_BYTES, self._lengths[slot]
+        read = self._reads[slot] = self._reads[slot] + len(data)
+        if self._states[slot] > State.ASKED:
+            self._states[slot] = State.LOST
+            memory[base] = State.LOST
+            _KEPT.pack_into(memory, base + _KEPT_AT, length, read)
             return
-        kept = data[: max(0, ROOM - length)]
+        end = length + len(data)
+        if end > ROOM:
+            data, end = data[: max(0, ROOM - length)], ROOM + 1
         start = base + _HEAD.size + length
-        self._memory[start : start + len(kept)] = kept
-        _KEPT.pack_into(self._memory, base + _KEPT_AT, min(length + len(data), ROOM + 1), read + len(data))
-        self._memory[base] = State.ASKED  # last: a note that was cut off counts as none
+        memory[start : start + len(data)] = data
+        _KEPT.pack_into(memory, base + _KEPT_AT, end, read)
+        memory[base] = _ASKED  # last: a note that was cut off counts as none
+        self._states[slot] = State.ASKED
+        self._lengths[slot] = end
 
     def mark(self, slot: int, state: State) -> None:
         """Note how far the answer is."""
         self._memory[slot * SLOT_BYTES] = state
+        self._states[slot] = state
 
     def idle(self, slot: int, sent: int) -> None:
         """The answer is out, the `sent`-th byte of this connection its last: nothing is waited for."""
         base = slot * SLOT_BYTES
-        self._memory[base] = State.IDLE  # first: what is left in the slot means nothing from here on
-        self._memory[base + _REPLAYS_AT] = self._memory[base + _UNSAFE_AT] = 0
-        _LENGTH.pack_into(self._memory, base + _KEPT_AT, 0)
-        self.sent(slot, sent)
+        self._memory[base] = _IDLE  # first: what is left in the slot means nothing from here on
+        self._states[slot] = State.IDLE
+        self._lengths[slot] = 0
+        if self._marked[slot]:
+            self._marked[slot] = self._memory[base + _REPLAYS_AT] = self._memory[base + _UNSAFE_AT] = 0
+        _SENT.pack_into(self._memory, base + _SENT_AT, sent)
 
     def sent(self, slot: int, sent: int) -> None:
         """Note how many bytes went out before the answer that is due."""
@@ -186,17 +204,19 @@ class Keeper:
 
     def unsafe(self, slot: int) -> None:
         """Note that from here on the request must not be made again: GitHub may have it."""
-        self._memory[slot * SLOT_BYTES + _UNSAFE_AT] = 1
+        self._marked[slot] = self._memory[slot * SLOT_BYTES + _UNSAFE_AT] = 1
 
     def replayed(self, slot: int) -> None:
         """Note that the request is asked once more."""
         self._memory[slot * SLOT_BYTES + _REPLAYS_AT] += 1
+        self._marked[slot] = 1
         self.mark(slot, State.ASKED)
 
     def _read(self, slot: int, connection: socket.socket) -> Adopted:
         base = slot * SLOT_BYTES
         code, replays, unsafe, length, read, sent = _HEAD.unpack_from(self._memory, base)
         state = judge(State(code), Counts(read, sent), kernel_counts(connection))
+        self._states[slot], self._lengths[slot], self._reads[slot], self._marked[slot] = State(code), length, read, 1
         if state is not State.ASKED:
             return Adopted(slot, connection, state)
         received = self._memory[base + _HEAD.size : base + _HEAD.size + min(length, ROOM)]

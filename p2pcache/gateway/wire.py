@@ -26,6 +26,10 @@ class Wire:
         self._transport = transport
         self._keeper = keeper
         self._socket = duplicate
+        self._descriptor = duplicate.fileno()
+        # Asked for every request: bound here, they need not come by way of `__getattr__`.
+        self.is_closing = transport.is_closing
+        self.get_write_buffer_size = transport.get_write_buffer_size
         self._loop = asyncio.get_running_loop()
         self._slot: int | None = slot
         self._sent = keeper.written(slot)
@@ -43,7 +47,8 @@ class Wire:
 
     def received(self, data: bytes) -> None:
         """Note bytes of a request before they are looked at; `fed` follows when they were."""
-        self._rest()
+        if self._ended:
+            self._rest()
         self._feeding = True
         if self._slot is not None:
             self._keeper.received(self._slot, data)
@@ -57,7 +62,8 @@ class Wire:
     def fed(self) -> None:
         """All that was received has been looked at."""
         self._feeding = False
-        self._rest()
+        if self._ended:
+            self._rest()
 
     def begun(self) -> None:
         """A request has begun to arrive. While an earlier one has no answer, the journal cannot tell them apart."""
@@ -93,11 +99,13 @@ class Wire:
 
     def answered(self) -> None:
         """The answer is complete; the next request may be noted when it has drained."""
-        self._flush()
+        if self._head is not None:
+            self._flush()
         self._begun = False
         self._ended = True
         self._asked -= 1
-        self._rest()
+        if not self._feeding:
+            self._rest()
 
     def write_eof(self) -> None:
         """End this side when what is held is sent; the connection is never idle again."""
@@ -134,11 +142,16 @@ class Wire:
         self._send(*parts)
 
     def _send(self, *parts: bytes) -> None:
-        self._sent += sum(map(len, parts))
+        size = sum(map(len, parts))
+        self._sent += size
         sent = 0
-        if not self._transport.is_closing() and not self._transport.get_write_buffer_size():
-            with contextlib.suppress(OSError):  # full: the transport waits for room; gone: it finds out
-                sent = os.writev(self._socket.fileno(), parts)
+        if not self.is_closing() and not self.get_write_buffer_size():
+            try:
+                sent = os.writev(self._descriptor, parts)
+            except OSError:
+                sent = 0  # full: the transport waits for room; gone: it finds out
+            if sent == size:
+                return
         for part in parts:
             if sent >= len(part):
                 sent -= len(part)
@@ -148,9 +161,9 @@ class Wire:
 
     def _rest(self) -> None:
         """Note that nothing is waited for, if that is so."""
-        if not self._ended or self._asked or self._feeding or self._slot is None or self._transport.is_closing():
+        if not self._ended or self._asked or self._feeding or self._slot is None or self.is_closing():
             return
-        if not self._transport.get_write_buffer_size():
+        if not self.get_write_buffer_size():
             self._ended = False
             self._keeper.idle(self._slot, self._sent)
         elif not self._looking:
