@@ -139,8 +139,8 @@ class Engine:
 
     async def _look(self, wanted: Wanted, epoch: int) -> Kept | Refused | Plan:
         """Decide over what the tiers have now; a block that cannot be had any more is left out of a new decision."""
-        missing: set[bytes] = set()
-        while True:
+        missing: set[tuple[str, bytes]] = set()
+        for _ in range(MAX_MISSING):
             found = await self.library.find(wanted, self.policy.lifetimes[wanted.read.lifetime], missing)
             decision = rules.decide(self.asked(wanted), [f.pointer for f in found])
             if isinstance(decision, Refuse):
@@ -149,9 +149,8 @@ class Engine:
                 return Plan(decision, found, epoch)
             if kept := await self._serve(wanted, decision, found, epoch):
                 return kept
-            missing.add(decision.pointer.cid)
-            if len(missing) >= MAX_MISSING:
-                return Plan(Fetch(Rule.FETCH_UNPROVABLE), [], epoch)
+            missing.update(f.place for f in found if f.pointer.cid == decision.pointer.cid)
+        return Plan(Fetch(Rule.FETCH_UNPROVABLE), [], epoch)
 
     async def _serve(self, wanted: Wanted, decision: Serve, found: list[Found], epoch: int) -> Kept | None:
         pointer = decision.pointer

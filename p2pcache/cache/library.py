@@ -41,6 +41,11 @@ class Found:
     pointer: Pointer
     tier: Tier | None
 
+    @property
+    def place(self) -> tuple[str, bytes]:
+        """Where its block should be: the tier's name and the CID."""
+        return self.tier.name if self.tier else "memory", self.pointer.cid
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -82,15 +87,14 @@ class Library:
 
     # Finding
 
-    async def find(self, wanted: Wanted, lifetime: float, without: Collection[bytes] = ()) -> list[Found]:
-        """Every pointer for a resource, but those of the CIDs in `without`, nearest tier first.
+    async def find(self, wanted: Wanted, lifetime: float, without: Collection[tuple[str, bytes]] = ()) -> list[Found]:
+        """Every pointer for a resource, but those whose `place` is in `without`, nearest tier first.
 
         Stops at a tier that has a fresh one for the caller's scope. Pointers of other tiers are as far as they can be
         `believed`; `lifetime` is what this node gives the resource, in seconds.
         """
-        found = [
-            Found(entry.pointer, None) for entry in self.memory.find(wanted.name) if entry.pointer.cid not in without
-        ]
+        found = [Found(entry.pointer, None) for entry in self.memory.find(wanted.name)]
+        found = [f for f in found if f.place not in without]
         for tier in self.tiers:
             now = self._clock()
             if any(f.pointer.scope == wanted.scope and f.pointer.fresh(now) for f in found):
@@ -98,11 +102,8 @@ class Library:
             for name in (wanted.name, *wanted.older):
                 pointers = await self.guard(tier.name, tier.find(name), (), FIND_SECONDS)
                 now, dropped = self._clock(), self.dropped(wanted)
-                found += [
-                    Found(believed(pointer, wanted.topics, lifetime, now, dropped), tier)
-                    for pointer in pointers
-                    if pointer.cid not in without
-                ]
+                known = (Found(believed(p, wanted.topics, lifetime, now, dropped), tier) for p in pointers)
+                found += [f for f in known if f.place not in without]
         return found
 
     async def open(self, pointer: Pointer, found: Iterable[Found]) -> Opened | None:

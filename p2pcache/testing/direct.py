@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+from p2pcache.cache.upstream import UpstreamError
 from p2pcache.github.request import Request
 from p2pcache.testing.judge import Verdict
 from p2pcache.testing.standin import StandIn
@@ -19,11 +20,13 @@ class Direct:
 
     Attributes:
         around: called with each request and what answers it; it may wait, raise `UpstreamError`, or change the answer.
+        broken: bodies break off before their end.
         open: responses that nobody has closed yet.
     """
 
     def __init__(self, github: StandIn) -> None:
         self.around: Around = _at_once
+        self.broken = False
         self.open = 0
         self._github = github
 
@@ -35,7 +38,7 @@ class Direct:
             request, lambda: self._github.ask(request.method, request.target, headers, request.body)
         )
         self.open += 1
-        return DirectResponse(verdict, self._closed)
+        return DirectResponse(verdict, self._closed, broken=self.broken)
 
     def _closed(self) -> None:
         self.open -= 1
@@ -44,16 +47,19 @@ class Direct:
 class DirectResponse:
     """Satisfies `p2pcache.cache.upstream.Response`."""
 
-    def __init__(self, verdict: Verdict, closed: Callable[[], None]) -> None:
+    def __init__(self, verdict: Verdict, closed: Callable[[], None], *, broken: bool) -> None:
         self.status = verdict.status
         self.headers: Mapping[str, str] = verdict.headers | ({"etag": f'W/"{verdict.tag}"'} if verdict.tag else {})
         self.pairs = list(self.headers.items())
         self._body = b"" if verdict.status == 304 else verdict.body
+        self._broken = broken
         self._closed: Callable[[], None] | None = closed
 
     async def read(self, limit: int) -> bytes | None:
         """See `cache.upstream.Response.read`."""
         await asyncio.sleep(0)
+        if self._broken:
+            raise UpstreamError("GitHub broke off its answer")
         return None if len(self._body) > limit else self._body
 
     async def stream(self) -> AsyncIterator[bytes]:
