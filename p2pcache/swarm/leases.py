@@ -25,6 +25,7 @@ from p2pcache.swarm.session import Session
 
 _BEAT = 0.2
 _SHUN = 5.0
+_HOLDERS_FIRST = 0.02
 
 
 class _State(enum.Enum):
@@ -40,6 +41,8 @@ class _Mine:
     """A claim of this node's; `turn` is set whenever `state` changes."""
 
     arbiter: str
+    resource: bytes
+    scope: bytes
     since: float
     state: _State = _State.ASKED
     turn: trio.Event = field(default_factory=trio.Event)
@@ -100,9 +103,21 @@ class LeaseDesk:
         self._shunned = {peer: until for peer, until in self._shunned.items() if until > now}
         self._shunned |= dict.fromkeys(peers, now + _SHUN)
         self._tell(self._arbiter.gone(peers, now))
-        for mine in self._mine.values():
-            if mine.arbiter in peers and mine.state in (_State.ASKED, _State.WAITING):
+        for token, mine in list(self._mine.items()):
+            if mine.arbiter not in peers:
+                continue
+            if mine.state is _State.HOLDING:
+                self._move(token, mine)
+            elif mine.state is not _State.FREED:
                 mine.become(_State.LOST)
+
+    def _move(self, token: int, mine: _Mine) -> None:
+        """Tell the next arbiter of a lease that is held already, so that the others go on waiting for it."""
+        mine.arbiter = self._choose(mine.resource)
+        if mine.arbiter == self._members.me:
+            self._arbiter.ask(Claim(self._members.me, token), mine.resource, mine.scope, trio.current_time())
+        elif session := self._members.get(mine.arbiter):
+            session.send(encode(Ask(token, mine.resource, mine.scope)))
 
     def left(self, session: Session) -> None:
         """A session is over."""
@@ -119,30 +134,34 @@ class LeaseDesk:
         """
         given: int | None = None
         with trio.move_on_after(self._limits.lease):
-            state = _State.LOST
-            while state is _State.LOST:  # the arbiter is gone: ask the next one
-                token = next(self._tokens)
-                mine = self._mine[token] = _Mine(self._choose(resource), trio.current_time())
-                self._busy.set()
-                await self._ask(token, mine, resource, scope)
-                state = mine.state
+            state = await self._try(token := next(self._tokens), resource, scope)
+            while state is _State.LOST:  # the arbiter is gone: ask the next one, after who holds the lease told it
+                await trio.sleep(_HOLDERS_FIRST)
+                state = await self._try(token := next(self._tokens), resource, scope)
             if state is _State.HOLDING:
                 given = token
         return given
+
+    async def _try(self, token: int, resource: bytes, scope: bytes) -> _State:
+        mine = self._mine[token] = _Mine(self._choose(resource), resource, scope, trio.current_time())
+        self._busy.set()
+        await self._ask(token, mine)
+        return mine.state
 
     def _choose(self, resource: bytes) -> str:
         hubs = [peer for peer in self._members.hubs() if peer not in self._shunned]
         others = [session.peer for session in self._members if session.peer not in self._shunned]
         return choose(resource, hubs or [*others, self._members.me])
 
-    async def _ask(self, token: int, mine: _Mine, resource: bytes, scope: bytes) -> None:
+    async def _ask(self, token: int, mine: _Mine) -> None:
         """Until `mine` is HOLDING, FREED or LOST."""
         try:
             if mine.arbiter == self._members.me:
-                self._tell(self._arbiter.ask(Claim(self._members.me, token), resource, scope, trio.current_time()))
+                claim = Claim(self._members.me, token)
+                self._tell(self._arbiter.ask(claim, mine.resource, mine.scope, trio.current_time()))
             elif session := self._members.get(mine.arbiter):
                 turn = mine.turn
-                session.send(encode(Ask(token, resource, scope)))
+                session.send(encode(Ask(token, mine.resource, mine.scope)))
                 with trio.move_on_after(self._limits.peer_deadline):
                     await turn.wait()
             if mine.state is _State.ASKED:

@@ -1,4 +1,4 @@
-"""A member in a process of its own, told what to do by lines of JSON; run by the tests and benchmarks, not collected."""
+"""A member in a process of its own, told what to do by lines of JSON; for the tests and the benchmarks."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Member:
         await asyncio.gather(*(node.swarm.start() for node in self.nodes))
         return [[node.swarm.peer_id, *node.swarm.multiaddrs] for node in self.nodes]
 
-    async def connected(self, n: int = 1, timeout: float = 10.0) -> bool:
+    async def connected(self, n: int = 1, timeout: float = 10.0) -> bool:  # noqa: ASYNC109  # an order of the test, answered in time
         return all(await asyncio.gather(*(node.swarm.connected(n, timeout) for node in self.nodes)))
 
     async def hold(self, size: int, name: str = "") -> list[str]:
@@ -129,11 +129,11 @@ class Member:
         pointer = await self.nodes[0].hold(key, os.urandom(size))
         return [key.hex(), pointer.cid[4:].hex(), repr(time.time())]
 
-    async def sees(self, name: str, timeout: float = 10.0) -> float | None:
+    async def sees(self, name: str, timeout: float = 10.0) -> float | None:  # noqa: ASYNC109  # an order of the test, answered in time
         """When each node had heard of `name`: the latest."""
         async with asyncio.timeout(timeout):
             for node in self.nodes:
-                while bytes.fromhex(name) not in node.heard:
+                while bytes.fromhex(name) not in node.heard:  # noqa: ASYNC110  # another thread or process: nothing to wait on
                     await asyncio.sleep(0.005)
         return max(node.heard[bytes.fromhex(name)] for node in self.nodes)
 

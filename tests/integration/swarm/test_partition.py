@@ -60,7 +60,7 @@ def runners() -> Iterator[list[Runner]]:
 
 
 async def until(member, condition):
-    while not condition(report := await member.do("report")):
+    while not condition(report := await member.do("report")):  # noqa: ASYNC110  # another thread or process: nothing to wait on
         await asyncio.sleep(0.05)
     return report
 

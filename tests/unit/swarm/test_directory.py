@@ -183,7 +183,7 @@ class Model(RuleBasedStateMachine):
     def nothing_is_left_over(self) -> None:
         if not self.model:
             here = self.here
-            assert not (here._names or here._blocks or here._topics or any(here._peers.values()))
+            assert not (here._names or here._blocks or here._topics or any(here._peers.values()))  # noqa: PT018  # one fact
 
 
 Model.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

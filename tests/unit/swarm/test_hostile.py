@@ -146,14 +146,18 @@ def test_a_silent_holder_costs_half_its_deadline_when_another_has_the_block(worl
 def test_callers_wait_no_longer_than_the_deadline_for_silent_holders(world, run, pointer):
     async def test():
         node, each = world.node(0), pointer()
-        async with world.running(node):
-            async with world.guest(node, 30) as one, world.guest(node, 31) as two, world.guest(node, 32) as three:
-                for guest in (one, two, three):
-                    await guest.say(Have((wire(each),)))
-                await world.until(lambda: len(node.directory.holders(each.cid)) == 3)
-                began = trio.current_time()
-                assert await node.mesh.exchange.fetch(each.cid, each.size) is None
-                assert trio.current_time() - began <= 0.26
+        async with (
+            world.running(node),
+            world.guest(node, 30) as one,
+            world.guest(node, 31) as two,
+            world.guest(node, 32) as three,
+        ):
+            for guest in (one, two, three):
+                await guest.say(Have((wire(each),)))
+            await world.until(lambda: len(node.directory.holders(each.cid)) == 3)
+            began = trio.current_time()
+            assert await node.mesh.exchange.fetch(each.cid, each.size) is None
+            assert trio.current_time() - began <= 0.26
 
     run(test)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -33,7 +32,7 @@ def test_nodes_that_start_together_make_one_key(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         seeds = set(pool.map(lambda _: identity.load(tmp_path / "identity"), range(16)))
     assert len(seeds) == 1
-    assert os.listdir(tmp_path) == ["identity"]
+    assert [path.name for path in tmp_path.iterdir()] == ["identity"]
 
 
 def pem(key: object) -> bytes:

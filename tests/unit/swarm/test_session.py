@@ -128,7 +128,7 @@ def test_a_peer_that_stops_in_the_middle_of_a_block(links, run, block):
         cid, sealed = block(2 << 20)
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(answer, pair, lambda id: next(parts(id, sealed)))
+            nursery.start_soon(answer, pair, lambda token: next(parts(token, sealed)))
             with pytest.raises(trio.TooSlowError):
                 await pair.session.get(cid, len(sealed))
         assert trio.current_time() - began < LIMITS.peer_deadline + 0.3
@@ -141,7 +141,7 @@ def test_a_peer_that_dies_in_the_middle_of_a_block_is_known_at_once(links, run, 
         cid, sealed = block(1 << 20)
 
         async def die():
-            await answer(pair, lambda id: next(parts(id, sealed)))
+            await answer(pair, lambda token: next(parts(token, sealed)))
             await trio.aclose_forcefully(pair.far.stream)
 
         async with trio.open_nursery() as nursery:
@@ -159,7 +159,7 @@ def test_other_bytes_than_the_name_says_are_never_delivered(links, run, block):
         cid, sealed = block(100)
         for _ in range(3):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(answer, pair, lambda id: Part(id, 100, sealed[::-1]))
+                nursery.start_soon(answer, pair, lambda token: Part(token, 100, sealed[::-1]))
                 with pytest.raises(Forged):
                     await pair.session.get(cid, 100)
         await pair.over.wait()
@@ -172,9 +172,9 @@ def test_other_bytes_than_the_name_says_are_never_delivered(links, run, block):
 @pytest.mark.parametrize(
     "bad",
     [
-        lambda id: Part(id, 1 << 31, b"x"),
-        lambda id: Part(id, 10, b"x" * 11),
-        lambda id: Part(id, 10, b""),
+        lambda token: Part(token, 1 << 31, b"x"),
+        lambda token: Part(token, 10, b"x" * 11),
+        lambda token: Part(token, 10, b""),
     ],
     ids=["larger than announced", "more than it said", "nothing for ever"],
 )
@@ -192,7 +192,7 @@ def test_parts_that_do_not_add_up_end_the_session(links, run, block, bad):
 def test_a_total_that_changes_on_the_way(links, run, block):
     async def test(pair):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(answer, pair, lambda id: Part(id, 10, b"x"), lambda id: Part(id, 11, b"x"))
+            nursery.start_soon(answer, pair, lambda token: Part(token, 10, b"x"), lambda token: Part(token, 11, b"x"))
             assert await pair.session.get(block()[0], 100) is None
         await pair.over.wait()
         assert pair.ended.reason is Reason.GARBAGE

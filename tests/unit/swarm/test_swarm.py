@@ -77,7 +77,7 @@ async def running(*configs):
 
 async def until(condition):
     async with asyncio.timeout(10):
-        while not (value := await condition()):
+        while not (value := await condition()):  # noqa: ASYNC110  # another thread or process: nothing to wait on
             await asyncio.sleep(0.002)
         return value
 
@@ -133,7 +133,7 @@ async def test_quotas_arrive(config):
     async with running(config("a"), config("b")) as [(_, a), (node, _)]:
         a.publish_quota(SCOPE, b"990")
         async with asyncio.timeout(5):
-            while node.quotas != [(SCOPE, b"990")]:
+            while node.quotas != [(SCOPE, b"990")]:  # noqa: ASYNC110  # another thread or process: nothing to wait on
                 await asyncio.sleep(0.002)
 
 
@@ -172,7 +172,7 @@ async def test_before_the_start_and_after_the_stop_it_is_an_empty_tier(config, p
 
 
 async def test_a_swarm_that_stops_meanwhile_answers_nothing(config, pointer, block):
-    async with running(config("a"), config("b")) as [(node, a), (_, b)]:
+    async with running(config("a"), config("b")) as [(_, a), (_, b)]:
         held = pointer()
         await a.tier.store(held, b"")
         await until(lambda: b.tier.find(held.name))
@@ -202,7 +202,7 @@ async def test_a_hub_keeps_and_announces(config, pointer, block):
         held = pointer(cid, 1000)
         await a.tier.store(held, sealed)
         async with asyncio.timeout(5):
-            while cid not in kept.blocks:
+            while cid not in kept.blocks:  # noqa: ASYNC110  # another thread or process: nothing to wait on
                 await asyncio.sleep(0.002)
         await until(lambda: b.tier.find(held.name))
 
@@ -281,7 +281,7 @@ async def test_a_swarm_that_breaks_says_so_and_the_node_goes_on(config, pointer)
     made = Swarm(config("a"), node, node, host=lambda *_: Breaking())
     await made.start()
     async with asyncio.timeout(5):
-        while not node.warnings:
+        while not node.warnings:  # noqa: ASYNC110  # another thread or process: nothing to wait on
             await asyncio.sleep(0.002)
     assert node.warnings == ["the swarm ended by an internal error (ZeroDivisionError): this node works alone"]
     assert await made.tier.block(pointer()) is None
