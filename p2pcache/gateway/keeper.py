@@ -180,8 +180,7 @@ class Keeper:
 
     def mark(self, slot: int, state: State) -> None:
         """Note how far the answer is."""
-        self._memory[slot * SLOT_BYTES] = state
-        self._states[slot] = state
+        self._memory[slot * SLOT_BYTES] = self._states[slot] = state
 
     def idle(self, slot: int, sent: int) -> None:
         """The answer is out, the `sent`-th byte of this connection its last: nothing is waited for."""
