@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import pytest
 import trio
-from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset
 
 from p2pcache.swarm import Limits, SwarmError, identity
 from p2pcache.swarm.host import STRANGER_BYTES, LibP2PHost
@@ -216,6 +215,8 @@ def test_a_peer_that_is_not_trusted_yet_can_send_little():
 
 
 def test_further_streams_of_a_peer_are_refused():
+    from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset  # as `host` loaded it
+
     async def test(server, address):
         async with host(2).dial(address) as link:
             muxer = link._stream.conn
