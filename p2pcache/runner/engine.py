@@ -45,24 +45,40 @@ class Engine:
         """Remove it, running or not."""
         self._call("DELETE", f"/containers/{container}?force=true&v=true")
 
-    def _call(self, method: str, target: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        connection = _Connection(self._path, self._timeout)
+    def last_words(self, container: str) -> str:
+        """The last line a container wrote, safe to print, or "" when it wrote none."""
         try:
-            payload = None if body is None else json.dumps(body)
-            connection.request(method, API + target, payload, {"Content-Type": "application/json"} if payload else {})
-            response = connection.getresponse()
-            text = response.read(MOST_BYTES)
+            text = self._ask("GET", f"/containers/{container}/logs?stdout=1&stderr=1&tail=1")[1]
+        except EngineError:
+            return ""
+        # Each chunk has a head of eight bytes (Engine API, "Attach to a container").
+        line = text[8:].decode(errors="replace").strip()
+        return "".join(c if c.isprintable() else "?" for c in line)[:500]
+
+    def _call(self, method: str, target: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        status, text = self._ask(method, target, body)
+        try:
             found = json.loads(text) if text else {}
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise EngineError(f"the Docker engine at {self._path} cannot be asked: {error}") from None
-        finally:
-            connection.close()
+        except ValueError:
+            found = None
         if not isinstance(found, dict):
             raise EngineError(f"the Docker engine answered {method} {target} with something that is not an object")
         # 304: already started, or stopped already.
-        if response.status >= 400:
-            raise EngineError(f"the Docker engine says: {found.get('message', response.status)}")
+        if status >= 400:
+            raise EngineError(f"the Docker engine says: {found.get('message', status)}")
         return found
+
+    def _ask(self, method: str, target: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
+        connection = _Connection(self._path, self._timeout)
+        payload = None if body is None else json.dumps(body)
+        try:
+            connection.request(method, API + target, payload, {"Content-Type": "application/json"} if payload else {})
+            response = connection.getresponse()
+            return response.status, response.read(MOST_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise EngineError(f"the Docker engine at {self._path} cannot be asked: {error}") from None
+        finally:
+            connection.close()
 
 
 class _Connection(http.client.HTTPConnection):

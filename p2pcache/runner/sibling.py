@@ -43,38 +43,35 @@ def start(environ: Mapping[str, str]) -> None:
     Raises:
         SiblingError, EngineError: one sentence each.
     """
-    job = Job.from_env(environ)
     engine = Engine()
+    own = _own_container(engine)
+    shared, host_shared = _shared_folder(own, environ)
+    job = Job(shared / "p2pcache")
     record = job.recall()
     if "outputs" in record and _running(engine, record.get("container", "")):
         say_second_use(record)
         return
-    me = evidence.collect().mount_id
-    if not me or not evidence.DOCKER_SOCKET.exists():
-        raise SiblingError(ALONE)
-    own = engine.inspect(me)
-    host_temp = _on_host(own["Mounts"], str(job.directory.parent))
-    inside = environ.get("INPUT_JOB-CONTAINER", "")
+    job_container = environ.get("INPUT_JOB-CONTAINER") or _shared_network(own)
     job.directory.mkdir(parents=True, exist_ok=True)
     _give_to_runner(job.directory)
     (job.directory / "job.json").unlink(missing_ok=True)
-    name = "p2pcache-" + hashlib.sha256(host_temp.encode()).hexdigest()[:12]
+    name = "p2pcache-" + hashlib.sha256(host_shared.encode()).hexdigest()[:12]
     _remove(engine, name)
-    container = engine.create(name, _settings(own, job, host_temp, _network(environ, inside), environ))
+    container = engine.create(name, _settings(own, shared, host_shared, _network(environ, job_container), environ))
     try:
         engine.start(container)
         record = _await_record(engine, container, job)
     except (SiblingError, EngineError):
         _remove(engine, container)
         raise
-    # Where the job's steps find what this container and the sibling see below their own RUNNER_TEMP.
-    mounts = engine.inspect(inside)["Mounts"] if inside else []
-    temp = _in_container(mounts, host_temp)
-    shown = Job(Path(temp) / "p2pcache")
+    # Where the job's steps find what this container and the sibling see at `shared`.
+    mounts = engine.inspect(job_container)["Mounts"] if job_container else []
+    shown = Job(Path(_in_container(mounts, host_shared)) / "p2pcache")
     record["outputs"].update({"socket": str(shown.socket), "stats-file": str(shown.stats)})
     record["container"] = container
     if record["gh"]:
         write_gh_config(job, str(shown.socket), {})
+        _give_to_runner(job.gh)
     job.remember(record)
     for fact in record["facts"].values():
         core.info(fact)
@@ -87,10 +84,12 @@ def finish(environ: Mapping[str, str]) -> None:
     Raises:
         NodeError: strict, and the node could not be asked; EngineError: the sibling cannot be removed.
     """
-    job = Job.from_env(environ)
+    if not evidence.DOCKER_SOCKET.exists():
+        return
+    engine = Engine()
+    job = Job(_shared_folder(_own_container(engine), environ)[0] / "p2pcache")
     record = job.recall()
     if container := record.get("container"):
-        engine = Engine()
         try:
             session.report(job, record, environ)
         finally:
@@ -113,21 +112,43 @@ def run(environ: Mapping[str, str]) -> None:
     supervisor.stop(job.run)
 
 
+def _own_container(engine: Engine) -> dict[str, Any]:
+    me = evidence.collect().mount_id
+    if not me or not evidence.DOCKER_SOCKET.exists():
+        raise SiblingError(ALONE)
+    return engine.inspect(me)
+
+
+def _shared_folder(own: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Path, str]:
+    """A folder the whole job sees, here and on the host: the runner's temporary one; under act, its command files'."""
+    files = Path(environ.get("GITHUB_OUTPUT", "/nonexistent/file")).parent
+    for folder in (Path(environ.get("RUNNER_TEMP", "/nonexistent")), files):
+        if on_host := _on_host(own["Mounts"], str(folder)):
+            return folder, on_host
+    raise SiblingError("no folder here is shared with the host, so no later step could reach the node")
+
+
+def _shared_network(own: Mapping[str, Any]) -> str:
+    """The container whose network this one was given: under act, the job's."""
+    kind, _, container = str(own["HostConfig"]["NetworkMode"]).partition(":")
+    return container if kind == "container" else ""
+
+
 def _settings(
-    own: Mapping[str, Any], job: Job, host_temp: str, network: str, environ: Mapping[str, str]
+    own: Mapping[str, Any], shared: Path, host_shared: str, network: str, environ: Mapping[str, str]
 ) -> dict[str, Any]:
-    temp = str(job.directory.parent)
     kept = {k: v for k, v in environ.items() if k.startswith(KEPT) and k not in DROPPED and v}
-    owner = Path(temp).stat()
+    owner = shared.stat()
     return {
         "Image": own["Image"],
-        "Entrypoint": [sys.executable, "-m", "p2pcache.runner.sibling"],
+        "Entrypoint": [sys.executable, "-I", "-m", "p2pcache.runner.sibling"],
         "Cmd": ["run"],
-        "Env": [f"{k}={v}" for k, v in {**kept, "RUNNER_TEMP": temp, "HOME": temp}.items()],
+        "Env": [f"{k}={v}" for k, v in {**kept, "RUNNER_TEMP": shared, "HOME": shared}.items()],
         # The runner empties its temporary folder as its own user, and prunes containers that bear its label.
         "User": f"{owner.st_uid}:{owner.st_gid}",
         "Labels": own["Config"].get("Labels") or {},
-        "HostConfig": {"Binds": [f"{host_temp}:{temp}"], "NetworkMode": network, "Init": True},
+        "WorkingDir": "/",
+        "HostConfig": {"Binds": [f"{host_shared}:{shared}"], "NetworkMode": network, "Init": True},
     }
 
 
@@ -147,11 +168,11 @@ def _give_to_runner(folder: Path) -> None:
 
 
 def _on_host(mounts: list[Mapping[str, Any]], path: str) -> str:
-    """Where `path` of a container is on the host."""
+    """Where `path` of a container is on the host, or "" when it is in the container alone."""
     for mount in sorted(mounts, key=lambda m: len(m["Destination"]), reverse=True):
         if PurePosixPath(path).is_relative_to(mount["Destination"]):
             return str(PurePosixPath(mount["Source"]) / PurePosixPath(path).relative_to(mount["Destination"]))
-    raise SiblingError(f"{path} is not shared with the host, so no later step could reach the node")
+    return ""
 
 
 def _in_container(mounts: list[Mapping[str, Any]], path: str) -> str:
@@ -171,7 +192,8 @@ def _await_record(engine: Engine, container: str, job: Job) -> dict[str, Any]:
         if "outputs" in record:
             return record
         if not _running(engine, container):
-            raise SiblingError("the sibling container ended before its node was ready: see its log on the runner")
+            words = engine.last_words(container) or "it said nothing"
+            raise SiblingError(f"the sibling container ended before its node was ready: {words}")
         time.sleep(LOOK_SECONDS)
     raise SiblingError(f"the sibling container's node was not ready after {START_SECONDS:g} s")
 
@@ -208,9 +230,9 @@ def _fail(reason: str, command: str, environ: Mapping[str, str]) -> int:
     (core.error if strict else core.warning)(
         f"p2pcache: {reason}. " + ("" if strict else "The job goes on without it.")
     )
-    if command == "start":
+    if command == "start" and Path(environ.get("GITHUB_OUTPUT", "")).is_file():
         api = environ.get("INPUT_UPSTREAM") or environ.get("GITHUB_API_URL", "https://api.github.com")
-        graphql = environ.get("GITHUB_GRAPHQL_URL", f"{api}/graphql")
+        graphql = api.rstrip("/").removesuffix("/v3") + "/graphql"
         for name, value in {"api-url": api, "graphql-url": graphql, "p2p-connected": "false"}.items():
             core.set_output(name, value)
         core.export_variable("P2PCACHE_API_URL", api)
