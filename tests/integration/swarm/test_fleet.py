@@ -64,7 +64,7 @@ async def test_a_hub_killed_in_the_middle_of_a_load_loses_no_answer(fleet, upstr
     await hub.kill()
     results = await asyncio.gather(*(member.hear() for member in members))
     assert all(sum(result.values()) == 40 for result in results)
-    assert len(upstream.calls) < 2 * 40
+    assert len(upstream.calls) < 6 * 40  # not each for itself, though for a moment they see different members
     again = await fleet.spawn()
     await fleet.start(again, bootstrap=members[0].addresses)
     assert await again.do("connected", n=1)
