@@ -113,7 +113,9 @@ def run(environ: Mapping[str, str]) -> None:
 
 
 def _own_container(engine: Engine) -> dict[str, Any]:
-    me = evidence.collect().mount_id
+    seen = evidence.collect()
+    # With a shared network (act) /etc belongs to the container that shares it; the cgroup is this one's own.
+    me = seen.cgroup_id or seen.mount_id
     if not me or not evidence.DOCKER_SOCKET.exists():
         raise SiblingError(ALONE)
     return engine.inspect(me)
