@@ -159,6 +159,11 @@ _REPEATED = ("bootstrap", "announce")
 _TYPES = {f.name: f.type for f in msgspec.structs.fields(Settings)}
 
 
+def environment() -> dict[str, str]:
+    """The variables as they are, for what hands them on to a child or takes them apart by rules of its own."""
+    return dict(os.environ)
+
+
 def as_flags(flags: Mapping[str, str]) -> list[str]:
     """The command line that says what `flags` (raw text by field name, as for `load`) say."""
     line: list[str] = []

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from p2pcache.runner.job import Job, write_gh_config
+from p2pcache.settings import environment as variables
 
 
 def client_environment(ready: Mapping[str, Any], job: Job) -> dict[str, str]:
     """What ``export`` lines or a child process need to use the node of `ready`."""
-    write_gh_config(job, ready["socket"], os.environ)
+    write_gh_config(job, ready["socket"], variables())
     return {
         "P2PCACHE_API_URL": ready["api_url"],
         "P2PCACHE_GRAPHQL_URL": ready["graphql_url"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
 import tempfile
@@ -21,6 +20,7 @@ from p2pcache.node import Node
 from p2pcache.runner.job import Job
 from p2pcache.runner.report import text
 from p2pcache.settings import SettingsError
+from p2pcache.settings import environment as variables
 
 NOT_FOUND, CANNOT_EXECUTE = 127, 126
 """Exit statuses of a shell (POSIX, Shell Command Language, 2.8.2)."""
@@ -43,7 +43,7 @@ async def _run(node: Node, job: Job, command: Sequence[str]) -> int:
     async with node:
         if node.alone:
             note(node.alone)
-        environment = {**os.environ, **client_environment(node.ready(), job)}
+        environment = {**variables(), **client_environment(node.ready(), job)}
         try:
             process = await asyncio.create_subprocess_exec(*command, env=environment)
         except OSError as error:

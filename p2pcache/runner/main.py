@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from p2pcache.runner.ask import NodeError
 from p2pcache.runner.inputs import InputError
 from p2pcache.runner.job import Job, write_gh_config
 from p2pcache.runner.supervisor import SupervisorError
-from p2pcache.settings import SettingsError
+from p2pcache.settings import SettingsError, environment
 
 FAILURES = (InputError, SettingsError, SupervisorError, NodeError, OSError)
 """What ends a step with one sentence."""
@@ -96,4 +95,4 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], dict(os.environ)))
+    sys.exit(main(sys.argv[1:], environment()))

@@ -22,6 +22,7 @@ from p2pcache.runner.engine import Engine, EngineError
 from p2pcache.runner.job import Job, write_gh_config
 from p2pcache.runner.main import FAILURES, publish, say_second_use
 from p2pcache.runner.network import Mode
+from p2pcache.settings import environment
 
 START_SECONDS = 45.0
 STOP_SECONDS = 15
@@ -243,4 +244,4 @@ def _fail(reason: str, command: str, environ: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], dict(os.environ)))
+    sys.exit(main(sys.argv[1:], environment()))

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "p2pcache"
 ROWS = (
-    ("github", "settings"),
+    ("github", "settings", "values"),
     ("cache",),
     ("gateway", "swarm", "testing"),
     ("runner", "client"),
@@ -21,7 +21,15 @@ ROWS = (
 )
 LEVEL = {name: level for level, row in enumerate(ROWS) for name in row}
 # settings reads GitHub's lifetimes; the node's row is put together from its own parts; the ledger's shape is public.
-BESIDE = {("settings", "github"), ("node", "peering"), ("node", "keys"), ("runner", "gateway")}
+BESIDE = {
+    ("settings", "github"),
+    ("settings", "values"),
+    ("values", "github"),
+    ("values", "settings"),
+    ("node", "peering"),
+    ("node", "keys"),
+    ("runner", "gateway"),
+}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -59,3 +67,14 @@ def test_only_one_file_knows_libp2p(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_no_file_is_too_long_to_read_in_one_sitting(file: Path) -> None:
     assert len((PACKAGE / file).read_text("utf-8").splitlines()) <= 400
+
+
+# A script that runs outside the package's environment, and hands its own on to the node it keeps.
+READERS = {Path("settings.py"), Path("runner/watch.py")}
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file not in READERS], ids=str)
+def test_only_settings_reads_the_environment(file: Path) -> None:
+    text = (PACKAGE / file).read_text("utf-8")
+    assert "os.environ" not in text
+    assert "getenv" not in text
