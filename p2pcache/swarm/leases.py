@@ -1,8 +1,8 @@
 """One upstream call for the fleet: asking the arbiter, and being it. Trio side; the rules are in `arbiter`.
 
 The hub arbitrates, or without one the member that rendezvous hashing names. Two nodes that see different members may
-choose different arbiters: that costs a second call, never a wait. An arbiter that does not answer within the peer
-deadline is passed over; one that falls silent frees those who wait for it within a second.
+choose different arbiters: that costs a second call, never a wait. An arbiter that does not answer, or falls silent,
+is passed over within a second.
 """
 
 from __future__ import annotations
@@ -162,7 +162,9 @@ class LeaseDesk:
             elif session := self._members.get(mine.arbiter):
                 turn = mine.turn
                 session.send(encode(Ask(token, mine.resource, mine.scope)))
-                with trio.move_on_after(self._limits.peer_deadline):
+                # A starved arbiter answers late, and passing it over costs the fleet a call a node: it has as long as
+                # a holder has before it is given up, where a block's holder would have lost to upstream by now.
+                with trio.move_on_after(self._limits.lease_silence):
                     await turn.wait()
             if mine.state is _State.ASKED:
                 mine.state = _State.HOLDING  # no word: better one call too many than one too late

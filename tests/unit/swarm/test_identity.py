@@ -44,6 +44,7 @@ def pem(key: object) -> bytes:
 @pytest.mark.parametrize(
     "content",
     [b"", b"not a key", pem(x25519.X25519PrivateKey.generate())[:60], pem(x25519.X25519PrivateKey.generate())],
+    ids=["empty", "no key", "cut off", "of another kind"],
 )
 def test_another_file_is_refused_and_left_alone(tmp_path, content):
     path = tmp_path / "identity"

@@ -133,7 +133,7 @@ def test_an_arbiter_that_is_lost_holds_nobody_up(world, run, pointer, how):
     run(test)
 
 
-def test_a_deaf_arbiter_is_passed_over_within_the_peer_deadline(world, run, pointer):
+def test_a_deaf_arbiter_is_passed_over_within_a_second(world, run, pointer):
     async def test():
         hub, node = world.node(0, hub=True), world.node(1, 0)
         async with world.running(hub, node):
@@ -143,7 +143,7 @@ def test_a_deaf_arbiter_is_passed_over_within_the_peer_deadline(world, run, poin
             began = trio.current_time()
             token = await node.mesh.leases.acquire(os.urandom(32), SCOPE)
             assert token is not None
-            assert trio.current_time() - began <= 0.25
+            assert trio.current_time() - began <= 1.0
             node.mesh.leases.release(token, None)
 
     run(test)
