@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.settings import ClientSettings
 
 CONTROL_SECONDS = 5.0
@@ -63,28 +60,7 @@ class RunningNode:
         return self._get("/-/stats")
 
     def _get(self, path: str) -> dict[str, Any]:
-        connection = _SocketConnection(self.path, CONTROL_SECONDS)
         try:
-            connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
-            response = connection.getresponse()
-            body = response.read()
-            if response.status != http.HTTPStatus.OK:
-                raise NodeNotFoundError(f"{self.absence}: what listens there answers {path} with {response.status}")
-            return msgspec.json.decode(body, type=dict[str, Any])
-        except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
-            if isinstance(error, NodeNotFoundError):
-                raise
-            raise NodeNotFoundError(f"{self.absence}: {str(error) or type(error).__name__}") from error
-        finally:
-            connection.close()
-
-
-class _SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+            return ask(str(self.path), path, CONTROL_SECONDS)
+        except NodeError as error:
+            raise NodeNotFoundError(f"{self.absence}: {error}") from error

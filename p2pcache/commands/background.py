@@ -10,9 +10,9 @@ import click
 
 from p2pcache.commands.console import fail, note, settings_or_exit
 from p2pcache.commands.environment import client_environment
+from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.keys import keyring_of
 from p2pcache.runner import supervisor
-from p2pcache.runner.ask import NodeError, ask
 from p2pcache.runner.job import Job
 from p2pcache.runner.report import text
 from p2pcache.runner.supervisor import SupervisorError

@@ -13,7 +13,7 @@ import click
 
 from p2pcache.commands.background import running
 from p2pcache.commands.console import fail, note, settings_or_exit
-from p2pcache.runner.ask import NodeError, UnixConnection, ask_any
+from p2pcache.gateway.ask import NodeError, UnixConnection, ask_any
 from p2pcache.runner.report import markdown, text
 from p2pcache.settings import ClientSettings
 

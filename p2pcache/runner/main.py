@@ -9,8 +9,8 @@ from typing import Any
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
+from p2pcache.gateway.ask import NodeError
 from p2pcache.runner import inputs, session, supervisor
-from p2pcache.runner.ask import NodeError
 from p2pcache.runner.inputs import InputError
 from p2pcache.runner.job import Job, write_gh_config
 from p2pcache.runner.supervisor import SupervisorError
@@ -36,7 +36,7 @@ def start(environ: Mapping[str, str]) -> None:
         write_gh_config(job, str(job.socket), given.variables)
     record = session.begin(job, given)
     # For the post step: a second use has none, so that the first use's report comes when the whole job has run.
-    environment = json.dumps({"python": sys.executable, "path": environ["PYTHONPATH"]})
+    environment = json.dumps({"python": sys.executable, "path": environ.get("PYTHONPATH", "")})
     publish(record, {"environment": environment}, gh=str(job.gh))
 
 

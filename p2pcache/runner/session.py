@@ -10,8 +10,8 @@ from typing import Any
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
+from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.runner import evidence, supervisor
-from p2pcache.runner.ask import NodeError, ask
 from p2pcache.runner.bootstrap import Found, resolve
 from p2pcache.runner.inputs import Inputs
 from p2pcache.runner.job import Job

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from p2pcache import values
+from p2pcache.gateway import listen as bind
+from p2pcache.gateway.listen import ListenError
 from p2pcache.runner import watch
 
-SOCKET_PATH_BYTES = 107
-"""unix(7): ``sun_path`` is 108 bytes with its terminating zero."""
-BACKLOG = 1024
-"""Connections that may wait while a node is being replaced."""
 LOOK_SECONDS = 0.02
 STOP_SECONDS = watch.GRACE_SECONDS + 2.0
 
@@ -64,8 +61,14 @@ def start(
     ready = directory / "ready.json"
     ready.unlink(missing_ok=True)
     with contextlib.ExitStack() as listeners:
-        tcp = listeners.enter_context(_bind_tcp(listen))
-        unix = listeners.enter_context(_bind_unix(Path(path)))
+        try:
+            where = values.listen(listen)
+            tcp = listeners.enter_context(bind.tcp(where.host, where.port))
+            unix = listeners.enter_context(bind.unix(Path(path)))
+        except ListenError as error:
+            raise SupervisorError(str(error)) from None
+        except ValueError:
+            raise SupervisorError(f"--listen: read {listen!r}: expected HOST:PORT, e.g. 127.0.0.1:0") from None
         flags = ["--listen", f"fd:{tcp.fileno()}", "--socket", path, "--socket-fd", str(unix.fileno())]
         script = [sys.executable, "-I", "-S", watch.__file__, str(directory), path, *map(str, remove_at_end), "--"]
         with (directory / "node.log").open("ab") as log:
@@ -132,51 +135,6 @@ def _take(argv: list[str], flag: str, default: str) -> tuple[list[str], str]:
         if arg.startswith(f"{flag}="):
             return argv[:i] + argv[i + 1 :], arg.removeprefix(f"{flag}=")
     return argv, default
-
-
-def _bind_tcp(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise SupervisorError(f"--listen: read {listen!r}: expected HOST:PORT, e.g. 127.0.0.1:0")
-    with contextlib.ExitStack() as undo:
-        try:
-            family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-            listener = undo.enter_context(socket.socket(family, kind))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-        except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            advice = "choose another port, or 0 for any free one" if taken else "give an address of this machine"
-            raise SupervisorError(f"--listen {listen}: {error.strerror}: {advice}") from None
-        undo.pop_all()
-        return listener
-
-
-def _bind_unix(path: Path) -> socket.socket:
-    if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
-        raise SupervisorError(f"--socket {path}: give a shorter path, of at most {SOCKET_PATH_BYTES} bytes")
-    if _answers(path):
-        raise SupervisorError(f"--socket {path}: something else listens there: give another path")
-    with contextlib.ExitStack() as undo:
-        listener = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-            listener.bind(str(path))
-            # Steps, job containers and Docker actions of one job run as different users (FACTS section 2).
-            path.chmod(0o666)
-            listener.listen(BACKLOG)
-        except OSError as error:
-            raise SupervisorError(f"--socket {path}: {error.strerror}: give a path this user may write") from None
-        undo.pop_all()
-        return listener
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(str(path)) == 0
 
 
 def _await_ready(process: subprocess.Popen[bytes], file: Path, directory: Path, deadline: float) -> dict[str, Any]:

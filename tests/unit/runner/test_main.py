@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.runner import main, session, supervisor
-from p2pcache.runner.ask import NodeError, ask
 from p2pcache.runner.job import Job
 from p2pcache.runner.supervisor import SupervisorError
 

@@ -204,14 +204,14 @@ def test_what_cannot_be_bound_is_one_clear_line(flags, said, run):
 def test_a_taken_port_and_a_taken_path(run, tmp_path):
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
-        pytest.raises(SupervisorError, match="choose another port"),
+        pytest.raises(SupervisorError, match="name another port"),
     ):
         supervisor.start(["--listen", f"127.0.0.1:{taken.getsockname()[1]}"], run, 1)
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen()
-        with pytest.raises(SupervisorError, match="something else listens"):
+        with pytest.raises(SupervisorError, match="another node answers"):
             supervisor.start(["--socket", str(path)], run, 1)
 
 
