@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 
 from p2pcache.client.node import NodeNotFoundError, get_global_cache
+from p2pcache.runner.job import Job, write_gh_config
+from p2pcache.settings import environment
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +87,16 @@ class GitHubCLI:
         if gh is None:
             raise GitHubCLIError("gh is not installed; see https://cli.github.com")
         with tempfile.TemporaryDirectory(prefix="p2pcache-gh-") as directory:
-            self._configure(Path(directory))
-            # env(1) adds one variable to those gh is to inherit; only settings reads them in this program.
-            command = ["/usr/bin/env", f"GH_CONFIG_DIR={directory}", gh, *arguments]
+            variables = environment()
+            config = write_gh_config(Job(Path(directory)), str(self._socket() or ""), variables)
             try:
                 done = subprocess.run(  # noqa: S603 - no shell, and gh takes what follows "--" as names
-                    command, capture_output=True, text=True, timeout=self._timeout, check=False
+                    [gh, *arguments],
+                    env={**variables, "GH_CONFIG_DIR": str(config.parent)},
+                    capture_output=True,
+                    text=True,
+                    timeout=self._timeout,
+                    check=False,
                 )
             except subprocess.TimeoutExpired:
                 raise GitHubCLIError(f"gh {arguments[0]} took more than {self._timeout:g} s") from None
@@ -98,15 +104,6 @@ class GitHubCLI:
             reason = done.stderr.strip() or "it said nothing"
             raise GitHubCLIError(f"gh {arguments[0]} failed: {reason}", done.returncode, done.stderr)
         return done.stdout
-
-    def _configure(self, directory: Path) -> None:
-        lines = ['version: "1"']
-        if path := self._socket():
-            lines.append(f"http_unix_socket: {json.dumps(str(path))}")
-        (directory / "config.yml").write_text("\n".join(lines) + "\n")
-        logins = Path.home() / ".config" / "gh" / "hosts.yml"
-        if logins.exists():
-            (directory / "hosts.yml").symlink_to(logins)
 
     def _socket(self) -> Path | None:
         """The node's socket if it may be used; gh has no way of its own around a socket that does not answer."""

@@ -67,7 +67,7 @@ class Job:
 
 
 def write_gh_config(job: Job, socket: str, environ: Mapping[str, str]) -> Path:
-    """Make a configuration in which gh talks to `socket`; what the job had configured, logins included, stays.
+    """Make a configuration in which gh talks to `socket` (to GitHub if empty); what was there stays, logins too.
 
     Returns its ``config.yml``: without that file gh goes straight to GitHub again.
     """
@@ -81,11 +81,13 @@ def write_gh_config(job: Job, socket: str, environ: Mapping[str, str]) -> Path:
 
 
 def with_socket(config: str, socket: str) -> str:
-    """A ``config.yml`` of gh with `http_unix_socket` set. A JSON string is a YAML one (YAML 1.2, section 1.3)."""
+    """A ``config.yml`` with `http_unix_socket` set, or without it. A JSON string is a YAML one (YAML 1.2, 1.3)."""
     lines = [line for line in config.splitlines() if not line.startswith("http_unix_socket:")]
     if not any(line.startswith("version:") for line in lines):
         lines.insert(0, 'version: "1"')
-    return "\n".join([*lines, f"http_unix_socket: {json.dumps(socket)}", ""])
+    if socket:
+        lines.append(f"http_unix_socket: {json.dumps(socket)}")
+    return "\n".join([*lines, ""])
 
 
 def _gh_config_dir(environ: Mapping[str, str]) -> Path:

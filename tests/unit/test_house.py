@@ -24,11 +24,11 @@ LEVEL = {name: level for level, row in enumerate(ROWS) for name in row}
 BESIDE = {
     ("settings", "github"),
     ("settings", "values"),
+    ("client", "runner"),
     ("values", "github"),
     ("values", "settings"),
     ("node", "peering"),
     ("node", "keys"),
-    ("runner", "gateway"),
 }
 
 
