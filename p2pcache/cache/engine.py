@@ -83,6 +83,7 @@ class Engine:
         """
         if kept := self.hit(wanted):
             return kept
+        asked = self.policy.clock()
         epoch = self.library.epoch(wanted.topics, wanted.scope)
         key = (wanted.name, wanted.scope, wanted.credential, epoch)
         landed = await self._flights.run(key, lambda: self._lead(wanted, epoch))
@@ -90,6 +91,8 @@ class Engine:
         if landed.led or isinstance(answer, Refused):
             return answer
         if isinstance(answer, Kept):
+            if not answer.stale and not answer.entry.pointer.fresh(asked):
+                return await self._lead(wanted, epoch)  # it took so long that it was too old when this caller came
             return replace(answer, hit="stale" if answer.stale else "coalesced", forwarded=None, stored=False, pairs=())
         if answer.body is None or answer.forwarded == 304:
             # A stream has one reader only, and a 304 answers the conditions that its own caller sent.

@@ -146,15 +146,19 @@ def _add(proof: Proof, wanted: Wanted, body: Body, *, own: bool, computed: bool)
 
 
 def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened) -> bool:
-    """Whether a 304 would say nothing of the ``Link`` that goes with the body.
+    """Whether the ``Link`` that goes with the body matters more than a 304, which says nothing of it, can tell.
 
-    A full last page may have a next one by now. And how many pages there are may depend on who asks, unless the list
-    is that of one repository, which GitHub shows or does not show.
+    A full last page may have a next one by now. A page of one item is asked for its ``Link`` alone, to count a list
+    (PyGithub's ``totalCount``). And how many pages there are may depend on who asks, unless the list is that of one
+    repository, which GitHub shows or does not show.
     """
     if links.last_full_page(wanted.request.target, pointer.link, opened.block.body):
         return True
+    if pointer.link is None:
+        return False
+    counting = parse_qs(wanted.read.resource.query).get("per_page") == ["1"]
     within = wanted.read.resource.path.startswith(("/repos/", "/repositories/"))
-    return pointer.link is not None and pointer.scope != wanted.scope and not within
+    return counting or (pointer.scope != wanted.scope and not within)
 
 
 def _may_be_empty(wanted: Wanted, proof: Proof) -> bool:

@@ -77,6 +77,8 @@ class MemoryNode:
         self.library = Library(
             Memory(memory_bytes), every, self.keyring, clock=clock, failed=lambda what: self.errors.update([what])
         )
+        if peer:
+            peer.dropped = self.library.drop_soon
         self.buckets = Buckets(clock)
         policy = Policy(lifetimes, peer.name if peer else "", clock, self._rule_failed)
         self.engine = Engine(self.library, upstream, self.buckets, policy, leases or (peer.leases if peer else None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from p2pcache.cache.entry import Pointer
 
@@ -46,6 +46,7 @@ class MemoryPeer:
         delay: seconds before it gives a block away.
         corrupt: it gives away blocks with a flipped bit.
         moved: how many blocks it gave to others.
+        dropped: told what another peer dropped, as the real swarm tells its node.
     """
 
     def __init__(self, swarm: MemorySwarm, name: str) -> None:
@@ -55,6 +56,7 @@ class MemoryPeer:
         self.delay = 0.0
         self.corrupt = False
         self.moved = 0
+        self.dropped: Callable[[Collection[bytes], bytes | None], None] = lambda _topics, _scope: None
         self.pointers: dict[Key, Pointer] = {}
         self.blocks: dict[bytes, bytes] = {}
         self.tier = MemoryTier(swarm, self)
@@ -123,6 +125,8 @@ class MemoryTier:
                 for key, pointer in peer.pointers.items()
                 if gone.isdisjoint(pointer.topics) or scope not in {None, pointer.scope}
             }
+        for peer in self._others():
+            peer.dropped(topics, scope)
 
 
 class MemoryLease:

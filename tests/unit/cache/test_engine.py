@@ -131,6 +131,17 @@ class TestTogether:
         assert isinstance(first, asyncio.CancelledError)
         assert sorted(str(kept(each).hit) for each in others) == ["None", "coalesced"]
 
+    async def test_what_took_longer_than_it_lives_is_for_who_came_first(self, lab: Lab) -> None:
+        node, gate = lab.node(), lab.gate(judged=True)
+        first = asking(node, REPO)
+        await gate.arrived.wait()
+        lab.clock.sleep(100)
+        second = asking(node, REPO)
+        await turn()
+        gate.opened.set()
+        assert kept(await first).hit is None
+        assert kept(await second).hit == "revalidated"
+
     async def test_a_long_answer_has_one_reader_each(self, lab: Lab) -> None:
         node = lab.node()
         lab.answers(200, body=b"x" * (MAX_BODY + 1))

@@ -236,9 +236,20 @@ class TestLinks:
 
     async def test_how_many_pages_another_token_sees_is_not_told(self, lab: Lab) -> None:
         node = lab.node()
-        listing = "/orgs/octo/repos?per_page=1"
+        for name, private in (("a", False), ("b", False), ("c", True)):
+            lab.github.repository(f"many/{name}", private=private)
+        lab.github.grant(ONE, "many/c")
+        listing = "/orgs/many/repos?per_page=2"
         all_of_it = kept(await node.get(listing, ONE))
         public = kept(await node.get(listing, STRANGER))
         assert 'rel="last"' in (all_of_it.entry.pointer.link or "")
         assert (public.hit, public.entry.pointer.link) == (None, None)
         assert public.entry.block.body == all_of_it.entry.block.body
+
+    async def test_a_list_is_counted_anew(self, lab: Lab) -> None:
+        node = lab.node()
+        counting = f"{REPO}/branches?per_page=1"
+        first = kept(await node.get(counting, ONE))
+        assert "page=2" in (first.entry.pointer.link or "")
+        lab.expire()
+        assert kept(await node.get(counting, ONE)).forwarded == 200
