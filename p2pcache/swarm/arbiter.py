@@ -125,6 +125,10 @@ class Arbiter(Generic[P]):
                 self._left.popitem(last=False)
         return self._pass_on(lease, left)
 
+    def forget(self) -> None:
+        """Something was dropped, perhaps what a holder left just now: whoever asks next is to ask GitHub again."""
+        self._left.clear()
+
     def gone(self, peers: Collection[str], now: float) -> list[Ruling[P]]:
         """These peers left, or are silent."""
         lost = [claim for claim in self._claims if claim.peer in peers]

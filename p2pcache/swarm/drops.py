@@ -12,6 +12,7 @@ import trio
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.frames import Ack, Drop, encode
 from p2pcache.swarm.invalidation import DropLog, Invalidation
+from p2pcache.swarm.leases import LeaseDesk
 from p2pcache.swarm.members import Members
 from p2pcache.swarm.outside import Outside
 from p2pcache.swarm.session import Session
@@ -26,13 +27,15 @@ class Drops:
         members: whom to tell.
         directory: forgets what is dropped.
         outside: the node's own tiers, told of what peers drop.
+        leases: must not offer what was left before a drop.
     """
 
-    def __init__(self, members: Members, directory: Directory, outside: Outside) -> None:
+    def __init__(self, members: Members, directory: Directory, outside: Outside, leases: LeaseDesk) -> None:
         self._members = members
         self._limits = members.limits
         self._directory = directory
         self._outside = outside
+        self._leases = leases
         self._log = DropLog(self._limits.drops, self._limits.drops_age)
         self._serials = itertools.count(time.time_ns())  # goes on counting after a restart
 
@@ -45,7 +48,7 @@ class Drops:
                 batch = tuple(listed[start : start + _TOPICS])
                 made = Invalidation(self._members.me, next(self._serials), now, batch, scope)
                 self._log.add(made)
-                self._directory.drop(batch, scope, now)
+                self._forget(made)
                 nursery.start_soon(self._spread, made, None, self._limits.drop_timeout)
 
     async def joined(self, session: Session) -> None:
@@ -61,12 +64,16 @@ class Drops:
     async def _dropped(self, session: Session, frame: Drop) -> None:
         made = Invalidation(frame.origin, frame.serial, time.time() - frame.age, frame.topics, frame.scope)
         if self._log.add(made):
-            self._directory.drop(made.topics, made.scope, made.at)
+            self._forget(made)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._outside.dropped, made.topics, made.scope)
                 if self._members.hub:  # members that have no link to the origin
                     nursery.start_soon(self._spread, made, session, 0.8 * self._limits.drop_timeout)
         session.send(encode(Ack(frame.id)))
+
+    def _forget(self, made: Invalidation) -> None:
+        self._directory.drop(made.topics, made.scope, made.at)
+        self._leases.dropped()
 
     async def _spread(self, made: Invalidation, but: Session | None, patience: float) -> None:
         asked = []

@@ -123,6 +123,10 @@ class LeaseDesk:
         """A session is over."""
         self._lose({session.peer}, trio.current_time())
 
+    def dropped(self) -> None:
+        """A write: what holders left before it is worth nothing."""
+        self._arbiter.forget()
+
     def joined(self, session: Session) -> None:
         """It may have been silent before; now it spoke."""
         self._shunned.pop(session.peer, None)

@@ -45,6 +45,15 @@ def test_of_each_other_scope_one_goes_on_for_its_scope(arbiter):
     assert arbiter.release(B, "proved", NOW) == [Ruling(x, Verdict.FREE, "proved", "b") for x in (C, D)]
 
 
+def test_what_was_left_before_a_write_is_not_offered_after_it(arbiter):
+    arbiter.ask(A, R, S, 0.0)
+    arbiter.release(A, "left", NOW)
+    assert arbiter.ask(B, R, S, NOW) == [Ruling(B, Verdict.FREE, "left", "a")]
+    arbiter.forget()
+    assert arbiter.ask(B, R, S, NOW) == [Ruling(B, Verdict.GRANT)]
+    assert arbiter.ask(C, R, S, NOW) == [Ruling(C, Verdict.WAIT)]
+
+
 def test_a_refused_holder_frees_its_scope_at_once(arbiter):
     arbiter.ask(A, R, S, 0.0)
     arbiter.ask(B, R, S, 0.0)
