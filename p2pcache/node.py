@@ -66,7 +66,7 @@ class Node:
         self.buckets = Buckets(time.time, self._quota_changed)
         self.swarm: Swarm | None = None
         self.library = Library(memory, (), self.keyring, failed=self.ledger.error)
-        self._peering = Peering(self.library, self.disk, self.buckets, self.keyring)
+        self._peering = Peering(self.library, self.disk, self.buckets, self.keyring, self._quota_known)
         if not self.alone:
             from p2pcache.swarm import Swarm  # a node that works alone does not pay for it
 
@@ -267,10 +267,15 @@ class Node:
     def _counted(self, status: int, authorised: bool) -> None:
         self.ledger.upstream(status, charged=charged(status, authorised), not_modified=status == 304)
 
-    def _quota_changed(self, scope: str, bucket: Bucket) -> None:
+    def _quota_known(self, scope: str, bucket: Bucket) -> None:
         self.ledger.quota(scope, bucket.resource, bucket.limit, bucket.remaining, bucket.reset)
+
+    def _quota_changed(self, scope: str, bucket: Bucket) -> None:
+        self._quota_known(scope, bucket)
         if self.swarm is not None and self.p2p == "ready":
-            self.swarm.publish_quota(self.keyring.scope_name(scope), self._peering.seal_quota(scope, bucket))
+            # Members keep the newest state of each name: a bucket of another resource must not take its place.
+            name = self.keyring.scope_name(f"{scope} {bucket.resource}")
+            self.swarm.publish_quota(name, self._peering.seal_quota(scope, bucket))
 
     def _rule_failed(self) -> None:
         log.warning(

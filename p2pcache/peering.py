@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
@@ -19,13 +19,29 @@ log = logging.getLogger("p2pcache")
 
 
 class Peering:
-    """Implements `swarm.BlockStore` and `swarm.SwarmEvents`."""
+    """Implements `swarm.BlockStore` and `swarm.SwarmEvents`.
 
-    def __init__(self, library: Library, disk: Disk | None, buckets: Buckets, keyring: Keyring) -> None:
+    Args:
+        library: what memory and the other tiers hold.
+        disk: what is asked for blocks besides memory, if there is one.
+        buckets: learns what members saw.
+        keyring: opens it.
+        heard: told the clear scope and the bucket of what was news.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        disk: Disk | None,
+        buckets: Buckets,
+        keyring: Keyring,
+        heard: Callable[[str, Bucket], None],
+    ) -> None:
         self._library = library
         self._disk = disk
         self._buckets = buckets
         self._keyring = keyring
+        self._heard = heard
         self.earlier: Sequence[Pointer] = ()
 
     async def sealed(self, cid: bytes) -> bytes | None:
@@ -54,7 +70,9 @@ class Peering:
         del scope
         with contextlib.suppress(SealError, msgspec.DecodeError):
             clear = msgspec.msgpack.decode(self._keyring.open(state), type=tuple[str, str, int, int, int])
-            self._buckets.learn(clear[0], Bucket(*clear[1:]))
+            bucket = Bucket(*clear[1:])
+            if self._buckets.learn(clear[0], bucket):
+                self._heard(clear[0], bucket)
 
     def seal_quota(self, scope: str, bucket: Bucket) -> bytes:
         """A bucket for the peers, readable to members alone."""
