@@ -16,6 +16,8 @@ RUN /opt/p2pcache/bin/pip install -q --no-cache-dir --disable-pip-version-check 
  && /opt/p2pcache/bin/python -m compileall -q -j 0 /opt/p2pcache/lib
 
 FROM ${BASE}
+# A volume mounted here belongs to the user that compose files choose.
+RUN install -d -o 10001 -g 10001 /data
 COPY --from=build /opt/p2pcache /opt/p2pcache
 COPY docker/start docker/finish /usr/local/bin/p2pcache-action/
 ENV PATH=/opt/p2pcache/bin:$PATH PYTHONUNBUFFERED=1

@@ -62,12 +62,21 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Which addresses the node is told, and the sentence for log and summary; `given`: the user named one."""
+    """Which addresses the node is told, and why.
+
+    Attributes:
+        multiaddrs: as ``--bootstrap`` takes them.
+        reachable: one of them answered.
+        sentence: for the log.
+        given: the user named a host.
+        rows: the same for a table, each value short: (fact, value).
+    """
 
     multiaddrs: tuple[str, ...]
     reachable: bool
     sentence: str
     given: bool = False
+    rows: tuple[tuple[str, str], ...] = ()
 
 
 def parse(text: str) -> Target:
@@ -168,12 +177,14 @@ def choose(target: Target, network: Network, places: Sequence[Candidate], outcom
     for place, outcome in zip(places, outcomes, strict=True):
         if outcome == "hub":
             sentence = f"{network}: the hub answers at {place} ({place.why})"
-            return Found((place.multiaddr,), True, sentence, bool(target.host))
+            return Found((place.multiaddr,), True, sentence, bool(target.host), (("Hub", f"{place} ({place.why})"),))
     # A hub that is given but not up yet is worth retrying; a guess is not.
     given = tuple(place.multiaddr for place in places if place.why == "given")
     tried = "; ".join(f"{place} {outcome}" for place, outcome in zip(places, outcomes, strict=True))
-    sentence = f"{network}: no hub reached ({tried or 'nothing to try'}): {_remedy(target, network, outcomes)}"
-    return Found(given, False, sentence, bool(target.host))
+    why, remedy = _remedy(target, network, outcomes)
+    sentence = f"{network}: no hub reached ({tried or 'nothing to try'}): {why}: {remedy}"
+    rows = (("Hub", "not reached"), ("Tried", tried or "nothing"), ("Why", why), ("What helps", remedy))
+    return Found(given, False, sentence, bool(target.host), rows)
 
 
 def resolve(
@@ -187,6 +198,7 @@ def resolve(
         any(one.reachable for one in found),
         "; ".join(one.sentence for one in found),
         any(one.given for one in found),
+        next((one for one in found if one.reachable), found[0]).rows if found else (),
     )
 
 
@@ -195,16 +207,19 @@ def _resolve_one(target: Target, network: Network, seen: Evidence, ask: Callable
     return choose(target, network, places, probe_all(places, ask))
 
 
-def _remedy(target: Target, network: Network, outcomes: Sequence[Outcome]) -> str:
+def _remedy(target: Target, network: Network, outcomes: Sequence[Outcome]) -> tuple[str, str]:
+    """Why no hub was reached, most likely, and what to do."""
     port = target.port
     if network.via is Mode.NONE:
-        return "a container without a network reaches no hub: run it with --network bridge or host"
-    if network.shares_host:
-        return f"start one on this machine with `p2pcache serve --hub`, or give the address of one (port {port})"
+        return "a container without a network reaches no hub", "run it with --network bridge or host"
     if "not a hub" in outcomes:
-        return f"something else listens on port {port}: give the hub's own port as /tcp/PORT"
+        return f"something else listens on port {port}", "give the hub's own port as /tcp/PORT"
+    if network.shares_host:
+        return (
+            "none listens on this machine",
+            f"start one with `p2pcache serve --hub`, or give its address (port {port})",
+        )
     where = f"start the hub with --p2p-listen /ip4/0.0.0.0/tcp/{port}"
-    loopback = "a hub bound to 127.0.0.1 is reached in host mode only"
     if network.kind in (Kind.COMPOSE, Kind.GITHUB_ACTIONS):
-        return f"{loopback}: {where}, or add it to this network as a service named {HUB_NAMES[1]}"
-    return f"{loopback}: {where}"
+        where += f", or add it to this network as a service named {HUB_NAMES[1]}"
+    return "a hub bound to 127.0.0.1 is reached in host mode only", where

@@ -49,7 +49,8 @@ def begin(job: Job, given: Inputs) -> dict[str, Any]:
         "gh": given.gh,
         "report": given.report,
         "strict": given.strict,
-        "facts": {"Network": f"{network}: {network.reason}", "Hub": found.sentence},
+        "sentence": found.sentence,
+        "facts": {"Network": f"{network}: {network.reason}", **dict(found.rows or (("Hub", found.sentence),))},
     }
     job.remember(record)
     return record

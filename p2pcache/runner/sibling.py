@@ -74,8 +74,8 @@ def start(environ: Mapping[str, str]) -> None:
         write_gh_config(job, str(shown.socket), {})
         _give_to_runner(job.gh)
     job.remember(record)
-    for fact in record["facts"].values():
-        core.info(fact)
+    core.info(record["facts"]["Network"])
+    core.info(record["sentence"])
     publish(record, {}, gh=str(shown.gh))
 
 

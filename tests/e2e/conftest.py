@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -72,6 +73,12 @@ class Hub:
     port: int
     peer_id: str
     secret: str
+    api_url: str
+
+    def learn(self, target: str) -> None:
+        """Have the hub fetch what others will ask."""
+        request = urllib.request.Request(self.api_url + target, headers={"Authorization": f"Bearer {TOKEN}"})
+        urllib.request.urlopen(request, timeout=20).close()
 
 
 @pytest.fixture
@@ -82,20 +89,27 @@ def hub(tmp_path: Path, github: StandIn) -> Iterator[Callable[[str], Any]]:
     def start(address: str = "0.0.0.0") -> Iterator[Hub]:
         folder = tmp_path / f"hub-{secrets.token_hex(3)}"
         folder.mkdir()
-        port = free_port()
+        port = any_port()
         secret = secrets.token_hex(32)
         command = [
             sys.executable, "-m", "p2pcache", "serve", "--hub", "--dir", str(folder), "--upstream", github.url,
-            "--listen", "127.0.0.1:0", "--p2p-listen", f"/ip4/{address}/tcp/{port}", "--ready-file", str(folder / "ready"),
+            "--listen", "127.0.0.1:0", "--p2p-listen", f"/ip4/{address}/tcp/{port}",
+            "--ready-file", str(folder / "ready"),
         ]  # fmt: skip
-        with background(command, folder / "log", CACHE_SECRET=secret):
+        variables = {"CACHE_SECRET": secret, "GITHUB_TOKEN": TOKEN, "GITHUB_REPOSITORY": "octo/app"}
+        with background(command, folder / "log", **variables):
             found = await_(lambda: (r := read(folder / "ready")).get("peer_id") and r, 20)
-            yield Hub(port, found["peer_id"], secret)
+            yield Hub(port, found["peer_id"], secret, found["api_url"])
 
     return start
 
 
+@pytest.fixture
 def free_port() -> int:
+    return any_port()
+
+
+def any_port() -> int:
     with socket.create_server(("0.0.0.0", 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -213,3 +227,55 @@ def processes(marker: str) -> list[str]:
         if marker in line and path.parent.name != str(os.getpid()):
             found.append(line)
     return found
+
+
+IMAGE = "p2pcache:e2e"
+
+
+@pytest.fixture(scope="session")
+def image(checkout: Path) -> str:
+    """The product's image, from this tree."""
+    subprocess.run(["docker", "build", "-q", "-t", IMAGE, str(checkout)], check=True, capture_output=True, timeout=400)
+    return IMAGE
+
+
+def docker(*arguments: str, seconds: float = 90) -> str:
+    """What a docker command says; its stderr is in the error when it fails."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=seconds, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="session", name="docker")
+def docker_command() -> Callable[..., str]:
+    return docker
+
+
+@pytest.fixture
+def network() -> Iterator[Callable[..., str]]:
+    """Make a Docker network, removed after the test; its name begins so that no other's is touched."""
+    made = []
+
+    def create(suffix: str, *flags: str) -> str:
+        name = f"p2pcache-e2e-{secrets.token_hex(3)}{suffix}"
+        docker("network", "create", *flags, name)
+        made.append(name)
+        return name
+
+    yield create
+    for name in made:
+        docker("network", "rm", name)
+
+
+@pytest.fixture
+def container() -> Iterator[Callable[..., str]]:
+    """Start a container in the background, removed after the test; its id."""
+    started = []
+
+    def run(*arguments: str) -> str:
+        started.append(docker("run", "-d", *arguments))
+        return started[-1]
+
+    yield run
+    for name in started:
+        docker("rm", "-f", name)

@@ -36,8 +36,10 @@ def test_gh_and_curl_through_the_cache(act):
         + USE
         + """
       - run: |
-          curl -fsS -H "Authorization: Bearer $GITHUB_TOKEN" "$P2PCACHE_API_URL/repos/octo/app/issues?per_page=5" >/dev/null
-          curl -fsS -D- -o /dev/null -H "Authorization: Bearer $GITHUB_TOKEN" "${{ steps.cache.outputs.api-url }}/repos/octo/app/issues?per_page=5"
+          token="Authorization: Bearer $GITHUB_TOKEN"
+          ask() { curl -fsS -D- -o /dev/null -H "$token" "$1/repos/octo/app/issues?page=2"; }
+          ask "$P2PCACHE_API_URL"
+          ask "${{ steps.cache.outputs.api-url }}"
       - run: |
           gh api repos/octo/app --jq .full_name
           gh api repos/octo/app --jq .full_name
@@ -90,28 +92,50 @@ def test_strict_fails_the_job(act):
     assert "never" not in run.lines
 
 
-def test_a_second_runner_is_served_by_the_first_through_the_hub(act, hub):
-    """Two runners one after the other; the second asks GitHub nothing."""
-    with hub() as there:
-        use = USE + f"          bootstrap-peers: /ip4/127.0.0.1/tcp/{there.port}/p2p/{there.peer_id}\n"
-        ask = """
+RUNNER = """
+  {name}:
+    runs-on: ubuntu-latest
+    env: {{GITHUB_TOKEN: "${{{{ secrets.GITHUB_TOKEN }}}}"}}
+    steps:
+      - id: cache
+        uses: p2pcache/p2pcache@v1
+        with:
+          upstream: ${{{{ vars.UPSTREAM }}}}
+          secret: ${{{{ secrets.CACHE_SECRET }}}}
+          bootstrap-peers: {hub}
+          listen-port: 0
       - run: |
-          curl -fsS -D- -o /dev/null -H "Authorization: Bearer $GITHUB_TOKEN" "$P2PCACHE_API_URL/repos/octo/tools"
-          echo "connected ${{ steps.cache.outputs.p2p-connected }}"
+          await() {{ timeout 30 sh -c "until [ -e {marks}/$1 ]; do sleep 0.1; done"; }}
+          [ {name} = first ] || await first-asked
+          curl -fsS -D- -o /dev/null -H "Authorization: Bearer $GITHUB_TOKEN" "$P2PCACHE_API_URL/repos/octo/tools" |
+            awk 'tolower($1) == "cache-status:" {{print "{name}", $0}}'
+          echo "{name} connected ${{{{ steps.cache.outputs.p2p-connected }}}}"
+          touch {marks}/{name}-asked
+          [ {name} = second ] || await second-asked
 """
-        first = act(STEPS + use + ask, "-s", f"CACHE_SECRET={there.secret}")
-        second = act(STEPS + use + ask, "-s", f"CACHE_SECRET={there.secret}")
-    assert "connected true" in first.lines, first.log
-    assert "connected true" in second.lines, second.log
-    assert second.saved == (1, 1), second.log
-    assert any("hit" in line and "detail=peer" in line for line in second.lines), second.log
+
+
+def test_a_second_runner_is_served_by_the_first_through_the_hub(act, hub, tmp_path):
+    """Two runners at once; GitHub is asked once."""
+    with hub() as there:
+        address = f"/ip4/127.0.0.1/tcp/{there.port}/p2p/{there.peer_id}"
+        jobs = [RUNNER.format(name=name, hub=address, marks=tmp_path) for name in ("first", "second")]
+        run = act("on: push\njobs:" + "".join(jobs), "-s", f"CACHE_SECRET={there.secret}")
+    assert run.code == 0, run.log
+    assert {"first connected true", "second connected true"} <= set(run.lines), run.log
+    (second,) = [line for line in run.lines if line.startswith("second cache-status")]
+    assert "hit" in second, run.log
+    assert "detail=peer" in second, run.log
 
 
 def test_a_second_run_is_warm_from_the_first(act, tmp_path):
     store = tmp_path / "cache-store"
     store.mkdir()
     use = USE + "          persist: true\n"
-    ask = '      - run: curl -fsS -o /dev/null -H "Authorization: Bearer $GITHUB_TOKEN" "$P2PCACHE_API_URL/repos/octo/tools"\n'
+    ask = """
+      - run: |
+          curl -fsS -o /dev/null -H "Authorization: Bearer $GITHUB_TOKEN" "$P2PCACHE_API_URL/repos/octo/tools"
+"""
     flags = ("-s", f"CACHE_SECRET={SECRET}", "--env", f"CACHE_STUB={store}")
     first = act(STEPS + use + ask, *flags)
     assert first.saved == (0, 1), first.log

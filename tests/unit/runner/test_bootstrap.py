@@ -189,7 +189,7 @@ def sentence(network: Network, seen: Evidence, outcome: Outcome) -> str:
     ("network", "seen", "outcome", "said"),
     [
         pytest.param(NOWHERE, Evidence(), "refused", "run it with --network bridge or host", id="none"),
-        pytest.param(PLAIN, SEEN, "refused", "start one on this machine with `p2pcache serve --hub`", id="not docker"),
+        pytest.param(PLAIN, SEEN, "refused", "start one with `p2pcache serve --hub`", id="not docker"),
         pytest.param(BRIDGE, SEEN, "refused", "bound to 127.0.0.1 is reached in host mode only", id="bridge"),
         pytest.param(BRIDGE, SEEN, "refused", "--p2p-listen /ip4/0.0.0.0/tcp/9100", id="bridge: what to do"),
         pytest.param(COMPOSE, CUSTOM_SEEN, "refused", "a service named hub", id="compose"),
@@ -214,6 +214,13 @@ def test_the_loopback_mistake_is_mended_where_the_host_is_reachable() -> None:
     assert found.reachable
     assert found.multiaddrs == ("/ip4/172.17.0.1/tcp/9200/p2p/12D3",)
     assert found.sentence == "bridge network: the hub answers at 172.17.0.1:9200 (default gateway)"
+
+
+def test_the_summarys_rows_are_short() -> None:
+    for network, seen in ((BRIDGE, SEEN), (COMPOSE, CUSTOM_SEEN), (NOWHERE, Evidence()), (PLAIN, SEEN)):
+        found = resolve([Target(port=65535)], network, seen, lambda _: "refused")
+        assert [name for name, _ in found.rows] == ["Hub", "Tried", "Why", "What helps"]
+        assert all(len(value) <= 120 for name, value in found.rows if name != "Tried"), found.rows
 
 
 def test_several_hubs() -> None:
