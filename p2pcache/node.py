@@ -36,11 +36,11 @@ from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import writes
 from p2pcache.github.quota import Bucket, charged
 from p2pcache.keys import keyring_of
-from p2pcache.peering import Peering
+from p2pcache.peering import Peering, swarm_config
 from p2pcache.settings import Settings, Share
 
 if TYPE_CHECKING:
-    from p2pcache.swarm import Swarm, SwarmConfig
+    from p2pcache.swarm import Swarm
 
 log = logging.getLogger("p2pcache")
 
@@ -70,7 +70,7 @@ class Node:
         if not self.alone:
             from p2pcache.swarm import Swarm  # a node that works alone does not pay for it
 
-            self.swarm = Swarm(self._swarm_config(), self._peering, self._peering)
+            self.swarm = Swarm(swarm_config(settings, self.keyring), self._peering, self._peering)
         self.library.tiers = self._tiers()
         self.upstream = HttpUpstream(self.upstreams, __version__, self._counted)
         policy = Policy(settings.lifetimes, rule_failed=self._rule_failed)
@@ -90,20 +90,6 @@ class Node:
     def _tiers(self) -> tuple[Tier, ...]:
         known: dict[str, Tier | None] = {"disk": self.disk, "p2p": self.swarm.tier if self.swarm else None}
         return tuple(tier for name in self.settings.backends if (tier := known[name]) is not None)
-
-    def _swarm_config(self) -> SwarmConfig:
-        from p2pcache.swarm import SwarmConfig
-
-        settings = self.settings
-        return SwarmConfig(
-            listen=settings.p2p_listen or f"/ip4/0.0.0.0/tcp/{settings.p2p_port}",
-            bootstrap=tuple(_with_peer(address, settings.hub_peer_id) for address in settings.bootstrap),
-            announce=settings.announce,
-            identity=settings.directory / "identity.key",
-            membership_keys=self.keyring.membership_keys,
-            hub=settings.hub,
-            mdns=settings.mdns,
-        )
 
     def _gateway(self) -> Gateway:
         settings = self.settings
@@ -292,10 +278,6 @@ class Node:
             if stats["requests"] != last:
                 last = stats["requests"]
                 await asyncio.to_thread(_write, path, stats)
-
-
-def _with_peer(address: str, peer_id: str) -> str:
-    return f"{address.rstrip('/')}/p2p/{peer_id}" if peer_id and "/p2p/" not in address else address
 
 
 def _ledger(path: Path | None) -> Ledger:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,6 +16,10 @@ from p2pcache.cache.entry import Pointer
 from p2pcache.cache.library import Library
 from p2pcache.cache.sealing import Keyring, SealError
 from p2pcache.github.quota import Bucket
+from p2pcache.settings import Settings
+
+if TYPE_CHECKING:
+    from p2pcache.swarm import SwarmConfig
 
 log = logging.getLogger("p2pcache")
 
@@ -83,3 +89,35 @@ class Peering:
     def warn(message: str) -> None:
         """One sentence from the swarm."""
         log.warning("%s", message)
+
+
+def swarm_config(settings: Settings, keyring: Keyring) -> SwarmConfig:
+    """How this node takes part in the swarm."""
+    from p2pcache.swarm import SwarmConfig  # a node that works alone does not pay for it
+
+    return SwarmConfig(
+        listen=settings.p2p_listen or f"/ip4/0.0.0.0/tcp/{_port(settings)}",
+        bootstrap=tuple(_with_peer(address, settings.hub_peer_id) for address in settings.bootstrap),
+        announce=settings.announce,
+        identity=settings.directory / "identity.key",
+        membership_keys=keyring.membership_keys,
+        hub=settings.hub,
+        mdns=settings.mdns,
+    )
+
+
+def _port(settings: Settings) -> int:
+    """The swarm's port. Jobs that share a host cannot all have the default: unless told, they take any free one."""
+    if settings.p2p_port_given or settings.hub:
+        return settings.p2p_port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", settings.p2p_port))
+        except OSError:
+            return 0
+    return settings.p2p_port
+
+
+def _with_peer(address: str, peer_id: str) -> str:
+    return f"{address.rstrip('/')}/p2p/{peer_id}" if peer_id and "/p2p/" not in address else address

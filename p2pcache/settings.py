@@ -19,6 +19,8 @@ from p2pcache.values import BACKENDS, SOCKET_PATH_BYTES, Listen, Port, Secret
 
 __all__ = ["ClientSettings", "Listen", "LogLevel", "Secret", "Settings", "SettingsError", "Share", "as_flags", "load"]
 
+HUB_PORT = 9100
+"""Where jobs look for a hub on their host."""
 UPSTREAM = "https://api.github.com"
 
 
@@ -56,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     adopt: tuple[tuple[int, int], ...] = ()
     p2p: bool = True
     p2p_port: Port = 9000
+    p2p_port_given: bool = False
     p2p_listen: str = ""
     bootstrap: tuple[str, ...] = ()
     hub_peer_id: str = ""
@@ -209,8 +212,9 @@ def load(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os
             values[source.field] = _read(source, variable, environ[variable])
     if "directory" not in values:
         values["directory"] = _cache_directory(environ)
+    values["p2p_port_given"] = "p2p_port" in values
     if values.get("hub"):
-        values.setdefault("p2p_port", 9100)
+        values.setdefault("p2p_port", HUB_PORT)
     return Settings(**values)
 
 

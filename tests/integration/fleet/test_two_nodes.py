@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import socket
 
 import pytest
 from support.processes import GitHub, Node, running
@@ -25,12 +26,13 @@ def start(tmp_path, github):
     secret = secrets.token_hex(32)
     with contextlib.ExitStack() as nodes:
 
-        def node(name, *flags, token="ghs_one", repository=REPOSITORY, **variables):
+        def node(name, *flags, token="ghs_one", repository=REPOSITORY, listen="/ip4/127.0.0.1/tcp/0", **variables):
             home = tmp_path / name
             where = ["--socket", str(home / "s"), "--dir", str(home / "store")]
+            where += ["--p2p-listen", listen] if listen else []
             said = nodes.enter_context(
                 running(
-                    *("p2pcache", "serve", "--p2p-listen", "/ip4/127.0.0.1/tcp/0", "--upstream", github.url),
+                    *("p2pcache", "serve", "--upstream", github.url),
                     *(*where, *flags),
                     home=home,
                     **{
@@ -141,3 +143,17 @@ def test_a_busy_port_is_one_clear_line_and_the_node_goes_on_alone(start, github)
     assert port in second.log.read_text()
     assert "Traceback" not in second.log.read_text()
     assert second.get(f"/repos/{REPOSITORY}", "ghs_one")[0] == 200
+
+
+def test_jobs_that_share_a_host_need_not_choose_ports(start, github):
+    """The default port is the first one's; the next takes any other and is found all the same."""
+    hub = start("hub", "--hub")
+    hub.until(lambda _: hub.ready["p2p"] == "ready", "the hub's swarm")
+    with socket.create_server(("", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = start("told", listen=None, CACHE_LISTEN_PORT=port)
+        refused.until(lambda _: refused.ready["p2p"].startswith("failed"), "the refusal of a port that was asked for")
+    nodes = [start(f"job{i}", "--bootstrap", hub.ready["multiaddrs"][0], listen=None) for i in range(2)]
+    for node in nodes:
+        node.until(lambda stats: stats["peers"]["connected"] >= 1, "a job at the hub")
+    assert len({node.ready["multiaddrs"][0].split("/")[4] for node in nodes}) == 2
