@@ -251,6 +251,23 @@ class Fleet(RuleBasedStateMachine):
         self.held.clear()
         self.settle()
 
+    @rule(
+        reader=node_numbers, writer=node_numbers, repo=st.sampled_from([APP, VAULT]), pause=st.sampled_from([0.0, 70.0])
+    )
+    def race(self, reader: int, writer: int, repo: str, pause: float) -> None:
+        """An answer is on its way while a write passes, and while the one after it is asked for."""
+        which = self.targets.index(f"/repos/{repo}")
+        self.read_slowly(reader, JOBS[reader], which, "answer")
+        self.wait(pause)
+        self.write(writer, repo)
+        self.read(reader, JOBS[reader], which)
+        self.arrive()
+        self.wait(30.0)
+        self.edit(repo)
+        self.wait(31.0)
+        self.read(1 - reader, JOBS[1 - reader], which)
+        self.read(reader, JOBS[reader], which)
+
     @rule(number=node_numbers)
     def hang_up(self, number: int) -> None:
         """A client goes away."""
@@ -351,7 +368,7 @@ class Fleet(RuleBasedStateMachine):
 
 TestFleet = Fleet.TestCase
 TestFleet.settings = settings(
-    max_examples=250,
+    max_examples=120,
     stateful_step_count=30,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
