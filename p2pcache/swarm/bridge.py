@@ -27,7 +27,7 @@ class Bridge:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._token: trio.lowlevel.TrioToken | None = None
-        self._nursery: trio.Nursery | None = None
+        self._nursery: trio.Nursery  # there before anything can be posted
         self._thread: threading.Thread | None = None
         self._finished: asyncio.Future[BaseException | None] = self._loop.create_future()
 
@@ -129,21 +129,19 @@ class Bridge:
             self.tell(_resolve, self._finished, error)
 
     async def _main(self, main: Callable[[], Awaitable[None]]) -> None:
-        self._token = trio.lowlevel.current_trio_token()
         failure: Exception | None = None
         async with trio.open_nursery() as self._nursery:
+            self._token = trio.lowlevel.current_trio_token()
             try:
                 await main()
             except Exception as error:  # noqa: BLE001  # raised below: the nursery would wrap it in a group
                 failure = error
             self._nursery.cancel_scope.cancel()
-        self._nursery = None
         if failure is not None:
             raise failure
 
     def _cancel(self) -> None:
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
+        self._nursery.cancel_scope.cancel()
 
     def _begin(
         self,
@@ -152,7 +150,7 @@ class Bridge:
         scope: trio.CancelScope,
         answer: asyncio.Future[T],
     ) -> None:
-        if self._nursery is None or self._nursery.cancel_scope.cancel_called:
+        if self._nursery.cancel_scope.cancel_called:
             self._answer(answer, None, BridgeClosed())
         else:
             self._nursery.start_soon(self._work, work, args, scope, answer)

@@ -116,8 +116,8 @@ class LeaseDesk:
         mine.arbiter = self._choose(mine.resource)
         if mine.arbiter == self._members.me:
             self._arbiter.ask(Claim(self._members.me, token), mine.resource, mine.scope, trio.current_time())
-        elif session := self._members.get(mine.arbiter):
-            session.send(encode(Ask(token, mine.resource, mine.scope)))
+        else:
+            self._send(mine.arbiter, Ask(token, mine.resource, mine.scope))
 
     def left(self, session: Session) -> None:
         """A session is over."""
@@ -163,9 +163,9 @@ class LeaseDesk:
             if mine.arbiter == self._members.me:
                 claim = Claim(self._members.me, token)
                 self._tell(self._arbiter.ask(claim, mine.resource, mine.scope, trio.current_time()))
-            elif session := self._members.get(mine.arbiter):
+            else:
                 turn = mine.turn
-                session.send(encode(Ask(token, mine.resource, mine.scope)))
+                self._send(mine.arbiter, Ask(token, mine.resource, mine.scope))
                 # A starved arbiter answers late, and passing it over costs the fleet a call a node: it has as long as
                 # a holder has before it is given up, where a block's holder would have lost to upstream by now.
                 with trio.move_on_after(self._limits.lease_silence):
@@ -186,8 +186,8 @@ class LeaseDesk:
         left = wire(pointer)
         if mine.arbiter == self._members.me:
             self._tell(self._arbiter.release(Claim(self._members.me, token), left, trio.current_time()))
-        elif session := self._members.get(mine.arbiter):
-            session.send(encode(Release(token, left)))
+        else:
+            self._send(mine.arbiter, Release(token, left))
 
     def asked(self, session: Session, frame: Ask) -> None:
         """A peer asks this node as arbiter."""
@@ -225,20 +225,21 @@ class LeaseDesk:
         for ruling in rulings:
             claim = ruling.claim
             if claim.peer == self._members.me:
-                if mine := self._mine.get(claim.token):
-                    mine.become(_MINE[ruling.verdict])
-            elif session := self._members.get(claim.peer):
-                session.send(encode(_frame(ruling)))
+                self._mine[claim.token].become(_MINE[ruling.verdict])
+            else:
+                self._send(claim.peer, _frame(ruling))
+
+    def _send(self, peer: str, frame: Ask | Release | Grant | Wait | Free) -> None:
+        """One that has just left hears nothing: its claims and arbitration end with its session."""
+        if session := self._members.get(peer):
+            session.send(encode(frame))
 
 
 _MINE = {Verdict.GRANT: _State.HOLDING, Verdict.WAIT: _State.WAITING, Verdict.FREE: _State.FREED}
 
 
 def _frame(ruling: Ruling[Wire]) -> Grant | Wait | Free:
-    match ruling.verdict:
-        case Verdict.GRANT:
-            return Grant(ruling.claim.token, ruling.left, ruling.holder)
-        case Verdict.WAIT:
-            return Wait(ruling.claim.token)
-        case Verdict.FREE:
-            return Free(ruling.claim.token, ruling.left, ruling.holder)
+    if ruling.verdict is Verdict.WAIT:
+        return Wait(ruling.claim.token)
+    made = Grant if ruling.verdict is Verdict.GRANT else Free
+    return made(ruling.claim.token, ruling.left, ruling.holder)

@@ -39,8 +39,7 @@ async def discover(peer: str, addresses: Collection[str], found: Callable[[str, 
                 with contextlib.suppress(trio.RunFinishedError):
                     token.run_sync_soon(report, record.text, peer, found)
 
-        def update_service(self, zc: Zeroconf, type_: str, name: str) -> None:
-            self.add_service(zc, type_, name)
+        update_service = add_service
 
         def remove_service(self, zc: Zeroconf, type_: str, name: str) -> None:
             """A member that left is found out by its connection."""

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import assert_never
 
 import trio
 
@@ -256,6 +257,8 @@ class Session:
             case Ack():
                 if (ack := self._acks.get(frame.id)) is not None:
                     ack.set()
+            case _:
+                assert_never(frame)
 
     async def _write(self) -> None:
         while True:
