@@ -297,7 +297,7 @@ class World:
         """Wait for something to come true, by the test's clock."""
         with trio.fail_after(seconds):
             while not condition():  # noqa: ASYNC110  # another thread or process: nothing to wait on
-                await trio.sleep(0.001)
+                await trio.sleep(seconds / 20_000)
 
     async def met(self, *nodes: Node, links: int | None = None) -> None:
         wanted = len(nodes) - 1 if links is None else links

@@ -45,6 +45,17 @@ def test_of_each_other_scope_one_goes_on_for_its_scope(arbiter):
     assert arbiter.release(B, "proved", NOW) == [Ruling(x, Verdict.FREE, "proved", "b") for x in (C, D)]
 
 
+def test_a_scope_that_is_done_leaves_the_others_theirs(arbiter):
+    other = b"a third scope"
+    arbiter.ask(A, R, S, 0.0)
+    arbiter.ask(B, R, T, 0.0)
+    arbiter.ask(C, R, other, 0.0)
+    assert [ruling.verdict for ruling in arbiter.release(A, "left", NOW)] == [Verdict.GRANT, Verdict.GRANT]
+    assert arbiter.release(B, "proved", NOW) == []
+    assert arbiter.ask(D, R, other, NOW) == [Ruling(D, Verdict.WAIT)]
+    assert arbiter.release(C, "proved too", NOW) == [Ruling(D, Verdict.FREE, "proved too", "c")]
+
+
 def test_what_was_left_before_a_write_is_not_offered_after_it(arbiter):
     arbiter.ask(A, R, S, 0.0)
     arbiter.release(A, "left", NOW)

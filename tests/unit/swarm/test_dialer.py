@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+
 import trio
 
 from p2pcache.swarm import Limits, dialer
@@ -148,3 +150,43 @@ def test_the_address_book_survives_a_restart(world, tmp_path, monkeypatch):
                 assert len(again.mesh.book) == 1
 
     trio.run(test)
+
+
+def test_a_member_that_answers_slowly_is_dialled_once_at_a_time(world, run, monkeypatch):
+    async def test():
+        node, other = world.node(0), world.node(1)
+        dial, began = node.host.dial, []
+
+        @asynccontextmanager
+        async def slow(address):
+            began.append(trio.current_time())
+            await trio.sleep(2.0)
+            async with dial(address) as link:
+                yield link
+
+        monkeypatch.setattr(node.host, "dial", slow)
+        async with world.running(node, other):
+            node.mesh.book.learn(other.peer, (world.address(1),), 0.0)
+            await world.met(node, other)
+            assert len(began) == 1
+
+    run(test)
+
+
+def test_an_address_book_that_did_not_change_is_not_written_again(world, run, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(books, "save", lambda path, data: saved.append(path))
+
+    async def test():
+        node = world.node(0)
+        async with trio.open_nursery() as nursery:
+            monkeypatch.setattr(dialer, "_SAVE", 1.0)
+            nursery.start_soon(node.mesh.dialer.remember, tmp_path / "peers")
+            await world.until(lambda: saved)
+            await trio.sleep(10)
+            assert saved == [tmp_path / "peers"]
+            node.mesh.book.learn(world.peer(1), (world.address(1),), 0.0)
+            await world.until(lambda: len(saved) == 2)
+            nursery.cancel_scope.cancel()
+
+    run(test)

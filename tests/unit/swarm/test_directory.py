@@ -188,3 +188,12 @@ class Model(RuleBasedStateMachine):
 
 Model.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 test_model = Model.TestCase
+
+
+def test_a_topic_named_twice_is_forgotten_once(pointer):
+    directory = Directory(100, 100, 100)
+    twice = pointer(topics=(b"t" * 16, b"t" * 16))
+    directory.add(twice, "a")
+    directory.drop([b"t" * 16], None, twice.proved_at)
+    assert directory.find(twice.name) == []
+    assert len(directory) == 0

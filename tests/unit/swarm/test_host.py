@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from p2pcache.swarm import Limits, SwarmError, identity
-from p2pcache.swarm.host import STRANGER_BYTES, LibP2PHost
+from p2pcache.swarm.host import STRANGER_BYTES, STRANGER_STREAMS, LibP2PHost
 from p2pcache.swarm.link import LinkError
 from p2pcache.swarm.multiaddrs import parse
 
@@ -95,6 +95,7 @@ def test_another_peer_than_expected_is_refused():
         ("/ip4/127.0.0.1/tcp/1", "nothing listens there"),
         ("/dns4/nosuch.invalid/tcp/1", "its name cannot be resolved"),
         (f"/dns4/{'x' * 64}.local/tcp/1", "its name cannot be resolved"),
+        ("/ip4/255.255.255.255/tcp/1", "it cannot be reached"),
         ("/ip6/100::1/tcp/1", "cannot be reached|did not answer|nothing listens"),
     ],
 )
@@ -316,3 +317,42 @@ for heavy in ("fastecdsa", "zeroconf", "aiortc", "websockets"):
 
 def test_py_libp2p_logs_nothing_of_its_own():
     assert logging.getLogger("libp2p").propagate is False
+
+
+class Another(LibP2PHost):
+    """A libp2p peer that asks for other protocols on `streams` streams, and then for ours."""
+
+    streams = STRANGER_STREAMS
+
+    async def _open(self, muxer):
+        await muxer.event_started.wait()
+        for _ in range(self.streams):
+            await (await muxer.open_stream()).reset()
+        return await super()._open(muxer)
+
+
+def another(seed, streams):
+    made = Another(bytes([seed]) * 32, ANY, QUICK)
+    made.streams = streams
+    return made
+
+
+def test_a_peer_that_opens_other_streams_first_is_served():
+    async def test(server, address):
+        async with another(2, STRANGER_STREAMS - 1).dial(address) as link:
+            await link.write(b"x")
+            assert await read(link, 1) == b"x"
+
+    scene(test)
+
+
+def test_a_stranger_that_opens_stream_after_stream_is_closed():
+    async def test(server, address):
+        with pytest.raises(LinkError):
+            async with another(2, STRANGER_STREAMS).dial(address):
+                pass
+        async with host(3).dial(address) as link:
+            await link.write(b"x")
+            assert await read(link, 1) == b"x"
+
+    scene(test)

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from p2pcache.swarm import Limits
+from p2pcache.swarm.exchange import WARM
 from p2pcache.swarm.frames import Bye, Drop, Get, Have, Miss, Part, Ping, Pong, encode, parts, wire
 from p2pcache.swarm.reasons import OURS, Ended, Reason
 from p2pcache.swarm.scoring import EMPTY_PROMISES
@@ -190,6 +191,45 @@ def test_bytes_in_flight_are_bounded_both_ways(world, run, pointer):
             await world.until(lambda: node.directory.find(large.name))
             assert await node.mesh.exchange.fetch(large.cid, large.size) is None
             assert node.mesh.members.counters["busy"] == 1
+
+    run(test)
+
+
+def test_a_hub_is_not_held_up_by_what_it_cannot_get(world, run, pointer):
+    async def test():
+        hub, good = world.node(0, hub=True, limits=Limits(hub_fetches=1)), world.node(1, 0)
+        async with world.running(hub), world.guest(hub) as guest:
+            empty = pointer()
+            await guest.say(Have((wire(empty),)))
+            await guest.say(Miss((await guest.hear(Get)).id))
+            held, _ = good.outside.hold()
+            async with world.running(good):
+                await world.until(lambda: hub.outside.kept)
+            assert hub.outside.kept == [held]
+
+    run(test)
+
+
+def test_blocks_served_just_now_are_remembered_within_a_bound(world, run):
+    async def test():
+        node = world.node(0)
+        first, *others = [node.outside.hold(WARM // 2)[0] for _ in range(4)]
+        async with world.running(node), world.guest(node) as guest:
+
+            async def served(pointer):
+                await guest.say(Get(1, pointer.cid))
+                answer = await guest.hear((Part, Miss))
+                size = 0 if isinstance(answer, Miss) else len(answer.data)
+                while 0 < size < pointer.size:
+                    size += len((await guest.hear(Part)).data)
+                return size == pointer.size
+
+            assert await served(first)
+            node.outside.blocks.pop(first.cid)
+            assert await served(first)
+            for other in others:
+                assert await served(other)
+            assert not await served(first)
 
     run(test)
 

@@ -8,6 +8,9 @@ import pytest
 import trio
 
 from p2pcache.swarm import Limits
+from p2pcache.swarm.arbiter import choose
+from p2pcache.swarm.frames import Ask, Free, Grant, Ping, Pong, Release, Wait
+from p2pcache.swarm.reasons import Ended, Reason
 
 SCOPE, OTHER = b"s" * 16, b"o" * 16
 
@@ -154,8 +157,6 @@ def test_a_late_word_of_the_arbiter_changes_nothing(world, run):
         node = world.node(0)
         async with world.running(node), world.guest(node, hub=True) as hub:
             await world.until(lambda: len(node.mesh.members) == 1)
-            from p2pcache.swarm.frames import Ask, Grant, Release, Wait
-
             got = []
 
             async def acquire():
@@ -165,7 +166,8 @@ def test_a_late_word_of_the_arbiter_changes_nothing(world, run):
                 nursery.start_soon(acquire)
                 asked = await hub.hear(Ask)
             assert got == [asked.id]
-            await hub.say(Wait(asked.id))
+            await hub.say(Wait(asked.id), Grant(asked.id, None, ""), Ping(1))
+            await hub.hear(Pong)  # the word was read, and the holder goes on holding
             node.mesh.leases.release(asked.id, None)
             await hub.hear(Release)
             await hub.say(Grant(asked.id, None, ""), Wait(99))
@@ -260,5 +262,100 @@ def test_releasing_twice_or_nothing_is_harmless(world, run):
             node.mesh.leases.release(token, None)
             node.mesh.leases.release(12345, None)
             assert await node.mesh.leases.acquire(b"r" * 32, SCOPE) not in (None, token)
+
+    run(test)
+
+
+def test_a_lease_moves_to_the_next_member_when_the_hub_is_lost(world, run, pointer):
+    async def test():
+        hub, a, b = nodes = fleet(world, 3)
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            name = next(name for name in iter(lambda: os.urandom(32), b"") if choose(name, (a.peer, b.peer)) == b.peer)
+            token = await a.mesh.leases.acquire(name, SCOPE)
+            hub.die()
+            await world.until(lambda: all(hub.peer not in node.mesh.members for node in (a, b)))
+            await trio.sleep(0.1)
+            waiting = []
+
+            async def follow():
+                waiting.append(await b.mesh.leases.acquire(name, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(follow)
+                await trio.sleep(1.0)
+                assert not waiting
+                left = pointer(name=name)
+                a.mesh.leases.release(token, left)
+            assert waiting == [None]
+            assert b.directory.find(name) == [left]
+
+    run(test)
+
+
+def test_a_second_caller_on_the_holders_node_is_freed_and_asks_no_peer_for_it(world, run, pointer):
+    async def test():
+        hub, node = nodes = fleet(world, 2)
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            name, freed = os.urandom(32), []
+            token = await node.mesh.leases.acquire(name, SCOPE)
+
+            async def follow():
+                freed.append(await node.mesh.leases.acquire(name, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(follow)
+                await trio.sleep(0.1)
+                left = pointer(name=name)
+                node.mesh.leases.release(token, left)
+            assert freed == [None]
+            assert node.directory.find(name) == []
+            assert hub.directory.holders(left.cid) == {node.peer}
+
+    run(test)
+
+
+def test_an_arbiter_whose_last_word_freed_a_caller_may_go(world, run, pointer):
+    """The caller has not taken notice yet: it is free all the same, and asks nobody again."""
+
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, hub=True) as hub:
+            await world.until(lambda: len(node.mesh.members) == 1)
+            leases, [session] = node.mesh.leases, list(node.mesh.members)
+            got = []
+
+            async def acquire():
+                got.append(await leases.acquire(b"r" * 32, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                asked = await hub.hear(Ask)
+                await hub.say(Wait(asked.id))
+                await trio.sleep(0.1)
+                leases.told(session, Free(asked.id, None, ""))
+                leases.left(session)
+            assert got == [None]
+
+    run(test)
+
+
+def test_members_that_leave_together_are_not_told_of_each_others_leases(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, 30) as one, world.guest(node, 31) as two:
+            await one.say(Ask(1, b"r" * 32, SCOPE))
+            await one.hear(Grant)
+            await two.say(Ask(1, b"r" * 32, SCOPE))
+            await two.hear(Wait)
+            first, second = (node.mesh.members.get(world.peer(number)) for number in (30, 31))
+            for session in (first, second):
+                node.mesh.members.leave(session, Ended(Reason.LEAVING))
+            for session in (first, second):
+                node.mesh.leases.left(session)
+            token = await node.mesh.leases.acquire(b"r" * 32, SCOPE)
+            assert token is not None
+            node.mesh.leases.release(token, None)
 
     run(test)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import trio
 
@@ -89,3 +91,39 @@ def test_without_multicast_it_says_so_and_goes_on(world, run, monkeypatch, error
             assert node.outside.warnings == [f"members on the local network are not looked for: {says}"]
 
     run(test)
+
+
+def test_a_member_that_left_before_it_was_looked_up_is_passed_over(monkeypatch):
+    """What zeroconf calls in its own thread, without a network."""
+    seen = []
+
+    class Network:
+        def get_service_info(self, kind, name, timeout):
+            return SimpleNamespace(text=record(f"dnsaddr=/ip4/10.0.0.1/tcp/1/p2p/{B}")) if name == "here" else None
+
+        def register_service(self, info):
+            assert info.port == 9001
+
+        def close(self):
+            seen.append("closed")
+
+    def browse(network, kind, listener):
+        listener.add_service(network, kind, "gone")
+        listener.add_service(network, kind, "here")
+        listener.update_service(network, kind, "here")
+        listener.remove_service(network, kind, "here")
+
+    monkeypatch.setattr("zeroconf.Zeroconf", Network)
+    monkeypatch.setattr("zeroconf.ServiceBrowser", browse)
+
+    async def test():
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                found = lambda peer, addresses: seen.append(peer)  # noqa: E731
+                nursery.start_soon(mdns.discover, A, ("/ip4/127.0.0.1/tcp/9001",), found)
+                while len(seen) < 2:  # noqa: ASYNC110  # another thread or process: nothing to wait on
+                    await trio.sleep(0.001)
+                nursery.cancel_scope.cancel()
+        assert seen == [B, B, "closed"]
+
+    trio.run(test)

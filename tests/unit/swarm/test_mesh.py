@@ -80,3 +80,23 @@ def test_losing_the_hub_leaves_the_members_linked(world, run):
             assert trio.current_time() - began < 5
 
     run(test)
+
+
+def test_callers_for_one_block_share_one_transfer(world, run):
+    async def test():
+        a, b = world.node(0), world.node(1, 0)
+        held, sealed = a.outside.hold()
+        async with world.running(a, b):
+            await world.until(lambda: b.directory.find(held.name))
+            got = []
+
+            async def fetch():
+                got.append(await b.mesh.exchange.fetch(held.cid, held.size))
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    nursery.start_soon(fetch)
+            assert got == [sealed] * 5
+            assert b.mesh.members.get(a.peer).blocks_in == 1
+
+    run(test)

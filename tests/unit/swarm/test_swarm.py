@@ -332,3 +332,20 @@ async def test_a_rotation_in_progress(config):
 async def test_limits_are_the_configurations(config):
     async with running(config("a", limits=Limits(members=1)), config("b")) as [(_, a), _]:
         assert a._mesh.members.limits.members == 1
+
+
+async def test_what_the_swarm_has_to_say_reaches_the_node(config):
+    async with running(config("a", "/ip4/127.0.0.1/tcp/1")) as [(node, _)]:
+        async with asyncio.timeout(5):
+            while not node.warnings:  # noqa: ASYNC110  # another thread or process: nothing to wait on
+                await asyncio.sleep(0.002)
+        assert "nothing listens there" in node.warnings[0]
+
+
+async def test_an_announcement_that_outlives_the_swarm_is_worth_nothing(config, pointer):
+    async with running(config("a")) as [(_, a)]:
+        await a.stop()
+        held = pointer()
+        a._directory.add(held, "a peer")
+        assert await a.tier.find(held.name) == [held]
+        assert await a.tier.block(held) is None
