@@ -15,7 +15,7 @@ NODE_READY := $(if $(NPM),tests/node/node_modules/.package-lock.json)
 PYTEST := $(RUN) -m pytest -q
 WORKERS ?= 2
 
-.PHONY: help setup demo test lint bench e2e format lock clean
+.PHONY: help setup demo test coverage lint bench e2e format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,13 @@ demo: $(READY)  ## a stand-in GitHub, a hub, three runners, a workload, the repo
 
 test: $(READY) $(NODE_READY)  ## the whole suite but e2e; what is left out is listed by name
 	@$(PYTEST) -n $(WORKERS) --dist loadgroup --ignore=tests/e2e
+
+coverage: $(READY)  ## every line and branch of github/, cache/ and swarm/ runs in their unit tests, or it fails
+	@$(RUN) -m coverage erase
+	@printf '%s\n' tests/unit/swarm 'tests/unit/github tests/unit/cache' \
+	  | xargs -P $(WORKERS) -L 1 $(RUN) -m coverage run -m pytest -q -p no:xdist
+	@$(RUN) -m coverage combine -q
+	@$(RUN) -m coverage report
 
 e2e: $(READY) $(NODE_READY)  ## what needs Docker, act, Kubo or a browser
 	@$(PYTEST) --timeout=600 tests/e2e
