@@ -52,6 +52,7 @@ class MemoryNode:
         lifetimes: seconds for each class.
 
     Attributes:
+        identity: whose job it runs in; a runner takes one job after the other.
         errors: what went wrong in tiers, counted.
         rule_failures: how often the node said that the ETag rule does not hold.
     """
@@ -72,7 +73,7 @@ class MemoryNode:
         self.keyring = keyring or Keyring.ephemeral()
         self.errors: Counter[str] = Counter()
         self.rule_failures = 0
-        self._identity = identity
+        self.identity = identity
         every = (*tiers, peer.tier) if peer else tuple(tiers)
         self.library = Library(
             Memory(memory_bytes), every, self.keyring, clock=clock, failed=lambda what: self.errors.update([what])
@@ -100,7 +101,7 @@ class MemoryNode:
         read = classify(request)
         if not isinstance(read, Read):
             raise ValueError(f"{target} is no cacheable read: {read}")  # noqa: TRY004 - the target is wrong
-        return want(self.keyring, self._identity, read, request)
+        return want(self.keyring, self.identity, read, request)
 
     async def get(self, target: str, token: str | None = None, *, body: bytes = b"", **headers: str) -> Answer:
         """Ask the engine; what it does not keep is closed, as the gateway does after passing it on."""
