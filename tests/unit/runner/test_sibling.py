@@ -1,0 +1,219 @@
+"""What the Docker Action decides before and after it asks the engine; the containers themselves are in tests/e2e."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pcache.runner import evidence, sibling
+from p2pcache.runner.engine import EngineError
+from p2pcache.runner.job import Job
+from p2pcache.runner.network import Evidence
+
+ME = "a" * 64
+RECORD = {
+    "outputs": {
+        "api-url": "http://127.0.0.1:1", "graphql-url": "http://127.0.0.1:1/graphql", "socket": "/inside/node.sock",
+        "peer-id": "12D3", "multiaddr": "", "network-mode": "host", "bootstrap-peers": "", "p2p-connected": "false",
+        "stats-file": "/inside/stats.json",
+    },
+    "p2p": True, "p2p-port": 9000, "gh": True, "report": True, "strict": False,
+    "sentence": "no hub", "facts": {"Network": "host network: x"},
+}  # fmt: skip
+
+
+class FakeEngine:
+    """An engine whose siblings write `record` when they start."""
+
+    def __init__(self, temp: Path) -> None:
+        self.temp = temp
+        self.record: dict[str, Any] | None = dict(RECORD)
+        self.running: set[str] = set()
+        self.created: dict[str, Any] = {}
+        self.removed: list[str] = []
+        self.mounts = [{"Source": "/home/runner/work/_temp", "Destination": str(temp)}]
+        self.network = "bridge"
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        if container == ME:
+            config = {"Labels": {"runner": "1"}}
+            return {
+                "Image": "sha256:1",
+                "Config": config,
+                "Mounts": self.mounts,
+                "HostConfig": {"NetworkMode": self.network},
+            }
+        if container == "job":
+            return {"Mounts": [{"Source": "/home/runner/work", "Destination": "/__w"}]}
+        if container not in self.running:
+            raise EngineError("the Docker engine says: No such container: " + container)
+        return {"State": {"Running": True}}
+
+    def create(self, name: str, settings: dict[str, Any]) -> str:
+        self.created = {"name": name, **settings}
+        return "new"
+
+    def start(self, container: str) -> None:
+        if self.record is not None:
+            self.running.add(container)
+            Job(self.temp / "p2pcache").remember(self.record)
+
+    def stop(self, container: str, seconds: int) -> None:
+        self.running.discard(container)
+
+    def remove(self, container: str) -> None:
+        if container not in self.running:
+            raise EngineError("the Docker engine says: No such container: " + container)
+        self.running.discard(container)
+        self.removed.append(container)
+
+    def last_words(self, container: str) -> str:
+        return "no disk"
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    files = {name: str(tmp_path / name) for name in ("GITHUB_OUTPUT", "GITHUB_ENV")}
+    for name, path in files.items():
+        Path(path).touch()
+        monkeypatch.setenv(name, path)
+    (tmp_path / "temp").mkdir()
+    (tmp_path / "docker.sock").touch()
+    monkeypatch.setattr(evidence, "DOCKER_SOCKET", tmp_path / "docker.sock")
+    monkeypatch.setattr(evidence, "collect", lambda: Evidence(mount_id=ME))
+    return {**files, "RUNNER_TEMP": str(tmp_path / "temp"), "INPUT_TOKEN": "t", "ACTIONS_RUNTIME_TOKEN": "no"}
+
+
+@pytest.fixture
+def engine(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    fake = FakeEngine(Path(environ["RUNNER_TEMP"]))
+    monkeypatch.setattr(sibling, "Engine", lambda: fake)
+    return fake
+
+
+def said(environ: dict[str, str], name: str) -> dict[str, str]:
+    text = Path(environ[name]).read_text()
+    return {k: v for k, _, v in re.findall(r"^(\S+)<<(\S+)\n(.*?)\n\2$", text, re.DOTALL | re.MULTILINE)}
+
+
+def test_the_sibling_is_the_runners_and_knows_no_more_than_it_must(engine: FakeEngine, environ: dict[str, str]) -> None:
+    assert sibling.main(["start"], environ) == 0
+    made = engine.created
+    assert made["Image"] == "sha256:1"
+    assert made["Labels"] == {"runner": "1"}, "by which the runner prunes"
+    assert made["User"] == f"{os.getuid()}:{os.getgid()}"
+    assert made["HostConfig"]["Binds"] == [f"/home/runner/work/_temp:{environ['RUNNER_TEMP']}"]
+    names = {entry.partition("=")[0] for entry in made["Env"]}
+    assert "INPUT_TOKEN" in names
+    assert names.isdisjoint({"ACTIONS_RUNTIME_TOKEN", "GITHUB_OUTPUT", "GITHUB_ENV"})
+
+
+def test_host_steps_get_host_paths(engine: FakeEngine, environ: dict[str, str]) -> None:
+    assert sibling.main(["start"], environ) == 0
+    assert engine.created["HostConfig"]["NetworkMode"] == "host"
+    assert said(environ, "GITHUB_OUTPUT")["socket"] == "/home/runner/work/_temp/p2pcache/node.sock"
+    assert said(environ, "GITHUB_ENV")["GH_CONFIG_DIR"] == "/home/runner/work/_temp/p2pcache/gh"
+    config = Path(environ["RUNNER_TEMP"], "p2pcache/gh/config.yml").read_text()
+    assert 'http_unix_socket: "/home/runner/work/_temp/p2pcache/node.sock"' in config
+
+
+def test_a_job_containers_steps_get_its_paths_and_its_loopback(engine: FakeEngine, environ: dict[str, str]) -> None:
+    assert sibling.main(["start"], {**environ, "INPUT_JOB-CONTAINER": "job"}) == 0
+    assert engine.created["HostConfig"]["NetworkMode"] == "container:job"
+    assert said(environ, "GITHUB_OUTPUT")["socket"] == "/__w/_temp/p2pcache/node.sock"
+
+
+def test_a_network_that_was_given_is_given_on(engine: FakeEngine, environ: dict[str, str]) -> None:
+    engine.network = "container:job"
+    assert sibling.main(["start"], environ) == 0
+    assert engine.created["HostConfig"]["NetworkMode"] == "container:job"
+
+
+@pytest.mark.parametrize(
+    ("mode", "network"), [("host", "host"), ("bridge", "bridge"), ("none", "none"), ("custom", "github_network_1")]
+)
+def test_a_network_the_user_insists_on(engine: FakeEngine, environ: dict[str, str], mode: str, network: str) -> None:
+    more = {"INPUT_MODE": mode, "INPUT_JOB-NETWORK": "github_network_1", "INPUT_JOB-CONTAINER": "job"}
+    assert sibling.main(["start"], {**environ, **more}) == 0
+    assert engine.created["HostConfig"]["NetworkMode"] == network
+
+
+def test_under_act_the_command_files_folder_is_what_the_job_shares(engine: FakeEngine, environ: dict[str, str]) -> None:
+    engine.mounts = [{"Source": "/volumes/act", "Destination": str(Path(environ["GITHUB_OUTPUT"]).parent)}]
+    engine.temp = Path(environ["GITHUB_OUTPUT"]).parent
+    assert sibling.main(["start"], {**environ, "RUNNER_TEMP": "/tmp"}) == 0
+    assert said(environ, "GITHUB_OUTPUT")["socket"] == "/volumes/act/p2pcache/node.sock"
+
+
+def test_nothing_shared_is_told(
+    engine: FakeEngine, environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.mounts = []
+    assert sibling.main(["start"], environ) == 0
+    assert "::warning::p2pcache: no folder here is shared with the host" in capsys.readouterr().out
+    assert said(environ, "GITHUB_OUTPUT")["api-url"] == "https://api.github.com"
+
+
+def test_a_second_use(engine: FakeEngine, environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert sibling.main(["start"], environ) == 0
+    engine.created = {}
+    assert sibling.main(["start"], environ) == 0
+    assert engine.created == {}
+    assert "this second use changes nothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        pytest.param({"error": "CACHE_SHARE: read 'x'"}, "CACHE_SHARE: read 'x'", id="a reason of its own"),
+        pytest.param(None, "ended before its node was ready: no disk", id="dead"),
+        pytest.param({}, "not ready after 0.2 s", id="too slow"),
+    ],
+)
+def test_a_sibling_that_does_not_work(
+    engine: FakeEngine,
+    environ: dict[str, str],
+    record: dict[str, Any] | None,
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sibling, "START_SECONDS", 0.2)
+    engine.record = record
+    assert sibling.main(["start"], environ) == 0
+    out = capsys.readouterr().out
+    assert out.count("::warning::") == 1
+    assert reason in out
+    assert engine.running == set(), "nothing is left"
+    assert sibling.main(["start"], {**environ, "INPUT_STRICT": "true"}) == 1
+
+
+def test_the_end(engine: FakeEngine, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    reported = []
+    monkeypatch.setattr(
+        sibling.session, "report", lambda job, record, _: reported.append(record["outputs"]["network-mode"])
+    )
+    assert sibling.main(["start"], environ) == 0
+    assert sibling.main(["finish"], environ) == 0
+    assert reported == ["host"]
+    assert engine.running == set()
+    assert sibling.main(["finish"], environ) == 0, "a second use's end finds nothing"
+    assert reported == ["host"]
+
+
+def test_the_end_without_an_engine(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "docker.sock").unlink()
+    assert sibling.main(["finish"], environ) == 0
+
+
+def test_the_siblings_failure_is_left_for_who_waits(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sibling.signal, "pthread_sigmask", lambda *_: None)  # it would be this process's
+    monkeypatch.setenv("INPUT_MODE", "docker")
+    Path(environ["RUNNER_TEMP"], "p2pcache").mkdir()
+    assert sibling.main(["run"], environ) == 1
+    assert "input mode" in json.loads(Path(environ["RUNNER_TEMP"], "p2pcache/job.json").read_text())["error"]
