@@ -8,9 +8,7 @@ node. Time moves a little with every step, so that no two states of the world sh
 from __future__ import annotations
 
 import asyncio
-import bisect
-import dataclasses
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -18,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from p2pcache.cache.answer import Answer, Kept, Passed
 from p2pcache.cache.decide import STALE_IF_ERROR
-from p2pcache.cache.entry import Pointer
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.cache.wanted import Identity
@@ -27,6 +24,7 @@ from p2pcache.github.request import Request
 from p2pcache.testing import MemorySwarm, StandIn, Verdict
 from p2pcache.testing.direct import Direct
 from p2pcache.testing.nodes import Clock, MemoryNode
+from tests.property.history import Disk, History, Reading, Truth
 
 APP, VAULT = "octo/app", "octo/vault"
 # Two jobs of one repository share a scope; the others are on their own.
@@ -38,67 +36,6 @@ KEYRING = Keyring.ephemeral()
 
 node_numbers = st.integers(0, 1)
 tokens = st.sampled_from(TOKENS)
-
-
-@dataclasses.dataclass(frozen=True)
-class Truth:
-    status: int
-    body: bytes
-    link: str | None
-    location: str | None
-
-
-class History:
-    """What GitHub would have told one token of one target, and since when."""
-
-    def __init__(self) -> None:
-        self.since: list[float] = []
-        self.truths: list[Truth] = []
-
-    def note(self, now: float, truth: Truth) -> None:
-        if not self.truths or self.truths[-1] != truth:
-            self.since.append(now)
-            self.truths.append(truth)
-
-    def between(self, first: float, last: float) -> list[Truth]:
-        begin = max(0, bisect.bisect_right(self.since, first) - 1)
-        return self.truths[begin : bisect.bisect_right(self.since, last)]
-
-
-class Disk:
-    """A tier that outlives its node."""
-
-    name = "disk"
-
-    def __init__(self) -> None:
-        self.pointers: dict[tuple[bytes, bytes], Pointer] = {}
-        self.blocks: dict[bytes, bytes] = {}
-
-    async def find(self, resource: bytes) -> Sequence[Pointer]:
-        return [pointer for (name, _), pointer in self.pointers.items() if name == resource]
-
-    async def block(self, pointer: Pointer) -> bytes | None:
-        return self.blocks.get(pointer.cid)
-
-    async def store(self, pointer: Pointer, sealed: bytes) -> None:
-        self.pointers[pointer.name, pointer.scope] = pointer
-        self.blocks[pointer.cid] = sealed
-
-    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
-        kept = self.pointers.items()
-        self.pointers = {k: p for k, p in kept if not set(topics) & set(p.topics) or scope not in (None, p.scope)}
-
-
-@dataclasses.dataclass
-class Reading:
-    """A read under way; `joined` is when the first of those began that it may share an answer with."""
-
-    target: str
-    token: str | None
-    at: float
-    joined: float
-    written: float
-    task: asyncio.Task[Answer]
 
 
 class Fleet(RuleBasedStateMachine):
@@ -218,12 +155,7 @@ class Fleet(RuleBasedStateMachine):
         self.start(number, token, which)
         self.settle()
 
-    @rule(
-        number=node_numbers,
-        token=tokens,
-        which=st.integers(0, 6),
-        hold=st.sampled_from(["question", "answer"]),
-    )
+    @rule(number=node_numbers, token=tokens, which=st.integers(0, 6), hold=st.sampled_from(["question", "answer"]))
     def read_slowly(self, number: int, token: str | None, which: int, hold: str) -> None:
         """GitHub has not judged it yet, or has and the answer is on its way."""
         self.hold = hold

@@ -1,0 +1,186 @@
+"""What the engine does about change: writes, refusals of what was given before, and the rest of the fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection, Sequence
+
+import msgspec
+import pytest
+
+from p2pcache.cache.answer import Answer, Passed
+from p2pcache.cache.engine import MAX_MISSING
+from p2pcache.cache.entry import Pointer
+from p2pcache.cache.upstream import UpstreamError
+from p2pcache.testing.nodes import Clock, MemoryNode
+from tests.unit.cache.conformance import make
+from tests.unit.cache.lab import Lab, kept
+
+REPO, VAULT = "/repos/octo/app", "/repos/octo/vault"
+ONE, TWO = "ghp_one", "ghp_two"
+QUERY = json.dumps({"query": 'query { repository(owner: "octo", name: "app") { name } }'}).encode()
+
+
+def asking(node: MemoryNode, target: str, token: str | None = ONE, **headers: str) -> asyncio.Task[Answer]:
+    return asyncio.create_task(node.get(target, token, **headers))
+
+
+async def turn() -> None:
+    """Let everybody get to where they wait."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class TestWrites:
+    async def test_what_a_write_may_have_changed_is_asked_for_again(self, lab: Lab) -> None:
+        node = lab.node()
+        await node.get(f"{REPO}/issues", ONE)
+        await node.wrote("POST", f"{REPO}/issues")
+        assert kept(await node.get(f"{REPO}/issues", ONE)).forwarded == 200
+
+    async def test_an_answer_that_a_write_overtook_is_for_who_asked_before(self, lab: Lab) -> None:
+        node, gate = lab.node(), lab.gate(judged=True)
+        before = asking(node, REPO)
+        await gate.arrived.wait()
+        lab.github.edit("octo/app", description="Written")
+        await node.wrote("PATCH", REPO)
+        after = asking(node, REPO)  # does not join who asked before the write
+        await turn()
+        gate.opened.set()
+        old, new = kept(await before), kept(await after)
+        assert (old.stored, old.entry.alive) == (False, False)
+        assert b"Written" not in old.entry.block.body
+        assert b"Written" in new.entry.block.body
+        assert kept(await node.get(REPO, ONE)).entry == new.entry
+
+
+class TestRefusals:
+    """GitHub refuses what it gave before."""
+
+    LABELS, ISSUES = f"{VAULT}/labels", f"{VAULT}/issues"
+
+    async def fill(self, lab: Lab) -> MemoryNode:
+        node = lab.node()
+        for token in (ONE, TWO):
+            for target in (self.LABELS, self.ISSUES, REPO):
+                await node.get(target, token)
+        lab.clock.sleep(61)
+        await node.get(self.LABELS, ONE)
+        await node.get(self.LABELS, TWO)
+        await node.get(REPO, ONE)
+        return node
+
+    async def test_a_repository_that_is_hidden_goes_with_all_in_it(self, lab: Lab) -> None:
+        node = await self.fill(lab)
+        lab.github.revoke(ONE, "octo/vault")
+        for target in (self.ISSUES, self.LABELS):
+            assert isinstance(await node.get(target, ONE), Passed)
+        assert kept(await node.get(self.LABELS, TWO)).hit == "memory"
+        assert kept(await node.get(REPO, ONE)).hit == "memory"
+
+    async def test_a_token_that_is_revoked_loses_everything(self, lab: Lab) -> None:
+        node = await self.fill(lab)
+        lab.github.revoke(ONE)
+        for target in (self.ISSUES, self.LABELS, REPO):
+            answer = await node.get(target, ONE)
+            assert isinstance(answer, Passed)
+            assert answer.forwarded == 401
+        assert kept(await node.get(self.LABELS, TWO)).hit == "memory"
+
+    async def test_a_permission_is_that_of_one_resource(self, lab: Lab) -> None:
+        node = await self.fill(lab)
+        lab.answers(403, {}, b'{"message":"Resource not accessible by integration"}')
+        assert isinstance(await node.get(self.ISSUES, ONE), Passed)
+        assert kept(await node.get(self.LABELS, ONE)).hit == "memory"
+        lab.down()
+        with pytest.raises(UpstreamError):  # not even while GitHub cannot answer
+            await node.get(self.ISSUES, ONE)
+
+    async def test_a_404_for_what_was_never_had_drops_nothing(self, lab: Lab) -> None:
+        node = await self.fill(lab)
+        await node.get(f"{VAULT}/issues/999", ONE)
+        assert kept(await node.get(self.LABELS, ONE)).hit == "memory"
+
+    @pytest.mark.parametrize("path", ["/orgs/octo/repos", "/repositories/5/issues"])
+    async def test_outside_of_a_named_repository_too(self, lab: Lab, path: str) -> None:
+        node = lab.node()
+        lab.answers(200, {}, b'["x"]')
+        await node.get(path, ONE)
+        lab.expire()
+        lab.answers(404)
+        await node.get(path, ONE)
+        lab.down()
+        with pytest.raises(UpstreamError):
+            await node.get(path, ONE)
+
+
+class TestFleet:
+    async def test_a_second_node_is_served_by_the_first(self, lab: Lab) -> None:
+        first, second = lab.pair()
+        await first.get(REPO, ONE)
+        await turn()
+        assert kept(await second.get(REPO, ONE)).hit == "peer"
+        assert kept(await second.get(REPO, ONE)).hit == "memory"
+        assert kept(await second.get(REPO, TWO)).hit == "revalidated"
+        assert lab.github.charged() == 1
+
+    async def test_one_call_for_the_fleet(self, lab: Lab) -> None:
+        first, second = lab.pair()
+        gate = lab.gate(judged=True)
+        tasks = [asking(first, REPO), asking(second, REPO), asking(second, REPO, TWO)]
+        await gate.arrived.wait()
+        await turn()
+        gate.opened.set()
+        assert [kept(each).hit for each in await asyncio.gather(*tasks)] == [None, "peer", "revalidated"]
+        assert lab.github.charged() == 1
+
+    async def test_a_write_is_seen_at_the_other_node(self, lab: Lab) -> None:
+        first, second = lab.pair()
+        await first.get(REPO, ONE)
+        lab.github.edit("octo/app", description="Written")
+        await first.wrote("PATCH", REPO)
+        assert b"Written" in kept(await second.get(REPO, ONE)).entry.block.body
+
+    async def test_blocks_that_nobody_has_hold_nobody_up_for_long(self, lab: Lab) -> None:
+        first, second = lab.pair()
+        await first.get(REPO, ONE)
+        await first.close()
+        lost = second.library.tiers[0]._swarm.peers[0]
+        lost.blocks.clear()
+        answer = kept(await second.get(REPO, ONE))
+        assert (answer.hit, answer.forwarded) == (None, 200)
+
+    async def test_but_not_for_each_that_is_announced(self, lab: Lab) -> None:
+        hollow = Hollow(lab.clock, 10)
+        node = lab.node(tiers=[hollow])
+        hollow.scope = node.wanted(REPO, ONE).scope
+        assert kept(await node.get(REPO, ONE)).forwarded == 200
+        assert hollow.asked == MAX_MISSING
+
+
+class Hollow:
+    """A tier that announces answers of `scope`, as many as one likes, and has none."""
+
+    name = "hollow"
+
+    def __init__(self, clock: Clock, count: int) -> None:
+        self.scope = b""
+        self.asked = 0
+        self._clock = clock
+        self._count = count
+
+    async def find(self, resource: bytes) -> Sequence[Pointer]:
+        pointer = make(proved_at=self._clock() - 1, expires_at=self._clock() + 30).pointer
+        changed = {"name": resource, "scope": self.scope}
+        return [msgspec.structs.replace(pointer, cid=bytes([n]) * 36, **changed) for n in range(self._count)]
+
+    async def block(self, pointer: Pointer) -> bytes | None:
+        self.asked += 1
+        return None
+
+    async def store(self, pointer: Pointer, sealed: bytes) -> None:
+        pass
+
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
+        pass
