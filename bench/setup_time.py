@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 COLD_SECONDS, WARM_SECONDS = 20.0, 2.0
 WARM_RUNS = 5
+# A runner's Python has pip; a development environment's need not.
+PYTHON = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
 
 
 def step(base: Path, tool_cache: Path, **variables: str) -> float:
@@ -32,7 +34,7 @@ def step(base: Path, tool_cache: Path, **variables: str) -> float:
     inputs = {"INPUT_STRICT": "true", "INPUT_SECRET": secrets.token_hex(32), "INPUT_LISTEN_PORT": "0"}
     environ = {**kept, **files, **places, **inputs, **variables}
     begun = time.perf_counter()
-    done = subprocess.run([sys.executable, str(ROOT / "entrypoint.py")], env=environ, capture_output=True, text=True)
+    done = subprocess.run([str(PYTHON), str(ROOT / "entrypoint.py")], env=environ, capture_output=True, text=True)
     seconds = time.perf_counter() - begun
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
