@@ -19,7 +19,7 @@ MIB = 1 << 20
 async def behind(upstream, tmp_path):
     """A node with short deadlines in front of `upstream`."""
     async with running(upstream.url, tmp_path) as node:
-        node.upstream.deadlines = Deadlines(connect=0.3, idle=0.3)
+        node.upstream.deadlines = Deadlines(connect=2.0, idle=1.0)
         await node.upstream.__aexit__(None, None, None)
         await node.upstream.__aenter__()
         yield node
