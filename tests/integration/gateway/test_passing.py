@@ -100,8 +100,8 @@ async def test_a_large_graphql_request_is_streamed(behind, upstream):
 async def test_a_slow_upload_is_not_a_stalled_one(behind, upstream):
     upstream.answers(ok)
     async with connect(behind) as client:
-        await client.send(get("/markdown", "Content-Length: 10", method="POST"))
-        for _ in range(10):
+        await client.send(get("/markdown", "Content-Length: 15", method="POST"))
+        for _ in range(15):
             await client.send(b"x")
             await asyncio.sleep(0.1)  # in all more than the deadline, which is for each piece
         assert (await client.reply()).status == 200
