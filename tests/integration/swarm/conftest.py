@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +19,46 @@ import pytest
 MEMBER = Path(__file__).with_name("member.py")
 
 
+class Breeder:
+    """A process that has imported everything and forks members; `prefix` enters where they live."""
+
+    def __init__(self, prefix: tuple[str, ...] = ()) -> None:
+        self._asked, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [*prefix, sys.executable, str(MEMBER), "--breed", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            )
+
+    async def member(self, spec: dict[str, Any]) -> Member:
+        mine, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._asked, [json.dumps(spec).encode()], [theirs.fileno()])
+        pid = int(await asyncio.to_thread(self._asked.recv, 100))
+        return Member(pid, *await asyncio.open_connection(sock=mine, limit=1 << 22))
+
+    def close(self) -> None:
+        self._asked.close()
+        self._process.wait(20)
+
+
 class Member:
     """One process."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
+    def __init__(self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.pid = pid
+        self.reader = reader
+        self.writer = writer
         self.peer = ""
         self.addresses: list[str] = []
 
     async def tell(self, do: str, **how: Any) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(json.dumps({"do": do} | how).encode() + b"\n")
-        await self.process.stdin.drain()
+        self.writer.write(json.dumps({"do": do} | how).encode() + b"\n")
+        await self.writer.drain()
 
     async def hear(self) -> Any:
-        assert self.process.stdout
-        line = await asyncio.wait_for(self.process.stdout.readline(), 50)
+        line = await asyncio.wait_for(self.reader.readline(), 50)
         assert line, "the member died"
         heard = json.loads(line)
         assert "error" not in heard, heard["error"]
@@ -45,13 +72,15 @@ class Member:
         [[self.peer, *self.addresses], *_] = await self.do("start", **spec)
 
     def signal(self, number: int) -> None:
-        self.process.send_signal(number)
+        os.kill(self.pid, number)
 
     async def kill(self) -> None:
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
-        await self.process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            self.signal(signal.SIGKILL)
+        with contextlib.suppress(ConnectionError):
+            while await self.reader.read(1 << 16):
+                pass
+        self.writer.close()
 
 
 class Upstream:
@@ -79,26 +108,24 @@ class Upstream:
 class Fleet:
     """Starts members; all are gone at the end of the test."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, breeder: Breeder) -> None:
         self.directory = directory
         self.members: list[Member] = []
+        self._breeders = {(): breeder}
 
     async def spawn(self, prefix: tuple[str, ...] = (), **spec: Any) -> Member:
         folder = self.directory / str(len(self.members))
         folder.mkdir()
-        process = await asyncio.create_subprocess_exec(
-            *prefix,
-            sys.executable,
-            str(MEMBER),
-            json.dumps({"directory": str(folder)} | spec),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
-            limit=1 << 22,
-        )
-        member = Member(process)
+        breeder = self._breeders.get(prefix) or self._breeders.setdefault(prefix, Breeder(prefix))
+        member = await breeder.member({"directory": str(folder)} | spec)
         self.members.append(member)
         return member
+
+    async def close(self) -> None:
+        await asyncio.gather(*(member.kill() for member in self.members))
+        for prefix, breeder in self._breeders.items():
+            if prefix:
+                breeder.close()
 
     async def start(self, *members: Member, **spec: Any) -> None:
         """As simultaneously as pipes allow."""
@@ -115,15 +142,20 @@ class Fleet:
         return hub, members
 
 
+@pytest.fixture(scope="session")
+def breeder() -> Iterator[Breeder]:
+    made = Breeder()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
-    made = Fleet(tmp_path)
+async def fleet(tmp_path: Path, breeder: Breeder) -> AsyncIterator[Fleet]:
+    made = Fleet(tmp_path, breeder)
     try:
         yield made
     finally:
-        await asyncio.gather(*(member.kill() for member in made.members))
-        for member in made.members:
-            member.process._transport.close()  # type: ignore[attr-defined]  # asyncio would warn of it later
+        await made.close()
 
 
 @pytest.fixture

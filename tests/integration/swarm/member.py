@@ -6,16 +6,20 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
+import socket
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from p2pcache.cache.entry import Pointer
-from p2pcache.swarm import Limits, Swarm, SwarmConfig, SwarmError
+from p2pcache.swarm import Limits, Swarm, SwarmConfig, SwarmError, scoring
 
 CID = b"\x01\x55\x12\x20"
 SCOPE, TOPIC = b"s" * 16, b"t" * 16
+PATIENT = {"peer_deadline": 5.0, "lease_silence": 8.0, "lease": 30.0, "ping_interval": 20.0}
+"""Where calls are counted: on a machine that others keep busy, a peer that is only slow must not add one."""
 
 
 class Node:
@@ -113,6 +117,9 @@ class Member:
     """The commands."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
+        if spec.pop("patient", False):
+            scoring._PATIENCE = 1e6  # quick answers so far do not shorten the deadline
+            spec["limits"] = PATIENT
         self.spec = spec
         self.nodes: list[Node] = []
 
@@ -196,5 +203,30 @@ async def main() -> None:
         print(json.dumps(answer), flush=True)
 
 
+def breed(asked: socket.socket) -> None:
+    """Fork a member for each specification, until the test hangs up: libp2p is imported once, not by each."""
+    import p2pcache.swarm.host  # noqa: F401
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps them
+    while True:
+        spec, descriptors, *_ = socket.recv_fds(asked, 1 << 16, 1)
+        if not spec:
+            break
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            asked.close()
+            for standard in (0, 1):
+                os.dup2(descriptors[0], standard)
+            sys.argv[1:] = [spec.decode()]
+            asyncio.run(main())
+            break
+        os.close(descriptors[0])
+        asked.send(str(child).encode())
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    if sys.argv[1] == "--breed":
+        breed(socket.socket(fileno=int(sys.argv[2])))
+    else:
+        asyncio.run(main())
