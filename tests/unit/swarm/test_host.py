@@ -18,10 +18,12 @@ from p2pcache.swarm.link import LinkError
 from p2pcache.swarm.multiaddrs import parse
 
 ANY = parse("/ip4/127.0.0.1/tcp/0", listen=True)
-QUICK = Limits(handshake_timeout=0.5, dial_timeout=0.5, handshakes=2)
+PATIENT = Limits(handshakes=2)
+QUICK = replace(PATIENT, handshake_timeout=1.0, dial_timeout=1.0)
+"""Where the deadline is what the test waits for; elsewhere a starved machine must not meet it."""
 
 
-def host(seed: int, limits: Limits = QUICK) -> LibP2PHost:
+def host(seed: int, limits: Limits = PATIENT) -> LibP2PHost:
     return LibP2PHost(bytes([seed]) * 32, ANY, limits)
 
 
@@ -34,9 +36,9 @@ async def echo(link):
         pass
 
 
-def scene(test, limits=QUICK, handler=echo):
+def scene(test, limits=PATIENT, handler=echo):
     async def start():
-        with trio.fail_after(30):
+        with trio.fail_after(50):
             server = host(1, limits)
             address = await server.bind()
             async with trio.open_nursery() as nursery:
@@ -102,7 +104,7 @@ def test_another_peer_than_expected_is_refused():
 def test_where_nobody_can_be_reached(address, says):
     async def test():
         with pytest.raises(LinkError, match=says):
-            async with host(2).dial(
+            async with host(2, QUICK).dial(
                 parse(address) if "x" * 64 not in address else replace(parse("/dns4/a/tcp/1"), host="x" * 64)
             ):
                 pass
@@ -121,7 +123,7 @@ def test_a_dial_that_nobody_answers_ends():
                 filler.setblocking(False)
                 filler.connect_ex(wall.getsockname())
             with pytest.raises(LinkError, match=r"did not answer|handshake"):
-                async with host(2).dial(replace(ANY, port=wall.getsockname()[1])):
+                async with host(2, QUICK).dial(replace(ANY, port=wall.getsockname()[1])):
                     pass
 
     trio.run(test)
@@ -144,7 +146,7 @@ def test_what_is_no_libp2p_peer(speak, says):
             listeners = await nursery.start(trio.serve_tcp, serve, 0)
             port = listeners[0].socket.getsockname()[1]
             with pytest.raises(LinkError, match=says):
-                async with host(2).dial(replace(ANY, port=port)):
+                async with host(2, QUICK).dial(replace(ANY, port=port)):
                     pass
             nursery.cancel_scope.cancel()
 
@@ -154,7 +156,7 @@ def test_what_is_no_libp2p_peer(speak, says):
 def test_a_busy_port_is_one_sentence():
     async def test(server, address):
         with pytest.raises(SwarmError, match=r"cannot listen on .* \(Address already in use\): choose another port"):
-            await LibP2PHost(bytes([3]) * 32, address, QUICK).bind()
+            await LibP2PHost(bytes([3]) * 32, address, PATIENT).bind()
 
     scene(test)
 
@@ -179,7 +181,7 @@ def test_a_stranger_is_closed_and_members_are_still_served(said):
             while await stranger.receive_some():
                 pass
 
-    scene(test)
+    scene(test, QUICK)
 
 
 def test_half_open_strangers_are_bounded():
@@ -193,7 +195,7 @@ def test_half_open_strangers_are_bounded():
         for stream in (*waiting, third):
             await stream.aclose()
 
-    scene(test, replace(QUICK, handshake_timeout=5.0))
+    scene(test)
 
 
 def test_a_peer_that_is_not_trusted_yet_can_send_little():
@@ -281,7 +283,7 @@ def test_more_connections_than_a_stock_host_accepts_in_its_life():
 def test_ipv6():
     async def start():
         with trio.fail_after(10):
-            server = LibP2PHost(bytes([1]) * 32, parse("/ip6/::1/tcp/0", listen=True), QUICK)
+            server = LibP2PHost(bytes([1]) * 32, parse("/ip6/::1/tcp/0", listen=True), PATIENT)
             address = await server.bind()
             seen = []
 
@@ -332,7 +334,7 @@ class Another(LibP2PHost):
 
 
 def another(seed, streams):
-    made = Another(bytes([seed]) * 32, ANY, QUICK)
+    made = Another(bytes([seed]) * 32, ANY, PATIENT)
     made.streams = streams
     return made
 
@@ -355,4 +357,4 @@ def test_a_stranger_that_opens_stream_after_stream_is_closed():
             await link.write(b"x")
             assert await read(link, 1) == b"x"
 
-    scene(test)
+    scene(test, QUICK)
