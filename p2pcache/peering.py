@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from p2pcache.swarm import SwarmConfig
 
 log = logging.getLogger("p2pcache")
+
+MAX_ADOPTED = 8192
+"""Pointers a hub tells joiners of beside its memory; the swarm's snapshot has room for as many."""
 
 
 class Peering:
@@ -49,6 +53,7 @@ class Peering:
         self._keyring = keyring
         self._heard = heard
         self.earlier: Sequence[Pointer] = ()
+        self._adopted: OrderedDict[tuple[bytes, bytes], Pointer] = OrderedDict()
 
     async def sealed(self, cid: bytes) -> bytes | None:
         """A block for a peer: from memory, else from the disk."""
@@ -57,14 +62,19 @@ class Peering:
         return await self._disk.sealed(cid)
 
     async def keep(self, pointer: Pointer, sealed: bytes) -> None:
-        """The hub keeps what it sees."""
+        """The hub keeps what it sees, and tells of it those who join when its maker is long gone."""
         self._library.adopt(pointer, sealed)
+        key = (pointer.name, pointer.scope)
+        self._adopted[key] = pointer
+        self._adopted.move_to_end(key)
+        if len(self._adopted) > MAX_ADOPTED:
+            self._adopted.popitem(last=False)
 
     def pointers(self) -> Iterable[Pointer]:
-        """What this node holds: memory, and what the disk held at start and nobody dropped since."""
+        """What this node holds and nobody dropped: memory, what a hub kept, and what the disk held at start."""
         yield from list(self._library.memory.pointers())
-        for pointer in self.earlier:
-            if not self._library.epoch(pointer.topics, pointer.scope):
+        for pointer in (*reversed(self._adopted.values()), *self.earlier):
+            if self._library.stands(pointer):
                 yield pointer
 
     def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:

@@ -158,6 +158,10 @@ class Library:
         """When what is wanted was last dropped, Unix seconds: older vouchers are void."""
         return self._forgotten.since((*wanted.topics, wanted.name), wanted.scope)
 
+    def stands(self, pointer: Pointer) -> bool:
+        """Whether nothing that it may be about was dropped since GitHub vouched for it."""
+        return pointer.proved_at > self._forgotten.since((*pointer.topics, pointer.name), pointer.scope)
+
     def keep(self, entry: Entry, sealed: bytes, *, besides: str = "") -> None:
         """Hold an entry in memory now and in the other tiers (but for `besides`, where it came from) soon.
 

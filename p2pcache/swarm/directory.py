@@ -23,6 +23,7 @@ _SAME = 1.0
 class _Record:
     pointer: Pointer
     holders: set[str] = field(default_factory=set)
+    announced: bool = False
 
 
 class Directory:
@@ -76,21 +77,26 @@ class Directory:
         """How many pointers stand to a peer's name."""
         return len(self._peers.get(peer, ()))
 
-    def add(self, pointer: Pointer, peer: str) -> bool:
-        """`peer` can deliver what `pointer` names; True when that is news, not only one more holder."""
+    def add(self, pointer: Pointer, peer: str, *, announced: bool = True) -> bool:
+        """`peer` can deliver what `pointer` names; True when that is news, not only one more holder.
+
+        What was learned otherwise (from who gave up a lease) is still news when it is `announced`.
+        """
         key = (pointer.name, pointer.scope, pointer.cid)
         with self._lock:
             if self._was_dropped(pointer):
                 return False
             record = self._records.get(key)
-            news = record is None or pointer.proved_at > record.pointer.proved_at + _SAME
+            renewed = record is None or pointer.proved_at > record.pointer.proved_at + _SAME
             if record is None:
                 record = self._records[key] = _Record(pointer)
                 self._index(key, pointer)
-            elif news:
+            elif renewed:
                 self._unindex_topics(key, record.pointer)
                 record.pointer = pointer
                 self._index(key, pointer)
+            news = renewed or (announced and not record.announced)
+            record.announced = announced or (record.announced and not renewed)
             record.holders.add(peer)
             self._records.move_to_end(key)
             theirs = self._peers.setdefault(peer, OrderedDict())

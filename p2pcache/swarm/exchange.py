@@ -75,7 +75,7 @@ class Exchange:
         self._transfers: dict[bytes, _Transfer] = {}
         self._warm = _Warm()
         self._keeping: deque[Pointer] = deque(maxlen=self._limits.hub_backlog)
-        self._to_keep = trio.Event()
+        self._idle = trio.lowlevel.ParkingLot()  # the hub's fetchers with nothing to do
 
     async def run(self) -> None:
         """For ever."""
@@ -115,7 +115,7 @@ class Exchange:
         if self._members.hub and news:
             self.announce(news, session)
             self._keeping.extend(news)
-            self._to_keep.set()
+            self._idle.unpark_all()
 
     def get(self, session: Session, frame: Get) -> None:
         """A peer asks for a block."""
@@ -220,8 +220,7 @@ class Exchange:
         """One of the hub's fetchers: whatever is announced is stored here, so that it outlives its announcer."""
         while True:
             while not self._keeping:
-                self._to_keep = trio.Event()
-                await self._to_keep.wait()
+                await self._idle.park()
             pointer = self._keeping.popleft()
             sealed = await self._outside.sealed(pointer.cid) or await self.fetch(pointer.cid, pointer.size)
             if sealed is not None:

@@ -218,7 +218,7 @@ class LeaseDesk:
             return None
         pointer = left.pointer(session.member.skew, time.time())
         if holder != self._members.me:
-            self._directory.add(pointer, holder if holder in self._members else session.peer)
+            self._directory.add(pointer, holder if holder in self._members else session.peer, announced=False)
         return pointer
 
     def _tell(self, rulings: Iterable[Ruling[Wire]]) -> None:

@@ -1,7 +1,9 @@
 """Nodes of one swarm as processes over real TCP: what one fetched serves the others."""
 
 import contextlib
+import os
 import secrets
+import signal
 import socket
 
 import pytest
@@ -157,3 +159,20 @@ def test_jobs_that_share_a_host_need_not_choose_ports(start, github):
     for node in nodes:
         node.until(lambda stats: stats["peers"]["connected"] >= 1, "a job at the hub")
     assert len({node.ready["multiaddrs"][0].split("/")[4] for node in nodes}) == 2
+
+
+def test_what_a_job_fetched_outlives_it_at_the_hub(start, github):
+    """Jobs one after the other, as a workflow's are: the hub keeps what it saw, through a lease or not."""
+    hub, first = joined(start)
+    target = f"/repos/{REPOSITORY}/issues?per_page=11"
+    _, _, body = first.get(target, "ghs_one")
+    hub.until(lambda _: hub.control("peers")[0]["blocks_in"] > 0, "the block at the hub")
+    os.kill(first.pid, signal.SIGTERM)
+    hub.until(lambda stats: stats["peers"]["connected"] == 0, "the end of the first job")
+    second = start("second", "--bootstrap", hub.ready["multiaddrs"][0], token="ghs_two")
+    second.until(lambda _: any(peer["announced"] for peer in second.control("peers")), "the hub's snapshot")
+    github.order("reset-calls")
+    _, headers, same = second.get(target, "ghs_two")
+    assert headers["cache-status"].endswith("; detail=peer")
+    assert same.replace(second.api_url.encode(), first.api_url.encode()) == body
+    assert github.calls() == []

@@ -49,6 +49,17 @@ def test_a_renewed_pointer_is_news_an_echo_of_it_is_not(pointer):
     assert here.find(one.name) == []
 
 
+def test_what_a_lease_left_is_news_when_it_is_announced(pointer):
+    here, one = directory(), pointer(proved_at=100.0)
+    assert here.add(one, A, announced=False)
+    assert here.add(one, A)
+    assert not here.add(one, A)
+    renewed = msgspec.structs.replace(one, proved_at=160.0)
+    assert here.add(renewed, A, announced=False)
+    assert here.add(renewed, A)
+    assert not here.add(renewed, B)
+
+
 def test_what_a_peer_took_along_is_gone_with_it(pointer):
     here, mine, shared = directory(), pointer(), pointer()
     here.add(mine, A)
