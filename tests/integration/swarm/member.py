@@ -49,9 +49,9 @@ class Node:
         self._add = self.swarm._directory.add
         self.swarm._directory.add = self._note  # type: ignore[method-assign]  # measures without polling
 
-    def _note(self, pointer: Pointer, peer: str) -> bool:
+    def _note(self, pointer: Pointer, peer: str, **how: Any) -> bool:
         self.heard.setdefault(pointer.name, time.time())
-        return self._add(pointer, peer)
+        return self._add(pointer, peer, **how)
 
     async def sealed(self, cid: bytes) -> bytes | None:
         return self.blocks.get(cid)
