@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 _PATIENCE = 6.0
-_FLOOR = 0.1
+_FLOOR = 0.45
+"""Of the ceiling: a peer that was fast while nothing happened is not slow because everybody asks it at once."""
 _REST = 0.5
 _REST_MAX = 30.0
 EMPTY_PROMISES = 8
@@ -33,7 +34,7 @@ class Score:
         """How long to wait for its first byte: some multiples of what it usually takes, never above the ceiling."""
         if self.latency is None:
             return self.ceiling
-        return min(self.ceiling, max(_FLOOR, _PATIENCE * self.latency))
+        return min(self.ceiling, max(_FLOOR * self.ceiling, _PATIENCE * self.latency))
 
     def usable(self, now: float) -> bool:
         """Whether to ask it at all."""
