@@ -29,9 +29,16 @@ class GitHub:
         with urllib.request.urlopen(request, timeout=10) as response:
             return json.load(response)
 
+    def get(self, target, token):
+        """The body of a good answer, asked for directly."""
+        sent = {"Authorization": f"token {token}", "Accept": "application/vnd.github+json", "User-Agent": "test"}
+        with urllib.request.urlopen(urllib.request.Request(self.url + target, headers=sent), timeout=10) as response:
+            return response.read()
+
     def charged(self, token=""):
         """Calls that GitHub counted, of one token or of all."""
-        with urllib.request.urlopen(f"{self.url}/_stand-in/charged?token={token}", timeout=10) as response:
+        of = f"?token={token}" if token else ""
+        with urllib.request.urlopen(f"{self.url}/_stand-in/charged{of}", timeout=10) as response:
             return json.load(response)["charged"]
 
     def calls(self, path=""):

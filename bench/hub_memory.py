@@ -1,0 +1,149 @@
+"""What a connected runner costs the hub: its RSS as light members join, with a hub as users run it.
+
+Run it alone: ``python bench/hub_memory.py``; exit 1 when the target is missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import secrets
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Collection
+from pathlib import Path
+
+import _tools as tools
+
+from p2pcache.cache.entry import Pointer
+from p2pcache.keys import keyring_of
+from p2pcache.settings import load
+from p2pcache.swarm import Limits, Swarm, SwarmConfig
+
+CROWDS, CROWD, HUB_MB = 4, 25, 0.5
+SETTLE = 1.0
+
+
+class Nothing:
+    """A node that holds nothing and listens to nobody."""
+
+    async def sealed(self, cid: bytes) -> bytes | None:
+        del cid
+        return None
+
+    async def keep(self, pointer: Pointer, sealed: bytes) -> None:
+        """Never: it is no hub."""
+
+    def pointers(self) -> list[Pointer]:
+        return []
+
+    def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:
+        """Nothing to forget."""
+
+    def quota(self, scope: bytes, state: bytes) -> None:
+        """Not its business."""
+
+    def warn(self, message: str) -> None:
+        """The hub leaves at the end, as each would say."""
+
+
+def crowd(home: str, address: str, keys: tuple[bytes, ...], until: multiprocessing.connection.Connection) -> None:
+    """Some members that know the hub alone, until the pipe is closed."""
+    limits = Limits(links=0, links_beside_hub=0)
+
+    async def run() -> None:
+        swarms = []
+        for number in range(CROWD):
+            identity = Path(home) / f"{os.getpid()}-{number}"
+            config = SwarmConfig("/ip4/127.0.0.1/tcp/0", (address,), (), identity, keys, limits=limits)
+            swarms.append(Swarm(config, Nothing(), Nothing()))
+            await swarms[-1].start()
+        for member in swarms:
+            if not await member.connected(timeout=30.0):
+                sys.exit("a member did not join")
+        until.send(True)
+        await asyncio.to_thread(until.poll, None)
+
+    asyncio.run(run())
+
+
+def rss(pid: int) -> float:
+    """Resident megabytes."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+def connected(url: str) -> int:
+    with urllib.request.urlopen(f"{url}/-/stats", timeout=10) as answer:
+        return int(json.load(answer)["peers"]["connected"])
+
+
+def listening(ready: Path) -> dict[str, object]:
+    """The hub's ready file, once its swarm listens."""
+    end = time.monotonic() + tools.START_SECONDS
+    while time.monotonic() < end:
+        said: dict[str, object] = json.loads(ready.read_text())
+        if said["p2p"] == "ready":
+            return said
+        time.sleep(0.02)
+    sys.exit("the hub's swarm did not start")
+
+
+def measure(home: Path) -> list[tuple[int, float]]:
+    """Members connected, and the hub's RSS in MB."""
+    variables = {"CACHE_SECRET": secrets.token_hex(32)}
+    keyring, _ = keyring_of(load({}, variables))
+    log, ready = home / "hub.log", home / "ready"
+    flags = ("--listen", "127.0.0.1:0", "--p2p-listen", "/ip4/127.0.0.1/tcp/0", "--socket", f"{home}/s")
+    command = (
+        sys.executable,
+        "-m",
+        "p2pcache",
+        "serve",
+        "--hub",
+        *flags,
+        "--dir",
+        f"{home}/d",
+        "--ready-file",
+        f"{ready}",
+    )
+    context = multiprocessing.get_context("spawn")
+    points, ends = [], []
+    with tools.process(*command, log=log, env=tools.clean_environment(home, **variables)) as hub:
+        tools.ready(ready, hub, log)
+        said = listening(ready)
+        url, [address, *_] = str(said["api_url"]), list(said["multiaddrs"])  # type: ignore[call-overload]
+        for number in range(1, CROWDS + 1):
+            ours, theirs = context.Pipe()
+            context.Process(
+                target=crowd, args=(str(home), address, keyring.membership_keys, theirs), daemon=True
+            ).start()
+            ends.append(ours)
+            if not ours.poll(60.0):
+                sys.exit("a crowd did not join within a minute")
+            ours.recv()
+            while connected(url) < number * CROWD:
+                time.sleep(0.02)
+            time.sleep(SETTLE)  # what joiners are told of each other
+            points.append((number * CROWD, rss(hub.pid)))
+            print(f"{points[-1][0]:4} members: {points[-1][1]:6.1f} MB", flush=True)
+        for end in ends:
+            end.send(True)
+    return points
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        points = measure(Path(folder))
+    (few, low), (many, high) = points[0], points[-1]
+    slope = (high - low) / (many - few)
+    return tools.verdict([("hub memory a connected runner, MB", slope, "<=", HUB_MB)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""The hub dies in the middle of a load, and comes back."""
+
+import asyncio
+
+import pytest
+from support.fleet import until
+
+pytestmark = pytest.mark.xdist_group("fleet")
+
+MEMBERS = 6
+
+
+@pytest.mark.timeout(120)
+async def test_a_hub_killed_under_load_loses_no_answer_and_is_used_again_after_a_restart(
+    fleet, github, tokens, repository
+):
+    for number in range(2, 40):
+        github.order("edit", repo=repository, file=f"f{number}", content=f"{number}\n")
+    targets = [f"/repos/{repository}/contents/f{number}" for number in range(2, 40)]
+    right = {target: github.get(target, tokens[0]) for target in targets}
+    github.order("reset-calls")
+    hub = await fleet.hub(token=tokens[0], listen="/ip4/127.0.0.1/tcp/0")
+    members = await fleet.joined(hub, *tokens[:MEMBERS])
+    answers = []
+
+    async def load(member):
+        for target in targets:
+            answer = await member.get(target)
+            answers.append((target, answer))
+
+    loads = [asyncio.create_task(load(member)) for member in members]
+    await until(lambda: len(answers) > len(targets), "a load under way")
+    before = hub.ready
+    hub.kill()
+    assert not all(task.done() for task in loads)
+    await asyncio.gather(*loads)
+    assert len(answers) == len(targets) * MEMBERS
+    assert [(target, a.status) for target, a in answers if (a.status, a.body) != (200, right[target])] == []
+    assert max(answer.seconds for _, answer in answers) < 5.0
+
+    fleet.restart(hub, listen=before["multiaddrs"][0].partition("/p2p/")[0])
+    await hub.until_ready()
+    assert hub.ready["peer_id"] == before["peer_id"]
+    assert hub.ready["multiaddrs"] == before["multiaddrs"]
+    await asyncio.gather(*(member.until_connected(hub, seconds=5.0) for member in members))
+    first, *others = members
+    target = f"/repos/{repository}/labels"
+    await first.get(target)
+    answered = await asyncio.gather(*(member.get(target) for member in others))
+    assert len(github.calls(target)) == 1
+    assert {answer.detail for answer in answered} == {"peer"}

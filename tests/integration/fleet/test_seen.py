@@ -1,0 +1,89 @@
+"""What members tell of each other: who gave what, and what is left of a quota."""
+
+import asyncio
+import json
+import subprocess
+import sys
+
+import pytest
+from support.fleet import until
+from support.processes import environment
+
+pytestmark = pytest.mark.xdist_group("fleet")
+
+
+async def announced(member, giver):
+    """Wait until `giver` announced something to `member`."""
+
+    async def heard():
+        return (await member.peers())[giver.ready["peer_id"]]["announced"] > 0
+
+    await until(heard, f"an announcement of {giver.name}")
+
+
+def printed(member):
+    """What ``p2pcache peers`` prints in that member's job."""
+    command = [sys.executable, "-m", "p2pcache", "peers", "--json"]
+    variables = environment(member.home, P2PCACHE_SOCKET=str(member.home / "s"))
+    return json.loads(subprocess.run(command, env=variables, capture_output=True, check=True, timeout=30).stdout)
+
+
+async def test_who_gave_what_is_shown(fleet, github, tokens, repository):
+    hub = await fleet.hub(token=tokens[0])
+    [member] = await fleet.joined(hub, tokens[1])
+    target = f"/repos/{repository}/labels"
+    await hub.get(target)
+    await announced(member, hub)
+    assert (await member.get(target)).detail == "peer"
+
+    [row] = [row for row in await asyncio.to_thread(printed, member) if row["peer_id"] == hub.ready["peer_id"]]
+    assert (row["state"], row["via"], row["direction"], row["blocks_in"]) == ("hub", "direct", "out", 1)
+    assert row["bytes_in"] > 0
+    assert row["rtt_ms"] > 0
+
+    stats = await member.stats()
+    assert stats["hits"]["peer"] == 1
+    assert stats["peers"]["connected"] == 1
+    assert stats["peers"]["bytes_in"] == row["bytes_in"]
+    given = (await hub.peers())[member.ready["peer_id"]]
+    assert (given["direction"], given["bytes_out"]) == ("in", row["bytes_in"])
+
+    metrics = await member.control("metrics")
+    assert 'p2pcache_hits_total{tier="peer"} 1.0' in metrics
+    assert "p2pcache_peers_connected 1.0" in metrics
+    assert f"p2pcache_peer_received_bytes_total {float(row['bytes_in'])}" in metrics
+
+
+async def test_a_spent_bucket_is_known_to_a_member_of_the_scope_before_it_ever_asked(fleet, github):
+    for name in ("one", "two"):
+        github.order("token", value=f"ghs_poor_{name}", repos=["octo/tools"], limit=2)
+    hub = await fleet.hub(token="ghs_poor_one", repository="octo/tools")
+    [member] = await fleet.joined(hub, "ghs_poor_two", repository="octo/tools")
+    for path in ("labels", "branches"):
+        assert (await hub.get(f"/repos/octo/tools/{path}")).status == 200
+
+    async def told():
+        return [bucket["remaining"] for bucket in (await member.stats())["quota"]] == [0]
+
+    await until(told, "the other's bucket")
+    assert (await member.stats())["upstream"]["calls"] == 0
+    github.order("reset-calls")
+    refused = await member.get("/repos/octo/tools/issues")
+    assert refused.status == 403
+    assert refused.headers["x-ratelimit-remaining"] == "0"
+    assert (await member.get("/repos/octo/tools/labels")).detail == "peer"
+    assert github.calls() == []
+
+
+async def test_a_joiner_is_told_what_was_spent_before_it_came(fleet, github):
+    for name in ("old", "new"):
+        github.order("token", value=f"ghs_{name}", repos=["octo/lib"])
+    hub = await fleet.hub(token="ghs_old", repository="octo/lib")
+    await hub.get("/repos/octo/lib/labels")
+    [member] = await fleet.joined(hub, "ghs_new", repository="octo/lib")
+
+    async def told():
+        return [bucket["remaining"] for bucket in (await member.stats())["quota"]] == [999]
+
+    await until(told, "the bucket")
+    assert (await member.stats())["upstream"]["calls"] == 0

@@ -1,0 +1,69 @@
+"""A cable between two peers that a test can count on and cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+
+class Relay:
+    """Forwards TCP from `host` to a port of this machine, until `after` cuts what comes back from there."""
+
+    def __init__(self, port, host="127.0.0.1"):
+        self._host = host
+        self.reached = asyncio.Event()
+        self._port = port
+        self._left = None
+        self._then = lambda: None
+        self._work = set()
+        self._server = None
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._accept, self._host, 0)
+        return self
+
+    async def __aexit__(self, *error):
+        self._server.close()
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+
+    @property
+    def port(self):
+        return self._server.sockets[0].getsockname()[1]
+
+    def after(self, count, then):
+        """When `count` more bytes came from there: `then()`, and nothing more is forwarded from there."""
+        self._left, self._then = count, then
+
+    def _accept(self, reader, writer):
+        self._work.add(asyncio.create_task(self._carry(reader, writer)))
+
+    async def _carry(self, reader, writer):
+        back, there = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._forward(reader, there))
+                both.create_task(self._forward(back, writer, self._passes))
+        finally:
+            for end in (writer, there):
+                end.close()
+                with contextlib.suppress(OSError):
+                    await end.wait_closed()
+
+    async def _forward(self, reader, writer, passes=lambda data: True):
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(16 << 10):
+                if passes(data):
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()
+
+    def _passes(self, data):
+        if self._left is None:
+            return True
+        self._left -= len(data)
+        if self._left <= 0 and not self.reached.is_set():
+            self.reached.set()
+            self._then()
+        return self._left > 0
