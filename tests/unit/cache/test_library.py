@@ -133,6 +133,19 @@ async def test_what_a_write_dropped_does_not_come_back_from_a_tier_that_missed_i
     assert kept(await node.get(REPO, ONE)).hit == "memory"
 
 
+async def test_a_write_takes_the_ground_from_what_was_vouched_for_before_it(lab: Lab) -> None:
+    node = lab.node()
+    before = kept(await node.get(REPO, ONE)).entry.pointer
+    apart = kept(await node.get("/repos/octo/vault", ONE)).entry.pointer
+    assert node.library.stands(before)
+    lab.clock.sleep(1)
+    await node.wrote("PATCH", REPO)
+    assert not node.library.stands(before)
+    assert node.library.stands(apart)
+    lab.clock.sleep(1)
+    assert node.library.stands(kept(await node.get(REPO, ONE)).entry.pointer)
+
+
 async def test_a_peers_write_is_obeyed_at_once_in_memory(lab: Lab, shelf: Shelf) -> None:
     node = lab.node(tiers=[shelf])
     await node.get(REPO, ONE)

@@ -190,3 +190,18 @@ def test_an_address_book_that_did_not_change_is_not_written_again(world, run, tm
             nursery.cancel_scope.cancel()
 
     run(test)
+
+
+def test_a_link_of_its_own_wish_that_breaks_is_made_again(world, run):
+    async def test():
+        node, other = world.node(0), world.node(1)
+        async with world.running(node, other):
+            node.mesh.book.learn(other.peer, (world.address(1),), 0.0)
+            await world.met(node, other)
+            world.net.cut(other.peer)
+            await world.until(lambda: len(node.mesh.members) == 0)
+            await world.until(lambda: len(node.mesh.members) == 1)
+            assert dialled(node) == 1
+            assert not node.outside.warnings
+
+    run(test)
