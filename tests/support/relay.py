@@ -40,13 +40,15 @@ class Relay:
         self._work.add(asyncio.create_task(self._carry(reader, writer)))
 
     async def _carry(self, reader, writer):
-        back, there = await asyncio.open_connection("127.0.0.1", self._port)
+        ends = [writer]
         try:
+            back, there = await asyncio.open_connection("127.0.0.1", self._port)
+            ends.append(there)
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._forward(reader, there))
                 both.create_task(self._forward(back, writer, self._passes))
         finally:
-            for end in (writer, there):
+            for end in ends:
                 end.close()
                 with contextlib.suppress(OSError):
                     await end.wait_closed()

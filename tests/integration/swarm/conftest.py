@@ -90,19 +90,37 @@ class Upstream:
         self.calls: list[str] = []
         self.latency = latency
         self.port = 0
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def start(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         return server
 
+    async def settled(self) -> None:
+        """Nothing is being answered any more."""
+        for task in self._answering:
+            task.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._answer(reader, writer))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        name = await reader.readexactly(32)
-        self.calls.append(name.hex())
-        await asyncio.sleep(self.latency)
-        writer.write(name * 100)
-        writer.write_eof()
-        writer.close()
+        try:
+            # Whoever asked may be gone, or killed by the test, before it has its answer.
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                name = await reader.readexactly(32)
+                self.calls.append(name.hex())
+                await asyncio.sleep(self.latency)
+                writer.write(name * 100)
+                await writer.drain()
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 class Fleet:
@@ -164,3 +182,4 @@ async def upstream() -> AsyncIterator[Upstream]:
     server = await made.start()
     yield made
     server.close()
+    await made.settled()
