@@ -1,9 +1,10 @@
 """Twenty jobs that start together: what they want is paid for once, through a hub and without one."""
 
 import asyncio
+from functools import partial
 
 import pytest
-from support.fleet import PATIENT, Fleet
+from support.fleet import PATIENT, Fleet, until
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
@@ -33,11 +34,15 @@ class Crowd:
         """The hub killed, and all linked to all: they do that when there is no hub."""
         if self.hub is None:
             await self.with_hub(tokens)
+        await asyncio.gather(*(until(partial(self._knows_all, member), "all known") for member in self.members))
         self.hub.kill()
         await asyncio.gather(
             *(member.until_connected(*(m for m in self.members if m is not member)) for member in self.members)
         )
         return self.members
+
+    async def _knows_all(self, member):
+        return (await member.stats())["peers"]["known"] >= len(self.members)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Two halves of a swarm in network namespaces, and the cable between them pulled: both go on, and make it up after."""
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -12,6 +13,9 @@ from support.relay import Relay
 pytestmark = [pytest.mark.xdist_group("fleet"), pytest.mark.needs("netns")]
 
 
+NUMBERS = itertools.count()
+
+
 def ip(*words):
     subprocess.run(["ip", *words], check=True, capture_output=True)
 
@@ -20,7 +24,7 @@ class Halves:
     """Two namespaces: each has a cable to GitHub, which is outside, and there is one between them."""
 
     def __init__(self):
-        tag = os.getpid() % 10_000
+        tag = f"{os.getpid() % 10_000}x{next(NUMBERS)}"
         self.names = [f"fleet{tag}a", f"fleet{tag}b"]
         self._outside = [f"f{tag}a", f"f{tag}b"]
 
@@ -46,8 +50,11 @@ class Halves:
         ip("-n", self.names[0], "link", "set", "between", "up")
 
     def remove(self):
-        for name in self.names:
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+        for what in (
+            *(("link", "del", outside) for outside in self._outside),
+            *(("netns", "del", n) for n in self.names),
+        ):
+            subprocess.run(["ip", *what], check=False, capture_output=True)
 
 
 @pytest.fixture
@@ -61,7 +68,7 @@ def halves():
 
 
 @pytest.fixture
-async def pair(fleet, github, tokens, halves):
+async def pair(halves, fleet, github, tokens):
     """Start a member in each half, connected; the function takes the lifetime of answers in seconds."""
     port = int(github.url.rpartition(":")[2])
     async with Relay(port, "10.232.1.1") as here, Relay(port, "10.232.2.1") as there:
