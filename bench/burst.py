@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import functools
 import json
+import logging
 import multiprocessing
 import secrets
 import sys
@@ -34,6 +35,8 @@ PATIENT = swarm.Limits(peer_deadline=5.0, lease_silence=8.0, lease=30.0)
 def live(flags: dict[str, str], variables: dict[str, str]) -> None:
     """One node, until it is killed."""
     swarm.SwarmConfig = functools.partial(swarm.SwarmConfig, limits=PATIENT)  # type: ignore[assignment, misc]
+
+    logging.disable(logging.WARNING)  # the hub is killed first
 
     async def run() -> None:
         async with node.Node(settings.load(flags, variables)):

@@ -1,5 +1,7 @@
 """A stand-in GitHub, and nodes of one swarm around it: every one a process."""
 
+import fcntl
+import os
 import secrets
 
 import pytest
@@ -10,6 +12,16 @@ from support.processes import GitHub, running
 SIZE = 20
 LATENCY = 0.05
 """Seconds; so that calls of one burst overlap as they do at GitHub."""
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path_factory):
+    """One fleet at a time, however tests are shared out among workers: two on two cores are both too slow."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "fleet.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
