@@ -178,6 +178,9 @@ class Exchange:
     ) -> None:
         try:
             sealed = await session.get(cid, size)
+            newer = self._members.get(session.peer)
+            if sealed is None and newer is not None and newer is not session:
+                sealed = await newer.get(cid, size)  # another connection to the peer took the place of this one
         except trio.TooSlowError:
             self._members.counters["peer_timeout"] += 1
         except Forged:

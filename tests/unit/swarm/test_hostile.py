@@ -282,6 +282,31 @@ def test_a_member_that_comes_again_replaces_its_older_connection(world, run):
     run(test)
 
 
+def test_a_block_asked_for_over_a_connection_that_is_replaced_is_asked_for_over_the_new_one(world, run, pointer, block):
+    async def test():
+        node = world.node(0)
+        cid, sealed = block()
+        held = pointer(cid, len(sealed))
+        fetched = []
+
+        async def fetch():
+            fetched.append(await node.mesh.exchange.fetch(cid, len(sealed)))
+
+        async with world.running(node) as nursery, world.guest(node, 30) as old:
+            await old.say(Have((wire(held),)))
+            await world.until(lambda: node.directory.find(held.name))
+            nursery.start_soon(fetch)
+            await old.hear(Get)
+            async with world.guest(node, 30) as new:
+                for part in parts((await new.hear(Get)).id, sealed):
+                    await new.link.write(part)
+                await world.until(lambda: fetched)
+        assert fetched == [sealed]
+        assert node.mesh.members.counters["peer_miss"] == 0
+
+    run(test)
+
+
 @pytest.mark.parametrize("smaller", [True, False])
 def test_of_two_connections_dialled_at_once_both_sides_keep_the_same(world, run, smaller):
     async def test():
