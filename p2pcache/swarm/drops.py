@@ -65,10 +65,13 @@ class Drops:
         made = Invalidation(frame.origin, frame.serial, time.time() - frame.age, frame.topics, frame.scope)
         if self._log.add(made):
             self._forget(made)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._outside.dropped, made.topics, made.scope)
-                if self._members.hub:  # members that have no link to the origin
-                    nursery.start_soon(self._spread, made, session, 0.8 * self._limits.drop_timeout)
+            # It is known from now on, and done once: the end of this session, which may be replaced by another to the
+            # same peer, must not be the end of it. Both parts have deadlines of their own.
+            with trio.CancelScope(shield=True):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._outside.dropped, made.topics, made.scope)
+                    if self._members.hub:  # members that have no link to the origin
+                        nursery.start_soon(self._spread, made, session, 0.8 * self._limits.drop_timeout)
         session.send(encode(Ack(frame.id)))
 
     def _forget(self, made: Invalidation) -> None:

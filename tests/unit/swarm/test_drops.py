@@ -113,3 +113,17 @@ def test_a_hub_goes_on_after_its_members_have(world, run):
             assert 0.05 <= trio.current_time() - began < 0.1
 
     run(test)
+
+
+def test_what_is_being_forgotten_is_forgotten_although_the_session_ends_meanwhile(world, run):
+    async def test():
+        node = world.node(0)
+        node.outside.stall = 0.5
+        async with world.running(node):
+            async with world.guest(node) as guest:
+                await guest.say(Drop(1, world.peer(31), 7, 0.0, (TOPIC,), None))
+                await world.until(lambda: list(node.mesh.drops._log.recent(time.time())))
+            await world.until(lambda: len(node.mesh.members) == 0)
+            assert node.outside.drops == [((TOPIC,), None)]
+
+    run(test)
