@@ -34,15 +34,12 @@ tests/node/node_modules/.package-lock.json: tests/node/package-lock.json
 demo: $(READY)  ## a stand-in GitHub, a hub, three runners, a workload, the report
 	@$(RUN) -m p2pcache demo
 
-test: $(READY) $(NODE_READY)  ## the whole suite but e2e; what is left out is listed by name
-	@$(PYTEST) -n $(WORKERS) --dist loadgroup --ignore=tests/e2e
+# Twenty nodes at once are what two cores can do: the fleets have the machine to themselves.
+FLEETS := tests/integration/fleet tests/integration/swarm
 
-coverage: $(READY)  ## every line and branch of github/, cache/ and swarm/ runs in their unit tests, or it fails
-	@$(RUN) -m coverage erase
-	@printf '%s\n' tests/unit/swarm 'tests/unit/github tests/unit/cache' \
-	  | xargs -P $(WORKERS) -L 1 $(RUN) -m coverage run -m pytest -q -p no:xdist
-	@$(RUN) -m coverage combine -q
-	@$(RUN) -m coverage report
+test: $(READY) $(NODE_READY)  ## the whole suite but e2e; what is left out is listed by name
+	@$(PYTEST) -n $(WORKERS) --dist loadgroup --ignore=tests/e2e $(addprefix --ignore=,$(FLEETS))
+	@$(PYTEST) $(FLEETS)
 
 e2e: $(READY) $(NODE_READY)  ## what needs Docker, act, Kubo or a browser
 	@$(PYTEST) --timeout=600 tests/e2e
