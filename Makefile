@@ -41,6 +41,13 @@ test: $(READY) $(NODE_READY)  ## the whole suite but e2e; what is left out is li
 	@$(PYTEST) -n $(WORKERS) --dist loadgroup --ignore=tests/e2e $(addprefix --ignore=,$(FLEETS))
 	@$(PYTEST) $(FLEETS)
 
+coverage: $(READY)  ## every line and branch of github/, cache/ and swarm/ runs in their unit tests, or it fails
+	@$(RUN) -m coverage erase
+	@printf '%s\n' tests/unit/swarm 'tests/unit/github tests/unit/cache' \
+	  | xargs -P $(WORKERS) -L 1 $(RUN) -m coverage run -m pytest -q -p no:xdist
+	@$(RUN) -m coverage combine -q
+	@$(RUN) -m coverage report
+
 e2e: $(READY) $(NODE_READY)  ## what needs Docker, act, Kubo or a browser
 	@$(PYTEST) --timeout=600 tests/e2e
 
