@@ -18,7 +18,7 @@ lean.install()
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import trio
 from libp2p.abc import IMuxedStream, ISecureConn
@@ -34,7 +34,7 @@ from libp2p.security.noise.exceptions import PeerIDMismatchesPubkey
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
-from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.stream_muxer.yamux.yamux import DEFAULT_WINDOW_SIZE, Yamux, YamuxStream
 
 from p2pcache.swarm.config import Limits, SwarmError
 from p2pcache.swarm.link import Link, LinkError
@@ -45,6 +45,8 @@ STRANGER_BYTES = 64 << 10
 """What may arrive before membership is proved; the handshakes of all layers need about 2 KB."""
 STRANGER_STREAMS = 8
 _READ = 64 << 10
+_WINDOW = 1 << 20
+"""Bytes a peer may send ahead: a block of that size crosses a distant link in one round trip."""
 _GOODBYE = 0.2
 
 
@@ -100,18 +102,28 @@ class _Muxer(Yamux):
 class _Link:
     """One negotiated stream of a connection; see `link.Link`."""
 
-    def __init__(self, stream: IMuxedStream, tcp: _Socket, peer: str, address: Address, *, dialled: bool) -> None:
-        self.peer = peer
+    def __init__(self, muxer: Yamux, stream: YamuxStream, tcp: _Socket, address: Address, *, dialled: bool) -> None:
+        self.peer = muxer.peer_id.to_base58()
         self.address = str(address)
         self.dialled = dialled
+        self._muxer = muxer
         self._stream = stream
         self._tcp = tcp
+        self._owed = _WINDOW - DEFAULT_WINDOW_SIZE
 
     async def read(self) -> bytes:
+        # Not the stream's own `read`, which answers every frame with a window update: an encryption, a write and a
+        # wake-up of the sender each. As in hashicorp's Yamux, credit is given back half a window at a time.
         try:
-            return await self._stream.read(_READ)
+            data = await self._muxer.read_stream(self._stream.stream_id, _READ)
+            self._owed += len(data)
+            if self._owed >= _WINDOW // 2:
+                credit, self._owed = self._owed, 0
+                self._stream.recv_window += credit
+                await self._stream.send_window_update(credit)
         except Exception:  # noqa: BLE001  # py-libp2p has no common base of what a closed stream raises
             return b""
+        return data
 
     async def write(self, data: bytes) -> None:
         try:
@@ -223,7 +235,7 @@ class LibP2PHost:
                     with _deadline(self._limits.handshake_timeout):
                         stream = await (self._open(muxer) if dialled else self._accept(muxer))
                     nursery.start_soon(_refuse_streams, muxer)
-                    yield _Link(stream, wire, muxer.peer_id.to_base58(), seen, dialled=dialled)
+                    yield _Link(muxer, stream, wire, seen, dialled=dialled)
                 except LinkError as error:
                     failure = error  # raised below: here the nursery would wrap it in a group
                 finally:
@@ -246,20 +258,20 @@ class LibP2PHost:
         await self._muxing.select(secured, raw.is_initiator)
         return _Muxer(secured, secured.get_remote_peer(), is_initiator=raw.is_initiator)
 
-    async def _open(self, muxer: Yamux) -> IMuxedStream:
+    async def _open(self, muxer: Yamux) -> YamuxStream:
         await muxer.event_started.wait()
         stream = await muxer.open_stream()
         await self._protocols.multiselect_client.select_one_of([PROTOCOL], MultiselectCommunicator(stream))
         return stream
 
-    async def _accept(self, muxer: Yamux) -> IMuxedStream:
+    async def _accept(self, muxer: Yamux) -> YamuxStream:
         """The first stream that asks for our protocol; a stock libp2p peer opens others (identify) as well."""
-        ours, chosen = trio.open_memory_channel[IMuxedStream](STRANGER_STREAMS)
+        ours, chosen = trio.open_memory_channel[YamuxStream](STRANGER_STREAMS)
 
         async def negotiate(stream: IMuxedStream) -> None:
             try:
                 await self._protocols.multiselect.negotiate(MultiselectCommunicator(stream))
-                ours.send_nowait(stream)
+                ours.send_nowait(cast(YamuxStream, stream))
             except Exception:  # noqa: BLE001  # whatever a stranger's stream fails with, it is only that stream
                 return
 
