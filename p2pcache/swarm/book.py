@@ -17,9 +17,11 @@ from p2pcache.swarm.frames import Known
 from p2pcache.swarm.multiaddrs import Address, parse
 
 GIVE_UP = 8
-_FIRST_TURN = (0.5, 6.0)
-_SECOND_TURN = (8.0, 12.0)
-"""Seconds, from and to: a fleet that starts together first joins its hub and works through it; links come by and by."""
+_Turns = tuple[tuple[float, float], tuple[float, float]]
+_TURNS: _Turns = (0.5, 6.0), (8.0, 12.0)
+"""Seconds, from and to, of the first turn and the second: a fleet that starts together first joins its hub and works
+through it; links come by and by."""
+_HURRIED: _Turns = (0.0, 0.5), (1.0, 1.5)
 
 
 @dataclass(slots=True)
@@ -67,6 +69,11 @@ class Book:
             if entry.due <= now and peer not in connected
         ]
 
+    def hurry(self, now: float) -> None:
+        """The last hub is gone, and the links by which members go on without it may not have had their turn yet."""
+        for peer, entry in self._entries.items():
+            entry.due = min(entry.due, now + self._turn(peer, _HURRIED))
+
     def failed(self, peer: str, now: float) -> None:
         """It could not be dialled; after several times it is forgotten until somebody names it again."""
         entry = self._entries.get(peer)
@@ -83,9 +90,9 @@ class Book:
             entry.due = now + self._turn(peer)
             entry.backoff.succeeded()
 
-    def _turn(self, peer: str) -> float:
+    def _turn(self, peer: str, turns: _Turns = _TURNS) -> float:
         """Of two members that learn of each other one dials first, the other only if that did not work."""
-        return random.uniform(*(_FIRST_TURN if self._me < peer else _SECOND_TURN))  # noqa: S311  # spreads load
+        return random.uniform(*turns[self._me > peer])  # noqa: S311  # spreads load
 
     def dump(self) -> bytes:
         """For `load`."""

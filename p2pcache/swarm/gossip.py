@@ -78,6 +78,8 @@ class Roster:
         self._book = book
         self._came: dict[str, Known] = {}
         self._gone: set[str] = set()
+        self._named: OrderedDict[str, str] = OrderedDict()
+        """Members a hub told of, and its peer id."""
         self._batch = Batch(_PEERS_DELAY, self._tell)
 
     async def run(self) -> NoReturn:
@@ -87,10 +89,14 @@ class Roster:
     async def joined(self, session: Session) -> None:
         """Introduce the joiner to the others and the others to it."""
         self._book.learn(session.peer, session.member.addresses, trio.current_time())
-        self._came[session.peer] = Known(session.peer, session.member.addresses)
         self._gone.discard(session.peer)
-        self._batch.wake()
-        known = [Known(other.peer, other.member.addresses) for other in self._members if other is not session]
+        hub = self._named.get(session.peer)
+        if hub is None:
+            self._came[session.peer] = Known(session.peer, session.member.addresses)
+            self._batch.wake()
+        # Else the hub that told this node of the joiner tells everybody: a fleet need not repeat it link by link.
+        others = [other for other in self._members if other is not session and other.peer != hub]
+        known = [Known(o.peer, o.member.addresses) for o in others if hub is None or self._named.get(o.peer) != hub]
         for start in range(0, len(known), _PEERS):
             await session.send_slowly(encode(Peers(tuple(known[start : start + _PEERS]))))
 
@@ -100,8 +106,9 @@ class Roster:
         self._gone.add(session.peer)
         self._batch.wake()
         relayed = self._members.relayed
-        for peer in [peer for peer, via in relayed.items() if via == session.peer]:
-            del relayed[peer]
+        for told in (relayed, self._named):
+            for peer in [peer for peer, via in told.items() if via == session.peer]:
+                del told[peer]
 
     def told(self, session: Session, frame: Peers) -> None:
         """A member tells whom it is connected to."""
@@ -110,13 +117,16 @@ class Roster:
             if known.peer in (self._members.me, session.peer):
                 continue
             self._book.learn(known.peer, known.addresses, trio.current_time())
-            if session.member.hub and known.peer not in self._members:
-                relayed[known.peer] = session.peer
-        for peer in frame.gone:
-            if relayed.get(peer) == session.peer:
-                del relayed[peer]
-        while len(relayed) > self._members.limits.known:
-            relayed.popitem(last=False)
+            if session.member.hub:
+                self._named[known.peer] = session.peer
+                if known.peer not in self._members:
+                    relayed[known.peer] = session.peer
+        for told in (relayed, self._named):
+            for peer in frame.gone:
+                if told.get(peer) == session.peer:
+                    del told[peer]
+            while len(told) > self._members.limits.known:
+                told.popitem(last=False)
 
     def _tell(self) -> None:
         came, self._came = list(self._came.values()), {}

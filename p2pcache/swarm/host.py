@@ -33,8 +33,8 @@ from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicat
 from libp2p.security.noise.exceptions import PeerIDMismatchesPubkey
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as Noise
-from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import DEFAULT_WINDOW_SIZE, Yamux, YamuxStream
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 
 from p2pcache.swarm.config import Limits, SwarmError
 from p2pcache.swarm.link import Link, LinkError
@@ -271,7 +271,7 @@ class LibP2PHost:
         async def negotiate(stream: IMuxedStream) -> None:
             try:
                 await self._protocols.multiselect.negotiate(MultiselectCommunicator(stream))
-                ours.send_nowait(cast(YamuxStream, stream))
+                ours.send_nowait(cast("YamuxStream", stream))
             except Exception:  # noqa: BLE001  # whatever a stranger's stream fails with, it is only that stream
                 return
 

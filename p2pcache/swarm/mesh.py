@@ -139,6 +139,8 @@ class Mesh:
                 self.exchange.left(session)
                 self.leases.left(session)
                 self.roster.left(session)
+                if session.member.hub and not self.members.hubs():
+                    self.book.hurry(trio.current_time())
         ended.met = True
         return ended
 

@@ -89,3 +89,19 @@ def test_a_disk_that_cannot_be_written_costs_only_the_memory(tmp_path):
     (tmp_path / "folder").mkdir()
     books.save(tmp_path / "folder", b"[]")
     assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
+def test_without_a_hub_turns_come_sooner_and_in_the_same_order():
+    book = Book(ME, 10)
+    book.learn(A, ["/ip4/10.0.0.1/tcp/1"], 0.0)
+    book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
+    book.hurry(0.0)
+    assert [peer for peer, _ in book.due(0.5, ())] == [B]
+    assert {peer for peer, _ in book.due(1.5, ())} == {A, B}
+
+
+def test_hurrying_puts_nobody_off():
+    book = Book(ME, 10)
+    book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
+    book.hurry(100.0)
+    assert book.due(6.0, ())

@@ -113,3 +113,35 @@ def test_an_ordinary_member_relays_nobody(world, run):
             assert not node.mesh.members.relayed
 
     run(test)
+
+
+def test_who_a_hub_told_of_is_not_told_of_again(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, 1, hub=True) as hub:
+            await hub.say(Peers((Known(world.peer(5), ()), Known(world.peer(6), ()))))
+            await world.until(lambda: len(node.mesh.members.relayed) == 2)
+            async with world.guest(node, 5) as named, world.guest(node, 6), world.guest(node, 7):
+                # The hub tells both of each other; of the one it does not know, this node tells.
+                for told in (named, hub):
+                    heard = set()
+                    while world.peer(7) not in heard:
+                        heard |= {each.peer for each in (await told.hear(Peers)).known}
+                    assert not heard & {world.peer(5), world.peer(6)}
+
+    run(test)
+
+
+def test_who_was_named_by_a_hub_that_left_is_told_of(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, 2) as other:
+            async with world.guest(node, 1, hub=True) as hub:
+                await hub.say(Peers((Known(world.peer(5), ()),)))
+                await world.until(lambda: node.mesh.members.relayed)
+            await world.until(lambda: not node.mesh.members.relayed)
+            async with world.guest(node, 5):
+                while world.peer(5) not in {each.peer for each in (await other.hear(Peers)).known}:
+                    pass
+
+    run(test)

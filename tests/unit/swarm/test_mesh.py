@@ -62,6 +62,17 @@ def test_a_member_that_cannot_be_dialled_is_served_through_the_hub(world, run):
     run(test)
 
 
+def test_a_hub_that_is_lost_at_once_leaves_members_that_find_each_other_within_seconds(world, run):
+    async def test():
+        hub, *rest = world.node(0, hub=True), *(world.node(n, 0) for n in range(1, 9))
+        async with world.running(hub, *rest):
+            await world.until(lambda: all(len(node.mesh.book) == len(rest) for node in rest), seconds=0.4)
+            hub.die()
+            await world.until(lambda: all(len(node.mesh.members) == len(rest) - 1 for node in rest), seconds=3.0)
+
+    run(test)
+
+
 def test_losing_the_hub_leaves_the_members_linked(world, run):
     async def test():
         hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
