@@ -8,11 +8,11 @@ from p2pcache.cache import decide as rules
 from p2pcache.cache.answer import Answer, Kept, Passed, Refused
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.decide import Asked, Fetch, Refuse, Rule, Serve
-from p2pcache.cache.entry import Entry
+from p2pcache.cache.entry import Entry, Pointer
 from p2pcache.cache.flight import Flights
 from p2pcache.cache.library import Found, Library
 from p2pcache.cache.origin import Origin, Plan, Policy
-from p2pcache.cache.tiers import Leases
+from p2pcache.cache.tiers import Lease, Leases
 from p2pcache.cache.turns import Turns
 from p2pcache.cache.upstream import Upstream, UpstreamError
 from p2pcache.cache.wanted import Wanted
@@ -28,6 +28,13 @@ RELEASE_SECONDS = 1.0
 MAX_MISSING = 3
 """Blocks announced but not to be had, after which a request is not kept waiting for another."""
 _GONE = (404, 410, 451)
+
+
+class _NoLease:
+    """Leases are out of order: ask, since nobody says who else does."""
+
+    async def release(self, pointer: Pointer | None) -> None:
+        """Nobody waits."""
 
 
 class Engine:
@@ -128,10 +135,15 @@ class Engine:
     async def _ask_for_all(self, wanted: Wanted, leases: Leases, epoch: int) -> Answer:
         """One call for the fleet: when it is this node's turn, another may have been there before."""
         guard = self.library.guard
-        lease = await guard("lease", leases.acquire(wanted.name, wanted.scope), None, LEASE_SECONDS)
+        lease: Lease | None = None
         left = None
         try:
-            looked = await self._look(wanted, epoch)
+            for again in (False, True):
+                acquiring = leases.acquire(wanted.name, wanted.scope, again=again)
+                lease = await guard("lease", acquiring, _NoLease(), LEASE_SECONDS)
+                looked = await self._look(wanted, epoch)
+                if lease is not None or not isinstance(looked, Plan) or not isinstance(looked.decision, Fetch):
+                    break  # its turn, served, or to be proved: else what another left cannot be had
             answer = await self._ask(wanted, looked) if isinstance(looked, Plan) else looked
             if isinstance(answer, Kept) and answer.stored:
                 left = answer.entry.pointer

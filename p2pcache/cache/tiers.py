@@ -46,9 +46,11 @@ class Lease(Protocol):
 class Leases(Protocol):
     """One upstream call for the fleet."""
 
-    async def acquire(self, resource: bytes, scope: bytes) -> Lease | None:
+    async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease | None:
         """A lease at once when nobody holds one; else wait until the holder released it (or died) and answer None.
 
-        None means: look into the tiers again, and ask GitHub yourself if there is still nothing.
+        None means: look into the tiers again, and if there is still nothing acquire once more, `again`: the holder
+        left something that cannot be had, and of all who lack it one should ask GitHub. None to that, at once where
+        the holder left nothing: ask GitHub yourself.
         """
         ...

@@ -155,11 +155,15 @@ class Ack(Frame, tag=10):
 
 
 class Ask(Frame, tag=11):
-    """LEASE: may I ask GitHub for `resource` on behalf of all? Answered by `Grant` or `Wait`, later `Free`."""
+    """LEASE: may I ask GitHub for `resource` on behalf of all? Answered by `Grant` or `Wait`, later `Free`.
+
+    `but`: what that peer left could not be had.
+    """
 
     id: Token
     resource: Digest
     scope: Short
+    but: Annotated[str, Meta(max_length=64)] = ""
 
 
 class Grant(Frame, tag=12):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import itertools
 import time
+from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -44,6 +45,7 @@ class _Mine:
     resource: bytes
     scope: bytes
     since: float
+    but: str = ""
     state: _State = _State.ASKED
     turn: trio.Event = field(default_factory=trio.Event)
 
@@ -71,6 +73,8 @@ class LeaseDesk:
         self._busy = trio.Event()
         self._watched: dict[str, float] = {}
         self._shunned: dict[str, float] = {}
+        self._freed: OrderedDict[tuple[bytes, bytes], str] = OrderedDict()
+        """By resource and scope: who left something to this node's callers."""
 
     async def run(self) -> NoReturn:
         """While leases are out: keep in touch with those concerned, and give up the silent ones."""
@@ -131,23 +135,28 @@ class LeaseDesk:
         """It may have been silent before; now it spoke."""
         self._shunned.pop(session.peer, None)
 
-    async def acquire(self, resource: bytes, scope: bytes) -> int | None:
+    async def acquire(self, resource: bytes, scope: bytes, again: bool = False) -> int | None:
         """The token of a lease to `release`, or None: somebody else asked meanwhile and is done.
 
-        Waits at most `lease` seconds in all.
+        `again`: what that somebody left cannot be had. None at once if it left nothing. Waits at most `lease` seconds
+        in all.
         """
+        holder = self._freed.pop((resource, scope), "")
+        if again and not holder:
+            return None
+        but = holder if again else ""
         given: int | None = None
         with trio.move_on_after(self._limits.lease):
-            state = await self._try(token := next(self._tokens), resource, scope)
+            state = await self._try(token := next(self._tokens), resource, scope, but)
             while state is _State.LOST:  # the arbiter is gone: ask the next one, after who holds the lease told it
                 await trio.sleep(_HOLDERS_FIRST)
-                state = await self._try(token := next(self._tokens), resource, scope)
+                state = await self._try(token := next(self._tokens), resource, scope, but)
             if state is _State.HOLDING:
                 given = token
         return given
 
-    async def _try(self, token: int, resource: bytes, scope: bytes) -> _State:
-        mine = self._mine[token] = _Mine(self._choose(resource), resource, scope, trio.current_time())
+    async def _try(self, token: int, resource: bytes, scope: bytes, but: str) -> _State:
+        mine = self._mine[token] = _Mine(self._choose(resource), resource, scope, trio.current_time(), but)
         self._busy.set()
         await self._ask(token, mine)
         return mine.state
@@ -162,10 +171,10 @@ class LeaseDesk:
         try:
             if mine.arbiter == self._members.me:
                 claim = Claim(self._members.me, token)
-                self._tell(self._arbiter.ask(claim, mine.resource, mine.scope, trio.current_time()))
+                self._tell(self._arbiter.ask(claim, mine.resource, mine.scope, trio.current_time(), mine.but))
             else:
                 turn = mine.turn
-                self._send(mine.arbiter, Ask(token, mine.resource, mine.scope))
+                self._send(mine.arbiter, Ask(token, mine.resource, mine.scope, mine.but))
                 # A starved arbiter answers late, and passing it over costs the fleet a call a node: it has as long as
                 # a holder has before it is given up, where a block's holder would have lost to upstream by now.
                 with trio.move_on_after(self._limits.lease_silence):
@@ -192,7 +201,8 @@ class LeaseDesk:
     def asked(self, session: Session, frame: Ask) -> None:
         """A peer asks this node as arbiter."""
         self._busy.set()
-        self._tell(self._arbiter.ask(Claim(session.peer, frame.id), frame.resource, frame.scope, trio.current_time()))
+        claim = Claim(session.peer, frame.id)
+        self._tell(self._arbiter.ask(claim, frame.resource, frame.scope, trio.current_time(), frame.but))
 
     def released(self, session: Session, frame: Release) -> None:
         """A peer is done, or does not want the lease any more."""
@@ -210,7 +220,17 @@ class LeaseDesk:
         elif isinstance(frame, Wait) and mine.state is _State.ASKED:
             mine.become(_State.WAITING)
         elif mine.state in (_State.ASKED, _State.WAITING) and not isinstance(frame, Wait):
+            if isinstance(frame, Free):
+                self._note(mine, frame.holder if frame.pointer else "")
             mine.become(_State.HOLDING if isinstance(frame, Grant) else _State.FREED)
+
+    def _note(self, mine: _Mine, holder: str) -> None:
+        """Who left something for a caller that is free now, "" for nobody."""
+        key = (mine.resource, mine.scope)
+        self._freed[key] = holder
+        self._freed.move_to_end(key)
+        if len(self._freed) > self._limits.leases:
+            self._freed.popitem(last=False)
 
     def _learn(self, session: Session, left: Wire | None, holder: str) -> Pointer | None:
         """What a holder left can be had from it where it is connected, else from who told."""
@@ -225,7 +245,10 @@ class LeaseDesk:
         for ruling in rulings:
             claim = ruling.claim
             if claim.peer == self._members.me:
-                self._mine[claim.token].become(_MINE[ruling.verdict])
+                mine = self._mine[claim.token]
+                if ruling.verdict is Verdict.FREE:
+                    self._note(mine, ruling.holder if ruling.left else "")
+                mine.become(_MINE[ruling.verdict])
             else:
                 self._send(claim.peer, _frame(ruling))
 

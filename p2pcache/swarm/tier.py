@@ -90,7 +90,7 @@ class FleetLeases:
         """The swarm runs; until then every lease is given at once."""
         self._bridge, self._mesh = bridge, mesh
 
-    async def acquire(self, resource: bytes, scope: bytes) -> Lease | None:
+    async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease | None:
         """A lease at once when nobody holds one, or when there are no peers; else see `cache.tiers.Leases`.
 
         After waiting, a lease may be given too: the holder died, or was of another scope. Never waits longer than
@@ -100,7 +100,7 @@ class FleetLeases:
             return _Alone()
         try:
             async with asyncio.timeout(self._limits.lease + _GRACE):
-                token = await self._bridge.call(self._mesh.leases.acquire, resource, scope)
+                token = await self._bridge.call(self._mesh.leases.acquire, resource, scope, again)
         except (BridgeClosed, TimeoutError):
             return _Alone()
         return None if token is None else _Held(self._bridge, self._mesh, token)

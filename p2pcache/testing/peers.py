@@ -29,6 +29,7 @@ class MemorySwarm:
         self.patience = patience
         self.peers: list[MemoryPeer] = []
         self.leases: dict[bytes, MemoryLease] = {}
+        self.left: dict[bytes, Pointer | None] = {}
 
     def join(self, name: str = "") -> MemoryPeer:
         """One more peer, which knows at once what the others hold."""
@@ -102,8 +103,9 @@ class MemoryTier:
         return list(found.values())
 
     async def block(self, pointer: Pointer) -> bytes | None:
-        """The block from the first peer that announced it, or None when the deadline passes."""
-        holder = next((peer for peer in self._others() if pointer.cid in peer.blocks), None)
+        """The block from the quickest peer that announced it, or None when the deadline passes."""
+        holders = (peer for peer in self._others() if pointer.cid in peer.blocks)
+        holder = min(holders, key=lambda peer: peer.delay, default=None)
         if holder is None:
             return None
         with contextlib.suppress(TimeoutError):
@@ -144,8 +146,9 @@ class MemoryLease:
             del self._swarm.leases[self._resource]
         self.over.set()
 
-    async def release(self, pointer: Pointer | None) -> None:  # noqa: ARG002 - followers look into the tier
+    async def release(self, pointer: Pointer | None) -> None:
         """Done."""
+        self._swarm.left[self._resource] = pointer
         self.end()
 
 
@@ -156,11 +159,19 @@ class MemoryLeases:
         self._swarm = swarm
         self._me = me
 
-    async def acquire(self, resource: bytes, scope: bytes) -> MemoryLease | None:  # noqa: ARG002 - all scopes wait
+    async def acquire(
+        self,
+        resource: bytes,
+        scope: bytes,  # noqa: ARG002 - all scopes wait
+        *,
+        again: bool = False,
+    ) -> MemoryLease | None:
         """The lease, or None once its holder is done or dead (or the swarm's patience is over).
 
         Callers of another scope wait too: what the holder leaves they can prove for nothing.
         """
+        if again and self._swarm.left.get(resource) is None:
+            return None
         held = self._swarm.leases.get(resource)
         if held is None:
             self._swarm.leases[resource] = lease = MemoryLease(self._swarm, resource, self._me)

@@ -13,6 +13,7 @@ from p2pcache.cache.answer import Answer, Passed
 from p2pcache.cache.engine import MAX_MISSING
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.upstream import UpstreamError
+from p2pcache.testing import MemorySwarm
 from p2pcache.testing.nodes import Clock, MemoryNode
 from tests.unit.cache.conformance import make
 from tests.unit.cache.lab import Lab, kept
@@ -134,6 +135,33 @@ class TestFleet:
         gate.opened.set()
         assert [kept(each).hit for each in await asyncio.gather(*tasks)] == [None, "peer", "revalidated"]
         assert lab.github.charged() == 1
+
+    async def test_what_one_left_and_cannot_deliver_is_asked_for_once_more_not_by_all(self, lab: Lab) -> None:
+        swarm = MemorySwarm(deadline=0.01)
+        leader = swarm.join()
+        nodes = [lab.node(peer=leader), *(lab.node(peer=swarm.join()) for _ in range(5))]
+        gate = lab.gate(judged=True)
+        leading = asking(nodes[0], REPO)
+        await gate.arrived.wait()
+        following = [asking(node, REPO) for node in nodes[1:]]
+        await turn()
+        leader.delay = 10.0
+        gate.opened.set()
+        hits = [kept(each).hit for each in await asyncio.gather(leading, *following)]
+        assert hits.count("peer") == 4
+        assert lab.calls == [200, 200]
+
+    async def test_what_one_was_refused_each_asks_for_itself_at_once(self, lab: Lab) -> None:
+        swarm = MemorySwarm()
+        nodes = [lab.node(peer=swarm.join()) for _ in range(3)]
+        gate = lab.gate(judged=True)
+        tasks = [asking(node, f"{REPO}/issues/404404") for node in nodes]
+        await gate.arrived.wait()
+        await turn()
+        assert len(lab.calls) == 1
+        gate.opened.set()
+        assert [answer.forwarded for answer in await asyncio.gather(*tasks)] == [404] * 3
+        assert lab.calls == [404] * 3
 
     async def test_a_write_is_seen_at_the_other_node(self, lab: Lab) -> None:
         first, second = lab.pair()

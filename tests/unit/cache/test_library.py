@@ -205,7 +205,7 @@ class TestTrouble:
                 await trouble._suffer()
 
         class Leases:
-            async def acquire(self, resource: bytes, scope: bytes) -> Lease | None:
+            async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease | None:
                 if resource == given.name:
                     return Lease()
                 await trouble._suffer()

@@ -176,6 +176,58 @@ def test_a_late_word_of_the_arbiter_changes_nothing(world, run):
     run(test)
 
 
+def test_of_all_who_cannot_have_what_was_left_one_asks_again(world, run, pointer):
+    async def test():
+        nodes = fleet(world, 6)
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            name, asked, freed = os.urandom(32), [], []
+            token = await nodes[1].mesh.leases.acquire(name, SCOPE)
+
+            async def follow(node):
+                assert await node.mesh.leases.acquire(name, SCOPE) is None
+                token = await node.mesh.leases.acquire(name, SCOPE, again=True)
+                if token is None:
+                    freed.append(node)
+                else:
+                    asked.append(node)
+                    await trio.sleep(0.1)
+                    node.mesh.leases.release(token, pointer(name=name))
+
+            async with trio.open_nursery() as nursery:
+                for node in (nodes[0], *nodes[2:]):  # the arbiter itself is one of them
+                    nursery.start_soon(follow, node)
+                await trio.sleep(0.1)
+                nodes[1].mesh.leases.release(token, pointer(name=name))
+            assert len(asked) == 1
+            assert len(freed) == 4
+
+    run(test)
+
+
+def test_where_nothing_was_left_nobody_waits_again(world, run):
+    async def test():
+        nodes = fleet(world, 3)
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            name = os.urandom(32)
+            token = await nodes[1].mesh.leases.acquire(name, SCOPE)
+
+            async def follow(node):
+                assert await node.mesh.leases.acquire(name, SCOPE) is None
+                holding = trio.current_time()
+                assert await node.mesh.leases.acquire(name, SCOPE, again=True) is None
+                assert trio.current_time() == holding
+
+            async with trio.open_nursery() as nursery:
+                for node in (nodes[0], nodes[2]):
+                    nursery.start_soon(follow, node)
+                await trio.sleep(0.1)
+                nodes[1].mesh.leases.release(token, None)
+
+    run(test)
+
+
 def test_nobody_waits_longer_than_a_lease(world, run):
     async def test():
         nodes = fleet(world, 3, limits=Limits(lease=2.0))
