@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from p2pcache.cache import decide as rules
@@ -34,6 +35,9 @@ class _NoLease:
     """Leases are out of order: ask, since nobody says who else does."""
 
     async def release(self, pointer: Pointer | None) -> None:
+        """Nobody waits."""
+
+    async def abandon(self) -> None:
         """Nobody waits."""
 
 
@@ -147,6 +151,12 @@ class Engine:
             answer = await self._ask(wanted, looked) if isinstance(looked, Plan) else looked
             if isinstance(answer, Kept) and answer.stored:
                 left = answer.entry.pointer
+        except asyncio.CancelledError:  # its client hung up: those who wait are not to ask GitHub all at once
+            if lease is not None:
+                await guard("lease", lease.abandon(), None, RELEASE_SECONDS)
+                lease = None
+            raise
+        else:
             return answer
         finally:
             if lease is not None:

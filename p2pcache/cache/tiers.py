@@ -42,6 +42,10 @@ class Lease(Protocol):
         """Done: `pointer` is what followers may now find, None when there was nothing to keep."""
         ...
 
+    async def abandon(self) -> None:
+        """Not done, and will not be: the next who waits takes the holder's place."""
+        ...
+
 
 class Leases(Protocol):
     """One upstream call for the fleet."""

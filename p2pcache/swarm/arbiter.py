@@ -125,6 +125,10 @@ class Arbiter(Generic[P]):
                 self._left.popitem(last=False)
         return self._pass_on(lease, left)
 
+    def abandon(self, claim: Claim, now: float) -> list[Ruling[P]]:
+        """A holder has not asked and will not, or a waiter has lost interest."""
+        return self._lost(claim, now) if claim in self._claims else []
+
     def forget(self) -> None:
         """Something was dropped, perhaps what a holder left just now: whoever asks next is to ask GitHub again."""
         self._left.clear()

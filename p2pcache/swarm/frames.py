@@ -181,10 +181,14 @@ class Wait(Frame, tag=13):
 
 
 class Release(Frame, tag=14):
-    """The asker (holder or waiter) is done; `pointer` is what the others may now find."""
+    """The asker (holder or waiter) is done; `pointer` is what the others may now find.
+
+    `undone`: the holder has not asked and will not; the next waiter is to take its place.
+    """
 
     id: Token
     pointer: Wire | None
+    undone: bool = False
 
 
 class Free(Frame, tag=15):

@@ -22,11 +22,14 @@ from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.frames import Ask, Free, Grant, Release, Wait, Wire, encode, wire
 from p2pcache.swarm.members import Members
+from p2pcache.swarm.outside import Outside
 from p2pcache.swarm.session import Session
 
 _BEAT = 0.2
 _SHUN = 5.0
 _HOLDERS_FIRST = 0.02
+_DEAF = 1
+"""Arbiters that give no word at all and are passed over; after that nobody is asked for leave."""
 
 
 class _State(enum.Enum):
@@ -44,8 +47,8 @@ class _Mine:
     arbiter: str
     resource: bytes
     scope: bytes
-    since: float
-    but: str = ""
+    but: str
+    caller: object
     state: _State = _State.ASKED
     turn: trio.Event = field(default_factory=trio.Event)
 
@@ -61,12 +64,14 @@ class LeaseDesk:
     Args:
         members: who could arbitrate.
         directory: learns what a holder left.
+        outside: the node, which has to show that it is at work on what it holds a lease for.
     """
 
-    def __init__(self, members: Members, directory: Directory) -> None:
+    def __init__(self, members: Members, directory: Directory, outside: Outside) -> None:
         self._members = members
         self._limits = members.limits
         self._directory = directory
+        self._outside = outside
         self._arbiter: Arbiter[Wire] = Arbiter(self._limits.lease, self._limits.leases)
         self._mine: dict[int, _Mine] = {}
         self._tokens = itertools.count(1)
@@ -99,8 +104,10 @@ class LeaseDesk:
                 session.ping()
         self._lose(silent, now)
         self._tell(self._arbiter.expire(now))
-        for token in [token for token, mine in self._mine.items() if now - mine.since > 2 * self._limits.lease]:
-            self.release(token, None)  # its caller is long gone
+        # A node that hangs, though its swarm's thread does not, is as good as dead to those who wait for it.
+        hung = self._outside.silence() > self._limits.lease_silence
+        for token in [token for token, mine in self._mine.items() if hung and mine.state is _State.HOLDING]:
+            self.abandon(token)
 
     def _lose(self, peers: Collection[str], now: float) -> None:
         """These cannot be relied on: as holders they lose the lease, as arbiters those who wait for them."""
@@ -135,11 +142,16 @@ class LeaseDesk:
         """It may have been silent before; now it spoke."""
         self._shunned.pop(session.peer, None)
 
-    async def acquire(self, resource: bytes, scope: bytes, again: bool = False) -> int | None:
-        """The token of a lease to `release`, or None: somebody else asked meanwhile and is done.
+    async def acquire(self, resource: bytes, scope: bytes, again: bool = False, caller: object = None) -> int | None:
+        """The token of a lease to `release` or `abandon`, or None: somebody else asked meanwhile and is done.
 
-        `again`: what that somebody left cannot be had. None at once if it left nothing. Waits at most `lease` seconds
-        in all.
+        Waits at most `lease` seconds in all.
+
+        Args:
+            resource: the name of what is wanted.
+            scope: for whom.
+            again: what that somebody left cannot be had. None at once if it left nothing.
+            caller: see `forsake`.
         """
         holder = self._freed.pop((resource, scope), "")
         if again and not holder:
@@ -147,27 +159,30 @@ class LeaseDesk:
         but = holder if again else ""
         given: int | None = None
         with trio.move_on_after(self._limits.lease):
-            state = await self._try(token := next(self._tokens), resource, scope, but)
-            while state is _State.LOST:  # the arbiter is gone: ask the next one, after who holds the lease told it
-                await trio.sleep(_HOLDERS_FIRST)
-                state = await self._try(token := next(self._tokens), resource, scope, but)
-            if state is _State.HOLDING:
-                given = token
+            for attempt in itertools.count(1):
+                token = next(self._tokens)
+                mine = self._mine[token] = _Mine(self._choose(resource), resource, scope, but, caller)
+                await self._ask(token, mine, last=attempt > _DEAF)
+                if mine.state is _State.HOLDING:
+                    given = token
+                if mine.state is not _State.LOST:
+                    break
+                await trio.sleep(_HOLDERS_FIRST)  # ask the next arbiter, after who holds the lease told it
         return given
 
-    async def _try(self, token: int, resource: bytes, scope: bytes, but: str) -> _State:
-        mine = self._mine[token] = _Mine(self._choose(resource), resource, scope, trio.current_time(), but)
-        self._busy.set()
-        await self._ask(token, mine)
-        return mine.state
+    def forsake(self, caller: object) -> None:
+        """`caller` will not hear what it acquired."""
+        for token in [token for token, mine in self._mine.items() if mine.caller is caller]:
+            self.abandon(token)
 
     def _choose(self, resource: bytes) -> str:
         hubs = [peer for peer in self._members.hubs() if peer not in self._shunned]
         others = [session.peer for session in self._members if session.peer not in self._shunned]
         return choose(resource, hubs or [*others, self._members.me])
 
-    async def _ask(self, token: int, mine: _Mine) -> None:
-        """Until `mine` is HOLDING, FREED or LOST."""
+    async def _ask(self, token: int, mine: _Mine, *, last: bool) -> None:
+        """Until `mine` is HOLDING, FREED or LOST; after no word at all it is LOST, or HOLDING at `last`."""
+        self._busy.set()
         try:
             if mine.arbiter == self._members.me:
                 claim = Claim(self._members.me, token)
@@ -179,8 +194,11 @@ class LeaseDesk:
                 # a holder has before it is given up, where a block's holder would have lost to upstream by now.
                 with trio.move_on_after(self._limits.lease_silence):
                     await turn.wait()
-            if mine.state is _State.ASKED:
-                mine.state = _State.HOLDING  # no word: better one call too many than one too late
+            if mine.state is _State.ASKED and last:
+                mine.state = _State.HOLDING  # better one call too many than one too late
+            elif mine.state is _State.ASKED:
+                self._shunned[mine.arbiter] = trio.current_time() + _SHUN
+                mine.state = _State.LOST
             while mine.state is _State.WAITING:
                 await mine.turn.wait()
         finally:
@@ -189,14 +207,25 @@ class LeaseDesk:
 
     def release(self, token: int, pointer: Pointer | None) -> None:
         """The holder is done; `pointer` is what the others may now find."""
+        self._end(token, Release(token, wire(pointer)))
+
+    def abandon(self, token: int) -> None:
+        """The holder is not done and will not be: somebody else's turn."""
+        self._end(token, Release(token, None, undone=True))
+
+    def _end(self, token: int, release: Release) -> None:
         mine = self._mine.pop(token, None)
-        if mine is None:
-            return
-        left = wire(pointer)
-        if mine.arbiter == self._members.me:
-            self._tell(self._arbiter.release(Claim(self._members.me, token), left, trio.current_time()))
+        if mine is not None and mine.arbiter == self._members.me:
+            self._over(Claim(self._members.me, token), release)
+        elif mine is not None:
+            self._send(mine.arbiter, release)
+
+    def _over(self, claim: Claim, release: Release) -> None:
+        now = trio.current_time()
+        if release.undone:
+            self._tell(self._arbiter.abandon(claim, now))
         else:
-            self._send(mine.arbiter, Release(token, left))
+            self._tell(self._arbiter.release(claim, release.pointer, now))
 
     def asked(self, session: Session, frame: Ask) -> None:
         """A peer asks this node as arbiter."""
@@ -207,7 +236,7 @@ class LeaseDesk:
     def released(self, session: Session, frame: Release) -> None:
         """A peer is done, or does not want the lease any more."""
         pointer = self._learn(session, frame.pointer, session.peer)
-        self._tell(self._arbiter.release(Claim(session.peer, frame.id), wire(pointer), trio.current_time()))
+        self._over(Claim(session.peer, frame.id), Release(frame.id, wire(pointer), frame.undone))
 
     def told(self, session: Session, frame: Grant | Wait | Free) -> None:
         """The arbiter's word on a claim of this node's."""

@@ -61,7 +61,7 @@ class Mesh:
         self.members = Members(host.peer, config.limits, outside.changed, hub=config.hub)
         self.book = Book(host.peer, config.limits.known)
         self.exchange = Exchange(self.members, directory, outside)
-        self.leases = LeaseDesk(self.members, directory)
+        self.leases = LeaseDesk(self.members, directory, outside)
         self.drops = Drops(self.members, directory, outside, self.leases)
         self.quotas = Quotas(self.members, outside)
         self.roster = Roster(self.members, self.book)

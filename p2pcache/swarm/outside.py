@@ -49,6 +49,10 @@ class Outside(Protocol):
         """So many members are connected now."""
         ...
 
+    def silence(self) -> float:
+        """Seconds for which the node has not done what it was told; asks it for a sign of life."""
+        ...
+
 
 class Across:
     """The `Outside` of a running node.
@@ -64,6 +68,7 @@ class Across:
         self._store = store
         self._events = events
         self._changed = changed
+        self._asked: float | None = None
 
     async def sealed(self, cid: bytes) -> bytes | None:
         """See `Outside`."""
@@ -100,6 +105,18 @@ class Across:
     def changed(self, members: int) -> None:
         """See `Outside`."""
         self._tell(self._changed, members)
+
+    def silence(self) -> float:
+        """See `Outside`."""
+        now = trio.current_time()
+        if self._asked is None:
+            self._asked = now
+            self._tell(self._alive)
+            return 0.0
+        return now - self._asked
+
+    def _alive(self) -> None:
+        self._asked = None
 
     async def _ask(self, otherwise: T, work: Callable[..., Awaitable[T]], *args: object) -> T:
         answer = otherwise

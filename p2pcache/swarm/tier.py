@@ -64,6 +64,9 @@ class _Alone:
     async def release(self, pointer: Pointer | None) -> None:
         """Nobody waits."""
 
+    async def abandon(self) -> None:
+        """Nobody waits."""
+
 
 class _Held:
     """A lease the swarm knows of."""
@@ -76,6 +79,10 @@ class _Held:
     async def release(self, pointer: Pointer | None) -> None:
         """See `cache.tiers.Lease`."""
         self._bridge.post(self._mesh.leases.release, self._token, pointer)
+
+    async def abandon(self) -> None:
+        """See `cache.tiers.Lease`."""
+        self._bridge.post(self._mesh.leases.abandon, self._token)
 
 
 class FleetLeases:
@@ -98,9 +105,14 @@ class FleetLeases:
         """
         if self._bridge is None or self._mesh is None or not len(self._mesh.members):
             return _Alone()
+        caller = object()
         try:
             async with asyncio.timeout(self._limits.lease + _GRACE):
-                token = await self._bridge.call(self._mesh.leases.acquire, resource, scope, again)
+                token = await self._bridge.call(self._mesh.leases.acquire, resource, scope, again, caller)
         except (BridgeClosed, TimeoutError):
+            self._bridge.post(self._mesh.leases.forsake, caller)
             return _Alone()
+        except asyncio.CancelledError:
+            self._bridge.post(self._mesh.leases.forsake, caller)
+            raise
         return None if token is None else _Held(self._bridge, self._mesh, token)

@@ -137,6 +137,7 @@ class MemoryLease:
     def __init__(self, swarm: MemorySwarm, resource: bytes, holder: MemoryPeer) -> None:
         self.holder = holder
         self.over = asyncio.Event()
+        self.abandoned = False
         self._swarm = swarm
         self._resource = resource
 
@@ -149,6 +150,11 @@ class MemoryLease:
     async def release(self, pointer: Pointer | None) -> None:
         """Done."""
         self._swarm.left[self._resource] = pointer
+        self.end()
+
+    async def abandon(self) -> None:
+        """Not done."""
+        self.abandoned = True
         self.end()
 
 
@@ -172,13 +178,14 @@ class MemoryLeases:
         """
         if again and self._swarm.left.get(resource) is None:
             return None
-        held = self._swarm.leases.get(resource)
-        if held is None:
-            self._swarm.leases[resource] = lease = MemoryLease(self._swarm, resource, self._me)
-            return lease
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._swarm.patience):
-                await held.over.wait()
+                while (held := self._swarm.leases.get(resource)) is not None:
+                    await held.over.wait()
+                    if not held.abandoned:
+                        return None
+                self._swarm.leases[resource] = lease = MemoryLease(self._swarm, resource, self._me)
+                return lease
         return None
 
     def forsake(self) -> None:

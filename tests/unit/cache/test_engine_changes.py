@@ -151,6 +151,20 @@ class TestFleet:
         assert hits.count("peer") == 4
         assert lab.calls == [200, 200]
 
+    async def test_a_client_that_hangs_up_leaves_the_call_to_one_other(self, lab: Lab) -> None:
+        swarm = MemorySwarm()
+        nodes = [lab.node(peer=swarm.join()) for _ in range(4)]
+        gate = lab.gate(judged=False)
+        leading = asking(nodes[0], REPO)
+        await gate.arrived.wait()
+        following = [asking(node, REPO) for node in nodes[1:]]
+        await turn()
+        leading.cancel()
+        gate.opened.set()
+        hits = [kept(each).hit for each in await asyncio.gather(*following)]
+        assert sorted(map(str, hits)) == ["None", "peer", "peer"]
+        assert lab.calls == [200]
+
     async def test_what_one_was_refused_each_asks_for_itself_at_once(self, lab: Lab) -> None:
         swarm = MemorySwarm()
         nodes = [lab.node(peer=swarm.join()) for _ in range(3)]

@@ -151,6 +151,7 @@ class FakeOutside:
     warnings: list[str] = field(default_factory=list)
     members: int = 0
     stall: float = 0.0
+    hung: float = 0.0
 
     async def sealed(self, cid: bytes) -> bytes | None:
         await trio.sleep(self.stall)
@@ -175,6 +176,9 @@ class FakeOutside:
 
     def changed(self, members: int) -> None:
         self.members = members
+
+    def silence(self) -> float:
+        return self.hung
 
     def hold(self, size: int = 100, **changes: object) -> tuple[Pointer, bytes]:
         cid, sealed = make_block(size)

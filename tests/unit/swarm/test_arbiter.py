@@ -81,6 +81,16 @@ def test_a_refused_holder_frees_its_scope_at_once(arbiter):
     assert arbiter.release(A, None, NOW) == [Ruling(B, Verdict.FREE, None, "a")]
 
 
+def test_a_holder_that_abandons_is_succeeded_by_one(arbiter):
+    for claim in (A, B, C):
+        arbiter.ask(claim, R, S, 0.0)
+    assert arbiter.abandon(A, 0.5) == [Ruling(B, Verdict.GRANT)]
+    assert arbiter.abandon(C, 0.5) == []
+    assert arbiter.abandon(D, 0.5) == []
+    assert arbiter.abandon(B, 0.5) == []
+    assert len(arbiter) == 0
+
+
 def test_when_a_holder_dies_the_next_takes_its_place(arbiter):
     for claim in (A, B, C):
         arbiter.ask(claim, R, S, 0.0)

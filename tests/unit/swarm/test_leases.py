@@ -165,13 +165,41 @@ def test_a_late_word_of_the_arbiter_changes_nothing(world, run):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
                 asked = await hub.hear(Ask)
-            assert got == [asked.id]
-            await hub.say(Wait(asked.id), Grant(asked.id, None, ""), Ping(1))
-            await hub.hear(Pong)  # the word was read, and the holder goes on holding
-            node.mesh.leases.release(asked.id, None)
-            await hub.hear(Release)
-            await hub.say(Grant(asked.id, None, ""), Wait(99))
+            assert got not in ([asked.id], [None])
             assert (await hub.hear(Release)).id == asked.id
+            await hub.say(Wait(asked.id), Grant(asked.id, None, ""), Ping(1), Wait(99))
+            assert (await hub.hear(Release)).id == asked.id, "what nobody waits for is given back"
+            await hub.hear(Pong)
+            node.mesh.leases.release(got[0], None)
+            assert not node.mesh.leases._mine
+
+    run(test)
+
+
+def test_two_arbiters_without_a_word_are_enough(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, 30, hub=True), world.guest(node, 31, hub=True):
+            await world.until(lambda: len(node.mesh.members) == 2)
+            began = trio.current_time()
+            token = await node.mesh.leases.acquire(b"r" * 32, SCOPE)
+            assert token is not None
+            assert trio.current_time() - began < 2.0
+            node.mesh.leases.release(token, None)
+
+    run(test)
+
+
+def test_members_whose_hub_is_deaf_agree_on_another_arbiter(world, run, pointer):
+    async def test():
+        nodes, github = fleet(world, 6), GitHub()
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            for link in world.net.links:
+                if link.owner == nodes[0].peer:
+                    link.deaf = True
+            await burst(world, nodes[1:], github, pointer)
+        assert github.calls == 1
 
     run(test)
 
@@ -247,13 +275,48 @@ def test_nobody_waits_longer_than_a_lease(world, run):
     run(test)
 
 
-def test_a_lease_whose_caller_vanished_is_given_back(world, run):
+@pytest.mark.parametrize("how", ["hangs", "vanishes", "gives up"])
+def test_a_holder_that_will_not_ask_is_succeeded_by_one_other(world, run, pointer, how):
     async def test():
-        nodes = fleet(world, 2, limits=Limits(lease=1.0))
+        nodes, github = fleet(world, 5), GitHub()
         async with world.running(*nodes):
             await world.met(*nodes)
-            await nodes[1].mesh.leases.acquire(os.urandom(32), SCOPE)
-            await world.until(lambda: not nodes[1].mesh.leases._mine)
+            name, caller, holder = os.urandom(32), object(), nodes[1]
+            token = await holder.mesh.leases.acquire(name, SCOPE, caller=caller)
+            began = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                for node in (nodes[0], *nodes[2:]):
+                    nursery.start_soon(github.ask, node, name, pointer)
+                await trio.sleep(0.1)
+                if how == "hangs":
+                    holder.outside.hung = 5.0
+                elif how == "vanishes":
+                    holder.mesh.leases.forsake(object())
+                    holder.mesh.leases.forsake(caller)
+                else:
+                    holder.mesh.leases.abandon(token)
+            assert trio.current_time() - began < 1.0
+            assert github.calls == 1
+            assert not holder.mesh.leases._mine
+
+    run(test)
+
+
+def test_an_arbiter_abandons_its_own_lease_too(world, run, pointer):
+    async def test():
+        hub, node = nodes = fleet(world, 2)
+        github = GitHub()
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            name = os.urandom(32)
+            token = await hub.mesh.leases.acquire(name, SCOPE)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(github.ask, node, name, pointer)
+                await trio.sleep(0.1)
+                assert github.calls == 0
+                hub.mesh.leases.abandon(token)
+                hub.mesh.leases.abandon(token)
+            assert github.calls == 1
 
     run(test)
 
