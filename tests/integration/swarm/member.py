@@ -159,6 +159,14 @@ class Member:
         got = await asyncio.gather(*wanted)
         return {source: got.count(source) for source in set(got)}
 
+    async def lead(self, name: str) -> bool:
+        """Take the lease of `name` and do nothing with it."""
+        return await self.nodes[0].swarm.leases.acquire(bytes.fromhex(name), SCOPE) is not None
+
+    async def hang(self, seconds: float) -> None:
+        """What a loop does in which something blocks; the swarm's thread goes on."""
+        time.sleep(seconds)  # noqa: ASYNC251  # that is the fault
+
     async def drop(self) -> float:
         began = time.perf_counter()
         await self.nodes[0].swarm.tier.drop([TOPIC])

@@ -106,6 +106,18 @@ async def test_a_stopped_peer_costs_callers_no_more_than_the_deadline_and_is_dro
     assert report["counters"]["peer_timeout"] >= 1
 
 
+async def test_a_leader_whose_node_hangs_frees_the_others_within_a_second(fleet, upstream):
+    _, (leader, *others) = await fleet.of(4)
+    name = os.urandom(32).hex()
+    assert await leader.do("lead", name=name)
+    await leader.tell("hang", seconds=6.0)
+    began = time.monotonic()
+    results = await everywhere(others, "want", names=[name], port=upstream.port)
+    assert time.monotonic() - began < 2.0  # the second, and a busy machine
+    assert len(upstream.calls) == 1
+    assert sorted(next(iter(result)) for result in results) == ["peer", "peer", "upstream"]
+
+
 async def test_a_peer_killed_in_the_middle_of_a_block(fleet):
     _, (a, b) = await fleet.of(2)
     name, digest, _ = await a.do("hold", size=20_000_000)
