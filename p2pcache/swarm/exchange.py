@@ -153,20 +153,20 @@ class Exchange:
     async def _race(self, transfer: _Transfer, cid: bytes, size: int, but: str) -> None:
         """Ask the best holder; when it fails, or half its time has passed in silence, the next one too."""
         send, results = trio.open_memory_channel[Session](_ATTEMPTS)
-        running: set[Session] = set()
+        running: dict[Session, float] = {}
         async with trio.open_nursery() as nursery:
             for session in [*self._holders(cid, but), None]:
                 if session is not None:
-                    running.add(session)
+                    running[session] = time.monotonic()
                     nursery.start_soon(self._attempt, session, cid, size, transfer, send)
                 with trio.move_on_after(math.inf if session is None else session.score.deadline() / 2):
                     while running and transfer.sealed is None:
-                        running.remove(await results.receive())
+                        del running[await results.receive()]
                 if transfer.sealed is not None:
                     break
             nursery.cancel_scope.cancel()
-        for session in running:  # overtaken although it began earlier
-            session.score.timed_out(time.monotonic())
+        for session, asked_at in running.items():  # overtaken although it began earlier
+            session.score.timed_out(time.monotonic(), asked_at)
 
     async def _attempt(
         self,

@@ -5,11 +5,14 @@ Pure: the caller says what time it is, by `time.monotonic`, which the table of p
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 _PATIENCE = 6.0
-_FLOOR = 0.45
+_FLOOR = 0.8
 """Of the ceiling: a peer that was fast while nothing happened is not slow because everybody asks it at once."""
+_LAPSES = 1
+"""Times a peer may be too slow before it is left alone for a while."""
 _REST = 0.5
 _REST_MAX = 30.0
 EMPTY_PROMISES = 8
@@ -24,7 +27,8 @@ class Score:
 
     ceiling: float
     latency: float | None = None
-    timeouts: int = 0
+    lapses: int = 0
+    lapsed_at: float = -math.inf
     empty: int = 0
     forged: int = 0
     rests_until: float = 0.0
@@ -43,13 +47,21 @@ class Score:
     def answered(self, seconds: float) -> None:
         """It delivered a block, the first byte after `seconds`."""
         self.latency = seconds if self.latency is None else 0.8 * self.latency + 0.2 * seconds
-        self.timeouts = self.empty = 0
+        self.lapses = self.empty = 0
         self.rests_until, self.reason = 0.0, ""
 
-    def timed_out(self, now: float) -> None:
-        """It did not answer in time: leave it alone, longer each time."""
-        self.timeouts += 1
-        self._rest(now, self.timeouts, "it answers too slowly")
+    def timed_out(self, now: float, asked_at: float) -> None:
+        """It did not answer in time: leave it alone when that becomes a habit, longer each time.
+
+        Many requests made at the same time and too late together are one lapse: a burst that meets a busy moment of the
+        peer must not be the end of it.
+        """
+        if asked_at < self.lapsed_at:
+            return
+        self.lapses += 1
+        self.lapsed_at = now
+        if self.lapses > _LAPSES:
+            self._rest(now, self.lapses - _LAPSES, "it answers too slowly")
 
     def missed(self, now: float) -> None:
         """It did not have what it announced."""

@@ -175,7 +175,7 @@ class Session:
         """
         token = self.token()
         arriving = self._arriving[token] = _Arriving(min(size, self._limits.block))
-        began = trio.current_time()
+        began, asked_at = trio.current_time(), time.monotonic()
         try:
             self.send(encode(Get(token, cid)))
             deadline = self.score.deadline()
@@ -185,7 +185,7 @@ class Session:
             with trio.fail_after(deadline + PER_MIB * size / (1 << 20)):
                 await arriving.done.wait()
         except trio.TooSlowError:
-            self.score.timed_out(time.monotonic())
+            self.score.timed_out(time.monotonic(), asked_at)
             raise
         finally:
             del self._arriving[token]

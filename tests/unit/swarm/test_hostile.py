@@ -133,10 +133,12 @@ def test_a_silent_holder_costs_half_its_deadline_when_another_has_the_block(worl
             await guest.say(Have((wire(held),)))
             await world.until(lambda: len(node.directory.holders(held.cid)) == 2)
             node.mesh.members.get(world.peer(30)).score.latency = 0.0001
-            began = trio.current_time()
-            assert await node.mesh.exchange.fetch(held.cid, held.size) == sealed
-            assert trio.current_time() - began < 0.15
-            assert rows(node)[world.peer(30)].state == "slow"
+            for state in ("member", "slow"):  # once is no habit
+                began = trio.current_time()
+                assert await node.mesh.exchange.fetch(held.cid, held.size) == sealed
+                assert trio.current_time() - began < 0.15
+                assert rows(node)[world.peer(30)].state == state
+                node.mesh.members.get(honest.peer).score.latency = 0.01
             began = trio.current_time()
             assert await node.mesh.exchange.fetch(held.cid, held.size) == sealed
             assert trio.current_time() == began

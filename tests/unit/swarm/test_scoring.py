@@ -17,23 +17,34 @@ def test_the_deadline_follows_latency_within_bounds(latencies):
     score = Score(0.25)
     for latency in latencies:
         score.answered(latency)
-    assert 0.1 <= score.deadline() <= 0.25
+    assert 0.2 <= score.deadline() <= 0.25
 
 
 def test_a_slow_peer_rests_longer_each_time_until_it_answers():
     score = Score(0.25)
-    score.timed_out(100.0)
+    score.timed_out(99.0, 98.0)
+    assert score.usable(99.0), "once is no habit"
+    score.timed_out(100.0, 99.0)
     assert not score.usable(100.4)
     assert score.usable(100.5)
-    score.timed_out(101.0)
+    score.timed_out(101.0, 100.0)
     assert not score.usable(101.9)
     for _ in range(100):
-        score.timed_out(200.0)
+        score.timed_out(200.0, 200.0)
     assert score.usable(230.0)
     assert score.reason
     score.answered(0.01)
     assert score.usable(0.0)
     assert not score.reason
+
+
+def test_requests_that_are_late_together_are_one_lapse():
+    score = Score(0.25)
+    for number in range(64):
+        score.timed_out(100.0 + number / 1000, 99.8)
+    assert score.usable(100.1)
+    score.timed_out(101.0, 100.8)
+    assert not score.usable(101.1)
 
 
 def test_empty_promises_are_forgiven_until_they_are_a_habit():
