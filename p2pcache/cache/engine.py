@@ -11,7 +11,7 @@ from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.decide import Asked, Fetch, Refuse, Rule, Serve
 from p2pcache.cache.entry import Entry, Pointer
 from p2pcache.cache.flight import Flights
-from p2pcache.cache.library import Found, Library
+from p2pcache.cache.library import Found, Library, Place
 from p2pcache.cache.origin import Origin, Plan, Policy
 from p2pcache.cache.tiers import Lease, Leases
 from p2pcache.cache.turns import Turns
@@ -126,17 +126,19 @@ class Engine:
         return Refused(status, tuple(headers), body, Rule.REFUSE_LIMIT)
 
     async def _lead(self, wanted: Wanted, epoch: int) -> Answer:
-        looked = await self._look(wanted, epoch)
+        missing: set[Place] = set()
+        looked = await self._look(wanted, epoch, missing)
         if isinstance(looked, Plan) and await self._turns.wait(wanted.name):
-            looked = await self._look(wanted, epoch)
+            missing = set()
+            looked = await self._look(wanted, epoch, missing)
         if not isinstance(looked, Plan):
             return looked
         with self._turns.take(wanted.name):
             if self.leases is None:
                 return await self._ask(wanted, looked)
-            return await self._ask_for_all(wanted, self.leases, epoch)
+            return await self._ask_for_all(wanted, self.leases, epoch, missing)
 
-    async def _ask_for_all(self, wanted: Wanted, leases: Leases, epoch: int) -> Answer:
+    async def _ask_for_all(self, wanted: Wanted, leases: Leases, epoch: int, missing: set[Place]) -> Answer:
         """One call for the fleet: when it is this node's turn, another may have been there before."""
         guard = self.library.guard
         lease: Lease | None = None
@@ -145,7 +147,9 @@ class Engine:
             for again in (False, True):
                 acquiring = leases.acquire(wanted.name, wanted.scope, again=again)
                 lease = await guard("lease", acquiring, _NoLease(), LEASE_SECONDS)
-                looked = await self._look(wanted, epoch)
+                if lease is None:
+                    missing = set()  # somebody left something: it may well be the block that could not be had before
+                looked = await self._look(wanted, epoch, missing)
                 if lease is not None or not isinstance(looked, Plan) or not isinstance(looked.decision, Fetch):
                     break  # its turn, served, or to be proved: else what another left cannot be had
             answer = await self._ask(wanted, looked) if isinstance(looked, Plan) else looked
@@ -162,9 +166,11 @@ class Engine:
             if lease is not None:
                 await guard("lease", lease.release(left), None, RELEASE_SECONDS)
 
-    async def _look(self, wanted: Wanted, epoch: int) -> Kept | Refused | Plan:
-        """Decide over what the tiers have now; a block that cannot be had any more is left out of a new decision."""
-        missing: set[tuple[str, bytes]] = set()
+    async def _look(self, wanted: Wanted, epoch: int, missing: set[Place]) -> Kept | Refused | Plan:
+        """Decide over what the tiers have now; a block that cannot be had any more is left out of a new decision.
+
+        `missing` is where such blocks should be: a caller waits for each place once.
+        """
         for _ in range(MAX_MISSING):
             found = await self.library.find(wanted, self.policy.lifetimes[wanted.read.lifetime], missing)
             decision = rules.decide(self.asked(wanted), [f.pointer for f in found])

@@ -34,6 +34,10 @@ _LATE_DROP_SECONDS = 30.0
 _CLOSE_SECONDS = 2.0
 
 
+Place = tuple[str, bytes]
+"""Where a block should be: the tier's name and the CID."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A pointer and the tier that knows it; None is memory."""
@@ -42,8 +46,8 @@ class Found:
     tier: Tier | None
 
     @property
-    def place(self) -> tuple[str, bytes]:
-        """Where its block should be: the tier's name and the CID."""
+    def place(self) -> Place:
+        """Where its block should be."""
         return self.tier.name if self.tier else "memory", self.pointer.cid
 
 
@@ -87,7 +91,7 @@ class Library:
 
     # Finding
 
-    async def find(self, wanted: Wanted, lifetime: float, without: Collection[tuple[str, bytes]] = ()) -> list[Found]:
+    async def find(self, wanted: Wanted, lifetime: float, without: Collection[Place] = ()) -> list[Found]:
         """Every pointer for a resource, but those whose `place` is in `without`, nearest tier first.
 
         Stops at a tier that has a fresh one for the caller's scope. Pointers of other tiers are as far as they can be

@@ -182,7 +182,7 @@ class Session:
             with trio.fail_after(deadline):
                 await arriving.begun.wait()
             first = trio.current_time() - began
-            with trio.fail_after(deadline + PER_MIB * size / (1 << 20)):
+            with trio.fail_after(deadline - first + PER_MIB * size / (1 << 20)):
                 await arriving.done.wait()
         except trio.TooSlowError:
             self.score.timed_out(time.monotonic(), asked_at)
