@@ -206,7 +206,8 @@ class Exchange:
     async def _serve(self, session: Session, frame: Get) -> None:
         try:
             sealed = self._warm.get(frame.cid) or await self._outside.sealed(frame.cid)
-            if sealed is None and self._members.hub and (pointer := self._directory.lookup(frame.cid)):
+            if sealed is None and (pointer := self._directory.lookup(frame.cid)):
+                # For a member that has no link to the holder: it was told by this node, as hub or as arbiter.
                 sealed = await self.fetch(frame.cid, pointer.size, but=session.peer)
             if sealed is None or not self._budget.take(len(sealed)):
                 session.send(encode(Miss(frame.id)))

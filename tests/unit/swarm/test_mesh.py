@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import trio
+
+from p2pcache.swarm.arbiter import choose
 
 
 def test_two_nodes_prove_themselves_and_share_a_block(world, run):
@@ -89,6 +93,27 @@ def test_losing_the_hub_leaves_the_members_linked(world, run):
             began = trio.current_time()
             await world.met(again, a, b)
             assert trio.current_time() - began < 5
+
+    run(test)
+
+
+def test_without_a_hub_an_arbiter_passes_on_what_it_told_of(world, run):
+    async def test():
+        arbiter, a, b = world.node(0), world.node(1, 0), world.node(2, 0)
+        world.net.unreachable = {a.peer, b.peer}
+        async with world.running(arbiter, a, b):
+            await world.until(lambda: len(arbiter.mesh.members) == 2)
+            peers = [arbiter.peer, a.peer, b.peer]
+            name = next(n for n in (os.urandom(32) for _ in range(200)) if choose(n, peers) == arbiter.peer)
+            held, sealed = a.outside.hold(name=name)
+            token = await a.mesh.leases.acquire(name, held.scope)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(b.mesh.leases.acquire, name, held.scope)
+                await trio.sleep(0.1)
+                a.mesh.leases.release(token, held)
+            assert b.directory.holders(held.cid) == {arbiter.peer}
+            assert await b.mesh.exchange.fetch(held.cid, held.size) == sealed
+            assert held.cid not in arbiter.outside.blocks
 
     run(test)
 
