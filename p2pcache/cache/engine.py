@@ -144,7 +144,7 @@ class Engine:
         lease: Lease | None = None
         left = None
         try:
-            for again in (False, True):
+            for again in (bool(missing), True):
                 acquiring = leases.acquire(wanted.name, wanted.scope, again=again)
                 lease = await guard("lease", acquiring, _NoLease(), LEASE_SECONDS)
                 if lease is None:

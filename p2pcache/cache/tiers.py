@@ -53,8 +53,8 @@ class Leases(Protocol):
     async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease | None:
         """A lease at once when nobody holds one; else wait until the holder released it (or died) and answer None.
 
-        None means: look into the tiers again, and if there is still nothing acquire once more, `again`: the holder
-        left something that cannot be had, and of all who lack it one should ask GitHub. None to that, at once where
-        the holder left nothing: ask GitHub yourself.
+        None means: look into the tiers again, and if there is still nothing acquire once more, `again`: what was left
+        before cannot be had, and of all who lack it one should ask GitHub. None to that, at once where the holder left
+        nothing: ask GitHub yourself.
         """
         ...

@@ -96,14 +96,16 @@ class Arbiter(Generic[P]):
         """Who holds or waits: those whose silence matters."""
         return {claim.peer for claim in self._claims}
 
-    def ask(self, claim: Claim, resource: bytes, scope: bytes, now: float, but: str = "") -> list[Ruling[P]]:
-        """A caller wants `resource`, and not what the peer `but` left: that cannot be had."""
+    def ask(
+        self, claim: Claim, resource: bytes, scope: bytes, now: float, but: Collection[str] = ()
+    ) -> list[Ruling[P]]:
+        """A caller wants `resource`, and not what the peers `but` left: that cannot be had."""
         if claim in self._claims or len(self._claims) >= self._bound:
             return [Ruling(claim, Verdict.GRANT)]
         leases = self._leases.get(resource, [])
         if not leases:
             recent = self._left.get((resource, scope))
-            if recent is not None and now < recent.until and recent.holder != but:
+            if recent is not None and now < recent.until and recent.holder not in but:
                 return [Ruling(claim, Verdict.FREE, recent.left, recent.holder)]
             return [self._grant(_Lease(resource, scope, claim, 0.0), now)]
         lease = next((lease for lease in leases if lease.scope == scope), leases[0])

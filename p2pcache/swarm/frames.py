@@ -157,13 +157,13 @@ class Ack(Frame, tag=10):
 class Ask(Frame, tag=11):
     """LEASE: may I ask GitHub for `resource` on behalf of all? Answered by `Grant` or `Wait`, later `Free`.
 
-    `but`: what that peer left could not be had.
+    `but`: what these peers left could not be had.
     """
 
     id: Token
     resource: Digest
     scope: Short
-    but: Annotated[str, Meta(max_length=64)] = ""
+    but: Annotated[tuple[PeerName, ...], Meta(max_length=8)] = ()
 
 
 class Grant(Frame, tag=12):

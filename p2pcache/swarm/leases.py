@@ -7,18 +7,16 @@ is passed over within a second.
 
 from __future__ import annotations
 
-import enum
 import itertools
 import time
-from collections import OrderedDict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 from typing import NoReturn
 
 import trio
 
 from p2pcache.cache.entry import Pointer
 from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
+from p2pcache.swarm.claims import Freed, Mine, State
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.frames import Ask, Free, Grant, Release, Wait, Wire, encode, wire
 from p2pcache.swarm.members import Members
@@ -28,34 +26,10 @@ from p2pcache.swarm.session import Session
 _BEAT = 0.2
 _SHUN = 5.0
 _HOLDERS_FIRST = 0.02
+_UNAVAILING = 8
+"""Peers whose leavings a claim says it cannot use."""
 _DEAF = 1
 """Arbiters that give no word at all and are passed over; after that nobody is asked for leave."""
-
-
-class _State(enum.Enum):
-    ASKED = enum.auto()
-    WAITING = enum.auto()
-    HOLDING = enum.auto()
-    FREED = enum.auto()
-    LOST = enum.auto()
-
-
-@dataclass(slots=True)
-class _Mine:
-    """A claim of this node's; `turn` is set whenever `state` changes."""
-
-    arbiter: str
-    resource: bytes
-    scope: bytes
-    but: str
-    caller: object
-    state: _State = _State.ASKED
-    turn: trio.Event = field(default_factory=trio.Event)
-
-    def become(self, state: _State) -> None:
-        self.state = state
-        self.turn.set()
-        self.turn = trio.Event()
 
 
 class LeaseDesk:
@@ -73,13 +47,12 @@ class LeaseDesk:
         self._directory = directory
         self._outside = outside
         self._arbiter: Arbiter[Wire] = Arbiter(self._limits.lease, self._limits.leases)
-        self._mine: dict[int, _Mine] = {}
+        self._mine: dict[int, Mine] = {}
         self._tokens = itertools.count(1)
         self._busy = trio.Event()
         self._watched: dict[str, float] = {}
         self._shunned: dict[str, float] = {}
-        self._freed: OrderedDict[tuple[bytes, bytes], str] = OrderedDict()
-        """By resource and scope: who left something to this node's callers."""
+        self._freed = Freed(self._limits.leases)
 
     async def run(self) -> NoReturn:
         """While leases are out: keep in touch with those concerned, and give up the silent ones."""
@@ -106,7 +79,7 @@ class LeaseDesk:
         self._tell(self._arbiter.expire(now))
         # A node that hangs, though its swarm's thread does not, is as good as dead to those who wait for it.
         hung = self._outside.silence() > self._limits.lease_silence
-        for token in [token for token, mine in self._mine.items() if hung and mine.state is _State.HOLDING]:
+        for token in [token for token, mine in self._mine.items() if hung and mine.state is State.HOLDING]:
             self.abandon(token)
 
     def _lose(self, peers: Collection[str], now: float) -> None:
@@ -117,12 +90,12 @@ class LeaseDesk:
         for token, mine in list(self._mine.items()):
             if mine.arbiter not in peers:
                 continue
-            if mine.state is _State.HOLDING:
+            if mine.state is State.HOLDING:
                 self._move(token, mine)
-            elif mine.state is not _State.FREED:
-                mine.become(_State.LOST)
+            elif mine.state is not State.FREED:
+                mine.become(State.LOST)
 
-    def _move(self, token: int, mine: _Mine) -> None:
+    def _move(self, token: int, mine: Mine) -> None:
         """Tell the next arbiter of a lease that is held already, so that the others go on waiting for it."""
         mine.arbiter = self._choose(mine.resource)
         if mine.arbiter == self._members.me:
@@ -153,22 +126,30 @@ class LeaseDesk:
             again: what that somebody left cannot be had. None at once if it left nothing.
             caller: see `forsake`.
         """
-        holder = self._freed.pop((resource, scope), "")
-        if again and not holder:
+        freed = self._freed.take(resource, scope)
+        if again and freed == "":
             return None
-        but = holder if again else ""
+        but = self._unavailing(resource, freed) if again else ()
         given: int | None = None
         with trio.move_on_after(self._limits.lease):
             for attempt in itertools.count(1):
                 token = next(self._tokens)
-                mine = self._mine[token] = _Mine(self._choose(resource), resource, scope, but, caller)
+                mine = self._mine[token] = Mine(self._choose(resource), resource, scope, but, caller)
                 await self._ask(token, mine, last=attempt > _DEAF)
-                if mine.state is _State.HOLDING:
+                if mine.state is State.HOLDING:
                     given = token
-                if mine.state is not _State.LOST:
+                if mine.state is not State.LOST:
                     break
                 await trio.sleep(_HOLDERS_FIRST)  # ask the next arbiter, after who holds the lease told it
+        if given is None and mine.state is not State.FREED:
+            self._freed.note(resource, scope, "")
         return given
+
+    def _unavailing(self, resource: bytes, freed: str | None) -> tuple[str, ...]:
+        """Who has what is wanted, for all this node knows, and could not deliver it."""
+        cids = {pointer.cid for pointer in self._directory.find(resource)}
+        known = set().union(*(self._directory.holders(cid) for cid in cids), (freed,) if freed else ())
+        return tuple(known)[:_UNAVAILING]
 
     def forsake(self, caller: object) -> None:
         """`caller` will not hear what it acquired."""
@@ -180,7 +161,7 @@ class LeaseDesk:
         others = [session.peer for session in self._members if session.peer not in self._shunned]
         return choose(resource, hubs or [*others, self._members.me])
 
-    async def _ask(self, token: int, mine: _Mine, *, last: bool) -> None:
+    async def _ask(self, token: int, mine: Mine, *, last: bool) -> None:
         """Until `mine` is HOLDING, FREED or LOST; after no word at all it is LOST, or HOLDING at `last`."""
         self._busy.set()
         try:
@@ -190,19 +171,17 @@ class LeaseDesk:
             else:
                 turn = mine.turn
                 self._send(mine.arbiter, Ask(token, mine.resource, mine.scope, mine.but))
-                # A starved arbiter answers late, and passing it over costs the fleet a call a node: it has as long as
-                # a holder has before it is given up, where a block's holder would have lost to upstream by now.
-                with trio.move_on_after(self._limits.lease_silence):
+                with trio.move_on_after(self._limits.peer_deadline):
                     await turn.wait()
-            if mine.state is _State.ASKED and last:
-                mine.state = _State.HOLDING  # better one call too many than one too late
-            elif mine.state is _State.ASKED:
+            if mine.state is State.ASKED and last:
+                mine.state = State.HOLDING  # better one call too many than one too late
+            elif mine.state is State.ASKED:
                 self._shunned[mine.arbiter] = trio.current_time() + _SHUN
-                mine.state = _State.LOST
-            while mine.state is _State.WAITING:
+                mine.state = State.LOST
+            while mine.state is State.WAITING:
                 await mine.turn.wait()
         finally:
-            if mine.state is not _State.HOLDING:
+            if mine.state is not State.HOLDING:
                 self.release(token, None)
 
     def release(self, token: int, pointer: Pointer | None) -> None:
@@ -246,20 +225,12 @@ class LeaseDesk:
         if mine is None or mine.arbiter != session.peer:
             if isinstance(frame, Grant):
                 session.send(encode(Release(frame.id, None)))  # nobody waits here any more: the next one, then
-        elif isinstance(frame, Wait) and mine.state is _State.ASKED:
-            mine.become(_State.WAITING)
-        elif mine.state in (_State.ASKED, _State.WAITING) and not isinstance(frame, Wait):
+        elif isinstance(frame, Wait) and mine.state is State.ASKED:
+            mine.become(State.WAITING)
+        elif mine.state in (State.ASKED, State.WAITING) and not isinstance(frame, Wait):
             if isinstance(frame, Free):
-                self._note(mine, frame.holder if frame.pointer else "")
-            mine.become(_State.HOLDING if isinstance(frame, Grant) else _State.FREED)
-
-    def _note(self, mine: _Mine, holder: str) -> None:
-        """Who left something for a caller that is free now, "" for nobody."""
-        key = (mine.resource, mine.scope)
-        self._freed[key] = holder
-        self._freed.move_to_end(key)
-        if len(self._freed) > self._limits.leases:
-            self._freed.popitem(last=False)
+                self._freed.note(mine.resource, mine.scope, frame.holder if frame.pointer else "")
+            mine.become(State.HOLDING if isinstance(frame, Grant) else State.FREED)
 
     def _learn(self, session: Session, left: Wire | None, holder: str) -> Pointer | None:
         """What a holder left can be had from it where it is connected, else from who told."""
@@ -276,7 +247,7 @@ class LeaseDesk:
             if claim.peer == self._members.me:
                 mine = self._mine[claim.token]
                 if ruling.verdict is Verdict.FREE:
-                    self._note(mine, ruling.holder if ruling.left else "")
+                    self._freed.note(mine.resource, mine.scope, ruling.holder if ruling.left else "")
                 mine.become(_MINE[ruling.verdict])
             else:
                 self._send(claim.peer, _frame(ruling))
@@ -287,7 +258,7 @@ class LeaseDesk:
             session.send(encode(frame))
 
 
-_MINE = {Verdict.GRANT: _State.HOLDING, Verdict.WAIT: _State.WAITING, Verdict.FREE: _State.FREED}
+_MINE = {Verdict.GRANT: State.HOLDING, Verdict.WAIT: State.WAITING, Verdict.FREE: State.FREED}
 
 
 def _frame(ruling: Ruling[Wire]) -> Grant | Wait | Free:

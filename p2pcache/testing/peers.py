@@ -29,7 +29,7 @@ class MemorySwarm:
         self.patience = patience
         self.peers: list[MemoryPeer] = []
         self.leases: dict[bytes, MemoryLease] = {}
-        self.left: dict[bytes, Pointer | None] = {}
+        self.left: dict[bytes, object] = {}
 
     def join(self, name: str = "") -> MemoryPeer:
         """One more peer, which knows at once what the others hold."""
@@ -176,7 +176,7 @@ class MemoryLeases:
 
         Callers of another scope wait too: what the holder leaves they can prove for nothing.
         """
-        if again and self._swarm.left.get(resource) is None:
+        if again and self._swarm.left.get(resource, self) is None:
             return None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._swarm.patience):

@@ -233,6 +233,46 @@ def test_of_all_who_cannot_have_what_was_left_one_asks_again(world, run, pointer
     run(test)
 
 
+def test_what_was_left_just_now_is_of_no_use_to_who_could_not_have_it(world, run, pointer):
+    async def test():
+        nodes = fleet(world, 3)
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            name = os.urandom(32)
+            token = await nodes[1].mesh.leases.acquire(name, SCOPE)
+            left = pointer(name=name)
+            nodes[1].mesh.leases.release(token, left)
+            nodes[1].mesh.exchange.announce([left])
+            await world.until(lambda: nodes[2].directory.holders(left.cid) >= {nodes[1].peer})
+            assert await nodes[2].mesh.leases.acquire(name, SCOPE) is None
+            token = await nodes[2].mesh.leases.acquire(name, SCOPE, again=True)
+            assert token is not None
+            nodes[2].mesh.leases.release(token, None)
+            token = await nodes[2].mesh.leases.acquire(name, SCOPE, again=True)  # a new request, nothing freed before
+            assert token is not None
+            nodes[2].mesh.leases.release(token, None)
+
+    run(test)
+
+
+def test_a_wait_that_was_too_long_is_not_repeated(world, run):
+    async def test():
+        nodes = fleet(world, 3, limits=Limits(lease=2.0))
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            name = os.urandom(32)
+            with trio.fail_after(10):
+                while await nodes[1].mesh.leases.acquire(name, SCOPE) is None:
+                    pass
+                nodes[0].mesh.leases._arbiter._lease = 100.0
+                assert await nodes[1].mesh.leases.acquire(name, SCOPE) is None
+                began = trio.current_time()
+                assert await nodes[1].mesh.leases.acquire(name, SCOPE, again=True) is None
+                assert trio.current_time() == began
+
+    run(test)
+
+
 def test_where_nothing_was_left_nobody_waits_again(world, run):
     async def test():
         nodes = fleet(world, 3)

@@ -1,0 +1,64 @@
+"""A node's own claims on leases, and what it remembers of those that ended. Trio side."""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import trio
+
+
+class State(enum.Enum):
+    """Of a claim; those after WAITING are its end, as far as its arbiter is concerned."""
+
+    ASKED = enum.auto()
+    WAITING = enum.auto()
+    HOLDING = enum.auto()
+    FREED = enum.auto()
+    LOST = enum.auto()
+
+
+@dataclass(slots=True)
+class Mine:
+    """A claim of this node's; `turn` is set whenever `state` changes.
+
+    `but` are the peers whose leavings are of no use to it, `caller` is whoever made it.
+    """
+
+    arbiter: str
+    resource: bytes
+    scope: bytes
+    but: tuple[str, ...]
+    caller: object
+    state: State = State.ASKED
+    turn: trio.Event = field(default_factory=trio.Event)
+
+    def become(self, state: State) -> None:
+        """Change, and wake whoever waits for that."""
+        self.state = state
+        self.turn.set()
+        self.turn = trio.Event()
+
+
+class Freed:
+    """Who left something to callers of this node that were freed, so that they can say what was of no use to them.
+
+    Args:
+        bound: resources and scopes remembered.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._holders: OrderedDict[tuple[bytes, bytes], str] = OrderedDict()
+
+    def note(self, resource: bytes, scope: bytes, holder: str) -> None:
+        """`holder` left something, or "": nobody did."""
+        self._holders[resource, scope] = holder
+        self._holders.move_to_end((resource, scope))
+        if len(self._holders) > self._bound:
+            self._holders.popitem(last=False)
+
+    def take(self, resource: bytes, scope: bytes) -> str | None:
+        """What was noted last, once."""
+        return self._holders.pop((resource, scope), None)
