@@ -24,6 +24,7 @@ import _tools as tools
 import aiohttp
 
 from p2pcache import node, settings, swarm
+from p2pcache.cache import library
 from p2pcache.swarm import host  # noqa: F401 - loaded before forking
 
 PATHS = ("", "/issues", "/issues/1", "/labels", "/branches", "/commits", "/releases", "/pulls", "/contents/README.md")
@@ -35,6 +36,7 @@ PATIENT = swarm.Limits(peer_deadline=5.0, lease_silence=8.0, lease=30.0)
 def live(flags: dict[str, str], variables: dict[str, str]) -> None:
     """One node, until it is killed."""
     swarm.SwarmConfig = functools.partial(swarm.SwarmConfig, limits=PATIENT)  # type: ignore[assignment, misc]
+    library.BLOCK_SECONDS = 2 * PATIENT.peer_deadline
 
     logging.disable(logging.WARNING)  # the hub is killed first
 
@@ -140,7 +142,7 @@ def measure(size: int, github: str, home: Path) -> tuple[int, int, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 5, 20])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 5, 20, 50])
     options = parser.parse_args()
     most = 0
     with tempfile.TemporaryDirectory() as folder:
