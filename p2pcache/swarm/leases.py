@@ -182,7 +182,7 @@ class LeaseDesk:
                 await mine.turn.wait()
         finally:
             if mine.state is not State.HOLDING:
-                self.release(token, None)
+                self.abandon(token)  # perhaps it was granted just now, and nobody is told
 
     def release(self, token: int, pointer: Pointer | None) -> None:
         """The holder is done; `pointer` is what the others may now find."""
@@ -224,7 +224,7 @@ class LeaseDesk:
         mine = self._mine.get(frame.id)
         if mine is None or mine.arbiter != session.peer:
             if isinstance(frame, Grant):
-                session.send(encode(Release(frame.id, None)))  # nobody waits here any more: the next one, then
+                session.send(encode(Release(frame.id, None, undone=True)))  # nobody waits here any more
         elif isinstance(frame, Wait) and mine.state is State.ASKED:
             mine.become(State.WAITING)
         elif mine.state in (State.ASKED, State.WAITING) and not isinstance(frame, Wait):

@@ -36,6 +36,7 @@ async def test_no_body_is_no_broken_one():
         (gzip.compress(b"x" * 100)[:-9], "ended before"),
         (zlib.compress(b"x"), "not the gzip"),
     ],
+    ids=["plain", "half", "zlib"],  # what gzip makes tells the time, and workers must agree on names
 )
 async def test_what_is_no_gzip(data, said):
     with pytest.raises(UpstreamError, match=said):
