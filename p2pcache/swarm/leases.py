@@ -131,15 +131,17 @@ class LeaseDesk:
             return None
         but = self._unavailing(resource, freed) if again else ()
         given: int | None = None
+        passed_over = 0
         with trio.move_on_after(self._limits.lease):
-            for attempt in itertools.count(1):
+            while True:
                 token = next(self._tokens)
                 mine = self._mine[token] = Mine(self._choose(resource), resource, scope, but, caller)
-                await self._ask(token, mine, last=attempt > _DEAF)
+                await self._ask(token, mine, last=passed_over >= _DEAF)
                 if mine.state is State.HOLDING:
                     given = token
                 if mine.state is not State.LOST:
                     break
+                passed_over += 1
                 await trio.sleep(_HOLDERS_FIRST)  # ask the next arbiter, after who holds the lease told it
         if given is None and mine.state is not State.FREED:
             self._freed.note(resource, scope, "")

@@ -153,17 +153,28 @@ class TestFleet:
 
     async def test_a_client_that_hangs_up_leaves_the_call_to_one_other(self, lab: Lab) -> None:
         swarm = MemorySwarm()
-        nodes = [lab.node(peer=swarm.join()) for _ in range(4)]
+        nodes = [lab.node(peer=swarm.join()) for _ in range(5)]
         gate = lab.gate(judged=False)
         leading = asking(nodes[0], REPO)
         await gate.arrived.wait()
-        following = [asking(node, REPO) for node in nodes[1:]]
+        waiting, *following = [asking(node, REPO) for node in nodes[1:]]
         await turn()
+        waiting.cancel()
         leading.cancel()
         gate.opened.set()
         hits = [kept(each).hit for each in await asyncio.gather(*following)]
         assert sorted(map(str, hits)) == ["None", "peer", "peer"]
         assert lab.calls == [200]
+
+    async def test_who_was_freed_twice_in_vain_asks_for_itself(self, lab: Lab) -> None:
+        asked = []
+
+        class Vain:
+            async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> None:
+                asked.append(again)
+
+        assert kept(await lab.node(leases=Vain()).get(REPO, ONE)).forwarded == 200
+        assert asked == [False, True]
 
     async def test_what_one_was_refused_each_asks_for_itself_at_once(self, lab: Lab) -> None:
         swarm = MemorySwarm()

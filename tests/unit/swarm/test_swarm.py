@@ -12,6 +12,7 @@ import trio
 
 from p2pcache.swarm import Limits, Swarm, SwarmConfig, SwarmError, swarm
 from p2pcache.swarm.multiaddrs import parse
+from p2pcache.swarm.outside import Across
 
 SCOPE, TOPIC = b"s" * 16, b"t" * 16
 
@@ -129,6 +130,41 @@ async def test_one_leads_and_the_others_follow(config, pointer):
         assert await b.tier.find(b"r" * 32) == [left]
 
 
+async def test_who_abandons_a_lease_or_vanishes_lets_the_next_one_lead(config):
+    async with running(config("a"), config("b")) as [(_, a), (_, b)]:
+        leading = await a.leases.acquire(b"r" * 32, SCOPE)
+        following = asyncio.ensure_future(b.leases.acquire(b"r" * 32, SCOPE))
+        await asyncio.sleep(0.05)
+        assert not following.done()
+        await leading.abandon()
+        assert await asyncio.wait_for(following, 1) is not None
+        waiting = asyncio.ensure_future(a.leases.acquire(b"r" * 32, SCOPE))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await (await following).release(None)
+        assert await asyncio.wait_for(b.leases.acquire(b"r" * 32, SCOPE), 1) is not None
+
+
+def test_a_node_that_does_nothing_it_is_told_is_silent(run):
+    told = []
+
+    class Deaf:
+        def tell(self, work):
+            told.append(work)
+
+    async def test():
+        outside = Across(Deaf(), None, None, None)
+        assert outside.silence() == 0.0
+        await trio.sleep(1.0)
+        assert outside.silence() == pytest.approx(1.0)
+        told.pop()()
+        assert outside.silence() == 0.0
+        assert len(told) == 1
+
+    run(test)
+
+
 async def test_quotas_arrive(config):
     async with running(config("a"), config("b")) as [(_, a), (node, _)]:
         a.publish_quota(SCOPE, b"990")
@@ -142,6 +178,7 @@ async def test_without_peers_everything_is_answered_at_once(config, pointer):
         began = time.perf_counter()
         lease = await alone.leases.acquire(b"r" * 32, SCOPE)
         await lease.release(None)
+        await lease.abandon()
         assert await alone.tier.block(pointer()) is None
         await alone.tier.drop([TOPIC])
         assert time.perf_counter() - began < 0.1
