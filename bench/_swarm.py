@@ -48,7 +48,7 @@ class Member:
 
     def start(self, **spec: Any) -> None:
         """Join."""
-        [[_, *self.addresses], *_] = self.do("start", **spec)
+        [_, *self.addresses] = self.do("start", **spec)
 
     def kill(self) -> None:
         """Gone at once."""

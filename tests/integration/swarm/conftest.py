@@ -69,7 +69,7 @@ class Member:
         return await self.hear()
 
     async def start(self, **spec: Any) -> None:
-        [[self.peer, *self.addresses], *_] = await self.do("start", **spec)
+        [self.peer, *self.addresses] = await self.do("start", **spec)
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)

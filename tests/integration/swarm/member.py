@@ -25,7 +25,7 @@ PATIENT = {"peer_deadline": 5.0, "lease_silence": 8.0, "lease": 30.0, "ping_inte
 class Node:
     """Store, events and swarm of one node; `want` is what the cache does."""
 
-    def __init__(self, spec: dict[str, Any], number: int) -> None:
+    def __init__(self, spec: dict[str, Any]) -> None:
         self.blocks: dict[bytes, bytes] = {}
         self.held: list[Pointer] = []
         self.warnings: list[str] = []
@@ -37,7 +37,7 @@ class Node:
                 spec.get("listen", "/ip4/127.0.0.1/tcp/0"),
                 tuple(spec.get("bootstrap", ())),
                 (),
-                Path(spec["directory"]) / f"id-{number}",
+                Path(spec["directory"]) / "id",
                 (spec.get("key", "k" * 32).encode(),),
                 hub=spec.get("hub", False),
                 mdns=spec.get("mdns", False),
@@ -121,47 +121,45 @@ class Member:
             scoring._PATIENCE = 1e6  # quick answers so far do not shorten the deadline
             spec["limits"] = PATIENT
         self.spec = spec
-        self.nodes: list[Node] = []
+        self.node: Node
 
     async def start(self, **spec: Any) -> Any:
-        self.nodes = [Node(self.spec | spec, number) for number in range(self.spec.get("count", 1))]
-        await asyncio.gather(*(node.swarm.start() for node in self.nodes))
-        return [[node.swarm.peer_id, *node.swarm.multiaddrs] for node in self.nodes]
+        self.node = Node(self.spec | spec)
+        await self.node.swarm.start()
+        return [self.node.swarm.peer_id, *self.node.swarm.multiaddrs]
 
     async def connected(self, n: int = 1, timeout: float = 10.0) -> bool:  # noqa: ASYNC109  # an order of the test, answered in time
-        return all(await asyncio.gather(*(node.swarm.connected(n, timeout) for node in self.nodes)))
+        return await self.node.swarm.connected(n, timeout)
 
     async def hold(self, size: int, name: str = "") -> list[str]:
         key = bytes.fromhex(name) if name else os.urandom(32)
-        pointer = await self.nodes[0].hold(key, os.urandom(size))
+        pointer = await self.node.hold(key, os.urandom(size))
         return [key.hex(), pointer.cid[4:].hex(), repr(time.time())]
 
-    async def sees(self, name: str, timeout: float = 10.0) -> float | None:  # noqa: ASYNC109  # an order of the test, answered in time
-        """When each node had heard of `name`: the latest."""
+    async def sees(self, name: str, timeout: float = 10.0) -> float:  # noqa: ASYNC109  # an order of the test, answered in time
+        """When this node heard of `name`."""
         async with asyncio.timeout(timeout):
-            for node in self.nodes:
-                while bytes.fromhex(name) not in node.heard:  # noqa: ASYNC110  # another thread or process: nothing to wait on
-                    await asyncio.sleep(0.005)
-        return max(node.heard[bytes.fromhex(name)] for node in self.nodes)
+            while bytes.fromhex(name) not in self.node.heard:  # noqa: ASYNC110  # another thread or process: nothing to wait on
+                await asyncio.sleep(0.005)
+        return self.node.heard[bytes.fromhex(name)]
 
     async def fetch(self, name: str, times: int = 1) -> list[Any]:
         """Digest and seconds of each fetch, None when it failed."""
         results = []
         for _ in range(times):
             began = time.perf_counter()
-            sealed = await self.nodes[0].peers_have(bytes.fromhex(name))
+            sealed = await self.node.peers_have(bytes.fromhex(name))
             took = time.perf_counter() - began
             results.append([sealed and hashlib.sha256(sealed).hexdigest(), took])
         return results
 
     async def want(self, names: list[str], port: int) -> dict[str, int]:
-        wanted = [node.want(bytes.fromhex(name), port) for node in self.nodes for name in names]
-        got = await asyncio.gather(*wanted)
+        got = await asyncio.gather(*(self.node.want(bytes.fromhex(name), port) for name in names))
         return {source: got.count(source) for source in set(got)}
 
     async def lead(self, name: str) -> bool:
         """Take the lease of `name` and do nothing with it."""
-        return await self.nodes[0].swarm.leases.acquire(bytes.fromhex(name), SCOPE) is not None
+        return await self.node.swarm.leases.acquire(bytes.fromhex(name), SCOPE) is not None
 
     async def hang(self, seconds: float) -> None:
         """What a loop does in which something blocks; the swarm's thread goes on."""
@@ -169,14 +167,14 @@ class Member:
 
     async def drop(self) -> float:
         began = time.perf_counter()
-        await self.nodes[0].swarm.tier.drop([TOPIC])
+        await self.node.swarm.tier.drop([TOPIC])
         return time.perf_counter() - began
 
     async def quota(self, state: str) -> None:
-        self.nodes[0].swarm.publish_quota(SCOPE, state.encode())
+        self.node.swarm.publish_quota(SCOPE, state.encode())
 
     async def report(self) -> dict[str, Any]:
-        node = self.nodes[0]
+        node = self.node
         return {
             "peers": [
                 {"peer": r.peer_id, "state": r.state, "via": r.via, "reason": r.reason, "blocks_in": r.blocks_in}
@@ -191,7 +189,7 @@ class Member:
         }
 
     async def stop(self) -> None:
-        await asyncio.gather(*(node.swarm.stop() for node in self.nodes))
+        await self.node.swarm.stop()
 
 
 async def main() -> None:
