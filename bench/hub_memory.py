@@ -42,7 +42,7 @@ class Nothing:
     def pointers(self) -> list[Pointer]:
         return []
 
-    def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:
+    def dropped(self, topics: Collection[bytes], scope: bytes | None, until: float) -> None:
         """Nothing to forget."""
 
     def quota(self, scope: bytes, state: bytes) -> None:

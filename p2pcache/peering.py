@@ -77,9 +77,9 @@ class Peering:
             if self._library.stands(pointer):
                 yield pointer
 
-    def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:
-        """A peer's write: forget here too."""
-        self._library.drop_soon(topics, scope)
+    def dropped(self, topics: Collection[bytes], scope: bytes | None, until: float) -> None:
+        """A peer's write, perhaps a while ago: forget here too what is not newer."""
+        self._library.drop_soon(topics, scope, until)
 
     def quota(self, scope: bytes, state: bytes) -> None:
         """A bucket as some member saw it; what does not open or decode is not ours."""

@@ -72,6 +72,10 @@ VALUES (?, ?, (SELECT id FROM blocks WHERE cid = ?), ?, (SELECT coalesce(max(new
 ON CONFLICT DO UPDATE SET block = excluded.block, sealed = excluded.sealed, news = excluded.news, used = excluded.used
 RETURNING id
 """
+_WITH_TOPIC = """
+SELECT id, sealed FROM pointers
+WHERE id IN (SELECT pointer FROM topics WHERE topic = ?) AND coalesce(scope = ?, TRUE)
+"""
 _NOTE = "UPDATE pointers SET used = ? WHERE block = (SELECT id FROM blocks WHERE cid = ?)"
 
 
@@ -170,14 +174,18 @@ class Database:
             self._db.executemany("INSERT INTO topics (topic, pointer) VALUES (?, ?)", topics)
         return True
 
-    def drop(self, topics: Collection[bytes], scope: bytes | None) -> None:
-        """Forget what carries one of the topics; with `scope`, only that scope's."""
+    def drop(
+        self, topics: Collection[bytes], scope: bytes | None, concerned: Callable[[bytes], bool] | None = None
+    ) -> None:
+        """Forget what carries one of the topics; with `scope`, only that scope's.
+
+        `concerned` says of a sealed pointer whether it is meant; when absent, all are.
+        """
         with self._writing():
-            self._db.executemany(
-                "DELETE FROM pointers WHERE id IN (SELECT pointer FROM topics WHERE topic = ?)"
-                " AND coalesce(scope = ?, TRUE)",
-                [(topic, scope) for topic in topics],
-            )
+            for topic in topics:
+                rows = self._db.execute(_WITH_TOPIC, (topic, scope)).fetchall()
+                gone = [(number,) for number, note in rows if concerned is None or concerned(note)]
+                self._db.executemany("DELETE FROM pointers WHERE id = ?", gone)
 
     def clear(self) -> None:
         """Forget everything, and give the space back."""

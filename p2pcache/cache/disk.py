@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -77,10 +78,14 @@ class Disk:
             return
         await self._ask(lambda db: db.store(pointer, note, sealed), False)
 
-    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
         """Forget what carries a topic. Later calls of this process do not see it, even if this one gave up waiting."""
         wanted = tuple(topics)
-        await self._forget(lambda db: db.drop(wanted, scope), _DEADLINE)
+
+        def concerned(note: bytes) -> bool:  # what another keyring sealed cannot tell how old it is
+            return all(pointer.proved_at <= until for pointer in self._opened([note]))
+
+        await self._forget(lambda db: db.drop(wanted, scope, None if until == math.inf else concerned), _DEADLINE)
 
     async def clear(self) -> None:
         """Forget everything and give the space back, with the promise of `drop`."""

@@ -28,10 +28,11 @@ class Forgotten:
         self._floor = _Mark(0, 0.0)
 
     def mark(self, topics: Collection[bytes], scope: bytes | None, at: float) -> None:
-        """`topics` were dropped at `at`, Unix seconds."""
+        """`topics` were dropped at `at`, Unix seconds; perhaps heard of late, when a later drop is known already."""
         epoch = next(self._count)
         for topic in topics:
-            self._put((topic, scope), _Mark(epoch, at))
+            known = self._marks.get((topic, scope))
+            self._put((topic, scope), _Mark(epoch, max(at, known.at if known else at)))
 
     def extend(self, topics: Collection[bytes], scope: bytes | None, at: float) -> None:
         """The drop took until `at`: what was asked for meanwhile may have been asked of somebody it had not reached."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
@@ -192,10 +193,10 @@ class Library:
 
     # Forgetting
 
-    def forget(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
-        """Drop from memory, and void what is on its way: a peer or a writer says it may have changed."""
-        self._forgotten.mark(topics, scope, self._clock())
-        self.memory.drop(topics, scope)
+    def forget(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
+        """Drop from memory, and void what is on its way: a peer or a writer says it may have changed, until then."""
+        self._forgotten.mark(topics, scope, min(until, self._clock()))
+        self.memory.drop(topics, scope, until)
 
     def doubt(self, wanted: Wanted) -> None:
         """GitHub refused the caller this one resource: what any tier has of it for this scope needs a new proof."""
@@ -209,14 +210,19 @@ class Library:
             await asyncio.wait(dropping, timeout=DROP_SECONDS)
         self._forgotten.extend(topics, scope, self._clock())
 
-    def drop_soon(self, topics: Collection[bytes], scope: bytes | None) -> None:
-        """A peer's write: memory forgets at once, the other tiers of this node as soon as they can."""
-        self._drop(topics, scope, local=True)
+    def drop_soon(self, topics: Collection[bytes], scope: bytes | None, until: float = math.inf) -> None:
+        """A peer's write: memory forgets at once, the other tiers of this node as soon as they can.
 
-    def _drop(self, topics: Collection[bytes], scope: bytes | None, *, local: bool) -> list[asyncio.Task[None]]:
-        self.forget(topics, scope)
+        `until` is when it happened, Unix seconds: what was proved since then stays.
+        """
+        self._drop(topics, scope, until, local=True)
+
+    def _drop(
+        self, topics: Collection[bytes], scope: bytes | None, until: float = math.inf, *, local: bool
+    ) -> list[asyncio.Task[None]]:
+        self.forget(topics, scope, until)
         return [
-            self._spawn(self.guard(tier.name, tier.drop(topics, scope), None, _LATE_DROP_SECONDS))
+            self._spawn(self.guard(tier.name, tier.drop(topics, scope, until), None, _LATE_DROP_SECONDS))
             for tier in self.tiers
             if not (local and tier.name == "peer")
         ]

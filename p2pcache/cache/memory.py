@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 
@@ -87,10 +88,14 @@ class Memory:
         self._evict()
         return True
 
-    def drop(self, topics: Collection[Name], scope: Name | None = None) -> int:
-        """Forget the entries that carry one of `topics`; with `scope`, only that scope's. How many they were."""
+    def drop(self, topics: Collection[Name], scope: Name | None = None, until: float = math.inf) -> int:
+        """Forget the entries that carry one of `topics` and were proved `until` then; with `scope`, only that scope's.
+
+        Gives how many they were.
+        """
         keys = {key for topic in topics for key in self._by_topic.get(topic, ())}
-        return sum(self.discard(key) for key in keys if scope is None or key[1] == scope)
+        meant = [key for key in keys if scope is None or key[1] == scope]
+        return sum(self.discard(key) for key in meant if self._entries[key].pointer.proved_at <= until)
 
     def discard(self, key: Key) -> bool:
         """Forget one entry, if it is there."""

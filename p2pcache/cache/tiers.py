@@ -6,6 +6,7 @@ Every call has a deadline of the tier's own and answers "nothing" when it passes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
@@ -30,8 +31,11 @@ class Tier(Protocol):
         """Keep, or announce. `sealed` may be known already: a renewed pointer moves no block."""
         ...
 
-    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
-        """Forget every pointer that carries one of `topics`; with `scope`, only that scope's."""
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
+        """Forget every pointer that carries one of `topics`; with `scope`, only that scope's.
+
+        `until`, Unix seconds: only what was proved until then. A drop may be heard of late.
+        """
         ...
 
 

@@ -106,8 +106,8 @@ class BlockStore(Protocol):
 class SwarmEvents(Protocol):
     """What the swarm tells the node; called on the asyncio side only."""
 
-    def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:
-        """A peer invalidated these: forget them here too."""
+    def dropped(self, topics: Collection[bytes], scope: bytes | None, until: float) -> None:
+        """A peer invalidated these at `until`, Unix seconds: forget here too what was proved until then."""
         ...
 
     def quota(self, scope: bytes, state: bytes) -> None:

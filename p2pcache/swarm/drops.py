@@ -18,6 +18,8 @@ from p2pcache.swarm.outside import Outside
 from p2pcache.swarm.session import Session
 
 _TOPICS = 256
+_MARGIN = 1.0
+"""Seconds that two clocks may differ unnoticed, and a write may have taken: what was proved then is dropped too."""
 
 
 class Drops:
@@ -62,14 +64,15 @@ class Drops:
         session.start(partial(self._dropped, session, frame))
 
     async def _dropped(self, session: Session, frame: Drop) -> None:
-        made = Invalidation(frame.origin, frame.serial, time.time() - frame.age, frame.topics, frame.scope)
+        at = time.time() - max(0.0, frame.age - _MARGIN)
+        made = Invalidation(frame.origin, frame.serial, at, frame.topics, frame.scope)
         if self._log.add(made):
             self._forget(made)
             # It is known from now on, and done once: the end of this session, which may be replaced by another to the
             # same peer, must not be the end of it. Both parts have deadlines of their own.
             with trio.CancelScope(shield=True):
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._outside.dropped, made.topics, made.scope)
+                    nursery.start_soon(self._outside.dropped, made.topics, made.scope, made.at)
                     if self._members.hub:  # members that have no link to the origin
                         nursery.start_soon(self._spread, made, session, 0.8 * self._limits.drop_timeout)
         session.send(encode(Ack(frame.id)))

@@ -33,8 +33,8 @@ class Outside(Protocol):
         """At most `bound` pointers of what the node holds."""
         ...
 
-    async def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:
-        """Returns when the node has forgotten them."""
+    async def dropped(self, topics: Collection[bytes], scope: bytes | None, until: float) -> None:
+        """Returns when the node has forgotten what was proved `until` then, Unix seconds."""
         ...
 
     def quota(self, scope: bytes, state: bytes) -> None:
@@ -86,11 +86,11 @@ class Across:
 
         return await self._ask([], first)
 
-    async def dropped(self, topics: Collection[bytes], scope: bytes | None) -> None:
+    async def dropped(self, topics: Collection[bytes], scope: bytes | None, until: float) -> None:
         """See `Outside`."""
 
         async def forget() -> None:
-            self._events.dropped(topics, scope)
+            self._events.dropped(topics, scope, until)
 
         await self._ask(None, forget)
 

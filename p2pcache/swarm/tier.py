@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Collection, Sequence
 
 from p2pcache.cache.entry import Pointer
@@ -48,7 +49,12 @@ class PeerTier:
         if self._bridge is not None and self._mesh is not None:
             self._bridge.post(self._mesh.exchange.announce, (pointer,))
 
-    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
+    async def drop(
+        self,
+        topics: Collection[bytes],
+        scope: bytes | None = None,
+        until: float = math.inf,  # noqa: ARG002  # for who hears of it late; peers are told at once
+    ) -> None:
         """Returns when every connected peer has forgotten them, or `Limits.drop_timeout` has passed."""
         if self._bridge is not None and self._mesh is not None:
             with contextlib.suppress(BridgeClosed, TimeoutError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Collection, Sequence
 
 from p2pcache.cache.entry import Pointer
@@ -118,14 +119,14 @@ class MemoryTier:
         self._me.pointers[pointer.name, pointer.scope] = pointer
         self._me.blocks[pointer.cid] = sealed
 
-    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
         """Forget it everywhere."""
         gone = set(topics)
         for peer in [self._me, *self._others()]:
             peer.pointers = {
                 key: pointer
                 for key, pointer in peer.pointers.items()
-                if gone.isdisjoint(pointer.topics) or scope not in {None, pointer.scope}
+                if gone.isdisjoint(pointer.topics) or scope not in {None, pointer.scope} or pointer.proved_at > until
             }
         for peer in self._others():
             peer.dropped(topics, scope)

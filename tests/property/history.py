@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import dataclasses
+import math
 from collections.abc import Collection, Sequence
 
 from p2pcache.cache.answer import Answer
@@ -55,9 +56,13 @@ class Disk:
         self.pointers[pointer.name, pointer.scope] = pointer
         self.blocks[pointer.cid] = sealed
 
-    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
         kept = self.pointers.items()
-        self.pointers = {k: p for k, p in kept if not set(topics) & set(p.topics) or scope not in (None, p.scope)}
+        self.pointers = {
+            k: p
+            for k, p in kept
+            if not set(topics) & set(p.topics) or scope not in (None, p.scope) or p.proved_at > until
+        }
 
 
 @dataclasses.dataclass

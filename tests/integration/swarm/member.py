@@ -63,7 +63,7 @@ class Node:
     def pointers(self) -> list[Pointer]:
         return self.held
 
-    def dropped(self, topics: Any, scope: bytes | None) -> None:
+    def dropped(self, topics: Any, scope: bytes | None, until: float) -> None:
         self.drops.append(time.time())
 
     def quota(self, scope: bytes, state: bytes) -> None:

@@ -123,6 +123,16 @@ class TierConformance:
         await tier.drop(mine.pointer.topics, mine.pointer.scope)
         assert list(await tier.find(mine.pointer.name)) == [other.pointer]
 
+    async def test_a_drop_heard_of_late_leaves_what_is_newer(self, tier: Tier) -> None:
+        old, new = make("/old", proved_at=1000.0), make("/new", proved_at=1500.0)
+        for kept in (old, new):
+            await tier.store(kept.pointer, kept.sealed)
+        await tier.drop(old.pointer.topics, None, 1000.0)
+        assert list(await tier.find(old.pointer.name)) == []
+        assert list(await tier.find(new.pointer.name)) == [new.pointer]
+        await tier.drop(new.pointer.topics)
+        assert list(await tier.find(new.pointer.name)) == []
+
     async def test_the_topics_of_a_renewed_pointer_are_the_new_ones(self, tier: Tier) -> None:
         old, new = make(topics=["old"]), make(topics=["new"])
         await tier.store(old.pointer, old.sealed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Collection, Sequence
 
 import msgspec
@@ -235,5 +236,5 @@ class Hollow:
     async def store(self, pointer: Pointer, sealed: bytes) -> None:
         pass
 
-    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
         pass

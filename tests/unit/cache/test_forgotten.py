@@ -58,3 +58,12 @@ def test_what_does_not_fit_concerns_everything(monkeypatch: pytest.MonkeyPatch) 
     assert known.since([b"never dropped"], ME) == 1.0
     assert known.epoch([b"never dropped"], ME) == 2
     assert known.since([b"3"], ME) == 3.0
+
+
+def test_an_earlier_drop_heard_of_later_is_no_step_back() -> None:
+    known = Forgotten()
+    known.mark([b"a"], None, 5.0)
+    first = known.epoch([b"a"], ME)
+    known.mark([b"a"], None, 3.0)
+    assert known.since([b"a"], ME) == 5.0
+    assert known.epoch([b"a"], ME) > first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Collection, Sequence
 
@@ -50,13 +51,13 @@ class Shelf:
         self.pointers[pointer.name, pointer.scope] = pointer
         self.blocks[pointer.cid] = sealed
 
-    async def drop(self, topics: Collection[bytes], scope: bytes | None = None) -> None:
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
         await self._suffer()
         if not self.deaf:
             self.pointers = {
                 key: p
                 for key, p in self.pointers.items()
-                if set(topics).isdisjoint(p.topics) or scope not in (None, p.scope)
+                if set(topics).isdisjoint(p.topics) or scope not in (None, p.scope) or p.proved_at > until
             }
 
 
@@ -156,6 +157,22 @@ async def test_a_peers_write_is_obeyed_at_once_in_memory(lab: Lab, shelf: Shelf)
     assert node.engine.hit(node.wanted(f"{REPO}/labels", TWO)) is not None
     await node.close()
     assert [p.scope for p in shelf.pointers.values()] == [node.wanted(REPO, TWO).scope]
+
+
+async def test_a_write_heard_of_late_leaves_what_github_vouched_for_since(lab: Lab, shelf: Shelf) -> None:
+    node = lab.node(tiers=[shelf])
+    await node.get(REPO, ONE)
+    lab.clock.sleep(5)
+    written = lab.clock()
+    lab.clock.sleep(5)
+    await node.get(f"{REPO}/labels", ONE)
+    old, new = node.wanted(REPO, ONE), node.wanted(f"{REPO}/labels", ONE)
+    node.library.drop_soon({*old.topics, *new.topics}, None, written)
+    assert node.engine.hit(old) is None
+    assert node.engine.hit(new) is not None
+    assert node.library.dropped(new) == written
+    await node.close()
+    assert [p.name for p in shelf.pointers.values()] == [new.name]
 
 
 async def test_a_local_drop_leaves_the_peers_alone(lab: Lab) -> None:

@@ -152,6 +152,7 @@ class FakeOutside:
     members: int = 0
     stall: float = 0.0
     hung: float = 0.0
+    dropped_until: float = 0.0
 
     async def sealed(self, cid: bytes) -> bytes | None:
         await trio.sleep(self.stall)
@@ -164,9 +165,10 @@ class FakeOutside:
     async def snapshot(self, bound: int) -> list[Pointer]:
         return self.held[:bound]
 
-    async def dropped(self, topics: tuple[bytes, ...], scope: bytes | None) -> None:
+    async def dropped(self, topics: tuple[bytes, ...], scope: bytes | None, until: float) -> None:
         await trio.sleep(self.stall)
         self.drops.append((tuple(topics), scope))
+        self.dropped_until = until
 
     def quota(self, scope: bytes, state: bytes) -> None:
         self.quotas.append((scope, state))

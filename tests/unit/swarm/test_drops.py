@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 import trio
 
 from p2pcache.swarm.frames import Ack, Drop
@@ -125,5 +126,17 @@ def test_what_is_being_forgotten_is_forgotten_although_the_session_ends_meanwhil
                 await world.until(lambda: list(node.mesh.drops._log.recent(time.time())))
             await world.until(lambda: len(node.mesh.members) == 0)
             assert node.outside.drops == [((TOPIC,), None)]
+
+    run(test)
+
+
+@pytest.mark.parametrize(("age", "ago"), [(0.0, 0.0), (0.7, 0.0), (60.0, 59.0)])
+def test_what_was_dropped_a_while_ago_leaves_what_was_proved_since(world, run, age, ago):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node) as guest:
+            await guest.say(Drop(1, world.peer(31), 7, age, (TOPIC,), None))
+            await guest.hear(Ack)
+            assert node.outside.dropped_until == pytest.approx(time.time() - ago, abs=0.5)
 
     run(test)

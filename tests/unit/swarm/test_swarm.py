@@ -37,7 +37,7 @@ class Node:
     def pointers(self):
         return iter(self.held)
 
-    def dropped(self, topics, scope):
+    def dropped(self, topics, scope, until):
         self.drops.append((tuple(topics), scope))
 
     def quota(self, scope, state):
