@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import trio
 
+from p2pcache.swarm import drops
 from p2pcache.swarm.frames import Ack, Drop
 
 TOPIC = b"t" * 16
@@ -67,18 +69,20 @@ def test_more_topics_than_a_frame_holds(world, run):
     run(test)
 
 
-def test_who_was_cut_off_learns_on_reconnecting_and_keeps_what_is_newer(world, run):
+def test_who_was_cut_off_learns_on_reconnecting_and_keeps_what_is_newer(world, run, monkeypatch):
     async def test():
         a, b = world.node(0), world.node(1, 0)
-        held, _ = a.outside.hold(proved_at=time.time() - 1)
+        held, _ = a.outside.hold(proved_at=time.time() - 20)
         async with world.running(a, b):
             await world.met(a, b)
             await world.until(lambda: b.directory.find(held.name))
             world.net.unreachable = {a.peer, b.peer}
             world.net.cut(b.peer)
             await world.until(lambda: len(a.mesh.members) == 0)
-            await a.mesh.drops.drop([TOPIC], None)
-            newer, _ = a.outside.hold(proved_at=time.time() + 1)
+            with monkeypatch.context() as ago:
+                ago.setattr(drops, "time", SimpleNamespace(time=lambda: time.time() - 10))
+                await a.mesh.drops.drop([TOPIC], None)
+            newer, _ = a.outside.hold(proved_at=time.time() - 5)
             world.net.unreachable = set()
             await world.met(a, b)
             await world.until(lambda: b.directory.find(newer.name))
