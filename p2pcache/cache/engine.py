@@ -155,7 +155,7 @@ class Engine:
             answer = await self._ask(wanted, looked) if isinstance(looked, Plan) else looked
             if isinstance(answer, Kept) and answer.stored:
                 left = answer.entry.pointer
-        except asyncio.CancelledError:  # its client hung up: those who wait are not to ask GitHub all at once
+        except asyncio.CancelledError:  # the node stops, say: those who wait are not to ask GitHub all at once
             if lease is not None:
                 await guard("lease", lease.abandon(), None, RELEASE_SECONDS)
                 lease = None

@@ -107,7 +107,7 @@ class SwarmEvents(Protocol):
     """What the swarm tells the node; called on the asyncio side only."""
 
     def dropped(self, topics: Collection[bytes], scope: bytes | None, until: float) -> None:
-        """A peer invalidated these at `until`, Unix seconds: forget here too what was proved until then."""
+        """A peer invalidated these: forget here too what was proved `until` then (Unix seconds, infinite: just now)."""
         ...
 
     def quota(self, scope: bytes, state: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Collection
 from functools import partial
@@ -65,6 +66,7 @@ class Drops:
 
     async def _dropped(self, session: Session, frame: Drop) -> None:
         at = time.time() - max(0.0, frame.age - _MARGIN)
+        until = at if frame.age > _MARGIN else math.inf  # of what happens now no clock has a say
         made = Invalidation(frame.origin, frame.serial, at, frame.topics, frame.scope)
         if self._log.add(made):
             self._forget(made)
@@ -72,7 +74,7 @@ class Drops:
             # same peer, must not be the end of it. Both parts have deadlines of their own.
             with trio.CancelScope(shield=True):
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._outside.dropped, made.topics, made.scope, made.at)
+                    nursery.start_soon(self._outside.dropped, made.topics, made.scope, until)
                     if self._members.hub:  # members that have no link to the origin
                         nursery.start_soon(self._spread, made, session, 0.8 * self._limits.drop_timeout)
         session.send(encode(Ack(frame.id)))

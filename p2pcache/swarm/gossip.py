@@ -90,11 +90,12 @@ class Roster:
         """Introduce the joiner to the others and the others to it."""
         self._book.learn(session.peer, session.member.addresses, trio.current_time())
         self._gone.discard(session.peer)
-        hub = self._named.get(session.peer)
+        # The one hub in sight tells everybody of whom it told this node: a fleet need not repeat it link by link.
+        named = self._named.get(session.peer)
+        hub = named if self._members.hubs() == [named] else None
         if hub is None:
             self._came[session.peer] = Known(session.peer, session.member.addresses)
             self._batch.wake()
-        # Else the hub that told this node of the joiner tells everybody: a fleet need not repeat it link by link.
         others = [other for other in self._members if other is not session and other.peer != hub]
         known = [Known(o.peer, o.member.addresses) for o in others if hub is None or self._named.get(o.peer) != hub]
         for start in range(0, len(known), _PEERS):

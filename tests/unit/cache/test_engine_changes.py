@@ -152,7 +152,7 @@ class TestFleet:
         assert hits.count("peer") == 4
         assert lab.calls == [200, 200]
 
-    async def test_a_client_that_hangs_up_leaves_the_call_to_one_other(self, lab: Lab) -> None:
+    async def test_a_caller_that_is_cancelled_leaves_the_call_to_one_other(self, lab: Lab) -> None:
         swarm = MemorySwarm()
         nodes = [lab.node(peer=swarm.join()) for _ in range(5)]
         gate = lab.gate(judged=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import SimpleNamespace
 
@@ -134,7 +135,7 @@ def test_what_is_being_forgotten_is_forgotten_although_the_session_ends_meanwhil
     run(test)
 
 
-@pytest.mark.parametrize(("age", "ago"), [(0.0, 0.0), (0.7, 0.0), (60.0, 59.0)])
+@pytest.mark.parametrize(("age", "ago"), [(0.0, -math.inf), (0.7, -math.inf), (60.0, 59.0)])
 def test_what_was_dropped_a_while_ago_leaves_what_was_proved_since(world, run, age, ago):
     async def test():
         node = world.node(0)

@@ -145,3 +145,16 @@ def test_who_was_named_by_a_hub_that_left_is_told_of(world, run):
                     pass
 
     run(test)
+
+
+def test_of_several_hubs_none_is_left_to_tell_everybody(world, run):
+    async def test():
+        hub = world.node(0, hub=True)
+        async with world.running(hub), world.guest(hub, 1, hub=True) as other, world.guest(hub, 2) as member:
+            await other.say(Peers((Known(world.peer(5), ()),)))
+            await world.until(lambda: hub.mesh.members.relayed)
+            async with world.guest(hub, 5):
+                while world.peer(5) not in {each.peer for each in (await member.hear(Peers)).known}:
+                    pass
+
+    run(test)
