@@ -37,6 +37,8 @@ Unix = Annotated[float, Meta(ge=0, le=2**40)]
 Text = Annotated[str, Meta(max_length=512)]
 Topics = Annotated[tuple[Short, ...], Meta(max_length=256)]
 PeerName = Annotated[str, Meta(min_length=40, max_length=64, pattern="^[1-9A-HJ-NP-Za-km-z]+$")]
+Holder = Annotated[str, Meta(max_length=64)]
+"""A peer id or "", as an arbiter says it and as it is said to the next one: what is accepted can be sent on."""
 Addresses = Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=8)]
 
 
@@ -163,7 +165,7 @@ class Ask(Frame, tag=11):
     id: Token
     resource: Digest
     scope: Short
-    but: Annotated[tuple[PeerName, ...], Meta(max_length=8)] = ()
+    but: Annotated[tuple[Holder, ...], Meta(max_length=8)] = ()
 
 
 class Grant(Frame, tag=12):
@@ -171,7 +173,7 @@ class Grant(Frame, tag=12):
 
     id: Token
     pointer: Wire | None
-    holder: Annotated[str, Meta(max_length=64)]
+    holder: Holder
 
 
 class Wait(Frame, tag=13):
@@ -196,7 +198,7 @@ class Free(Frame, tag=15):
 
     id: Token
     pointer: Wire | None
-    holder: Annotated[str, Meta(max_length=64)]
+    holder: Holder
 
 
 class Quota(Frame, tag=16):

@@ -78,7 +78,9 @@ class LeaseDesk:
         self._lose(silent, now)
         self._tell(self._arbiter.expire(now))
         # A node that hangs, though its swarm's thread does not, is as good as dead to those who wait for it.
-        hung = self._outside.silence() > self._limits.lease_silence
+        hung = (
+            self._outside.silence() > self._limits.lease_silence - _BEAT
+        )  # it may have hung a beat before it was asked
         for token in [token for token, mine in self._mine.items() if hung and mine.state is State.HOLDING]:
             self.abandon(token)
 

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from p2pcache.swarm import Limits, SwarmError, identity
+from p2pcache.swarm import host as hosts
 from p2pcache.swarm.host import STRANGER_BYTES, STRANGER_STREAMS, LibP2PHost
 from p2pcache.swarm.link import LinkError
 from p2pcache.swarm.multiaddrs import parse
@@ -54,6 +55,34 @@ async def read(link, size):
     while len(data) < size:
         data += await link.read()
     return data
+
+
+def test_reading_is_not_answered_frame_by_frame(monkeypatch):
+    """A window update for each would be an encryption, a write and a wake-up of the sender."""
+    write, writes = hosts._Socket.write, []
+    took, taken = trio.open_memory_channel(1)
+
+    async def counted(self, data):
+        writes.append(len(data))
+        await write(self, data)
+
+    async def sink(link):
+        link.trust()
+        while data := await link.read():
+            await took.send(data)
+
+    async def test(_, address):
+        async with host(2).dial(address) as link:
+            await link.write(b"first")
+            await taken.receive()
+            before = len(writes)
+            for _ in range(100):
+                await link.write(b"frame")
+                await taken.receive()
+            assert 100 <= len(writes) - before < 110  # pings may pass
+
+    monkeypatch.setattr(hosts._Socket, "write", counted)
+    scene(test, handler=sink)
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["with its id", "whoever is there"])

@@ -9,7 +9,7 @@ import trio
 
 from p2pcache.swarm import Limits
 from p2pcache.swarm.arbiter import choose
-from p2pcache.swarm.frames import Ask, Free, Grant, Ping, Pong, Release, Wait
+from p2pcache.swarm.frames import Ask, Free, Grant, Ping, Pong, Release, Wait, wire
 from p2pcache.swarm.reasons import Ended, Reason
 
 SCOPE, OTHER = b"s" * 16, b"o" * 16
@@ -253,6 +253,33 @@ def test_what_was_left_just_now_is_of_no_use_to_who_could_not_have_it(world, run
             token = await nodes[2].mesh.leases.acquire(name, SCOPE, again=True)  # a new request, nothing freed before
             assert token is not None
             nodes[2].mesh.leases.release(token, None)
+
+    run(test)
+
+
+def test_a_holder_by_any_name_can_be_said_to_the_next_arbiter(world, run, pointer):
+    """What one member says must not make another drop this node for garbage."""
+
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, hub=True) as hub:
+            await world.until(lambda: len(node.mesh.members) == 1)
+            name, got = b"r" * 32, []
+
+            async def acquire(again):
+                got.append(await node.mesh.leases.acquire(name, SCOPE, again=again))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire, False)
+                asked = await hub.hear(Ask)
+                await hub.say(Free(asked.id, wire(pointer(name=name)), "0OIl\n"))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire, True)
+                asked = await hub.hear(Ask)
+                assert set(asked.but) == {world.peer(30), "0OIl\n"}
+                await hub.say(Grant(asked.id, None, ""))
+            assert got == [None, asked.id]
+            node.mesh.leases.release(asked.id, None)
 
     run(test)
 
