@@ -76,6 +76,7 @@ class Node:
         policy = Policy(settings.lifetimes, rule_failed=self._rule_failed)
         self.engine = Engine(self.library, self.upstream, self.buckets, policy)
         self.hot = Hot(memory, self.buckets, self.ledger, time.time)
+        self._said_foreign = False
         self._server: Server | None = None
         self._sockets: list[socket.socket] = []
         self._background: list[asyncio.Task[None]] = []
@@ -263,11 +264,18 @@ class Node:
             name = self.keyring.scope_name(f"{scope} {bucket.resource}")
             self.swarm.publish_quota(name, self._peering.seal_quota(scope, bucket))
 
-    def _rule_failed(self) -> None:
-        log.warning(
-            "this upstream does not compute ETags by the rule the cache relies on: entries of other tokens are not "
-            "reused; ordinary ETags, Last-Modified and lifetimes remain"
-        )
+    def _rule_failed(self, shape: str) -> None:
+        trial = self.engine.trial
+        if trial.foreign(time.monotonic()) and not self._said_foreign:
+            self._said_foreign = True
+            log.warning(
+                "this upstream does not compute ETags by the rule the cache relies on: entries of other tokens are not "
+                "reused; ordinary ETags, Last-Modified and lifetimes remain"
+            )
+        else:
+            log.info(
+                "the ETags of %s do not follow the rule now: for an hour only the job's own entries are proved", shape
+            )
 
     async def _persist(self, path: Path) -> None:
         """Keep the counts where a node that replaces this one finds them."""

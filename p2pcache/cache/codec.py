@@ -9,22 +9,18 @@ they could be one, each right and readable everywhere; a pointer names the very 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import zlib
 
 import msgspec
 
-from p2pcache.cache.entry import Block, Pointer
+from p2pcache.cache.entry import CID_PREFIX, Block, Pointer
 from p2pcache.cache.sealing import Keyring, SealError
-from p2pcache.github.request import Lifetime
 
 MAX_BLOCK = 16 * 1024 * 1024
 """The largest block, in bytes before compression, that is ever kept or accepted."""
 MAX_POINTER = 16 * 1024
 """The largest encoded pointer, in bytes."""
-MAX_TOPICS = 64
-"""The most topics a pointer carries."""
 
 _PLAIN = b"\x00"
 _DEFLATED = b"\x01"
@@ -32,14 +28,7 @@ _RAW_DEFLATE = -15
 _FASTEST = 1
 _WORTH_TRYING = 512
 
-# CID version 1, codec raw, multihash sha2-256 of 32 bytes (https://github.com/multiformats/cid).
-_CID_PREFIX = b"\x01\x55\x12\x20"
-_CID_LENGTH = len(_CID_PREFIX) + hashlib.sha256().digest_size
-_NAME_LENGTH = 32
-_SHORT_NAME_LENGTH = 16
-
 _STATUSES = frozenset({200, 301})
-_LIFETIMES = frozenset(Lifetime) - {Lifetime.NEVER}
 # RFC 9110 sections 5.1 and 5.5: a token in lower case, and a value that cannot end the line it is written to.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -114,7 +103,7 @@ def _inflate(data: bytes) -> bytes:
 
 def cid_of(sealed: bytes) -> bytes:
     """The CID of a sealed block: version 1, raw, sha2-256; 36 bytes."""
-    return _CID_PREFIX + hashlib.sha256(sealed).digest()
+    return CID_PREFIX + hashlib.sha256(sealed).digest()
 
 
 def cid_text(cid: bytes) -> str:
@@ -149,50 +138,25 @@ def open_block(keyring: Keyring, cid: bytes, sealed: bytes) -> Block:
 
 
 def encode_pointer(pointer: Pointer) -> bytes:
-    """A pointer as members tell each other.
+    """A pointer as it is stored.
 
     Raises:
-        PointerError: larger than `MAX_POINTER`.
+        PointerError: larger than `MAX_POINTER`, or a field is out of its bounds: nobody could read it again.
     """
     data = _encoder.encode(pointer)
-    if len(data) > MAX_POINTER:
-        raise PointerError(f"a pointer of {len(data)} bytes is larger than the bound of {MAX_POINTER}")
+    decode_pointer(data)
     return data
 
 
 def decode_pointer(data: bytes) -> Pointer:
-    """A pointer from a peer or a store.
+    """A pointer from a store.
 
     Raises:
-        PointerError: malformed or out of bounds.
+        PointerError: malformed, or a field is out of its bounds, which are those of `Pointer`.
     """
     if len(data) > MAX_POINTER:
         raise PointerError(f"a pointer of {len(data)} bytes is larger than the bound of {MAX_POINTER}")
     try:
-        pointer = _pointer_decoder.decode(data)
+        return _pointer_decoder.decode(data)
     except _MALFORMED as error:
         raise PointerError(f"malformed pointer: {error}") from None
-    if not (_names_hold(pointer) and _text_holds(pointer) and _numbers_hold(pointer)):
-        raise PointerError("malformed pointer: a field is out of its bounds")
-    return pointer
-
-
-def _names_hold(pointer: Pointer) -> bool:
-    return (
-        len(pointer.name) == _NAME_LENGTH
-        and len(pointer.scope) == _SHORT_NAME_LENGTH
-        and len(pointer.cid) == _CID_LENGTH
-        and pointer.cid.startswith(_CID_PREFIX)
-        and len(pointer.topics) <= MAX_TOPICS
-        and all(len(topic) == _SHORT_NAME_LENGTH for topic in pointer.topics)
-    )
-
-
-def _text_holds(pointer: Pointer) -> bool:
-    texts = (pointer.etag, pointer.last_modified, pointer.link, pointer.by)
-    return pointer.lifetime in _LIFETIMES and all(_HEADER_VALUE.fullmatch(text or "") for text in texts)
-
-
-def _numbers_hold(pointer: Pointer) -> bool:
-    times = (pointer.proved_at, pointer.expires_at)
-    return pointer.cost_ms >= 0 and pointer.size >= 0 and all(map(math.isfinite, times))

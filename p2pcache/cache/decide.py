@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from p2pcache.cache.entry import Pointer
+from p2pcache.github.etag import Kind, is_object_id
 
 MAX_TAGS = 4
 """Candidates proved by one request: each costs a body to load and 67 bytes of `If-None-Match`."""
@@ -44,8 +45,10 @@ class Asked:
     Attributes:
         scope: keyed digest of who asks.
         now: Unix seconds.
-        computed_tags: the ETag rule is believed to hold upstream, so bodies of others can be proved.
         validators: the resource has validators at all (GraphQL has none).
+        tag: what the answer's ETag is made of.
+        computed_tags: the ETag rule is believed to hold for this operation.
+        dated: ``Last-Modified`` alone says that nothing changed.
         stretch: factor >= 1 on lifetimes, from the quota.
         serve_stale: the quota is so low that an expired own entry is served rather than risked on a call.
         refuse: the quota is spent and GitHub would refuse.
@@ -54,8 +57,10 @@ class Asked:
 
     scope: bytes
     now: float
-    computed_tags: bool = True
     validators: bool = True
+    tag: Kind = Kind.HASH
+    computed_tags: bool = True
+    dated: bool = False
     stretch: float = 1.0
     serve_stale: bool = False
     refuse: bool = False
@@ -152,12 +157,19 @@ def candidates(asked: Asked, own: Pointer | None, found: Sequence[Pointer]) -> t
     if not asked.validators:
         return ()
     chosen: dict[bytes, Pointer] = {}
-    if own is not None and (asked.computed_tags or own.etag or own.last_modified):
+    if own is not None and (own.etag or (asked.dated and own.last_modified) or _for_any_caller(asked, own)):
         chosen[own.cid] = own
-    if asked.computed_tags:
-        for pointer in sorted(found, key=lambda p: p.proved_at, reverse=True):
+    for pointer in sorted(found, key=lambda p: p.proved_at, reverse=True):
+        if _for_any_caller(asked, pointer):
             chosen.setdefault(pointer.cid, pointer)
     return tuple(chosen.values())[:MAX_TAGS]
+
+
+def _for_any_caller(asked: Asked, pointer: Pointer) -> bool:
+    """Whether a tag follows from the body: one computed for the caller, or the git object id of these very bytes."""
+    if asked.tag is Kind.HASH:
+        return asked.computed_tags
+    return asked.tag is Kind.BLOB and is_object_id(pointer.etag)
 
 
 def tolerable(own: Pointer, now: float) -> bool:

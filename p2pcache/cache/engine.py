@@ -13,12 +13,13 @@ from p2pcache.cache.entry import Entry, Pointer
 from p2pcache.cache.flight import Flights
 from p2pcache.cache.library import Found, Library, Place
 from p2pcache.cache.origin import Origin, Plan, Policy
+from p2pcache.cache.proof import Believed
 from p2pcache.cache.tiers import Lease, Leases
 from p2pcache.cache.turns import Turns
 from p2pcache.cache.upstream import Upstream, UpstreamError
 from p2pcache.cache.wanted import Wanted
 from p2pcache.github import quota, writes
-from p2pcache.github.etag import RuleTrial
+from p2pcache.github.trial import RuleTrial
 
 __all__ = ["Engine", "Policy"]
 
@@ -65,14 +66,20 @@ class Engine:
         """What is known of the ETag rule at this upstream."""
         return self._origin.trial
 
+    def believed(self, wanted: Wanted) -> Believed:
+        """What is believed of the ETag rule for what is wanted."""
+        return self._origin.believed(wanted)
+
     def asked(self, wanted: Wanted) -> Asked:
         """The facts the decision depends on, now."""
         advice = self.buckets.advice(wanted.bucket, wanted.quota)
         return Asked(
             scope=wanted.scope,
             now=self.policy.clock(),
-            computed_tags=self.trial.usable,
             validators=not wanted.read.resource.digest,
+            tag=wanted.read.tag,
+            computed_tags=self.trial.usable(wanted.read.shape, self.policy.monotonic()),
+            dated=wanted.read.dated,
             stretch=advice.stretch,
             serve_stale=advice.serve_stale,
             refuse=advice.refuse,

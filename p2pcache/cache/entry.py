@@ -1,10 +1,32 @@
-"""What is kept: an immutable block and the small pointers that name it (DESIGN section 4)."""
+"""What is kept: an immutable block and the small pointers that name it.
+
+A pointer comes from disks and from peers as often as from this node. Its bounds are on its own types, so whatever is
+decoded as a `Pointer` keeps them, wherever it came from.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
+from p2pcache.github.etag import Vary
+
+CID_PREFIX = b"\x01\x55\x12\x20"
+"""CID version 1, codec raw, multihash sha2-256 of 32 bytes (https://github.com/multiformats/cid)."""
+MAX_TOPICS = 64
+"""The most topics a pointer carries."""
+
+Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Short = Annotated[bytes, Meta(min_length=16, max_length=16)]
+Cid = Annotated[bytes, Meta(min_length=36, max_length=36)]
+Unix = Annotated[float, Meta(ge=0, le=2**40)]
+# RFC 9110 section 5.5: a field value that cannot end the line it is written to.
+_VALUE = r"\A[^\x00-\x08\x0a-\x1f\x7f]*\Z"
+Text = Annotated[str, Meta(max_length=512, pattern=_VALUE)]
+Link = Annotated[str, Meta(max_length=8192, pattern=_VALUE)]
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True):
@@ -22,11 +44,11 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Pointer(msgspec.Struct, frozen=True, array_like=True):
-    """Who may be served which block, until when.
+    """Who may be served which block, until when. Fields are only ever added at the end, with a default.
 
     Attributes:
-        name: keyed digest of the resource (32 bytes); outsiders cannot read a URL from it.
-        scope: keyed digest of the scope that fetched or proved the block (16 bytes).
+        name: keyed digest of the resource; outsiders cannot read a URL from it.
+        scope: keyed digest of the scope that fetched or proved the block.
         cid: CIDv1 (raw, sha2-256) of the sealed block, as bytes.
         etag: the validator GitHub gave to the credential that asked, as received (may be weak), or None.
         last_modified: as received, or None.
@@ -37,22 +59,29 @@ class Pointer(msgspec.Struct, frozen=True, array_like=True):
         cost_ms: how long the upstream answer took, the base of "time saved".
         size: bytes of the sealed block.
         by: peer id of the node that asked, or "".
-        topics: keyed digests of the read's topics (16 bytes each), for invalidation.
+        topics: keyed digests of the read's topics, for invalidation.
+        vary: the request fields that `etag` is made over, see `github.etag.vary_of`; None when the answer did not say.
     """
 
-    name: bytes
-    scope: bytes
-    cid: bytes
-    etag: str | None
-    last_modified: str | None
-    link: str | None
-    lifetime: str
-    proved_at: float
-    expires_at: float
-    cost_ms: int
-    size: int
-    by: str
-    topics: tuple[bytes, ...]
+    name: Digest
+    scope: Short
+    cid: Cid
+    etag: Text | None
+    last_modified: Text | None
+    link: Link | None
+    lifetime: Annotated[str, Meta(pattern=r"\A(?:immutable|slow|normal|live)\Z")]
+    proved_at: Unix
+    expires_at: Unix
+    cost_ms: Annotated[int, Meta(ge=0, le=2**31)]
+    size: Annotated[int, Meta(ge=0, le=2**32)]
+    by: Annotated[str, Meta(max_length=64, pattern=r"\A[0-9A-Za-z]*\Z")]
+    topics: Annotated[tuple[Short, ...], Meta(max_length=MAX_TOPICS)]
+    vary: Annotated[Vary, Meta(max_length=3)] | None = None
+
+    def __post_init__(self) -> None:
+        """Run when one is decoded, too: types cannot bound how bytes begin."""
+        if not self.cid.startswith(CID_PREFIX):
+            raise ValueError("expected a raw CIDv1 of sha2-256")
 
     def fresh(self, now: float) -> bool:
         """Whether it may be served to its own scope without asking GitHub."""

@@ -11,20 +11,19 @@ from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.decide import Fetch, Prove, Rule
 from p2pcache.cache.entry import Block, Entry, Pointer
 from p2pcache.cache.library import Found, Library
-from p2pcache.cache.proof import Body, Proof, Tag, plain, prepare
+from p2pcache.cache.proof import Believed, Body, Proof, Tag, plain, prepare
 from p2pcache.cache.upstream import Response, Upstream, UpstreamError
 from p2pcache.cache.wanted import Wanted
 from p2pcache.github import graphql
-from p2pcache.github.etag import RuleTrial, weakly_equal
+from p2pcache.github.etag import Vary, is_digest, vary_of, weakly_equal
 from p2pcache.github.headers import KEPT
 from p2pcache.github.request import Lifetime
+from p2pcache.github.trial import RuleTrial
 
 KEPT_STATUSES = (200, 301)
 MAX_BODY = 8 << 20
 """Bytes; a longer answer is streamed through and not kept."""
 MAX_ERROR_BODY = 64 << 10
-_IGNORED = ""
-"""For the trial: no tag, so one that agrees with nothing."""
 
 
 @dataclass(slots=True)
@@ -35,13 +34,15 @@ class Policy:
         lifetimes: seconds per class.
         node: this node's peer id, put into the pointers it makes.
         clock: Unix seconds.
-        rule_failed: called once when the ETag rule is seen not to hold upstream.
+        monotonic: seconds that no change of the clock touches.
+        rule_failed: called with the shape for which the ETag rule is given up, see `trial.RuleTrial`.
     """
 
     lifetimes: Mapping[Lifetime, float]
     node: str = ""
     clock: Callable[[], float] = time.time
-    rule_failed: Callable[[], None] = lambda: None
+    monotonic: Callable[[], float] = time.monotonic
+    rule_failed: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Origin:
         Raises:
             UpstreamError: no answer, or one that breaks off or makes no sense.
         """
-        proof = await prepare(wanted, plan.decision, plan.found, self._library, computed=self.trial.usable)
+        proof = await prepare(wanted, plan.decision, plan.found, self._library, self.believed(wanted))
         rule = plan.decision.rule
         if isinstance(plan.decision, Prove) and not proof.proves():
             rule = Rule.FETCH_UNPROVABLE
@@ -92,6 +93,11 @@ class Origin:
         if answer is None:
             raise UpstreamError("GitHub answered 304 to a request without conditions")
         return answer
+
+    def believed(self, wanted: Wanted) -> Believed:
+        """What is believed of the ETag rule for what is wanted."""
+        state = self.trial.state(wanted.read.shape, self._policy.monotonic())
+        return Believed(state, self.trial.lists, self.trial.empty_accept)
 
     async def _ask(self, wanted: Wanted, rule: Rule, proof: Proof, epoch: int) -> Kept | Passed | None:
         asked = _Asked(wanted, rule, proof, epoch, self._policy.clock(), time.perf_counter())
@@ -126,7 +132,7 @@ class Origin:
             return Passed(response, None, asked.rule, response.status)
         cost = round((time.perf_counter() - asked.started) * 1000)
         if response.status == 200:
-            self._try_rule(asked, response, body)
+            self._try_rule(asked, response, Block(response.status, _kept(response), body))
         if wanted.read.resource.digest and not graphql.keepable(body):
             limited = self._buckets.refused(wanted.bucket, response.status, response.headers, body)
             return Passed(response, body, asked.rule, response.status, limited=limited)
@@ -144,9 +150,11 @@ class Origin:
         Of the validators, those in the 304 count, else those of before (RFC 9111 section 4.3.4).
         """
         tag = _sent(asked.proof, proved, response.headers.get("etag"))
-        if tag is not None and tag.computed:
-            self.trial.observe(tag.text, tag.text)
         block, old = proved.block, proved.pointer
+        if tag is not None and tag.computed:
+            self._observe(asked, agrees=True)
+            vary = vary_of(response.headers) or (old.vary if old and old.scope == asked.wanted.scope else None)
+            self._learn_empty_accept(asked.wanted, block, vary, tag.text)
         if old is None:
             block = _told(block, response)
         # Sealed anew where memory had it: another zlib than the one of who sealed it first makes another block of it.
@@ -160,6 +168,7 @@ class Origin:
             etag=tag.text if tag else old.etag if old and old.scope == asked.wanted.scope else None,
             last_modified=old.last_modified if old else None,
             link=old.link if old else None,
+            vary=old.vary if old and old.scope == asked.wanted.scope else None,
         )
         rule = asked.rule if old else Rule.PROVE_EMPTY
         return self._keep(asked, Kept(Entry(pointer, block), rule, "revalidated", 304), sealed)
@@ -175,6 +184,7 @@ class Origin:
         etag: str | None = None,
         last_modified: str | None = None,
         link: str | None = None,
+        vary: Vary | None = None,
     ) -> Pointer:
         wanted, headers = asked.wanted, response.headers
         return Pointer(
@@ -191,6 +201,7 @@ class Origin:
             size=size,
             by=self._policy.node,
             topics=wanted.topics,
+            vary=vary_of(headers) if "vary" in headers else vary,
         )
 
     def _keep(self, asked: _Asked, kept: Kept, sealed: bytes) -> Kept:
@@ -201,14 +212,31 @@ class Origin:
         kept.entry.alive = False  # a write overtook this answer: it goes to who asked before, and to nobody else
         return kept
 
-    def _try_rule(self, asked: _Asked, response: Response, body: bytes) -> None:
-        """Watch the rule on every answer that has a tag; a body whose tag was sent in vain speaks against it too."""
-        given = response.headers.get("etag")
-        if given is None:
+    def _try_rule(self, asked: _Asked, response: Response, block: Block) -> None:
+        """Hold the rule against an answer that has a tag of its form; a tag that was sent for nothing speaks too."""
+        given, wanted = response.headers.get("etag"), asked.wanted
+        if asked.proof.list_ignored(given):
+            self.trial.lists = False
+        if given is None or not is_digest(given):
             return
-        seen = _IGNORED if asked.proof.ignored(body) else given
-        if self.trial.observe(seen, asked.wanted.tag(body)):
-            self._policy.rule_failed()
+        tags = wanted.tags(block, vary_of(response.headers), None)
+        if not tags:
+            return
+        agrees = any(weakly_equal(tag, given) for tag in tags) and not asked.proof.ignored(block.body)
+        self._observe(asked, agrees=agrees)
+        self._learn_empty_accept(wanted, block, vary_of(response.headers), given)
+
+    def _observe(self, asked: _Asked, *, agrees: bool) -> None:
+        shape = asked.wanted.read.shape
+        if self.trial.observe(shape, self._policy.monotonic(), agrees=agrees):
+            self._policy.rule_failed(shape)
+
+    def _learn_empty_accept(self, wanted: Wanted, block: Block, vary: Vary | None, given: str) -> None:
+        """Where both forms of a tag are possible, which one GitHub gave."""
+        tags = wanted.tags(block, vary, None)
+        if len(tags) > 1 and self.trial.empty_accept is None:
+            form = next((at for at, tag in enumerate(tags) if weakly_equal(tag, given)), None)
+            self.trial.empty_accept = None if form is None else form == 0
 
 
 def _sent(proof: Proof, body: Body, answered: str | None) -> Tag | None:

@@ -12,9 +12,20 @@ from p2pcache.cache.entry import Block, Pointer
 from p2pcache.cache.library import Found, Library, Opened
 from p2pcache.cache.wanted import Wanted
 from p2pcache.github import etag, links
+from p2pcache.github.etag import Kind
+from p2pcache.github.trial import State
 
 _EMPTY = Block(200, (("content-type", "application/json; charset=utf-8"),), etag.EMPTY_LIST)
 _ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """What is believed of the ETag rule for one operation, see `trial.RuleTrial`."""
+
+    state: State = "untested"
+    lists: bool = True
+    empty_accept: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A validator sent, what a 304 to it vouches for, and whether it was computed here."""
+    """A validator sent, what a 304 to it vouches for, and whether it was computed here by the rule for hashes."""
 
     text: str
     body: Body
@@ -69,9 +80,15 @@ class Proof:
             return bool(self.conditions) and not self.tags
         return any(etag.weakly_equal(tag, answered) for tag in self.callers)
 
+    def list_ignored(self, answered: str | None) -> bool:
+        """Whether a body came under a tag that was sent in a list: GitHub should have answered 304."""
+        sent = [*(tag.text for tag in self.tags), *self.callers]
+        return answered is not None and len(sent) > 1 and any(etag.weakly_equal(tag, answered) for tag in sent)
+
     def ignored(self, body: bytes) -> bool:
-        """Whether a body that arrived is one whose computed tag was sent: GitHub should have answered 304."""
-        return any(tag.computed and tag.body.block.body == body for tag in self.tags)
+        """Whether a body that arrived is one whose computed tag was sent, alone: GitHub should have answered 304."""
+        alone = len(self.tags) + len(self.callers) == 1
+        return alone and any(tag.computed and tag.body.block.body == body for tag in self.tags)
 
     def proves(self) -> bool:
         """Whether a body that somebody was given before is offered."""
@@ -82,14 +99,14 @@ class Proof:
 
 
 async def prepare(
-    wanted: Wanted, decision: Fetch | Prove, found: Sequence[Found], library: Library, *, computed: bool
+    wanted: Wanted, decision: Fetch | Prove, found: Sequence[Found], library: Library, believed: Believed
 ) -> Proof:
     """Load the candidates and choose the conditional headers.
 
     The caller's own validators go along: a 304 that GitHub would have given for nothing must not turn into a charged
     200 on its way through here.
 
-    `found` is what `decision` was made over; `computed` says that the ETag rule is believed to hold upstream.
+    `found` is what `decision` was made over.
     """
     proof = plain(wanted)
     if _ANY in proof.callers:  # matches whatever there is (RFC 9110 section 13.1.2): nothing could be told apart
@@ -98,16 +115,13 @@ async def prepare(
     opened = await asyncio.gather(*(library.open(pointer, found) for pointer in candidates))
     for pointer, block in zip(candidates, opened, strict=True):
         if block is not None and not _link_may_be_wrong(wanted, pointer, block):
-            _add(
-                proof,
-                wanted,
-                Body(pointer, block.block, block.sealed),
-                own=pointer.scope == wanted.scope,
-                computed=computed,
-            )
-    if computed and _may_be_empty(wanted, proof):
-        proof.tags.append(Tag(wanted.tag(etag.EMPTY_LIST), Body(None, _EMPTY), computed=True))
+            _add(proof, wanted, Body(pointer, block.block, block.sealed), believed)
+    if believed.state != "given up" and _may_be_empty(wanted, proof):
+        empty = Body(None, _EMPTY)
+        proof.tags += [Tag(text, empty, computed=True) for text in wanted.tags(_EMPTY, None, believed.empty_accept)]
     if proof.tags:
+        if not believed.lists:
+            proof.tags, proof.callers = proof.tags[:1], ()
         proof.since = None
         tags = [*(tag.text for tag in proof.tags), *proof.callers]
         proof.conditions = {"if-none-match": ", ".join(dict.fromkeys(tags))}
@@ -128,21 +142,33 @@ def plain(wanted: Wanted) -> Proof:
     return Proof(conditions={"if-modified-since": since} if since else {})
 
 
-def _add(proof: Proof, wanted: Wanted, body: Body, *, own: bool, computed: bool) -> None:
-    """The validators of one candidate; GitHub's own only for the scope it gave them to, since they depend on who asks.
+def _add(proof: Proof, wanted: Wanted, body: Body, believed: Believed) -> None:
+    """The validators of one candidate, likeliest first.
 
-    Both go along for an own entry: the rule may not be tested yet, or not hold for this endpoint.
+    GitHub's own is sent only for the scope it gave it to, since it may depend on who asks; beside a computed one, as
+    the rule may not be tested yet, or not hold for this operation.
     """
-    if computed and body.block.status == 200:
-        proof.tags.append(Tag(wanted.tag(body.block.body), body, computed=True))
     pointer = body.pointer
-    if not own or pointer is None:
+    if pointer is None:
         return
-    if pointer.etag:
-        if not any(etag.weakly_equal(tag.text, pointer.etag) for tag in proof.tags):
-            proof.tags.append(Tag(pointer.etag, body, computed=False))
-    elif pointer.last_modified:
+    own = pointer.scope == wanted.scope
+    tags = []
+    if believed.state != "given up" and body.block.status == 200:
+        vary = pointer.vary if own else None
+        tags = [Tag(text, body, computed=True) for text in wanted.tags(body.block, vary, believed.empty_accept)]
+    if pointer.etag and (own or _names_these_bytes(wanted, pointer.etag, body)):
+        given = Tag(pointer.etag, body, computed=False)
+        if not any(etag.weakly_equal(tag.text, pointer.etag) for tag in tags):
+            tags = [*tags, given] if believed.state == "holds" else [given, *tags]
+    proof.tags += tags
+    if own and wanted.read.dated and not pointer.etag and pointer.last_modified:
         proof.since = body
+
+
+def _names_these_bytes(wanted: Wanted, tag: str, body: Body) -> bool:
+    """Whether a tag is the git object id of a raw file: then it says the same of these bytes to every caller."""
+    block = body.block
+    return wanted.read.tag is Kind.BLOB and block.status == 200 and etag.weakly_equal(tag, etag.blob_tag(block.body))
 
 
 def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened) -> bool:
@@ -163,7 +189,8 @@ def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened) -> bool
 
 def _may_be_empty(wanted: Wanted, proof: Proof) -> bool:
     """Whether to try the tag of ``[]``: on a first page, since an empty later one has a ``Link`` nobody here knows."""
-    if not wanted.read.listing or proof.since or (proof.conditions and not proof.callers):
+    read = wanted.read
+    if not read.listing or read.tag is not Kind.HASH or proof.since or (proof.conditions and not proof.callers):
         return False
     asked = parse_qs(wanted.read.resource.query)
     first = asked.get("page", ["1"]) == ["1"] and asked.keys().isdisjoint(("after", "before"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from p2pcache.cache.entry import Block
 from p2pcache.cache.sealing import Keyring
 from p2pcache.github import etag, scopes
 from p2pcache.github.request import Read, Request
@@ -48,10 +49,12 @@ class Wanted:
     authorised: bool
     older: tuple[bytes, ...] = ()
 
-    def tag(self, body: bytes) -> str:
-        """The ETag GitHub would give `body` for this caller (FACTS section 1)."""
-        headers = self.request.headers
-        return etag.computed(headers.get("accept"), headers.get("authorization"), headers.get("cookie"), body)
+    def tags(self, block: Block, vary: etag.Vary | None, empty_accept: bool | None) -> tuple[str, ...]:
+        """The ETags GitHub may give `block` for this caller, see `etag.tags`."""
+        if self.read.tag is not etag.Kind.HASH:
+            return ()
+        content_type = next((value for name, value in block.headers if name == "content-type"), "")
+        return etag.tags(self.request.headers, vary, content_type, block.body, empty_accept=empty_accept)
 
 
 def want(keyring: Keyring, identity: Identity, read: Read, request: Request) -> Wanted:

@@ -31,6 +31,7 @@ from p2pcache.gateway.routing import Upstreams
 from p2pcache.gateway.upstream import Answer as HttpAnswer
 from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import links, scopes
+from p2pcache.github.etag import is_digest
 from p2pcache.github.request import Read, Request
 
 log = logging.getLogger(__name__)
@@ -134,10 +135,13 @@ class Reads:
     def _tag(self, wanted: Wanted, kept: Kept) -> str | None:
         """The ETag GitHub would show this caller: the one it gave, or the computed one for another token's entry."""
         pointer = kept.entry.pointer
-        if kept.forwarded is not None or not pointer.etag or self._engine.trial.state != "holds":
+        if kept.forwarded is not None or not pointer.etag or not is_digest(pointer.etag):
             return pointer.etag
-        tag = wanted.tag(kept.entry.block.body)
-        return f"W/{tag}" if pointer.etag.startswith("W/") else tag
+        believed = self._engine.believed(wanted)
+        tags = wanted.tags(kept.entry.block, pointer.vary, believed.empty_accept)
+        if believed.state != "holds" or len(tags) != 1:
+            return pointer.etag
+        return f"W/{tags[0]}" if pointer.etag.startswith("W/") else tags[0]
 
     def _count(self, wanted: Wanted, kept: Kept, shown: Shown, route: RouteCount) -> None:
         cost, size = kept.entry.pointer.cost_ms, len(shown.body)

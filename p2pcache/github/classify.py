@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qs
 
-from p2pcache.github import graphql, routes, writes
+from p2pcache.github import graphql, media, routes, validators, writes
 from p2pcache.github.request import Bypass, Classified, Lifetime, Read, Request, Resource, Write
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -31,9 +31,6 @@ _CHANGES_NOTHING = re.compile(
     r"|/(?:repos/[^/]+/[^/]+|orgs/[^/]+|enterprises/[^/]+)/actions/runners/(?:registration|remove)-token"
 )
 
-# Name a file by path and commit. Raw bytes at a full SHA are immutable; JSON is not, as it holds a download URL that
-# expires (docs.github.com, "Get repository content").
-_FILES = frozenset(f"/repos/{{owner}}/{{repo}}/{route}" for route in ("contents/{path}", "readme", "readme/{dir}"))
 _ASSET = "/repos/{owner}/{repo}/releases/assets/{asset_id}"
 
 
@@ -60,7 +57,17 @@ def classify(request: Request) -> Classified:
         return Bypass(name, reason)
     accept = request.headers.get("accept")
     resource = Resource(path, query, accept, request.headers.get("x-github-api-version"))
-    return Read(resource, _lifetime(route, query, accept), name, writes.topics(path), route.listing)
+    form = media.form(accept)
+    return Read(
+        resource,
+        _lifetime(route, query, form),
+        name,
+        writes.topics(path),
+        route.listing,
+        validators.kind(route.template, form),
+        form,
+        validators.dated(route.template, listing=route.listing),
+    )
 
 
 def _graphql(request: Request) -> Classified:
@@ -115,8 +122,10 @@ def _by_headers(request: Request) -> str | None:
     return None if all(map(str.isascii, names)) else "odd"
 
 
-def _lifetime(route: routes.Route, query: str, accept: str | None) -> Lifetime:
-    if route.template in _FILES and "raw" in (accept or ""):
+def _lifetime(route: routes.Route, query: str, form: str) -> Lifetime:
+    # Raw bytes at a full SHA are immutable; JSON is not, as it holds a download URL that expires (docs.github.com, "Get
+    # repository content").
+    if form == "raw" and route.template in validators.FILES and route.template != validators.ROOT:
         ref = parse_qs(query).get("ref", [""])
         if len(ref) == 1 and routes.full_sha(ref[0]):
             return Lifetime.IMMUTABLE

@@ -1,34 +1,48 @@
-"""GitHub's ETag, computed for any caller: the rule behind free proof (DESIGN section 1.2), and the watch kept on it.
+"""GitHub's ETag, computed for any caller: the rule behind free proof. ``docs/etag.md`` has its evidence and its limits.
 
-Observed, not documented: bored-engineer/github-conditional-http-transport, hash.go and README.
+Observed, not documented by GitHub: bored-engineer/github-conditional-http-transport (hash.go), and recorded answers of
+api.github.com from 2020 to 2026. Whether an upstream follows it is learned in `trial`.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import enum
 import hashlib
+import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Literal
 
 EMPTY_LIST = b"[]"
 """The body whose tag is worth trying on the first request for a list."""
 
+Vary = tuple[Literal["accept", "authorization", "cookie"], ...]
+"""Those of `HASHED` that an answer's ``Vary`` names, in their order."""
+
+HASHED: Vary = ("accept", "authorization", "cookie")
+"""The request fields that may be in a tag, in the order in which they are hashed."""
+
 _TAG = re.compile(r'(?:W/)?"[^"\x00-\x20\x7f]*"|\*')
+_DIGEST = re.compile(r'(?:W/)?"[0-9a-f]{64}"')
+_OBJECT_ID = re.compile(r'(?:W/)?"[0-9a-f]{40}"')
+
+# github.com/settings/apps and /settings/developers show them: GitHub Apps Iv1. and Iv23, OAuth apps Ov23 or 20 hex.
+_CLIENT_ID = re.compile(r"[0-9a-f]{20}|(?:Iv|Ov)[\w.]{8,40}")
+_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+_DIFF = re.compile(r"application/vnd\.github(?:\.[\w-]+)*\.(?:diff|patch)\b")
 
 
-def computed(accept: str | None, authorization: str | None, cookie: str | None, body: bytes) -> str:
-    """The strong tag, quoted, that GitHub gives `body` for a request with these header values.
+class Kind(enum.StrEnum):
+    """What the tag of an answer is made of."""
 
-    Each present value is hashed followed by a colon, an empty one too: hash.go makes no exception for it, and
-    nothing is known of GitHub's own handling of an empty ``Accept``, which gh sends. `body` is what GitHub sent
-    before compression, to an agent it does not pretty-print for.
-    """
-    digest = hashlib.sha256()
-    for value in (accept, authorization, cookie):
-        if value is not None:
-            digest.update(value.encode("utf-8", "surrogateescape") + b":")
-    digest.update(body)
-    return f'"{digest.hexdigest()}"'
+    HASH = "hash"
+    """A SHA-256 over request fields and the body: `computed` gives it for any caller."""
+    BLOB = "blob"
+    """The git object id of a file whose own bytes are the body: `blob_tag` gives it, the same for every caller."""
+    OPAQUE = "opaque"
+    """Nothing that follows from the body; GitHub's own tag is good for the scope it was given to."""
 
 
 def weakly_equal(a: str, b: str) -> bool:
@@ -44,45 +58,97 @@ def parse_tags(if_none_match: str) -> tuple[str, ...]:
     return tuple(_TAG.findall(if_none_match))
 
 
-@dataclass(slots=True)
-class RuleTrial:
-    """Whether the rule holds at one upstream, learned from the answers that carry both a tag and a body.
+def is_digest(tag: str) -> bool:
+    """Whether a tag has the form of one that is computed: 64 hex digits."""
+    return _DIGEST.fullmatch(tag.strip()) is not None
 
-    It is tried until it is known: ``untested`` counts as usable. An answer that agrees proves it, since a SHA-256
-    does not agree by chance. Some bodies never agree (commits were unstable in November 2024), so disagreement
-    ends it only after `PATIENCE` answers none of which agreed or, once it held, `RELAPSE` disagreements in a row:
-    long enough for a stretch of unstable bodies, short enough to notice that GitHub changed the rule. A failed
-    trial goes on observing and holds again with the next agreement.
+
+def is_object_id(tag: str | None) -> bool:
+    """Whether a tag has the form of a git object id: 40 hex digits."""
+    return tag is not None and _OBJECT_ID.fullmatch(tag.strip()) is not None
+
+
+def blob_tag(body: bytes) -> str:
+    """The strong tag, quoted, of a file with these bytes: ``git hash-object``."""
+    digest = hashlib.sha1(b"blob %d\0" % len(body), usedforsecurity=False)
+    digest.update(body)
+    return f'"{digest.hexdigest()}"'
+
+
+def vary_of(headers: Mapping[str, str]) -> Vary | None:
+    """Which fields an answer's tag is made over; None when it has no ``Vary``, or ``*``."""
+    named = {name.strip().lower() for name in headers.get("vary", "*").split(",")}
+    return None if "*" in named else tuple(name for name in HASHED if name in named)
+
+
+def presumed_vary(authorization: str | None) -> Vary:
+    """The same before any answer is known: all for a token, else ``Accept`` alone.
+
+    That is for anonymous callers, a GitHub App's JWT, and the client id and secret of an OAuth app.
     """
+    scheme, _, rest = (authorization or "").strip().partition(" ")
+    match scheme.lower():
+        case "bearer" if _JWT.fullmatch(rest.strip()):
+            return ("accept",)
+        case "basic" if _CLIENT_ID.fullmatch(_user(rest.strip())):
+            return ("accept",)
+        case "":
+            return ("accept",)
+        case _:
+            return HASHED
 
-    PATIENCE = 8
-    RELAPSE = 50
 
-    state: Literal["untested", "holds", "fails"] = "untested"
-    agreed: int = 0
-    disagreed: int = 0
-    _in_a_row: int = 0
+def tags(
+    headers: Mapping[str, str], vary: Vary | None, content_type: str, body: bytes, *, empty_accept: bool | None = None
+) -> tuple[str, ...]:
+    """The tags GitHub may give a body for a request with these headers, likeliest first; none where no rule is known.
 
-    @property
-    def usable(self) -> bool:
-        """Whether computed tags are worth sending."""
-        return self.state != "fails"
+    Args:
+        headers: of the request, lower-case names.
+        vary: what the answer's tag is made over; None where no answer is known yet.
+        content_type: of the answer.
+        body: what GitHub sent before compression, to an agent it does not pretty-print for.
+        empty_accept: whether GitHub hashes an ``Accept`` that is there and empty, as gh sends it; None for both forms.
+    """
+    rendering = rendered(content_type, body)
+    if rendering is None:
+        return ()
+    names = presumed_vary(headers.get("authorization")) if vary is None else vary
+    given = [(name, headers[name]) for name in names if name in headers]
+    full = tuple(value for _, value in given)
+    if ("accept", "") not in given:
+        return (computed(full, rendering),)
+    short = tuple(value for name, value in given if name != "accept")
+    forms = (full, short) if empty_accept is None else (full,) if empty_accept else (short,)
+    return tuple(computed(form, rendering) for form in forms)
 
-    def observe(self, given_etag: str | None, expected: str) -> bool:
-        """Learn from an answer's tag; True exactly when the state turns to ``fails``, so that it is said once.
 
-        An answer without a tag tells nothing of the rule.
-        """
-        if given_etag is None:
-            return False
-        if weakly_equal(given_etag, expected):
-            self.agreed += 1
-            self._in_a_row = 0
-            self.state = "holds"
-            return False
-        self.disagreed += 1
-        self._in_a_row += 1
-        if self.state == "fails" or self._in_a_row < (self.RELAPSE if self.agreed else self.PATIENCE):
-            return False
-        self.state = "fails"
-        return True
+def rendered(content_type: str, body: bytes) -> bytes | None:
+    """What is hashed of a body: the JSON that GitHub made; of a diff or patch, its text as a JSON string literal.
+
+    None where no tag may be computed: text that is no UTF-8, and bodies whose tag could be that of other bytes. One
+    that begins with a quote could stand for the diff with this text, one that begins with a colon for what follows it
+    after an empty ``Accept``. GitHub's JSON begins with neither.
+    """
+    if not _DIFF.search(content_type):
+        return None if body[:1] in (b'"', b":") else body
+    try:
+        return json.dumps(body.decode(), ensure_ascii=False).encode()
+    except UnicodeDecodeError:
+        return None
+
+
+def computed(hashed: tuple[str, ...], rendering: bytes) -> str:
+    """The strong tag, quoted, over the values of request fields, each followed by a colon, and a `rendered` body."""
+    digest = hashlib.sha256()
+    for value in hashed:
+        digest.update(value.encode("utf-8", "surrogateescape") + b":")
+    digest.update(rendering)
+    return f'"{digest.hexdigest()}"'
+
+
+def _user(encoded: str) -> str:
+    try:
+        return base64.b64decode(encoded, validate=True).decode().partition(":")[0]
+    except (binascii.Error, ValueError):
+        return ""

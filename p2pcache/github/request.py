@@ -6,6 +6,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from p2pcache.github.etag import Kind
+
 
 class Lifetime(enum.StrEnum):
     """How long an answer may be served without asking GitHub again; seconds per class are in `lifetimes`."""
@@ -64,6 +66,9 @@ class Read:
         route: the operation for people, e.g. ``GET /repos/{owner}/{repo}/issues``; never holds a value.
         topics: clear names by which a write finds this entry again (see `writes`).
         listing: a JSON array of items is expected, so the tag of ``[]`` may be tried on a miss.
+        tag: what the answer's ETag is made of.
+        form: the form of the answer that is asked for, see `media.form`.
+        dated: ``Last-Modified`` alone says that nothing changed.
     """
 
     resource: Resource
@@ -71,6 +76,14 @@ class Read:
     route: str
     topics: tuple[str, ...]
     listing: bool = False
+    tag: Kind = Kind.HASH
+    form: str = "json"
+    dated: bool = False
+
+    @property
+    def shape(self) -> str:
+        """What the ETag rule is tried by: the operation and the form of its answer."""
+        return f"{self.route} {self.form}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import trio
 from p2pcache.cache.entry import Pointer
 from p2pcache.swarm.batch import Batch
 from p2pcache.swarm.directory import Directory
-from p2pcache.swarm.frames import Get, Have, Miss, announcements, encode
+from p2pcache.swarm.frames import Get, Have, Miss, announcements, encode, heard
 from p2pcache.swarm.members import Members
 from p2pcache.swarm.outside import Outside
 from p2pcache.swarm.reasons import Reason
@@ -110,7 +110,7 @@ class Exchange:
             session.end(Reason.FLOOD)
             return
         now = time.time()
-        pointers = [wire.pointer(session.member.skew, now) for wire in frame.pointers]
+        pointers = [heard(pointer, session.member.skew, now) for pointer in frame.pointers]
         news = [pointer for pointer in pointers if self._directory.add(pointer, session.peer)]
         if self._members.hub and news:
             self.announce(news, session)

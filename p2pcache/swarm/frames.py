@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from p2pcache.cache.entry import Pointer
+from p2pcache.cache.entry import Cid, Digest, Pointer, Short, Unix
 
 MAJOR = 1
 MINOR = 0
@@ -29,12 +29,7 @@ CHUNK = 64_000
 HAVE_MAX = 1_024
 """Pointers in one announcement."""
 
-Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
-Short = Annotated[bytes, Meta(min_length=16, max_length=16)]
-Cid = Annotated[bytes, Meta(min_length=36, max_length=36)]
 Token = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Unix = Annotated[float, Meta(ge=0, le=2**40)]
-Text = Annotated[str, Meta(max_length=512)]
 Topics = Annotated[tuple[Short, ...], Meta(max_length=256)]
 PeerName = Annotated[str, Meta(min_length=40, max_length=64, pattern="^[1-9A-HJ-NP-Za-km-z]+$")]
 Holder = Annotated[str, Meta(max_length=64)]
@@ -42,35 +37,20 @@ Holder = Annotated[str, Meta(max_length=64)]
 Addresses = Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=8)]
 
 
-class Wire(msgspec.Struct, frozen=True, array_like=True):
-    """A pointer as it travels: `cache.entry.Pointer` with bounds on every field."""
+def heard(pointer: Pointer, skew: float, now: float) -> Pointer:
+    """A member's pointer as this node sees it: `skew` is the sender's clock minus ours, in seconds.
 
-    name: Digest
-    scope: Short
-    cid: Cid
-    etag: Text | None
-    last_modified: Text | None
-    link: Annotated[str, Meta(max_length=8_192)] | None
-    lifetime: Annotated[str, Meta(max_length=16)]
-    proved_at: Unix
-    expires_at: Unix
-    cost_ms: Annotated[int, Meta(ge=0, le=2**31)]
-    size: Annotated[int, Meta(ge=0, le=2**32)]
-    by: Annotated[str, Meta(max_length=64)]
-    topics: Topics
-
-    def pointer(self, skew: float, now: float) -> Pointer:
-        """As this node sees it: `skew` is the sender's clock minus ours. Nothing was proved in the future."""
-        proved = min(self.proved_at - skew, now)
-        fields = msgspec.structs.asdict(self)
-        fields |= {"proved_at": proved, "expires_at": proved + (self.expires_at - self.proved_at)}
-        return Pointer(**fields)
+    Nothing was proved in the future.
+    """
+    proved = max(0.0, min(pointer.proved_at - skew, now))
+    expires = max(0.0, proved + (pointer.expires_at - pointer.proved_at))
+    return msgspec.structs.replace(pointer, proved_at=proved, expires_at=expires)
 
 
-def wire(pointer: Pointer | None) -> Wire | None:
-    """The wire form, or None of a pointer that peers would refuse: a link or topic list beyond the bounds."""
+def wire(pointer: Pointer | None) -> Pointer | None:
+    """A pointer that can be sent, or None for one that peers would refuse: a link or topic list beyond its bounds."""
     try:
-        return None if pointer is None else msgspec.convert(msgspec.structs.astuple(pointer), Wire)
+        return None if pointer is None else msgspec.convert(msgspec.structs.astuple(pointer), Pointer)
     except msgspec.ValidationError:
         return None
 
@@ -111,7 +91,7 @@ class Bye(Frame, tag=4):
 class Have(Frame, tag=5):
     """The sender can deliver these blocks (a hub: by asking whoever announced them)."""
 
-    pointers: Annotated[tuple[Wire, ...], Meta(max_length=HAVE_MAX)]
+    pointers: Annotated[tuple[Pointer, ...], Meta(max_length=HAVE_MAX)]
 
 
 class Get(Frame, tag=6):
@@ -172,7 +152,7 @@ class Grant(Frame, tag=12):
     """Yes, ask. Ends with `Release`. `pointer`: what `holder`, of another scope, has just left."""
 
     id: Token
-    pointer: Wire | None
+    pointer: Pointer | None
     holder: Holder
 
 
@@ -189,7 +169,7 @@ class Release(Frame, tag=14):
     """
 
     id: Token
-    pointer: Wire | None
+    pointer: Pointer | None
     undone: bool = False
 
 
@@ -197,7 +177,7 @@ class Free(Frame, tag=15):
     """The holder is done; `pointer` is what it left."""
 
     id: Token
-    pointer: Wire | None
+    pointer: Pointer | None
     holder: Holder
 
 
@@ -288,7 +268,7 @@ def parts(token: int, sealed: bytes) -> Iterator[bytes]:
 
 def announcements(pointers: Iterable[Pointer]) -> Iterator[bytes]:
     """`Have` frames for all that can travel, each as full as the frame bound allows."""
-    batch: list[Wire] = []
+    batch: list[Pointer] = []
     room = FRAME_MAX - 64
     for each in filter(None, map(wire, pointers)):
         size = len(_encoder.encode(each))

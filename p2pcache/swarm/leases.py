@@ -18,7 +18,7 @@ from p2pcache.cache.entry import Pointer
 from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
 from p2pcache.swarm.claims import Freed, Mine, State
 from p2pcache.swarm.directory import Directory
-from p2pcache.swarm.frames import Ask, Free, Grant, Release, Wait, Wire, encode, wire
+from p2pcache.swarm.frames import Ask, Free, Grant, Release, Wait, encode, heard, wire
 from p2pcache.swarm.members import Members
 from p2pcache.swarm.outside import Outside
 from p2pcache.swarm.session import Session
@@ -46,7 +46,7 @@ class LeaseDesk:
         self._limits = members.limits
         self._directory = directory
         self._outside = outside
-        self._arbiter: Arbiter[Wire] = Arbiter(self._limits.lease, self._limits.leases)
+        self._arbiter: Arbiter[Pointer] = Arbiter(self._limits.lease, self._limits.leases)
         self._mine: dict[int, Mine] = {}
         self._tokens = itertools.count(1)
         self._busy = trio.Event()
@@ -236,16 +236,16 @@ class LeaseDesk:
                 self._freed.note(mine.resource, mine.scope, frame.holder if frame.pointer else "")
             mine.become(State.HOLDING if isinstance(frame, Grant) else State.FREED)
 
-    def _learn(self, session: Session, left: Wire | None, holder: str) -> Pointer | None:
+    def _learn(self, session: Session, left: Pointer | None, holder: str) -> Pointer | None:
         """What a holder left can be had from it where it is connected, else from who told."""
         if left is None:
             return None
-        pointer = left.pointer(session.member.skew, time.time())
+        pointer = heard(left, session.member.skew, time.time())
         if holder != self._members.me:
             self._directory.add(pointer, holder if holder in self._members else session.peer, announced=False)
         return pointer
 
-    def _tell(self, rulings: Iterable[Ruling[Wire]]) -> None:
+    def _tell(self, rulings: Iterable[Ruling[Pointer]]) -> None:
         for ruling in rulings:
             claim = ruling.claim
             if claim.peer == self._members.me:
@@ -265,7 +265,7 @@ class LeaseDesk:
 _MINE = {Verdict.GRANT: State.HOLDING, Verdict.WAIT: State.WAITING, Verdict.FREE: State.FREED}
 
 
-def _frame(ruling: Ruling[Wire]) -> Grant | Wait | Free:
+def _frame(ruling: Ruling[Pointer]) -> Grant | Wait | Free:
     if ruling.verdict is Verdict.WAIT:
         return Wait(ruling.claim.token)
     made = Grant if ruling.verdict is Verdict.GRANT else Free

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from p2pcache.testing.world import Repository
 
-LIMITS = {"installation": 1000, "user": 5000, "app": 5000}
+LIMITS = {"installation": 1000, "user": 5000, "app": 5000, "client": 5000}
 """Requests an hour by kind of token (docs.github.com, "Rate limits for the REST API")."""
 
 
@@ -18,7 +18,8 @@ class Token:
 
     Attributes:
         value: as sent, e.g. ``ghs_1``.
-        kind: ``installation`` (a job's GITHUB_TOKEN), ``user`` or ``app``.
+        kind: ``installation`` (a job's GITHUB_TOKEN), ``user``, ``app`` (an App's JWT) or ``client`` (an OAuth app's
+            secret, sent as Basic with its client id).
         login: whom `GET /user` names.
         repositories: ids of the private repositories it may read; of all repositories it may write, unless `read_only`.
         identity: whose budget it draws on: installation tokens of one repository share theirs.
@@ -31,6 +32,11 @@ class Token:
     repositories: set[int] = field(default_factory=set)
     read_only: bool = False
     revoked: bool = False
+
+    @property
+    def in_tags(self) -> bool:
+        """Whether the ETags of its answers are made over it, and ``Vary`` says so."""
+        return self.kind in {"installation", "user"}
 
 
 @dataclass(frozen=True, slots=True)

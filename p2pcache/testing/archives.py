@@ -27,8 +27,8 @@ def download(world: World, path: str, signed: bool) -> Answer:
     if found is None or at is None or not signed:
         raise Problem(*NOT_FOUND)
     if found[2] == "zip":
-        return Answer(_zip(at.files), headers={"content-type": "application/zip"}, validated=False)
-    return Answer(_tar(at.files), headers={"content-type": "application/x-gzip"}, validated=False)
+        return Answer(_zip(at.files), headers={"content-type": "application/zip"}, tag=None)
+    return Answer(_tar(at.files), headers={"content-type": "application/x-gzip"}, tag=None)
 
 
 def _tar(files: dict[str, bytes]) -> bytes:

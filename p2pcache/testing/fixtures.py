@@ -6,6 +6,7 @@ moves the scenario on; so reading twice gives the same answer twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from p2pcache.testing.routing import Answer
+from p2pcache.testing.routing import HASHED, Answer
+from p2pcache.testing.world import blob_sha, sha
 
 TOKENS = tuple(f"{number:040}" for number in (1, 2))
 """The credentials the recordings were made with, as normalised."""
 
 _KEPT = ("content-type", "content-disposition", "link", "location", "cache-control", "x-github-media-type")
 _READS = {"GET", "HEAD"}
+_FILE = re.compile(r"/(?:repos/[^/]+/[^/]+|repositories/\d+)/(?:contents|readme)(?:/.*)?")
 
 
 class _Step(msgspec.Struct):
@@ -101,7 +104,16 @@ def _answer(step: _Step) -> Answer:
         body = step.response.encode() or None
     else:
         body = step.response
-    return Answer(body, step.status, headers, validated="etag" in step.headers)
+    return Answer(body, step.status, headers, tag=_tag(step, body) if "etag" in step.headers else None)
+
+
+def _tag(step: _Step, body: Any) -> str:
+    """Files and directories have a git object id: a file's blob; which tree a directory had was not recorded."""
+    if not _FILE.fullmatch(_key(step.path)[0]):
+        return HASHED
+    if isinstance(body, bytes):
+        return blob_sha(body)
+    return str(body["sha"]) if isinstance(body, dict) else sha("tree", step.path)
 
 
 def _host(scope: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from urllib.parse import quote
 
+from p2pcache.testing.routing import Answer, Ask
 from p2pcache.testing.shapes import WEB, Json, account, repository, repository_url
 from p2pcache.testing.world import Commit, Release, Repository, Run, blob_sha, node_id, stamp
 
@@ -121,3 +123,25 @@ def content(of: Repository, path: str, data: bytes, ref: str) -> Json:
         "type": "file",
         "_links": {"self": url, "git": git, "html": html},
     }
+
+
+def text(ask: Ask, of: Repository, one: Commit) -> Answer | None:
+    """A commit as a diff or patch, where the request's media type asks for one."""
+    form = next((each for each in ("diff", "patch") if ask.wants(each)), None)
+    if form is None:
+        return None
+    head = f"From {one.sha}\nFrom: {one.author.login} <{one.author.login}@example.com>\nSubject: {one.message}\n\n"
+    body = diff(of, one) if form == "diff" else head + diff(of, one)
+    return Answer(body.encode(), headers={"content-type": f"application/vnd.github.{form}; charset=utf-8"})
+
+
+def diff(of: Repository, one: Commit) -> str:
+    """What a commit changed, as Git shows it."""
+    parent = of.commit(one.parent) if one.parent else None
+    before, after = parent.files if parent else {}, one.files
+    pieces = []
+    for path in sorted(before.keys() | after.keys()):
+        old, new = (files.get(path, b"").decode("utf-8", "replace").splitlines() for files in (before, after))
+        if changed := list(difflib.unified_diff(old, new, f"a/{path}", f"b/{path}", lineterm="")):
+            pieces += [f"diff --git a/{path} b/{path}", *changed]
+    return "".join(f"{line}\n" for line in pieces)

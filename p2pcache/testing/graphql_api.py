@@ -55,7 +55,7 @@ def limited(identity: str) -> Answer:
 
 
 def _answer(body: dict[str, Any]) -> Answer:
-    return Answer(body, headers={"cache-control": "no-cache"}, validated=False)
+    return Answer(body, headers={"cache-control": "no-cache"}, tag=None)
 
 
 @functools.cache

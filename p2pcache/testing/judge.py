@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from p2pcache.testing.dispatch import READS, dispatch
 from p2pcache.testing.etag import entity_tag, matches
 from p2pcache.testing.fixtures import Recordings
 from p2pcache.testing.quota import WINDOWS, Bucket, Quota
-from p2pcache.testing.routing import Answer, Ask, Problem, query_of
+from p2pcache.testing.routing import HASHED, Answer, Ask, Problem, query_of
 from p2pcache.testing.world import World
 
 API_VERSIONS = ("2022-11-28", "2026-03-10")
@@ -103,12 +104,13 @@ def judge(state: State, question: Question) -> Verdict:
     if not bucket.remaining and not (resource == "graphql" and token is None):
         return _verdict(_exceeded(viewer, resource), bucket)
     answer = _attempt(lambda: _inside(state, question, ask, bucket))
-    not_modified, tag = _validate(question, answer)
+    authorised = token is not None and token.in_tags
+    not_modified, tag = _validate(question, answer, authorised=authorised)
     charged = not (not_modified and token)
     bucket.used += charged
     verdict = _verdict(answer, bucket)
     verdict.charged, verdict.tag = charged, tag
-    verdict.headers |= _caching(question, answer)
+    verdict.headers |= _caching(question, answer, authorised=authorised)
     if not_modified:
         verdict.status, verdict.body = 304, b""
         for name in ("link", "content-type"):
@@ -160,11 +162,14 @@ def _without(value: Any, name: str) -> Any:
     return [_without(each, name) for each in value] if isinstance(value, list) else value
 
 
-def _validate(question: Question, answer: Answer) -> tuple[bool, str | None]:
+def _validate(question: Question, answer: Answer, *, authorised: bool) -> tuple[bool, str | None]:
     """Whether the caller has it already, and the tag; `If-None-Match` goes before dates (RFC 9110 section 13.2.2)."""
-    if answer.status != 200 or not answer.validated or question.method not in READS:
+    if answer.status != 200 or answer.tag is None or question.method not in READS:
         return False, None
-    tag = entity_tag(question.headers, answer.encoded())
+    tag = answer.tag
+    if tag == HASHED:
+        text = re.search(r"\.(diff|patch)\b", answer.headers.get("content-type", "")) is not None
+        tag = entity_tag(question.headers, answer.encoded(), token=authorised, text=text)
     if (tags := question.header("if-none-match")) is not None:
         return matches(tags, tag), tag
     since = question.header("if-modified-since")
@@ -176,14 +181,14 @@ def _validate(question: Question, answer: Answer) -> tuple[bool, str | None]:
         return False, tag
 
 
-def _caching(question: Question, answer: Answer) -> dict[str, str]:
+def _caching(question: Question, answer: Answer, *, authorised: bool) -> dict[str, str]:
     if answer.status != 200 or question.method not in READS:
         return {}
-    authorised = question.header("authorization") is not None
+    private = question.header("authorization") is not None
     vary = "Accept, Authorization, Cookie, X-GitHub-OTP" if authorised else "Accept"
     headers = {
         "cache-control": answer.headers.get(
-            "cache-control", f"{'private' if authorised else 'public'}, max-age=60, s-maxage=60"
+            "cache-control", f"{'private' if private else 'public'}, max-age=60, s-maxage=60"
         ),
         "vary": f"{vary},Accept-Encoding, Accept, X-Requested-With",
     }

@@ -54,7 +54,7 @@ class MemoryNode:
     Attributes:
         identity: whose job it runs in; a runner takes one job after the other.
         errors: what went wrong in tiers, counted.
-        rule_failures: how often the node said that the ETag rule does not hold.
+        rule_failures: the shapes for which the node gave the ETag rule up.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class MemoryNode:
     ) -> None:
         self.keyring = keyring or Keyring.ephemeral()
         self.errors: Counter[str] = Counter()
-        self.rule_failures = 0
+        self.rule_failures: list[str] = []
         self.identity = identity
         every = (*tiers, peer.tier) if peer else tuple(tiers)
         self.library = Library(
@@ -81,11 +81,11 @@ class MemoryNode:
         if peer:
             peer.dropped = self.library.drop_soon
         self.buckets = Buckets(clock)
-        policy = Policy(lifetimes, peer.name if peer else "", clock, self._rule_failed)
+        policy = Policy(lifetimes, peer.name if peer else "", clock, clock, self._rule_failed)
         self.engine = Engine(self.library, upstream, self.buckets, policy, leases or (peer.leases if peer else None))
 
-    def _rule_failed(self) -> None:
-        self.rule_failures += 1
+    def _rule_failed(self, shape: str) -> None:
+        self.rule_failures.append(shape)
 
     def wanted(self, target: str, token: str | None = None, *, body: bytes = b"", **headers: str) -> Wanted:
         """What a client asks for; header names with underscores. A `body` makes it a GraphQL query.

@@ -130,7 +130,7 @@ def search_issues(ask: Ask) -> Answer:
     found = [(one, issue) for one, issue in matching_issues(ask.world, ask.viewer, ask.query.get("q", ""))]
     answer = page(ask, found, lambda pair: shapes.issue(*pair), "/search/issues")
     body = {"total_count": len(found), "incomplete_results": False, "items": answer.body}
-    return Answer(body, headers=answer.headers | {"cache-control": "no-cache"}, validated=False)
+    return Answer(body, headers=answer.headers | {"cache-control": "no-cache"}, tag=None)
 
 
 def matching_issues(world: World, viewer: Viewer, query: str) -> list[tuple[Repository, Issue]]:

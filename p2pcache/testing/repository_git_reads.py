@@ -29,9 +29,15 @@ def commits(ask: Ask, of: Repository) -> Answer:
 
 
 @routes.on("GET", "/commits/{ref*}")
-def commit(_ask: Ask, of: Repository, ref: str) -> Answer:
-    """One commit; it has a Last-Modified."""
+def commit(ask: Ask, of: Repository, ref: str) -> Answer:
+    """One commit, as JSON, diff, patch or its bare SHA; it has a Last-Modified."""
     found = commit_of(of, ref)
+    if ask.wants("sha"):
+        headers = {"content-type": "application/vnd.github.sha; charset=utf-8"}
+        return Answer(found.sha.encode(), headers=headers, modified=of.touched, tag=found.sha)
+    if as_text := git_shapes.text(ask, of, found):
+        as_text.modified = of.touched
+        return as_text
     return Answer(git_shapes.commit(of, found), modified=of.touched)
 
 
@@ -104,13 +110,14 @@ def contents(ask: Ask, of: Repository, path: str) -> Answer:
     data = at.files.get(path)
     if data is not None:
         answer = _raw(data) if ask.wants("raw") else Answer(git_shapes.content(of, path, data, ref) | _base64(data))
-        answer.modified = of.touched
+        answer.modified, answer.tag = of.touched, blob_sha(data)
         return answer
     prefix = f"{path}/" if path else ""
     inside = sorted(each for each in at.files if each.startswith(prefix))
     if not inside:
         raise Problem(*NOT_FOUND)
-    return Answer(_directory(of, at, prefix, inside, ref), modified=of.touched)
+    # Whatever the directory, the tag is the root tree of the ref.
+    return Answer(_directory(of, at, prefix, inside, ref), modified=of.touched, tag=at.tree)
 
 
 @routes.on("GET", "/contents")

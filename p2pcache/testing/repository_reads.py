@@ -5,7 +5,9 @@ Templates leave out ``/repos/{owner}/{repo}``: `dispatch` has resolved it.
 
 from __future__ import annotations
 
-from p2pcache.testing import shapes
+import hashlib
+
+from p2pcache.testing import git_shapes, shapes
 from p2pcache.testing.routing import NOT_FOUND, Answer, Ask, Problem, Routes, repository_page
 from p2pcache.testing.world import Issue, Repository
 
@@ -85,12 +87,23 @@ def pulls(ask: Ask, of: Repository) -> Answer:
     return repository_page(ask, of, _in_state(ask, [one for one in of.issues if one.head]), shapes.pull)
 
 
+@routes.on("GET", "/installation")
+def installation(ask: Ask, of: Repository) -> Answer:
+    """The App's installation there."""
+    if ask.viewer.token is None or ask.viewer.token.kind != "app":
+        raise Problem(401, "A JSON web token could not be decoded")
+    return Answer({"id": of.id, "account": shapes.account(of.owner), "repository_selection": "all"})
+
+
 @routes.on("GET", "/pulls/{number}")
-def pull(_ask: Ask, of: Repository, number: str) -> Answer:
-    """One pull request; it has a Last-Modified."""
+def pull(ask: Ask, of: Repository, number: str) -> Answer:
+    """One pull request, as JSON, diff or patch; it has a Last-Modified."""
     one = issue_of(of, number)
     if not one.head:
         raise Problem(*NOT_FOUND)
+    if as_text := git_shapes.text(ask, of, of.commits[0]):
+        as_text.modified = of.touched
+        return as_text
     return Answer(shapes.pull(of, one), modified=of.touched)
 
 
@@ -111,7 +124,8 @@ def languages(_ask: Ask, of: Repository) -> Answer:
 def events(_ask: Ask, of: Repository) -> Answer:
     """Pushes; with the interval at which GitHub allows polling."""
     pushed = [{"id": one.sha, "type": "PushEvent", "repo": {"id": of.id, "name": of.full_name}} for one in of.commits]
-    return Answer(pushed, headers={"x-poll-interval": "60"})
+    opaque = hashlib.sha256(f"feed of {of.id} at {of.touched}".encode()).hexdigest()  # of no rule that is known
+    return Answer(pushed, headers={"x-poll-interval": "60"}, tag=opaque)
 
 
 def _empty(_ask: Ask, of: Repository) -> Answer:  # noqa: ARG001 - a handler like the others

@@ -18,6 +18,7 @@ from p2pcache.testing.world import Repository, World
 DOCS = "https://docs.github.com/rest"
 JSON_TYPE = "application/json; charset=utf-8"
 PER_PAGE, MAX_PER_PAGE = 30, 100
+HASHED = "hashed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,19 @@ class Ask:
 
 @dataclass(slots=True)
 class Answer:
-    """What is to be said. `body` is bytes, or something that becomes minified JSON; None is no body at all."""
+    """What is to be said.
+
+    Attributes:
+        body: bytes, or something that becomes minified JSON; None is no body at all.
+        modified: the Last-Modified of an answer that has one.
+        tag: the opaque part of the ETag; `HASHED` where it is made over the request and the body, None without one.
+    """
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     modified: datetime | None = None
-    validated: bool = True
+    tag: str | None = HASHED
 
     def encoded(self) -> bytes:
         """The bytes that are hashed."""

@@ -136,7 +136,7 @@ class StandIn:
         Args:
             value: as clients send it; ``ghs_`` makes it an installation's unless `kind` says otherwise.
             repos: what it may write, and read where private. The first names the shared budget of an installation.
-            kind: ``installation``, ``user`` or ``app``.
+            kind: ``installation``, ``user``, ``app`` or ``client``, see `accounts.Token`.
             limit: requests an hour; the kind's own by default.
             login: whom `GET /user` names.
             read_only: it may not write anything, like a fork's pull request.

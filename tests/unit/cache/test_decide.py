@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from p2pcache.cache import decide as rules
 from p2pcache.cache.decide import Asked, Decision, Fetch, Prove, Refuse, Rule, Serve, believed, decide, on_failure
-from p2pcache.cache.entry import Pointer
+from p2pcache.cache.entry import CID_PREFIX, Pointer
+from p2pcache.github.etag import Kind, is_object_id
 
 NOW = 10_000.0
 ME, OTHER = b"me".ljust(16), b"other".ljust(16)
@@ -21,7 +22,19 @@ def pointer(
     """One vouched for `age` seconds ago."""
     proved = NOW - age
     made = Pointer(
-        b"n" * 32, scope, body, '"e"', None, None, "normal", proved, proved + lifetime, 0, 1, "", (b"t" * 16,)
+        b"n" * 32,
+        scope,
+        CID_PREFIX + body,
+        '"e"',
+        None,
+        None,
+        "normal",
+        proved,
+        proved + lifetime,
+        0,
+        1,
+        "",
+        (b"t" * 16,),
     )
     return msgspec.structs.replace(made, **changes)
 
@@ -38,6 +51,8 @@ MOVED_ON = pointer(OTHER, 5, body=b"newer body")
 DROPPED = pointer(age=1, expires_at=rules.UNPROVEN)
 LOW, SPENT, TOLD = {"serve_stale": True}, {"serve_stale": True, "refuse": True}, {"wait": True}
 NO_RULE = {"computed_tags": False}
+RAW, OPAQUE = {"tag": Kind.BLOB}, {"tag": Kind.OPAQUE}
+FILE = pointer(OTHER, 10, etag=f'W/"{"a" * 40}"')
 
 
 def serve(rule: Rule, which: Pointer) -> Serve:
@@ -86,7 +101,18 @@ def serve(rule: Rule, which: Pointer) -> Serve:
         ),
         # The ETag rule does not hold here
         pytest.param(NO_RULE, [EXPIRED], Prove((EXPIRED,), Rule.PROVE_OWN), id="no rule, own with an ETag -> prove"),
-        pytest.param(NO_RULE, [DATED], Prove((DATED,), Rule.PROVE_OWN), id="no rule, own with a date -> prove"),
+        pytest.param(
+            NO_RULE | {"dated": True}, [DATED], Prove((DATED,), Rule.PROVE_OWN), id="no rule, own with a date -> prove"
+        ),
+        pytest.param(
+            NO_RULE, [DATED], Fetch(Rule.FETCH_UNPROVABLE), id="no rule, a date that says too little -> fetch"
+        ),
+        # Tags that no rule computes
+        pytest.param(OPAQUE, [EXPIRED], Prove((EXPIRED,), Rule.PROVE_OWN), id="opaque, own with an ETag -> prove"),
+        pytest.param(OPAQUE, [THEIRS, FILE], Fetch(Rule.FETCH_UNPROVABLE), id="opaque, another's -> fetch"),
+        pytest.param(OPAQUE, [NO_VALIDATOR], Fetch(Rule.FETCH_UNPROVABLE), id="opaque, own without -> fetch"),
+        pytest.param(RAW, [FILE], Prove((FILE,), Rule.PROVE_OTHER), id="raw, another's by its blob id -> prove"),
+        pytest.param(RAW, [THEIRS], Fetch(Rule.FETCH_UNPROVABLE), id="raw, another's by another tag -> fetch"),
         pytest.param(NO_RULE, [NO_VALIDATOR], Fetch(Rule.FETCH_UNPROVABLE), id="no rule, own without either -> fetch"),
         pytest.param(NO_RULE, [THEIRS], Fetch(Rule.FETCH_UNPROVABLE), id="no rule, another's -> fetch"),
         pytest.param(
@@ -151,7 +177,7 @@ POINTERS = st.builds(
     st.floats(0, 2000),
     body=st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f"]),
     lifetime=st.sampled_from([10.0, 60.0, 300.0]),
-    etag=st.sampled_from([None, '"x"']),
+    etag=st.sampled_from([None, '"x"', f'"{"a" * 40}"']),
     last_modified=st.sampled_from([None, "Tue, 14 Nov 2023 22:13:20 GMT"]),
 )
 FACTS = st.builds(
@@ -159,6 +185,8 @@ FACTS = st.builds(
     scope=st.just(ME),
     now=st.just(NOW),
     computed_tags=st.booleans(),
+    tag=st.sampled_from(Kind),
+    dated=st.booleans(),
     validators=st.booleans(),
     stretch=st.floats(1, 10),
     serve_stale=st.booleans(),
@@ -191,8 +219,9 @@ def test_only_what_can_be_proved_is_proved(facts: Asked, found: list[Pointer]) -
         assert 0 < len(decision.pointers) <= rules.MAX_TAGS
         assert len({p.cid for p in decision.pointers}) == len(decision.pointers)
         for proved in decision.pointers:
-            own = proved.scope == facts.scope and bool(proved.etag or proved.last_modified)
-            assert facts.computed_tags or own
+            own = proved.scope == facts.scope and bool(proved.etag or (facts.dated and proved.last_modified))
+            hashed = facts.tag is Kind.HASH and facts.computed_tags
+            assert own or hashed or (facts.tag is Kind.BLOB and is_object_id(proved.etag))
 
 
 @given(FACTS, st.lists(POINTERS, max_size=8))

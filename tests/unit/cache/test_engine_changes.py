@@ -12,7 +12,7 @@ import pytest
 
 from p2pcache.cache.answer import Answer, Passed
 from p2pcache.cache.engine import MAX_MISSING
-from p2pcache.cache.entry import Pointer
+from p2pcache.cache.entry import CID_PREFIX, Pointer
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.testing import MemorySwarm
 from p2pcache.testing.nodes import Clock, MemoryNode
@@ -227,7 +227,9 @@ class Hollow:
     async def find(self, resource: bytes) -> Sequence[Pointer]:
         pointer = make(proved_at=self._clock() - 1, expires_at=self._clock() + 30).pointer
         changed = {"name": resource, "scope": self.scope}
-        return [msgspec.structs.replace(pointer, cid=bytes([n]) * 36, **changed) for n in range(self._count)]
+        return [
+            msgspec.structs.replace(pointer, cid=CID_PREFIX + bytes([n]) * 32, **changed) for n in range(self._count)
+        ]
 
     async def block(self, pointer: Pointer) -> bytes | None:
         self.asked += 1

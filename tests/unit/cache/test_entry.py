@@ -23,4 +23,4 @@ def test_entries_are_told_apart_by_identity() -> None:
 
 
 def test_a_pointer_is_an_array_on_the_wire() -> None:
-    assert len(msgspec.msgpack.decode(msgspec.msgpack.encode(make().pointer))) == 13
+    assert len(msgspec.msgpack.decode(msgspec.msgpack.encode(make().pointer))) == 14

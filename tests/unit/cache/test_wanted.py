@@ -4,6 +4,7 @@ import base64
 
 import pytest
 
+from p2pcache.cache.entry import Block
 from p2pcache.cache.sealing import Keyring, generate_secret
 from p2pcache.cache.wanted import Identity, Wanted, quota_resource, want
 from p2pcache.github.classify import classify
@@ -108,9 +109,27 @@ def test_while_secrets_rotate_the_older_name_is_known() -> None:
     assert before.older == ()
 
 
-def test_the_tag_is_githubs() -> None:
-    headers = {"accept": "application/json", "authorization": "Bearer ghp_1", "cookie": "a=b"}
-    assert wanted(headers).tag(b"body") == f'"{entity_tag(headers.items(), b"body")}"'
+class TestTags:
+    HEADERS = {"accept": "application/json", "authorization": "Bearer ghp_1", "cookie": "a=b"}  # noqa: RUF012
+
+    def test_a_token_is_in_them(self) -> None:
+        block = Block(200, (("content-type", "application/json; charset=utf-8"),), b"{}")
+        expected = entity_tag(self.HEADERS.items(), b"{}", token=True)
+        assert wanted(self.HEADERS).tags(block, None, None) == (f'"{expected}"',)
+
+    def test_what_the_answer_varied_on_goes_before_what_is_presumed(self) -> None:
+        expected = entity_tag(self.HEADERS.items(), b"{}", token=False)
+        assert wanted(self.HEADERS).tags(Block(200, (), b"{}"), ("accept",), None) == (f'"{expected}"',)
+
+    def test_a_diff_is_hashed_as_what_it_is_stored_as(self) -> None:
+        block = Block(200, (("x-github-media-type", "x"), ("content-type", "application/vnd.github.diff")), b"-a\n+b")
+        asked = wanted(self.HEADERS, path="/repos/o/r/pulls/1")
+        expected = entity_tag(self.HEADERS.items(), block.body, token=True, text=True)
+        assert asked.tags(block, None, None) == (f'"{expected}"',)
+
+    @pytest.mark.parametrize("path", ["/repos/o/r/contents/a", "/repos/o/r/readme", "/events", "/search/issues"])
+    def test_nothing_is_computed_where_no_rule_is_known(self, path: str) -> None:
+        assert wanted(self.HEADERS, path=path).tags(Block(200, (), b"[]"), None, None) == ()
 
 
 @pytest.mark.parametrize(

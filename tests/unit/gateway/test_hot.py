@@ -1,7 +1,7 @@
 import pytest
 
 from p2pcache.cache.buckets import Buckets
-from p2pcache.cache.entry import Block, Entry, Pointer
+from p2pcache.cache.entry import CID_PREFIX, Block, Entry, Pointer
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.wanted import Wanted
 from p2pcache.gateway import hot as hots
@@ -30,7 +30,7 @@ class World:
         pointer = Pointer(
             name=b"n" * 32,
             scope=b"s" * 16,
-            cid=b"c" * 36,
+            cid=CID_PREFIX + b"c" * 32,
             etag='"e"',
             last_modified=None,
             link=None,

@@ -5,7 +5,7 @@ import pytest
 
 from p2pcache.cache.answer import Kept
 from p2pcache.cache.decide import Rule
-from p2pcache.cache.entry import Block, Entry, Pointer
+from p2pcache.cache.entry import CID_PREFIX, Block, Entry, Pointer
 from p2pcache.cache.memory import Memory
 from p2pcache.gateway.respond import (
     View,
@@ -29,7 +29,7 @@ def entry(body=BODY, kind="application/json; charset=utf-8", *, status=200, etag
     pointer = Pointer(
         name=b"n" * 32,
         scope=b"s" * 16,
-        cid=b"c" * 36,
+        cid=CID_PREFIX + b"c" * 32,
         etag=etag,
         last_modified=DATE,
         link='<https://api.github.com/repos/o/r/issues?page=2>; rel="next"',

@@ -1,50 +1,141 @@
 from __future__ import annotations
 
+import base64
 import hashlib
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pcache.github import etag
-from p2pcache.github.etag import RuleTrial
 
 
 def sha(text: str) -> str:
     return f'"{hashlib.sha256(text.encode()).hexdigest()}"'
 
 
+ALL = etag.HASHED
+JWT = "Bearer eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOjF9.c2ln-_"
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
 @pytest.mark.parametrize(
-    ("accept", "authorization", "cookie", "hashed"),
+    ("headers", "vary", "hashed"),
     [
-        pytest.param(None, None, None, "BODY", id="nothing but the body"),
-        pytest.param("*/*", None, None, "*/*:BODY", id="accept"),
-        pytest.param(None, "Bearer x", None, "Bearer x:BODY", id="authorization"),
-        pytest.param("*/*", "Bearer x", "c=1", "*/*:Bearer x:c=1:BODY", id="all, in this order"),
-        pytest.param("", "token x", None, ":token x:BODY", id="an empty Accept is present"),
+        pytest.param({}, None, "BODY", id="nothing but the body"),
+        pytest.param({"accept": "*/*"}, None, "*/*:BODY", id="accept"),
+        pytest.param({"authorization": "Bearer x"}, None, "Bearer x:BODY", id="a token"),
+        pytest.param(
+            {"cookie": "c=1", "authorization": "Bearer x", "accept": "*/*", "user-agent": "me"},
+            None,
+            "*/*:Bearer x:c=1:BODY",
+            id="all, in this order",
+        ),
+        pytest.param({"accept": "*/*", "cookie": "c=1"}, None, "*/*:BODY", id="an anonymous caller's Accept alone"),
+        pytest.param({"accept": "*/*", "authorization": JWT}, None, "*/*:BODY", id="an App's JWT is not in it"),
+        pytest.param(
+            {"accept": "*/*", "authorization": basic("Iv1.8a61f9b3a7aba766", "s")},
+            None,
+            "*/*:BODY",
+            id="nor an OAuth app",
+        ),
+        pytest.param({"authorization": basic("0" * 20, "1" * 40)}, None, "BODY", id="nor an older one"),
+        pytest.param({"authorization": basic("mona", "ghp_1")}, None, basic("mona", "ghp_1") + ":BODY", id="a user is"),
+        pytest.param({"authorization": "Basic %"}, None, "Basic %:BODY", id="what is no Basic is as it is"),
+        pytest.param({"accept": "*/*", "authorization": "Bearer x"}, ("accept",), "*/*:BODY", id="Vary decides"),
+        pytest.param({"accept": "*/*", "authorization": JWT}, ALL, f"*/*:{JWT}:BODY", id="both ways"),
+        pytest.param({"accept": "*/*", "authorization": "Bearer x"}, (), "BODY", id="Vary names nothing"),
     ],
 )
-def test_computed(accept: str | None, authorization: str | None, cookie: str | None, hashed: str) -> None:
-    assert etag.computed(accept, authorization, cookie, b"BODY") == sha(hashed)
+def test_what_is_hashed(headers: dict[str, str], vary: etag.Vary | None, hashed: str) -> None:
+    assert etag.tags(headers, vary, "application/json", b"BODY") == (sha(hashed),)
 
 
-def test_computed_known_value() -> None:
-    # SHA-256 of nothing: a fixed point to hold the hash itself, independent of the code above.
-    expected = '"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"'
-    assert etag.computed(None, None, None, b"") == expected
+@pytest.mark.parametrize(
+    ("empty_accept", "hashed"),
+    [(None, [":token x:BODY", "token x:BODY"]), (True, [":token x:BODY"]), (False, ["token x:BODY"])],
+)
+def test_an_empty_accept_has_two_forms_until_one_is_known(empty_accept: bool | None, hashed: list[str]) -> None:
+    headers = {"accept": "", "authorization": "token x"}
+    tags = etag.tags(headers, None, "application/json", b"BODY", empty_accept=empty_accept)
+    assert list(tags) == [sha(each) for each in hashed]
 
 
-def test_a_50_kilobyte_body_is_cheap() -> None:
-    body = b"x" * 50_000
-    best = min(_timed(lambda: etag.computed("*/*", "token x", None, body)) for _ in range(20))
-    assert best < 0.001  # the promise is 100 microseconds on an idle machine; ten times that fails on any
+@pytest.mark.parametrize(
+    ("content_type", "body", "rendering"),
+    [
+        ("application/json; charset=utf-8", b'{"a":"\xc3\xa9"}', b'{"a":"\xc3\xa9"}'),
+        ("application/vnd.github.raw+json; charset=utf-8", b"\xff\x00", b"\xff\x00"),
+        ("", b"[]", b"[]"),
+        ("application/vnd.github.diff; charset=utf-8", 'a"\n<é>\t\\'.encode(), '"a\\"\\n<é>\\t\\\\"'.encode()),
+        ("application/vnd.github.v3.patch; charset=utf-8", b"x", b'"x"'),
+        ("application/vnd.github.patch", b"\xff", None),
+        ("application/json", b'"x"', None),
+    ],
+)
+def test_what_is_hashed_of_a_body(content_type: str, body: bytes, rendering: bytes | None) -> None:
+    assert etag.rendered(content_type, body) == rendering
+    assert len(etag.tags({}, None, content_type, body)) == (rendering is not None)
 
 
-def _timed(call) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+TYPES = st.sampled_from(["application/json", "application/vnd.github.diff", "application/vnd.github.patch; charset=x"])
+SENT = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(["", "*/*", "token x", JWT]) for name in ("accept", "authorization", "cookie")}
+)
+VARIES = st.none() | st.sampled_from([(), ("accept",), ALL])
+
+
+@given(SENT, VARIES, TYPES, st.binary() | st.text().map(str.encode), TYPES, st.binary() | st.text().map(str.encode))
+def test_no_tag_could_match_other_bytes(
+    headers: dict[str, str], vary: etag.Vary | None, one_type: str, one: bytes, other_type: str, other: bytes
+) -> None:
+    first, second = etag.tags(headers, vary, one_type, one), etag.tags(headers, vary, other_type, other)
+    assert one == other or not set(first) & set(second)
+
+
+def test_nor_those_that_an_empty_accept_would_lead_into() -> None:
+    assert etag.tags({"accept": ""}, None, "application/json", b":[]") == ()
+
+
+@pytest.mark.parametrize(
+    ("vary", "expected"),
+    [
+        (None, None),
+        ("*", None),
+        ("Accept, *", None),
+        ("", ()),
+        ("Accept-Encoding", ()),
+        ("Accept, Accept-Encoding, X-Requested-With", ("accept",)),
+        ("cookie,AUTHORIZATION , Accept, X-GitHub-OTP", ALL),
+    ],
+)
+def test_vary(vary: str | None, expected: etag.Vary | None) -> None:
+    assert etag.vary_of({} if vary is None else {"vary": vary}) == expected
+
+
+def test_a_blob_is_named_as_git_names_it() -> None:
+    assert etag.blob_tag(b"hello\n") == '"ce013625030ba8dba906f756967f9e9ca394464a"'
+    assert etag.blob_tag(b"") == '"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"'
+
+
+@pytest.mark.parametrize(
+    ("tag", "digest", "object_id"),
+    [
+        (f'"{"a" * 64}"', True, False),
+        (f'W/"{"a" * 64}" ', True, False),
+        (f'"{"a" * 40}"', False, True),
+        (f'W/"{"a" * 40}"', False, True),
+        (f'"{"g" * 64}"', False, False),
+        ('"abc"', False, False),
+        (f'"{"A" * 40}"', False, False),
+    ],
+)
+def test_forms_of_tags(tag: str, digest: bool, object_id: bool) -> None:
+    assert (etag.is_digest(tag), etag.is_object_id(tag)) == (digest, object_id)
+    assert not etag.is_object_id(None)
 
 
 @pytest.mark.parametrize(
@@ -77,45 +168,7 @@ def test_parse_tags(value: str, tags: tuple[str, ...]) -> None:
     assert etag.parse_tags(value) == tags
 
 
-@given(st.binary(), st.none() | st.text(), st.none() | st.text())
-def test_a_computed_tag_is_one_tag(body: bytes, accept: str | None, authorization: str | None) -> None:
-    tag = etag.computed(accept, authorization, None, body)
-    assert etag.parse_tags(f"W/{tag}, {tag}") == (f"W/{tag}", tag)
-
-
-class TestRuleTrial:
-    def test_is_tried_before_it_is_known(self) -> None:
-        assert RuleTrial().usable
-
-    def test_one_agreement_proves_it(self) -> None:
-        trial = RuleTrial()
-        assert trial.observe('W/"x"', '"x"') is False
-        assert (trial.state, trial.agreed, trial.disagreed) == ("holds", 1, 0)
-
-    def test_an_answer_without_a_tag_tells_nothing(self) -> None:
-        trial = RuleTrial()
-        assert not any(trial.observe(None, '"x"') for _ in range(1000))
-        assert (trial.state, trial.agreed, trial.disagreed) == ("untested", 0, 0)
-
-    def test_where_it_never_agrees_it_is_switched_off_once(self) -> None:
-        trial = RuleTrial()
-        flips = [trial.observe('"a"', '"b"') for _ in range(100)]
-        assert flips.index(True) == RuleTrial.PATIENCE - 1
-        assert flips.count(True) == 1
-        assert not trial.usable
-
-    def test_survives_unstable_bodies(self) -> None:
-        trial = RuleTrial()
-        for _ in range(100):
-            assert not any(trial.observe('"a"', '"b"') for _ in range(7))
-            assert not trial.observe('"a"', '"a"')
-        assert (trial.state, trial.agreed, trial.disagreed) == ("holds", 100, 700)
-
-    def test_a_change_of_the_rule_is_noticed_and_its_return_too(self) -> None:
-        trial = RuleTrial()
-        trial.observe('"a"', '"a"')
-        flips = [trial.observe('"a"', '"b"') for _ in range(RuleTrial.RELAPSE)]
-        assert flips.index(True) == RuleTrial.RELAPSE - 1
-        trial.observe('"a"', '"a"')
-        assert trial.usable
-        assert not trial.observe('"a"', '"b"')
+@given(SENT, st.binary())
+def test_a_computed_tag_is_one_tag(headers: dict[str, str], body: bytes) -> None:
+    for tag in etag.tags(headers, None, "application/json", body):
+        assert etag.parse_tags(f"W/{tag}, {tag}") == (f"W/{tag}", tag)

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from p2pcache.cache.entry import Pointer
+from p2pcache.cache.entry import CID_PREFIX, Pointer
 from p2pcache.swarm.directory import Directory
 
 A, B = "peer-a", "peer-b"
@@ -140,7 +140,7 @@ def test_remembered_drops_are_bounded(pointer):
 
 
 NAMES = [bytes([n]) * 32 for n in range(3)]
-CIDS = [bytes([n]) * 36 for n in range(3)]
+CIDS = [CID_PREFIX + bytes([n]) * 32 for n in range(3)]
 TOPICS = [bytes([n]) * 16 for n in range(2)]
 
 

@@ -115,7 +115,7 @@ def test_announcements_are_as_few_as_fit(pointer):
     sent = list(frames.announcements(held))
     assert all(len(frame) <= FRAME_MAX + 4 for frame in sent)
     assert len(sent) == -(-sum(map(len, sent)) // FRAME_MAX)
-    got = [each.pointer(0.0, 2e9) for have in decode(b"".join(sent)) for each in have.pointers]
+    got = [frames.heard(each, 0.0, 2e9) for have in decode(b"".join(sent)) for each in have.pointers]
     assert got == held
 
 
@@ -129,7 +129,7 @@ def test_an_announcement_holds_at_most_so_many_pointers(pointer):
 
 def test_a_pointer_that_peers_would_refuse_is_not_announced(pointer):
     fine = pointer()
-    sent = list(frames.announcements([pointer(link="x" * 9_000), fine, pointer(cid=b"short")]))
+    sent = list(frames.announcements([pointer(link="x" * 9_000), fine, pointer(topics=(b"short",))]))
     assert [each.cid for have in decode(b"".join(sent)) for each in have.pointers] == [fine.cid]
     assert wire(None) is None
 
@@ -137,10 +137,10 @@ def test_a_pointer_that_peers_would_refuse_is_not_announced(pointer):
 @pytest.mark.parametrize("skew", [-200.0, 0.0, 200.0])
 def test_times_are_moved_to_this_nodes_clock(pointer, skew):
     sent = pointer(proved_at=1000.0 + skew, expires_at=1060.0 + skew)
-    got = wire(sent).pointer(skew, now=1500.0)
+    got = frames.heard(wire(sent), skew, now=1500.0)
     assert (got.proved_at, got.expires_at) == (1000.0, 1060.0)
 
 
 def test_nothing_was_proved_in_the_future(pointer):
-    got = wire(pointer(proved_at=5000.0, expires_at=5060.0)).pointer(0.0, now=1000.0)
+    got = frames.heard(pointer(proved_at=5000.0, expires_at=5060.0), 0.0, now=1000.0)
     assert (got.proved_at, got.expires_at) == (1000.0, 1060.0)

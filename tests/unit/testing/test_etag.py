@@ -18,7 +18,17 @@ from p2pcache.testing.etag import entity_tag, matches
     ],
 )
 def test_tag_hashes_the_credentials_then_the_body(headers: list[tuple[str, str]], hashed: str) -> None:
-    assert entity_tag(headers, b"body") == hashlib.sha256(hashed.encode()).hexdigest()
+    assert entity_tag(headers, b"body", token=True) == hashlib.sha256(hashed.encode()).hexdigest()
+
+
+def test_without_a_token_the_accept_alone_is_hashed() -> None:
+    headers = [("accept", "x/y"), ("authorization", "Bearer a.b.c"), ("cookie", "c=1")]
+    assert entity_tag(headers, b"body", token=False) == hashlib.sha256(b"x/y:body").hexdigest()
+
+
+def test_a_text_is_hashed_as_a_json_string() -> None:
+    expected = hashlib.sha256('"<a> \\"é\\"\\n"'.encode()).hexdigest()
+    assert entity_tag([], '<a> "é"\n'.encode(), token=False, text=True) == expected
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import asyncio
 
-from p2pcache.cache.entry import Pointer
+from p2pcache.cache.entry import CID_PREFIX, Pointer
 from p2pcache.cache.tiers import Leases, Tier
 from p2pcache.testing import MemorySwarm
 
 
 def pointer(name: bytes = b"n", scope: bytes = b"s", topics: tuple[bytes, ...] = (b"t",), at: float = 0.0) -> Pointer:
     return Pointer(
-        name=name, scope=scope, cid=name + scope, etag=None, last_modified=None, link=None, lifetime="normal",
+        name=name, scope=scope, cid=CID_PREFIX + name, etag=None, last_modified=None, link=None, lifetime="normal",
         proved_at=at, expires_at=at + 60, cost_ms=1, size=5, by="", topics=topics,
     )  # fmt: skip
 
