@@ -10,6 +10,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.p2pcache-ready
 UV := $(shell command -v uv 2>/dev/null)
 NPM := $(shell command -v npm 2>/dev/null)
+RECORDINGS := tests/recordings/github3.py-4.0.1.tar.gz
 NODE_READY := $(if $(NPM),tests/node/node_modules/.package-lock.json)
 # Two cores are what CI and most laptops under load have; tests that share an engine stay on one worker.
 PYTEST := $(RUN) -m pytest -q
@@ -31,13 +32,17 @@ tests/node/node_modules/.package-lock.json: tests/node/package-lock.json
 	@cd tests/node && npm ci --ignore-scripts --no-progress --loglevel=error
 	@touch $@
 
+$(RECORDINGS): tests/recordings/requirements.txt | $(READY)
+	@bash .ci/recordings "$(PYTHON)" "$(VENV)" $(@D)
+	@[[ ! -e $@ ]] || touch $@
+
 demo: $(READY)  ## a stand-in GitHub, a hub, three runners, a workload, the report
 	@$(RUN) -m p2pcache demo
 
 # Twenty nodes at once are what two cores can do: the fleets have the machine to themselves.
 FLEETS := tests/integration/fleet tests/integration/swarm
 
-test: $(READY) $(NODE_READY)  ## the whole suite but e2e; what is left out is listed by name
+test: $(READY) $(NODE_READY) $(RECORDINGS)  ## the whole suite but e2e; what is left out is listed by name
 	@$(PYTEST) -n $(WORKERS) --dist loadgroup --ignore=tests/e2e $(addprefix --ignore=,$(FLEETS))
 	@$(PYTEST) $(FLEETS)
 
@@ -75,4 +80,4 @@ lock:  ## refresh the locks (needs uv; LOCK_FLAGS=--upgrade for newer versions)
 	@echo uv | $(COMPILE) $(LOCK_FLAGS) -o requirements-uv.lock -
 
 clean:  ## remove what the targets above made
-	@rm -rf $(VENV) tests/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(RECORDINGS) tests/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache

@@ -153,4 +153,17 @@ def demo(requests: int) -> None:
     sys.exit(run(requests))
 
 
+@main.command("rule-check", hidden=True)
+@click.argument("repository", metavar="OWNER/REPO")
+@click.option("--upstream", default="https://api.github.com", show_default=True, metavar="URL")
+def rule_check(repository: str, upstream: str) -> None:
+    """Hold the ETag rule against a real GitHub and print a table for an issue.
+
+    Reads OWNER/REPO about 25 times with GITHUB_TOKEN, and with P2PCACHE_SECOND_TOKEN where that is set.
+    """
+    from p2pcache.commands.rule_check import rule_check as run
+
+    sys.exit(run(repository, upstream.rstrip("/")))
+
+
 __all__ = ["main"]

@@ -213,6 +213,7 @@ class Node:
             connected = [row for row in rows if row.via == "direct" and row.state in ("hub", "member", "slow")]
             self.ledger.peers(len(connected), len(rows), sum(r.bytes_in for r in rows), sum(r.bytes_out for r in rows))
         stats = self.ledger.stats()
+        stats["etag_rule"] = self.engine.trial.summary(time.monotonic())
         if self.swarm is not None:
             for name, count in self.swarm.counters().items():
                 stats["errors"][name] = stats["errors"].get(name, 0) + count

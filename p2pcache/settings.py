@@ -88,6 +88,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_url: str = ""
     graphql_url: str = ""
     token: Secret | None = None
+    second_token: Secret | None = None
     run_directory: Path = Path()
 
     @classmethod
@@ -95,11 +96,13 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Read `P2PCACHE_*` as the Action or ``p2pcache up`` exported them, and the token gh and PyGithub would use."""
         socket = environ.get("P2PCACHE_SOCKET")
         token = environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN")
+        second = environ.get("P2PCACHE_SECOND_TOKEN")
         return cls(
             socket=Path(socket) if socket else None,
             api_url=environ.get("P2PCACHE_API_URL", ""),
             graphql_url=environ.get("P2PCACHE_GRAPHQL_URL", ""),
             token=Secret(token) if token else None,
+            second_token=Secret(second) if second else None,
             run_directory=_cache_directory(environ) / "run",
         )
 

@@ -16,6 +16,7 @@ hypothesis.settings.register_profile("p2pcache", deadline=None, suppress_health_
 hypothesis.settings.load_profile("p2pcache")
 
 NODE = Path(__file__).parent / "node"
+RECORDINGS = Path(__file__).parent / "recordings" / "github3.py-4.0.1.tar.gz"
 
 
 def _answers(*command: str) -> bool:
@@ -33,6 +34,8 @@ def missing(engine: str) -> str | None:
             if not shutil.which("node"):
                 return "node is not installed"
             return None if (NODE / "node_modules").is_dir() else "tests/node is not installed (npm ci)"
+        case "recordings":
+            return None if RECORDINGS.exists() else "recorded answers of GitHub were not fetched (make test does)"
         case "docker":
             return None if _answers("docker", "info") else "no Docker engine answers"
         case "compose":

@@ -115,7 +115,7 @@ async def prepare(
     opened = await asyncio.gather(*(library.open(pointer, found) for pointer in candidates))
     for pointer, block in zip(candidates, opened, strict=True):
         if block is not None and not _link_may_be_wrong(wanted, pointer, block):
-            _add(proof, wanted, Body(pointer, block.block, block.sealed), believed)
+            _add(proof, wanted, pointer, Body(pointer, block.block, block.sealed), believed)
     if believed.state != "given up" and _may_be_empty(wanted, proof):
         empty = Body(None, _EMPTY)
         proof.tags += [Tag(text, empty, computed=True) for text in wanted.tags(_EMPTY, None, believed.empty_accept)]
@@ -142,15 +142,12 @@ def plain(wanted: Wanted) -> Proof:
     return Proof(conditions={"if-modified-since": since} if since else {})
 
 
-def _add(proof: Proof, wanted: Wanted, body: Body, believed: Believed) -> None:
+def _add(proof: Proof, wanted: Wanted, pointer: Pointer, body: Body, believed: Believed) -> None:
     """The validators of one candidate, likeliest first.
 
     GitHub's own is sent only for the scope it gave it to, since it may depend on who asks; beside a computed one, as
     the rule may not be tested yet, or not hold for this operation.
     """
-    pointer = body.pointer
-    if pointer is None:
-        return
     own = pointer.scope == wanted.scope
     tags = []
     if believed.state != "given up" and body.block.status == 200:

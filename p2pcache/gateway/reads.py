@@ -31,13 +31,14 @@ from p2pcache.gateway.routing import Upstreams
 from p2pcache.gateway.upstream import Answer as HttpAnswer
 from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import links, scopes
-from p2pcache.github.etag import is_digest
+from p2pcache.github.etag import Kind, is_digest
 from p2pcache.github.request import Read, Request
 
 log = logging.getLogger(__name__)
 
 ASK_RULE = "p2pcache-explain"
 RULE = b"p2pcache-rule"
+ETAG_RULE = b"p2pcache-etag-rule"
 
 
 class Reads:
@@ -118,7 +119,9 @@ class Reads:
             await self._relay.answer(exchange, passed, base, [(b"cache-status", status.encode())])
             return
         self._ledger.decided(answer.rule)
-        explained = [(RULE, answer.rule.encode())] if ASK_RULE in exchange.headers else []
+        explained = []
+        if ASK_RULE in exchange.headers:
+            explained = [(RULE, answer.rule.encode()), (ETAG_RULE, self._believed(wanted).encode())]
         if isinstance(answer, Kept) and shown is not None:
             self._count(wanted, answer, shown, route)
             await self._kept(exchange, wanted, answer, shown, base, explained)
@@ -143,6 +146,16 @@ class Reads:
             return pointer.etag
         return f"W/{tags[0]}" if pointer.etag.startswith("W/") else tags[0]
 
+    def _believed(self, wanted: Wanted) -> str:
+        """In one line, what tags this read can be proved by."""
+        match wanted.read.tag:
+            case Kind.HASH if not wanted.read.resource.digest:
+                return f"{self._engine.believed(wanted).state} for {wanted.read.shape}"
+            case Kind.BLOB:
+                return "not needed: the tag is the file's git object id"
+            case _:
+                return f"none: only GitHub's own validators, if any, for {wanted.read.shape}"
+
     def _count(self, wanted: Wanted, kept: Kept, shown: Shown, route: RouteCount) -> None:
         cost, size = kept.entry.pointer.cost_ms, len(shown.body)
         if kept.hit is None:
@@ -164,7 +177,8 @@ class Reads:
             lines.append((b"age", b"%d" % max(0, now - entry.pointer.proved_at)))
         lines += [cache_status(kept, now), *explained]
         headers = exchange.headers
-        if not_modified(shown, headers.get("if-none-match"), headers.get("if-modified-since")):
+        since = headers.get("if-modified-since") if wanted.read.dated else None
+        if not_modified(shown, headers.get("if-none-match"), since):
             await exchange.reply(304, b"", without_body(lines))
             return
         await exchange.start(shown.status, lines)

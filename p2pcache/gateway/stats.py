@@ -51,6 +51,20 @@ class Route(msgspec.Struct):
     saved: Count = 0
 
 
+class EtagRule(msgspec.Struct):
+    """What is believed of the rule behind free proof: upstream's ``untested``, ``holds`` or ``given up``.
+
+    `agreed` and `disagreed` count answers; `given_up` lists the operations for which it is not used now; `lists` is
+    False once GitHub was seen not to honour several tags in one ``If-None-Match``.
+    """
+
+    state: str = "untested"
+    agreed: Count = 0
+    disagreed: Count = 0
+    given_up: list[str] = []
+    lists: bool = True
+
+
 class Stats(msgspec.Struct):
     """The ledger as others read it.
 
@@ -75,6 +89,7 @@ class Stats(msgspec.Struct):
     routes: list[Route] = []
     errors: dict[str, Count] = {}
     rules: dict[str, Count] = {}
+    etag_rule: EtagRule = msgspec.field(default_factory=EtagRule)
 
     @property
     def cacheable(self) -> int:

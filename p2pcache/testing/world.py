@@ -149,7 +149,7 @@ class Repository:
     def commit(self, ref: str) -> Commit | None:
         """By SHA, branch, release tag or qualified ref."""
         name = ref.removeprefix("refs/").removeprefix("heads/").removeprefix("tags/")
-        at = self.branches.get(name, name)
+        at = self.branches.get(self.default_branch if name == "HEAD" else name, name)
         if any(release.tag == name for release in self.releases):
             at = self.commits[-1].sha
         return next((commit for commit in self.commits if commit.sha == at), None)

@@ -47,6 +47,26 @@ async def test_the_rule_is_told_to_who_asks(node, github):
     assert asked.headers["p2pcache-rule"] == "fresh"
 
 
+@pytest.mark.parametrize(
+    ("target", "headers", "said"),
+    [
+        (REPO, (), "for GET /repos/{owner}/{repo} json"),
+        (f"{REPO}/readme", ("Accept: application/vnd.github.raw+json",), "the tag is the file's git object id"),
+        (f"{REPO}/readme", (), "only GitHub's own validators"),
+    ],
+)
+async def test_what_is_believed_of_tags_is_told_to_who_asks(node, target, headers, said):
+    asked = await ask(node, get(target, "P2pcache-Explain: 1", *headers))
+    assert said in asked.headers["p2pcache-etag-rule"]
+
+
+@pytest.mark.parametrize(("target", "status"), [(REPO, 304), (f"{REPO}/commits", 200)])
+async def test_a_date_is_believed_of_one_resource_and_of_no_list(node, target, status):
+    first = await ask(node, get(target))
+    again = await ask(node, get(target, f"If-Modified-Since: {first.headers['last-modified']}"))
+    assert again.status == status
+
+
 async def test_what_is_between_client_and_node_is_not_sent_on(node, github):
     await ask(
         node, get(REPO, "P2pcache-Explain: 1", "Expect: 100-continue", "Connection: keep-alive, X-Hop", "X-Hop: 1")

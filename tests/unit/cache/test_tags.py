@@ -253,6 +253,7 @@ async def test_one_operation_is_given_up_and_not_the_rule(lab: Lab) -> None:
     lab.up()
     assert node.rule_failures == ["GET /repos/{owner}/{repo} json"]
     assert kept(await node.get(f"{REPO}/labels", TWO)).hit == "revalidated"
+    assert node.engine.believed(node.wanted(REPO)).state == "given up"
     await node.get(REPO, ONE)
     lab.expire()
     assert kept(await node.get(REPO, ONE)).hit == "revalidated"

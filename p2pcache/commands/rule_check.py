@@ -1,0 +1,220 @@
+"""``p2pcache rule-check``: the ETag rule against a real GitHub, as a table that can be pasted into an issue.
+
+Reads only, about 25 requests, most of them conditional. ``docs/etag.md`` says what each row is about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import click
+
+from p2pcache import __version__
+from p2pcache.cache.upstream import UpstreamError
+from p2pcache.commands.console import fail, note
+from p2pcache.gateway.routing import Upstreams
+from p2pcache.gateway.upstream import HttpUpstream
+from p2pcache.github import etag
+from p2pcache.github.classify import classify
+from p2pcache.github.etag import Kind
+from p2pcache.github.request import Read, Request
+from p2pcache.settings import ClientSettings
+from p2pcache.values import Secret
+
+JSON = "application/vnd.github+json"
+MAX_BODY = 8 << 20
+NOT_A_LABEL = "no-issue-has-this-label-p2pcache"
+HOLDS, FAILS, UNKNOWN = "holds", "FAILS", "not tried"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One kind of answer: what it is called, and what is asked below the repository."""
+
+    name: str
+    tail: str
+    accept: str = JSON
+    cold: bool = False
+    """Ask conditionally at once, for the empty list."""
+
+
+SHAPES = (
+    Shape("a repository", ""),
+    Shape("a list", "/branches?per_page=100"),
+    Shape("an empty list, at first sight", f"/issues?labels={NOT_A_LABEL}", cold=True),
+    Shape("a diff", "/commits/HEAD", "application/vnd.github.diff"),
+    Shape("a file as JSON", "/readme"),
+    Shape("a raw file", "/readme", "application/vnd.github.raw+json"),
+    Shape("a directory", "/contents/"),
+    Shape("an activity feed", "/events"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table. `second` is what the second token was answered."""
+
+    name: str
+    expected: str
+    verdict: str
+    conditional: str = ""
+    second: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def tag(self) -> str:
+        return self.headers.get("etag", "")
+
+
+class _GitHub:
+    """Asks for one repository, as one token or the other."""
+
+    def __init__(self, upstream: HttpUpstream, repository: str, tokens: tuple[Secret | None, ...]) -> None:
+        self._upstream = upstream
+        self._repository = repository
+        self._tokens = tokens
+
+    def request(self, tail: str, accept: str, which: int) -> Request:
+        headers = {"accept": accept}
+        if token := self._tokens[which]:
+            headers["authorization"] = f"Bearer {token.reveal()}"
+        return Request("GET", f"/repos/{self._repository}{tail}", headers)
+
+    async def ask(self, request: Request, *tags: str) -> _Reply:
+        """One answer; `tags` go as ``If-None-Match``."""
+        conditions = {"if-none-match": ", ".join(tags)} if tags else {}
+        response = await self._upstream.fetch(request, conditions)
+        try:
+            body = await response.read(MAX_BODY)
+        finally:
+            await response.close()
+        return _Reply(response.status, response.headers, body or b"")
+
+
+def rule_check(repository: str, upstream: str) -> int:
+    """Print the table; 0 when all that was tried holds, 1 when something does not."""
+    settings = ClientSettings.from_env()
+    if settings.token is None:
+        note("no GITHUB_TOKEN: as an anonymous caller, whose 304s GitHub may charge")
+    try:
+        rows = asyncio.run(_rows(repository, upstream, (settings.token, settings.second_token)))
+    except UpstreamError as error:
+        fail(str(error))
+    for line in _table(rows, upstream):
+        click.echo(line)
+    return int(any(row.verdict == FAILS for row in rows))
+
+
+async def _rows(repository: str, upstream: str, tokens: tuple[Secret | None, Secret | None]) -> list[Row]:
+    async with HttpUpstream(Upstreams(upstream), __version__, lambda *_: None) as http:
+        github = _GitHub(http, repository, tokens)
+        second = tokens[1] is not None
+        rows = [await _shape(github, shape, second=second) for shape in SHAPES]
+        return [*rows, await _list_of_tags(github), await _empty_accept(github), await _free(github)]
+
+
+async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> Row:
+    request = github.request(shape.tail, shape.accept, 0)
+    read = classify(request)
+    assert isinstance(read, Read), f"{request.target} is a read"  # noqa: S101 - SHAPES are this file's own
+    expected = {Kind.HASH: "SHA-256", Kind.BLOB: "git blob id", Kind.OPAQUE: "git object id"}[read.tag]
+    if shape.cold:
+        tags = _computed(request, etag.EMPTY_LIST)
+        status = (await github.ask(request, *tags)).status
+        return Row(shape.name, expected, HOLDS if status == 304 else FAILS, str(status))
+    reply = await github.ask(request)
+    if reply.status != 200:
+        return Row(shape.name, expected, f"{UNKNOWN}: {reply.status}")
+    if shape.tail == "/events":
+        agrees = _agrees(_computed(request, reply.body, reply.headers), reply.tag)
+        return Row(
+            shape.name, "no rule", "computable after all" if agrees else HOLDS, await _again(github, request, reply)
+        )
+    verdict = HOLDS if _follows(read.tag, request, reply) else FAILS
+    theirs = ""
+    if second and read.tag is not Kind.OPAQUE:
+        other = github.request(shape.tail, shape.accept, 1)
+        proof = [etag.blob_tag(reply.body)] if read.tag is Kind.BLOB else _computed(other, reply.body, reply.headers)
+        theirs = str((await github.ask(other, *proof)).status)
+    return Row(shape.name, expected, verdict, await _again(github, request, reply), theirs)
+
+
+async def _again(github: _GitHub, request: Request, reply: _Reply) -> str:
+    """The status that GitHub's own tag gets."""
+    return str((await github.ask(request, reply.tag)).status) if reply.tag else "no tag"
+
+
+def _follows(kind: Kind, request: Request, reply: _Reply) -> bool:
+    match kind:
+        case Kind.HASH:
+            return _agrees(_computed(request, reply.body, reply.headers), reply.tag)
+        case Kind.BLOB:
+            return etag.weakly_equal(etag.blob_tag(reply.body), reply.tag)
+        case Kind.OPAQUE:
+            return etag.is_object_id(reply.tag) and _sha(reply.body) in (None, reply.tag.strip('W/"'))
+
+
+def _sha(body: bytes) -> str | None:
+    """What a file calls itself; None of a directory, which is a list."""
+    try:
+        shown = json.loads(body)
+    except ValueError:
+        return ""
+    return str(shown.get("sha")) if isinstance(shown, dict) else None
+
+
+async def _list_of_tags(github: _GitHub) -> Row:
+    request = github.request("", JSON, 0)
+    reply = await github.ask(request)
+    status = (await github.ask(request, f'"{"0" * 64}"', reply.tag)).status if reply.tag else reply.status
+    return Row("several tags in If-None-Match", "304", HOLDS if status == 304 else FAILS, str(status))
+
+
+async def _empty_accept(github: _GitHub) -> Row:
+    request = github.request("", "", 0)
+    reply = await github.ask(request)
+    forms = ("hashed", "left out")
+    tags = _computed(request, reply.body, reply.headers)
+    form = next((form for form, tag in zip(forms, tags, strict=True) if etag.weakly_equal(tag, reply.tag)), "")
+    return Row("an empty Accept", "hashed or left out", HOLDS if form else FAILS, form)
+
+
+async def _free(github: _GitHub) -> Row:
+    """Whether a 304 costs nothing. Other work of the same token can only make it look charged."""
+    request = github.request("/labels?per_page=1", JSON, 0)
+    reply = await github.ask(request)
+    again = await github.ask(request, reply.tag) if reply.tag else reply
+    before, after = (each.headers.get("x-ratelimit-remaining", "") for each in (reply, again))
+    if not (before.isdecimal() and after.isdecimal()):
+        return Row("a 304 is free", "quota unchanged", f"{UNKNOWN}: no quota is told")
+    free = again.status == 304 and int(after) >= int(before)
+    return Row("a 304 is free", "quota unchanged", HOLDS if free else FAILS, f"{before} -> {after}")
+
+
+def _computed(request: Request, body: bytes, answer: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    headers = answer or {}
+    vary = etag.vary_of(headers)
+    return etag.tags(request.headers, vary, headers.get("content-type", "application/json"), body)
+
+
+def _agrees(tags: tuple[str, ...], given: str) -> bool:
+    return any(etag.weakly_equal(tag, given) for tag in tags)
+
+
+def _table(rows: list[Row], upstream: str) -> Iterator[str]:
+    """Markdown. Nothing in it is a tag, a token or a name of the repository."""
+    yield f"p2pcache {__version__} rule-check, {upstream}"
+    yield ""
+    yield "| answer | expected | verdict | conditional | second token |"
+    yield "| --- | --- | --- | --- | --- |"
+    for row in rows:
+        yield f"| {row.name} | {row.expected} | {row.verdict} | {row.conditional} | {row.second} |"
