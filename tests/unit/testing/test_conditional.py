@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import json
@@ -60,6 +61,75 @@ async def test_last_modified_is_a_validator_too(client, github) -> None:
     assert (await client.get("/repos/octo/app", "ghs_1", If_Modified_Since=date, If_None_Match='"x"')).status == 200
     github.edit("octo/app", issue=1, state="closed")
     assert (await client.get("/repos/octo/app", "ghs_1", If_Modified_Since=date)).status == 200
+
+
+JWT = "eyJh.eyJpc3MiOjF9.c2ln"
+BASIC = "Basic " + base64.b64encode(b"Iv1.8a61f9b3a7aba766:s3cret").decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "authorization"),
+    [
+        ("/repos/octo/app/installation", f"Bearer {JWT}"),
+        (ISSUES, f"Bearer {JWT}"),
+        (ISSUES, BASIC),
+        (ISSUES, None),
+    ],
+)
+async def test_only_tokens_are_in_the_tag_and_in_vary(client, github, path: str, authorization: str | None) -> None:
+    github.token(JWT, kind="app")
+    github.token("s3cret", kind="client")
+    headers = {"Authorization": authorization} if authorization else {}
+    reply = await client.get(path, Accept="*/*", **headers)
+    assert reply.headers["ETag"] == f'"{hashlib.sha256(b"*/*:" + reply.body).hexdigest()}"'
+    assert reply.headers["Vary"].startswith("Accept,Accept-Encoding")
+    assert "Authorization" in (await client.get(ISSUES, "ghs_1")).headers["Vary"]
+
+
+async def test_an_installation_is_for_apps(client) -> None:
+    assert (await client.get("/repos/octo/app/installation", "ghs_1")).status == 401
+
+
+async def test_files_have_git_object_ids(client, github) -> None:
+    github.token("ghs_2", repos=["octo/app"])
+    file = await client.get("/repos/octo/app/contents/README.md", "ghs_1")
+    raw = await client.get("/repos/octo/app/readme", "ghs_2", Accept="application/vnd.github.raw+json")
+    blob = hashlib.sha1(b"blob %d\0" % len(raw.body) + raw.body).hexdigest()
+    assert file.headers["ETag"] == raw.headers["ETag"] == f'"{blob}"' == f'"{file.json["sha"]}"'
+
+
+async def test_every_directory_has_the_root_tree(client, github) -> None:
+    root = await client.get("/repos/octo/app/contents", "ghs_1")
+    github.edit("octo/app", file="docs/a", content="a")
+    moved, below = [await client.get(f"/repos/octo/app/contents/{path}", "ghs_1") for path in ("", "docs")]
+    assert root.headers["ETag"] != moved.headers["ETag"] == below.headers["ETag"]
+    assert len(root.headers["ETag"]) == 42
+
+
+@pytest.mark.parametrize("form", ["diff", "patch"])
+@pytest.mark.parametrize("path", ["/repos/octo/app/commits/main", "/repos/octo/app/pulls/46"])
+async def test_diffs_are_hashed_as_json_strings(client, github, form: str, path: str) -> None:
+    github.repository("octo/lib", issues=45, pulls=1)
+    path = path.replace("octo/app", "octo/lib")
+    github.edit("octo/lib", file="README.md", content='a "quoted" <é>')
+    accept = f"application/vnd.github.{form}"
+    reply = await client.get(path, "ghs_1", Accept=accept)
+    assert reply.headers["Content-Type"] == f"{accept}; charset=utf-8"
+    text = json.dumps(reply.body.decode(), ensure_ascii=False)
+    assert "<é>" in text
+    assert reply.headers["ETag"] == f'"{hashlib.sha256(f"{accept}:token ghs_1:{text}".encode()).hexdigest()}"'
+
+
+async def test_the_bare_sha_is_its_own_tag(client) -> None:
+    reply = await client.get("/repos/octo/app/commits/HEAD", "ghs_1", Accept="application/vnd.github.sha")
+    assert reply.headers["ETag"] == f'"{reply.body.decode()}"'
+
+
+async def test_feeds_have_tags_of_no_rule_and_searches_none(client, github) -> None:
+    feed = await client.get("/repos/octo/app/events", "ghs_1")
+    assert feed.headers["ETag"] != f'"{hashlib.sha256(b"token ghs_1:" + feed.body).hexdigest()}"'
+    assert (await client.get("/repos/octo/app/events", "ghs_1", If_None_Match=feed.headers["ETag"])).status == 304
+    assert "ETag" not in (await client.get("/search/issues?q=x", "ghs_1")).headers
 
 
 async def test_gzip_weakens_the_tag_and_keeps_the_body(client) -> None:
