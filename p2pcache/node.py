@@ -65,7 +65,7 @@ class Node:
         self.disk = self._open_disk()
         self.buckets = Buckets(time.time, self._quota_changed)
         self.swarm: Swarm | None = None
-        self.library = Library(memory, (), self.keyring, failed=self.ledger.error)
+        self.library = Library(memory, (), self.keyring, bases=self.upstreams.bases, failed=self.ledger.error)
         self._peering = Peering(self.library, self.disk, self.buckets, self.keyring, self._quota_known)
         if not self.alone:
             from p2pcache.swarm import Swarm  # a node that works alone does not pay for it

@@ -19,6 +19,7 @@ from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Tier
 from p2pcache.cache.wanted import Wanted
+from p2pcache.github import hosts, links
 
 MAX_PLACES = 65_536
 MAX_BACKGROUND = 1024
@@ -67,6 +68,7 @@ class Library:
     Args:
         memory, tiers: where entries are.
         keyring: opens and seals blocks.
+        bases: the upstream's own URLs: a pointer from elsewhere whose `Link` leads to another place is not believed.
         clock: Unix seconds.
         failed: told of what went wrong in a tier, for the ledger: ``disk_timeout``, ``peer_error``, ``peer_block``, ...
     """
@@ -77,6 +79,7 @@ class Library:
         tiers: Sequence[Tier],
         keyring: Keyring,
         *,
+        bases: tuple[str, ...] = (f"https://{hosts.API_HOST}",),
         clock: Callable[[], float] = time.time,
         failed: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -84,6 +87,7 @@ class Library:
         self.keyring = keyring
         self.tiers = tiers
         self.guard = Guard(failed)
+        self._bases = bases
         self._clock = clock
         self._failed = failed
         self._forgotten = Forgotten()
@@ -105,7 +109,8 @@ class Library:
             if any(f.pointer.scope == wanted.scope and f.pointer.fresh(now) for f in found):
                 break
             for name in (wanted.name, *wanted.older):
-                pointers = await self.guard(tier.name, tier.find(name), (), FIND_SECONDS)
+                told = await self.guard(tier.name, tier.find(name), (), FIND_SECONDS)
+                pointers = (p for p in told if p.link is None or links.within(p.link, self._bases))
                 now, dropped = self._clock(), self.dropped(wanted)
                 known = (Found(believed(p, wanted.topics, lifetime, now, dropped), tier) for p in pointers)
                 found += [f for f in known if f.place not in without]

@@ -155,10 +155,12 @@ class Origin:
             self._observe(asked, agrees=True)
             vary = vary_of(response.headers) or (old.vary if old and old.scope == asked.wanted.scope else None)
             self._learn_empty_accept(asked.wanted, block, vary, tag.text)
-        if old is None:
-            block = _told(block, response)
+        block = _told(block, response)
         # Sealed anew where memory had it: another zlib than the one of who sealed it first makes another block of it.
-        cid, sealed = (old.cid, proved.sealed) if old and proved.sealed else await self._library.seal(block)
+        if old and proved.sealed and block is proved.block:
+            cid, sealed = old.cid, proved.sealed
+        else:
+            cid, sealed = await self._library.seal(block)
         pointer = self._pointer(
             asked,
             response,
@@ -248,10 +250,13 @@ def _sent(proof: Proof, body: Body, answered: str | None) -> Tag | None:
 
 
 def _kept(response: Response) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in response.pairs if name in KEPT)
+    """The lines to keep; ``Location`` means something on a redirect alone."""
+    redirect = response.status == 301
+    return tuple((name, value) for name, value in response.pairs if name in KEPT and (redirect or name != "location"))
 
 
 def _told(block: Block, response: Response) -> Block:
-    """The empty list nobody has seen, with what the 304 tells of it."""
-    headers = {**dict(block.headers), **dict(_kept(response))}
-    return Block(block.status, tuple(headers.items()), block.body)
+    """A block with the fields that the 304 has: they go before those of another day or maker (RFC 9111 section 3.2)."""
+    before = dict(block.headers)
+    headers = before | dict(_kept(response))
+    return block if headers == before else Block(block.status, tuple(headers.items()), block.body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from urllib.parse import parse_qs
 
@@ -16,6 +17,8 @@ _PARAMETER = r';\s*([^\s=;,"<>]+)\s*(?:=\s*(?:"([^"]*)"|([^\s;,"<>]*)))?\s*'
 _LINK = re.compile(rf"<([^<>]*)>\s*((?:{_PARAMETER})*)")
 _PARAMETERS = re.compile(_PARAMETER)
 
+_PAGES = frozenset({"first", "prev", "next", "last"})
+
 # Patterns of what stands before the closing quote of a key that GitHub fills with URLs of its API.
 _KEYS = ("_url", *(rf'[{{,\s]"{key}' for key in ("url", "href", "self", "git")))
 # Of ``*_url``, those that users fill: statuses, check runs, deployments, apps.
@@ -25,12 +28,19 @@ _TYPED = ("target", "details", "log", "environment", "external", "website", "hom
 def parse(link: str) -> dict[str, str]:
     """The URL of each relation in a ``Link`` header; of a relation given twice, the first. Never raises."""
     found: dict[str, str] = {}
-    for match in _LINK.finditer(link):
-        for name, quoted, bare in _PARAMETERS.findall(match[2]):
-            if name.lower() == "rel":
-                for relation in (quoted or bare).lower().split():
-                    found.setdefault(relation, match[1])
+    for target, relations in _targets(link):
+        for relation in relations:
+            found.setdefault(relation, target)
     return found
+
+
+def within(link: str, bases: tuple[str, ...]) -> bool:
+    """Whether a ``Link`` header leads to pages at one of `bases` alone, URLs without a final slash.
+
+    Other relations are for people: GitHub's ``deprecation`` leads to its documentation.
+    """
+    inside = tuple(f"{base}/" for base in bases)
+    return all(target.startswith(inside) for target, relations in _targets(link) if relations & _PAGES)
 
 
 def last_full_page(target: str, link: str | None, body: bytes) -> bool:
@@ -57,6 +67,13 @@ def rewrite_body(body: bytes, bases: tuple[str, ...], new_base: str) -> bytes:
     escaped, so text that looks like JSON does not match. GitHub escapes no slash, and an escaped URL is left alone.
     """
     return _body_pattern(bases).sub(new_base.encode(), body) if bases else body
+
+
+def _targets(link: str) -> Iterator[tuple[str, frozenset[str]]]:
+    for match in _LINK.finditer(link):
+        parameters = _PARAMETERS.findall(match[2])
+        named = [quoted or bare for name, quoted, bare in parameters if name.lower() == "rel"]
+        yield match[1], frozenset(" ".join(named).lower().split())
 
 
 @lru_cache(maxsize=16)

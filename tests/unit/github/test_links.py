@@ -38,6 +38,22 @@ def test_parse(link: str, expected: dict[str, str]) -> None:
     assert links.parse(link) == expected
 
 
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        (f'<{API}/a?page=2>; rel="next", <{GHES}/a?page=9>; rel="last"', True),
+        (f'<{API}/a?page=2>; rel="next", <https://github.com/x>; rel="deprecation"', True),
+        ("", True),
+        ('<https://evil.example/a>; rel="next"', False),
+        (f'<{API}.evil.example/a>; rel="next"', False),
+        (f'<{API}/a>; rel="prev", <//evil.example/a>; rel="deprecation Next"', False),
+        ('</a>; rel="next"', False),
+    ],
+)
+def test_within(link: str, expected: bool) -> None:
+    assert links.within(link, (API, GHES)) is expected
+
+
 @given(st.text())
 def test_any_link_is_parsed(link: str) -> None:
     assert all(relation for relation in links.parse(link))

@@ -1,0 +1,68 @@
+"""What a member who knows the secret says of an answer, and what of it reaches a caller."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+import pytest
+
+from p2pcache.cache import codec
+from p2pcache.cache.entry import Block, Pointer
+from p2pcache.testing import MemorySwarm
+from tests.unit.cache.lab import Lab, kept
+
+REPO = "/repos/octo/app"
+ISSUES = f"{REPO}/issues?per_page=2"
+ONE, TWO = "ghp_one", "ghp_two"
+
+
+async def told(lab: Lab, target: str, block: Block | None = None, **changes: object) -> tuple[Pointer, Block]:
+    """A swarm in which a liar repeats an honest node's answer with changes; lab.nodes[-1] is the one to ask."""
+    swarm = MemorySwarm()
+    liar = swarm.join()
+    honest = lab.node()
+    answer = kept(await honest.get(target, ONE))
+    block = block or answer.entry.block
+    sealed = lab.keyring.seal(msgspec.msgpack.encode([block.status, block.headers, block.body]).join([b"\x00", b""]))
+    cid = codec.cid_of(sealed)
+    pointer = msgspec.structs.replace(answer.entry.pointer, cid=cid, **changes)
+    await liar.tier.store(pointer, sealed)
+    lab.node(peer=swarm.join())
+    lab.forget()
+    return pointer, answer.entry.block
+
+
+@pytest.mark.parametrize("token", [ONE, TWO], ids=["as the same scope", "as another"])
+async def test_a_link_leads_to_the_upstream_alone(lab: Lab, token: str) -> None:
+    await told(lab, ISSUES, link='<https://evil.example/repos/octo/app/issues?page=2>; rel="next"')
+    answer = kept(await lab.nodes[-1].get(ISSUES, token))
+    assert "evil" not in (answer.entry.pointer.link or "")
+    assert answer.forwarded == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [("set-cookie", "a=b"), ("location", "https://evil.example"), ("content-type", "text/html\r\nx-evil: 1")],
+)
+async def test_a_header_that_is_never_kept_is_not_accepted(lab: Lab, header: tuple[str, str]) -> None:
+    honest = kept(await lab.node().get(REPO, ONE)).entry.block
+    await told(lab, REPO, Block(200, (*honest.headers, header), honest.body))
+    answer = kept(await lab.nodes[-1].get(REPO, ONE))
+    assert (answer.forwarded, answer.entry.block) == (200, honest)
+
+
+async def test_a_304_says_it_better(lab: Lab) -> None:
+    honest = kept(await lab.node().get(REPO, ONE)).entry.block
+    others = dict(honest.headers) | {"x-github-media-type": "a lie"}
+    await told(lab, REPO, Block(200, tuple(others.items()), honest.body))
+    answer = kept(await lab.nodes[-1].get(REPO, TWO))
+    assert (answer.forwarded, answer.entry.block) == (304, honest)
+    again = kept(await lab.nodes[-1].get(REPO, TWO))
+    assert (again.hit, again.entry.block) == ("memory", honest)
+
+
+async def test_a_moved_location_is_kept_of_a_redirect_alone(lab: Lab) -> None:
+    lab.changed(lambda v: dataclasses.replace(v, headers=v.headers | {"location": "https://api.github.com/x"}))
+    answer = kept(await lab.node().get(REPO, ONE))
+    assert "location" not in dict(answer.entry.block.headers)
