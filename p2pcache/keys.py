@@ -20,7 +20,7 @@ def keyring_of(settings: Settings) -> tuple[Keyring, str]:
     """
     if settings.secrets:
         try:
-            keyring = Keyring.from_secrets([secret.reveal() for secret in settings.secrets])
+            keyring = Keyring.from_secrets([secret.reveal() for secret in settings.secrets], settings.upstream)
         except ValueError as error:
             raise SettingsError(f"CACHE_SECRET: {error}") from None
         return keyring, _alone(settings, "")
@@ -28,7 +28,7 @@ def keyring_of(settings: Settings) -> tuple[Keyring, str]:
     if token and token_kind(token) in LONG_LIVED:
         # One that is too weak to be a secret is no reason to refuse its owner a cache.
         with contextlib.suppress(ValueError):
-            return Keyring.from_secrets([token]), _alone(settings, "")
+            return Keyring.from_secrets([token], settings.upstream), _alone(settings, "")
     reason = (
         "no CACHE_SECRET, and a job's own token cannot stand in for one: this node works alone, and what it stores "
         "cannot be read by the next; make a secret with: p2pcache keygen | gh secret set CACHE_SECRET"

@@ -261,9 +261,7 @@ class Node:
     def _quota_changed(self, scope: str, bucket: Bucket) -> None:
         self._quota_known(scope, bucket)
         if self.swarm is not None and self.p2p == "ready":
-            # Members keep the newest state of each name: a bucket of another resource must not take its place.
-            name = self.keyring.scope_name(f"{scope} {bucket.resource}")
-            self.swarm.publish_quota(name, self._peering.seal_quota(scope, bucket))
+            self.swarm.publish_quota(*self._peering.seal_quota(scope, bucket))
 
     def _rule_failed(self, shape: str) -> None:
         trial = self.engine.trial

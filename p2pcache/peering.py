@@ -15,7 +15,7 @@ from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.library import Library
-from p2pcache.cache.sealing import Keyring, SealError
+from p2pcache.cache.sealing import Keyring, Kind, SealError
 from p2pcache.github.quota import Bucket
 from p2pcache.settings import Settings
 
@@ -83,17 +83,21 @@ class Peering:
 
     def quota(self, scope: bytes, state: bytes) -> None:
         """A bucket as some member saw it; what does not open or decode is not ours."""
-        del scope
         with contextlib.suppress(SealError, msgspec.DecodeError):
-            clear = msgspec.msgpack.decode(self._keyring.open(state), type=tuple[str, str, int, int, int])
+            opened = self._keyring.open(state, Kind.QUOTA, scope)
+            clear = msgspec.msgpack.decode(opened, type=tuple[str, str, int, int, int])
             bucket = Bucket(*clear[1:])
             if self._buckets.learn(clear[0], bucket):
                 self._heard(clear[0], bucket)
 
-    def seal_quota(self, scope: str, bucket: Bucket) -> bytes:
-        """A bucket for the peers, readable to members alone."""
+    def seal_quota(self, scope: str, bucket: Bucket) -> tuple[bytes, bytes]:
+        """A bucket for the peers, readable to members alone: the name they keep it under, and the sealed state.
+
+        Members keep the newest state of each name: a bucket of another resource must not take its place.
+        """
+        name = self._keyring.scope_name(f"{scope} {bucket.resource}")
         fields = (scope, bucket.resource, bucket.limit, bucket.remaining, bucket.reset)
-        return self._keyring.seal(msgspec.msgpack.encode(fields))
+        return name, self._keyring.seal(msgspec.msgpack.encode(fields), Kind.QUOTA, name)
 
     @staticmethod
     def warn(message: str) -> None:

@@ -16,6 +16,7 @@ SOCKET_PATH_BYTES = 107
 """The longest path a unix socket can have on Linux (``sun_path`` less its terminating zero)."""
 MULTIADDR_EXAMPLE = "/ip4/172.17.0.1/tcp/9100 or /dns4/hub/tcp/9100"
 
+_PORTS = {"http": 80, "https": 443}
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 _MULTIADDR = re.compile(
     r"/(ip4|ip6|dns|dns4|dns6)/([^/]{1,253})/tcp/([0-9]{1,5})(?:/(?:p2p|ipfs)/[A-Za-z0-9]{1,128})?/?"
@@ -81,13 +82,19 @@ def listen(text: str) -> Listen:
 
 
 def upstream(text: str) -> str:
-    """A URL without a final slash."""
+    """A URL in its normal form: one server has one, since keys are made from it (RFC 3986 section 6.2).
+
+    Scheme and host in lower case, no default port, no slash at the end.
+    """
     url = urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.hostname or url.username or url.query or url.fragment:
+    name = (url.hostname or "").rstrip(".")
+    if url.scheme not in _PORTS or not name or "@" in url.netloc or url.query or url.fragment:
         raise ValueError
     if url.port == 0 or not text.isprintable() or " " in text:
         raise ValueError
-    return text.rstrip("/")
+    host = f"[{ipaddress.IPv6Address(name)}]" if ":" in name else name
+    port = "" if url.port in (None, _PORTS[url.scheme]) else f":{url.port}"
+    return f"{url.scheme}://{host}{port}{url.path.rstrip('/')}"
 
 
 def backends(text: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from p2pcache.cache.codec import cid_of
 from p2pcache.cache.entry import Pointer
@@ -73,10 +74,18 @@ ON CONFLICT DO UPDATE SET block = excluded.block, sealed = excluded.sealed, news
 RETURNING id
 """
 _WITH_TOPIC = """
-SELECT id, sealed FROM pointers
+SELECT id, name, scope, sealed FROM pointers
 WHERE id IN (SELECT pointer FROM topics WHERE topic = ?) AND coalesce(scope = ?, TRUE)
 """
 _NOTE = "UPDATE pointers SET used = ? WHERE block = (SELECT id FROM blocks WHERE cid = ?)"
+
+
+class Row(NamedTuple):
+    """A sealed pointer, and the place it is at: where it is from says what it may be opened as."""
+
+    name: bytes
+    scope: bytes
+    sealed: bytes
 
 
 class NotOursError(Exception):
@@ -132,15 +141,15 @@ class Database:
         if (version := self._pragma("user_version")) > VERSION:
             raise NotOursError(f"a newer p2pcache made it (version {version}, this one reads {VERSION})")
 
-    def find(self, name: bytes) -> list[bytes]:
+    def find(self, name: bytes) -> list[Row]:
         """The sealed pointers of a resource, the newest first."""
-        rows = self._db.execute("SELECT sealed FROM pointers WHERE name = ? ORDER BY news DESC", (name,))
-        return [sealed for (sealed,) in rows]
+        rows = self._db.execute("SELECT name, scope, sealed FROM pointers WHERE name = ? ORDER BY news DESC", (name,))
+        return [Row(*row) for row in rows]
 
-    def newest(self, limit: int) -> list[bytes]:
+    def newest(self, limit: int) -> list[Row]:
         """The sealed pointers that were stored last, the newest first."""
-        rows = self._db.execute("SELECT sealed FROM pointers ORDER BY news DESC LIMIT ?", (limit,))
-        return [sealed for (sealed,) in rows]
+        rows = self._db.execute("SELECT name, scope, sealed FROM pointers ORDER BY news DESC LIMIT ?", (limit,))
+        return [Row(*row) for row in rows]
 
     def block(self, cid: bytes) -> bytes | None:
         """The sealed block, which counts as used. One that the disk damaged is forgotten, with its pointers."""
@@ -174,8 +183,13 @@ class Database:
             self._db.executemany("INSERT INTO topics (topic, pointer) VALUES (?, ?)", topics)
         return True
 
+    def forget(self, rows: Collection[Row]) -> None:
+        """Forget these very rows; what was stored in their place since then stays."""
+        with self._writing():
+            self._db.executemany("DELETE FROM pointers WHERE name = ? AND scope = ? AND sealed = ?", rows)
+
     def drop(
-        self, topics: Collection[bytes], scope: bytes | None, concerned: Callable[[bytes], bool] | None = None
+        self, topics: Collection[bytes], scope: bytes | None, concerned: Callable[[Row], bool] | None = None
     ) -> None:
         """Forget what carries one of the topics; with `scope`, only that scope's.
 
@@ -184,7 +198,7 @@ class Database:
         with self._writing():
             for topic in topics:
                 rows = self._db.execute(_WITH_TOPIC, (topic, scope)).fetchall()
-                gone = [(number,) for number, note in rows if concerned is None or concerned(note)]
+                gone = [(number,) for number, *row in rows if concerned is None or concerned(Row(*row))]
                 self._db.executemany("DELETE FROM pointers WHERE id = ?", gone)
 
     def clear(self) -> None:

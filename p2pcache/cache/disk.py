@@ -15,10 +15,10 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from p2pcache.cache.codec import PointerError, decode_pointer, encode_pointer
-from p2pcache.cache.database import Database
+from p2pcache.cache.database import Database, Row
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.recovery import SafeDatabase
-from p2pcache.cache.sealing import Keyring, SealError
+from p2pcache.cache.sealing import ForgedError, Keyring, Kind, SealError
 
 _DEADLINE = 1.0
 _LONG_DEADLINE = 10.0
@@ -53,14 +53,16 @@ class Disk:
         self._keyring = keyring
         self._thread = _Thread()
         self._stuck = False
+        self._directory = directory
+        self._warned = False
 
     async def find(self, resource: bytes) -> Sequence[Pointer]:
         """The pointers of a resource, the newest first."""
-        return await self._ask(lambda db: self._opened(db.find(resource)), [])
+        return await self._ask(lambda db: self._opened(db, db.find(resource)), [])
 
     async def pointers(self, limit: int) -> Sequence[Pointer]:
         """At most `limit` pointers, the newest first."""
-        return await self._ask(lambda db: self._opened(db.newest(limit)), [])
+        return await self._ask(lambda db: self._opened(db, db.newest(limit)), [])
 
     async def block(self, pointer: Pointer) -> bytes | None:
         """The sealed block of a pointer; its bytes do match the CID."""
@@ -73,7 +75,7 @@ class Disk:
     async def store(self, pointer: Pointer, sealed: bytes) -> None:
         """Keep both, unless they are out of bounds or the bytes are not what the pointer names."""
         try:
-            note = self._keyring.seal(encode_pointer(pointer))
+            note = self._keyring.seal(encode_pointer(pointer), Kind.POINTER, pointer.name, pointer.scope)
         except PointerError:
             return
         await self._ask(lambda db: db.store(pointer, note, sealed), False)
@@ -82,8 +84,11 @@ class Disk:
         """Forget what carries a topic. Later calls of this process do not see it, even if this one gave up waiting."""
         wanted = tuple(topics)
 
-        def concerned(note: bytes) -> bool:  # what another keyring sealed cannot tell how old it is
-            return all(pointer.proved_at <= until for pointer in self._opened([note]))
+        def concerned(row: Row) -> bool:  # what another keyring sealed cannot tell how old it is
+            try:
+                return self._open(row).proved_at <= until
+            except (SealError, PointerError):
+                return True
 
         await self._forget(lambda db: db.drop(wanted, scope, None if until == math.inf else concerned), _DEADLINE)
 
@@ -107,15 +112,28 @@ class Disk:
         if not self._stuck:
             await self._thread.run(partial(self._db.owe, work), None, deadline, lasting=True)
 
-    def _opened(self, notes: Iterable[bytes]) -> list[Pointer]:
-        """The pointers that this keyring can read: others' live in the same file after a change of secret."""
-        pointers = []
-        for note in notes:
+    def _opened(self, db: Database, rows: Iterable[Row]) -> list[Pointer]:
+        """The pointers that this keyring can read: others' live in the same file after a change of secret.
+
+        A row under a key of this one that does not open where it is was damaged or put there by somebody: it goes.
+        """
+        pointers, forged = [], []
+        for row in rows:
             try:
-                pointers.append(decode_pointer(self._keyring.open(note)))
+                pointers.append(self._open(row))
+            except ForgedError:
+                forged.append(row)
             except (SealError, PointerError):
                 continue
+        if forged:
+            db.forget(forged)
+            if not self._warned:
+                self._warned = True
+                _log.warning("the disk store in %s was damaged or rearranged: its false entries go", self._directory)
         return pointers
+
+    def _open(self, row: Row) -> Pointer:
+        return decode_pointer(self._keyring.open(row.sealed, Kind.POINTER, row.name, row.scope))
 
 
 class _Thread:

@@ -119,7 +119,7 @@ class Engine:
 
     async def wrote(self, drops: tuple[str, ...]) -> None:
         """A write went through: forget what it may have changed, here and at the peers, before its answer goes out."""
-        await self.library.drop({self.library.keyring.topic_name(topic) for topic in drops})
+        await self.library.drop(set(self.library.keyring.topic_names(drops)))
 
     def told_to_wait(self, scope: str) -> Refused | None:
         """GitHub's refusal, said here, while a caller whose clear scope this is was asked to wait; else None.
@@ -247,7 +247,7 @@ class Engine:
         if status == 403:
             return
         clear = (writes.ALL,) if status == 401 else writes.drops("DELETE", _root(wanted.read.resource.path))
-        topics = {self.library.keyring.topic_name(topic) for topic in clear}
+        topics = set(self.library.keyring.topic_names(clear))
         await self.library.drop(topics, wanted.scope, local=True)
 
 

@@ -1,16 +1,22 @@
 """Keys from the swarm's secret, and what they do: name things so that outsiders cannot, and seal what is at rest.
 
-HKDF-SHA256 (RFC 5869) turns each secret into independent keys. Sealing is AES-256-GCM-SIV (RFC 8452) and
-deterministic: the nonce is a keyed digest of the plaintext, so equal answers sealed on two machines are one block.
+HKDF-SHA256 (RFC 5869) turns each secret into independent keys: one for membership, which all nodes of a swarm share,
+and the others for each server behind it, so that nothing named or sealed for one GitHub means anything for another.
+
+Sealing is AES-256-GCM-SIV (RFC 8452) and deterministic: the nonce is a keyed digest of what is sealed and of where it
+belongs, so equal answers sealed on two machines are one block. Where it belongs is associated data: sealed bytes open
+only as what they were sealed as. A block belongs nowhere in particular, since a CID in a sealed pointer names it and
+equal answers of two scopes are one block; a pointer at rest belongs to the row of its name and scope.
 """
 
 from __future__ import annotations
 
+import enum
 import hmac
 import math
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -18,13 +24,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-_VERSION = b"\x01"
+_VERSION = b"\x02"
 _KEY_ID = 8
 _NONCE = 12
 _TAG = 16
 _HEADER = len(_VERSION) + _KEY_ID
 _SHORT_NAME = 16
 
+MOST_SECRETS = 5
+"""The most secrets of a keyring: a rotation takes two, and a read's twelve topics have a name under each."""
 _ADVICE = "make one with: p2pcache keygen"
 _MIN_BITS = 128.0
 # Chance repeats a little even in good secrets: of 32 random hex digits about 4 count as predictable.
@@ -33,6 +41,18 @@ _MIN_UNPREDICTABLE_BITS = 96.0
 
 class SealError(ValueError):
     """Sealed bytes that this keyring cannot open: truncated, tampered with, or of another swarm."""
+
+
+class ForgedError(SealError):
+    """Bytes under a key of this keyring that it did not seal so: damaged, changed, or moved from elsewhere."""
+
+
+class Kind(enum.Enum):
+    """What sealed bytes are."""
+
+    BLOCK = b"block"
+    POINTER = b"pointer"
+    QUOTA = b"quota"
 
 
 def generate_secret() -> str:
@@ -91,9 +111,9 @@ class _Keys:
     membership: bytes
 
     @classmethod
-    def derive(cls, secret: bytes) -> _Keys:
-        def key(use: str) -> bytes:
-            info = f"p2pcache v1 {use}".encode()
+    def derive(cls, secret: bytes, server: str) -> _Keys:
+        def key(use: str, of: str = server) -> bytes:
+            info = f"p2pcache v2 {use} {of}".encode()
             return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
 
         return cls(
@@ -103,7 +123,7 @@ class _Keys:
             resource=key("resource name"),
             scope=key("scope name"),
             topic=key("topic name"),
-            membership=key("membership"),
+            membership=key("membership", of=""),
         )
 
 
@@ -112,9 +132,10 @@ class Keyring:
     """The keys of one swarm. Make one with `from_secrets` or `ephemeral`.
 
     Rotation: the first secret seals and names, every secret opens and proves membership. What was named under an
-    older secret is found by asking for each of `resource_names`; its scope and topics do not match today's names,
-    so it counts as another scope's entry: served after a proof, never as it is. Give every node the new secret in
-    second place, then move it to the first, then drop the old one.
+    older secret is found by asking for each of `resource_names`; its scope does not match today's name, so it counts
+    as another scope's entry: served after a proof, never as it is. Topics are named under every secret, where they
+    are kept and where they are dropped, so that two nodes with one secret in common understand each other's drops.
+    Give every node the new secret in second place, then move it to the first, then drop the old one.
     """
 
     _keys: tuple[_Keys, ...]
@@ -124,22 +145,29 @@ class Keyring:
         object.__setattr__(self, "_by_id", {keys.id: keys for keys in self._keys})
 
     @classmethod
-    def from_secrets(cls, secrets: Sequence[str]) -> Keyring:
-        """A keyring shared by all who know the secrets.
+    def from_secrets(cls, secrets: Sequence[str], server: str = "") -> Keyring:
+        """A keyring shared by all who know the secrets and cache for the same server.
+
+        Args:
+            secrets: the first seals.
+            server: the API's address in its normal form (see `values.upstream`).
 
         Raises:
-            ValueError: there is no secret, or one is too weak (see `check_secret`).
+            ValueError: there is no secret, one is too weak (see `check_secret`), or they are too many.
         """
         if not secrets:
             raise ValueError(f"a swarm needs a secret; {_ADVICE}")
         for secret in secrets:
             check_secret(secret)
-        return cls(tuple(_Keys.derive(secret.encode()) for secret in dict.fromkeys(secrets)))
+        distinct = tuple(dict.fromkeys(secrets))
+        if len(distinct) > MOST_SECRETS:
+            raise ValueError(f"{len(distinct)} secrets are more than a rotation needs: at most {MOST_SECRETS}")
+        return cls(tuple(_Keys.derive(secret.encode(), server) for secret in distinct))
 
     @classmethod
     def ephemeral(cls) -> Keyring:
         """A keyring of this process alone: nothing it sealed can be read after the process ended."""
-        return cls((_Keys.derive(secrets.token_bytes(32)),))
+        return cls((_Keys.derive(secrets.token_bytes(32), ""),))
 
     @property
     def key_id(self) -> bytes:
@@ -165,20 +193,33 @@ class Keyring:
 
     def topic_name(self, topic: str) -> bytes:
         """The name of a topic; 16 bytes."""
-        return hmac.digest(self._keys[0].topic, topic.encode(), "sha256")[:_SHORT_NAME]
+        return self.topic_names((topic,))[0]
 
-    def seal(self, plaintext: bytes) -> bytes:
-        """Version (1 byte), key id (8), nonce (12), ciphertext and tag; the first two are authenticated too."""
+    def topic_names(self, topics: Iterable[str]) -> tuple[bytes, ...]:
+        """The names of topics under every secret, 16 bytes each; those under the first come first."""
+        encoded = [topic.encode() for topic in topics]
+        return tuple(hmac.digest(keys.topic, t, "sha256")[:_SHORT_NAME] for keys in self._keys for t in encoded)
+
+    def seal(self, plaintext: bytes, kind: Kind, *place: bytes) -> bytes:
+        """Version (1 byte), key id (8), nonce (12), ciphertext and tag.
+
+        The first two are authenticated too, and so are `kind` and `place`, which are not in the result: `open` has to
+        be told them.
+        """
         keys = self._keys[0]
         header = _VERSION + keys.id
-        nonce = hmac.digest(keys.nonce, plaintext, "sha256")[:_NONCE]
-        return b"".join((header, nonce, keys.cipher.encrypt(nonce, plaintext, header)))
+        bound = _bound(header, kind, place)
+        digest = hmac.new(keys.nonce, bound, "sha256")
+        digest.update(plaintext)
+        nonce = digest.digest()[:_NONCE]
+        return b"".join((header, nonce, keys.cipher.encrypt(nonce, plaintext, bound)))
 
-    def open(self, sealed: bytes) -> bytes:
-        """What was sealed.
+    def open(self, sealed: bytes, kind: Kind, *place: bytes) -> bytes:
+        """What was sealed as `kind`, for `place`.
 
         Raises:
-            SealError: truncated, of an unknown version or key, or not the bytes that were sealed.
+            SealError: truncated, or of an unknown version or key.
+            ForgedError: not the bytes that were sealed, or sealed as something else or for another place.
         """
         if len(sealed) < _HEADER + _NONCE + _TAG:
             raise SealError("the sealed bytes are truncated")
@@ -189,6 +230,12 @@ class Keyring:
         if keys is None:
             raise SealError("sealed with a secret this node does not have")
         try:
-            return keys.cipher.decrypt(nonce, sealed[_HEADER + _NONCE :], header)
+            return keys.cipher.decrypt(nonce, sealed[_HEADER + _NONCE :], _bound(header, kind, place))
         except InvalidTag:
-            raise SealError("the sealed bytes were changed") from None
+            raise ForgedError("the sealed bytes were changed, or belong elsewhere") from None
+
+
+def _bound(header: bytes, kind: Kind, place: Sequence[bytes]) -> bytes:
+    """The associated data; none is the beginning of another, so a digest over it and a plaintext is of one pair."""
+    parts = (kind.value, *place)
+    return header + bytes((len(parts),)) + b"".join(len(part).to_bytes(4, "big") + part for part in parts)

@@ -69,7 +69,7 @@ def want(keyring: Keyring, identity: Identity, read: Read, request: Request) -> 
         request=request,
         name=name,
         scope=keyring.scope_name(scope),
-        topics=tuple(keyring.topic_name(topic) for topic in read.topics),
+        topics=keyring.topic_names(read.topics),
         bucket=bucket,
         credential=digest,
         quota=quota_resource(read.resource.path),

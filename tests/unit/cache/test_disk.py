@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from p2pcache.cache import disk
+from p2pcache.cache import database, disk
 from p2pcache.cache.codec import MAX_POINTER
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.recovery import FILE
@@ -75,6 +78,59 @@ class TestAtRest:
         assert await stranger.pointers(10) == []
         await stranger.close()
         assert await store.find(kept.pointer.name) == [kept.pointer]
+
+    @pytest.mark.parametrize("columns", ["sealed", "name", "scope"])
+    async def test_rows_that_were_swapped_are_found_out_and_go(
+        self, store: Disk, tmp_path: Path, warnings: Callable[[], list[str]], columns: str
+    ) -> None:
+        ours, theirs = make("/ours", scope="one", body=b"1"), make("/theirs", scope="two", body=b"2")
+        for kept in (ours, theirs):
+            await store.store(kept.pointer, kept.sealed)
+        with contextlib.closing(sqlite3.connect(tmp_path / "store" / FILE, isolation_level=None)) as thief:
+            (one, first), (two, second) = thief.execute(f"SELECT id, {columns} FROM pointers ORDER BY id").fetchall()
+            for row, value in ((one, b"aside"), (two, first), (one, second)):
+                thief.execute(f"UPDATE pointers SET {columns} = ? WHERE id = ?", (value, row))
+        for kept in (ours, theirs):
+            assert await store.find(kept.pointer.name) == []
+        assert await store.pointers(9) == []
+        assert len(warnings()) == 1
+        assert "rearranged" in warnings()[0]
+        with contextlib.closing(sqlite3.connect(tmp_path / "store" / FILE)) as left:
+            assert left.execute("SELECT count(*) FROM pointers").fetchone() == (0,)
+        await store.store(ours.pointer, ours.sealed)
+        assert await store.find(ours.pointer.name) == [ours.pointer]
+
+    async def test_a_row_stored_meanwhile_is_not_taken_for_the_forged_one(self, tmp_path: Path) -> None:
+        kept, db = make(), database.Database(tmp_path / FILE, 8 * MIB)
+        db.store(kept.pointer, b"forged", kept.sealed)
+        rows = db.find(kept.pointer.name)
+        db.store(kept.pointer, b"good", kept.sealed)
+        db.forget(rows)
+        assert [row.sealed for row in db.find(kept.pointer.name)] == [b"good"]
+        db.close()
+
+    @pytest.mark.parametrize("dropper", ["old", "old, new", "new, old"])
+    @pytest.mark.parametrize("keeper", ["old", "old, new", "new, old"])
+    async def test_a_drop_finds_what_was_kept_under_another_order_of_the_same_secrets(
+        self, tmp_path: Path, keeper: str, dropper: str
+    ) -> None:
+        secrets = {"old": generate_secret(), "new": generate_secret()}
+        kept_by, dropped_by = (Keyring.from_secrets([secrets[n] for n in who.split(", ")]) for who in (keeper, dropper))
+        kept = make(keyring=kept_by)
+        pointer = msgspec.structs.replace(kept.pointer, topics=kept_by.topic_names(["repo:octo/hello"]))
+        tier = Disk(tmp_path, kept_by, 8 * MIB)
+        await tier.store(pointer, kept.sealed)
+        await tier.drop(dropped_by.topic_names(["repo:octo/hello"]))
+        assert await tier.find(pointer.name) == []
+        await tier.close()
+
+    async def test_what_another_secret_sealed_is_dropped_whatever_its_age(self, store: Disk, tmp_path: Path) -> None:
+        kept = make()
+        await store.store(kept.pointer, kept.sealed)
+        stranger = Disk(tmp_path / "store", Keyring.from_secrets([generate_secret()]), 8 * MIB)
+        await stranger.drop(kept.pointer.topics, until=kept.pointer.proved_at - 1)
+        await stranger.close()
+        assert await store.find(kept.pointer.name) == []
 
     async def test_the_newest_pointers_come_first(self, store: Disk) -> None:
         entries = [make(f"/{i}") for i in range(4)]

@@ -24,8 +24,7 @@ async def told(lab: Lab, target: str, block: Block | None = None, **changes: obj
     honest = lab.node()
     answer = kept(await honest.get(target, ONE))
     block = block or answer.entry.block
-    sealed = lab.keyring.seal(msgspec.msgpack.encode([block.status, block.headers, block.body]).join([b"\x00", b""]))
-    cid = codec.cid_of(sealed)
+    cid, sealed = codec.seal_block(lab.keyring, block)
     pointer = msgspec.structs.replace(answer.entry.pointer, cid=cid, **changes)
     await liar.tier.store(pointer, sealed)
     lab.node(peer=swarm.join())

@@ -7,11 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pcache.cache.sealing import Keyring, SealError, check_secret, generate_secret
+from p2pcache.cache.sealing import (
+    MOST_SECRETS,
+    ForgedError,
+    Keyring,
+    Kind,
+    SealError,
+    check_secret,
+    generate_secret,
+)
 
 OLD = "6b1f0c2a9d8e7f5041322314a5b6c7d8"
 NEW = "Zx7-qL0_vT9mWc2RkYp4HsBn8Jd5"
 KEYRING = Keyring.from_secrets([OLD])
+BLOCK = Kind.BLOCK
 
 
 @pytest.mark.parametrize(
@@ -80,43 +89,59 @@ def test_what_openssl_rand_makes_is_taken(secret: str) -> None:
 @settings(deadline=None)
 @given(st.binary(min_size=1, max_size=2000))
 def test_sealing_is_deterministic_and_opens(plaintext: bytes) -> None:
-    sealed = KEYRING.seal(plaintext)
-    assert sealed == Keyring.from_secrets([OLD]).seal(plaintext)
-    assert KEYRING.open(sealed) == plaintext
+    sealed = KEYRING.seal(plaintext, BLOCK)
+    assert sealed == Keyring.from_secrets([OLD]).seal(plaintext, BLOCK)
+    assert KEYRING.open(sealed, BLOCK) == plaintext
 
 
 @settings(deadline=None)
 @given(st.binary(min_size=16, max_size=200), st.data())
 def test_any_changed_bit_is_noticed(plaintext: bytes, data: st.DataObject) -> None:
-    sealed = bytearray(KEYRING.seal(plaintext))
+    sealed = bytearray(KEYRING.seal(plaintext, BLOCK))
     assert plaintext not in sealed
     bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
     sealed[bit // 8] ^= 1 << bit % 8
     with pytest.raises(SealError):
-        KEYRING.open(bytes(sealed))
+        KEYRING.open(bytes(sealed), BLOCK)
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_garbage_is_refused(garbage: bytes) -> None:
     with pytest.raises(SealError):
-        KEYRING.open(garbage)
+        KEYRING.open(garbage, BLOCK)
     with pytest.raises(SealError):
-        KEYRING.open(b"\x01" + KEYRING.key_id + garbage)
+        KEYRING.open(b"\x02" + KEYRING.key_id + garbage, BLOCK)
 
 
 @pytest.mark.parametrize(
     ("sealed", "reason"),
     [
-        (KEYRING.seal(b"x")[:-2], "truncated"),
-        (b"\x02" + KEYRING.seal(b"x")[1:], "version 2"),
-        (Keyring.from_secrets([NEW]).seal(b"x"), "a secret this node does not have"),
-        (KEYRING.seal(b"xy")[:-1], "changed"),
+        (KEYRING.seal(b"x", BLOCK)[:-2], "truncated"),
+        (b"\x01" + KEYRING.seal(b"x", BLOCK)[1:], "sealed in version 1"),
+        (Keyring.from_secrets([NEW]).seal(b"x", BLOCK), "a secret this node does not have"),
+        (KEYRING.seal(b"xy", BLOCK)[:-1], "changed"),
     ],
 )
 def test_the_reason_is_told(sealed: bytes, reason: str) -> None:
     with pytest.raises(SealError, match=reason):
-        KEYRING.open(sealed)
+        KEYRING.open(sealed, BLOCK)
+
+
+@given(
+    st.binary(max_size=40),
+    *[st.tuples(st.sampled_from(Kind), st.lists(st.binary(max_size=6), max_size=3))] * 2,
+)
+def test_sealed_bytes_open_only_as_what_and_where_they_were_sealed(
+    plaintext: bytes, one: tuple[Kind, list[bytes]], other: tuple[Kind, list[bytes]]
+) -> None:
+    sealed = KEYRING.seal(plaintext, one[0], *one[1])
+    if one == other:
+        assert KEYRING.open(sealed, other[0], *other[1]) == plaintext
+    else:
+        assert sealed != KEYRING.seal(plaintext, other[0], *other[1])
+        with pytest.raises(ForgedError):
+            KEYRING.open(sealed, other[0], *other[1])
 
 
 class TestRotation:
@@ -124,12 +149,24 @@ class TestRotation:
 
     def test_the_first_seals_all_open(self) -> None:
         assert self.both.key_id == Keyring.from_secrets([NEW]).key_id
-        assert self.both.open(KEYRING.seal(b"old")) == b"old"
-        assert self.both.seal(b"new") == Keyring.from_secrets([NEW]).seal(b"new")
+        assert self.both.open(KEYRING.seal(b"old", BLOCK), BLOCK) == b"old"
+        assert self.both.seal(b"new", BLOCK) == Keyring.from_secrets([NEW]).seal(b"new", BLOCK)
 
     def test_what_has_an_old_name_can_be_asked_for(self) -> None:
         names = self.both.resource_names(b"/repos/octo/hello")
         assert names == (self.both.resource_name(b"/repos/octo/hello"), KEYRING.resource_name(b"/repos/octo/hello"))
+
+    def test_topics_have_a_name_under_every_secret(self) -> None:
+        new, old = Keyring.from_secrets([NEW]), KEYRING
+        names = self.both.topic_names(["a", "b"])
+        assert names == (*new.topic_names(["a", "b"]), *old.topic_names(["a", "b"]))
+        assert self.both.topic_name("a") == new.topic_name("a")
+
+    def test_there_is_a_bound(self) -> None:
+        many = [generate_secret() for _ in range(MOST_SECRETS + 1)]
+        assert len(Keyring.from_secrets(many[1:]).membership_keys) == MOST_SECRETS
+        with pytest.raises(ValueError, match="more than a rotation needs"):
+            Keyring.from_secrets(many)
 
     def test_all_prove_membership(self) -> None:
         assert self.both.membership_keys == (
@@ -147,24 +184,35 @@ def test_names_are_stable_separate_and_sized() -> None:
     assert KEYRING.resource_names(b"x") == (names[0],)
 
 
+def test_of_two_servers_nothing_but_membership_is_common() -> None:
+    ours, theirs = (Keyring.from_secrets([OLD], server) for server in ("https://api.github.com", "https://ghes.example"))
+    assert ours.membership_keys == theirs.membership_keys
+    assert ours.key_id != theirs.key_id
+    assert set(ours.resource_names(b"x")).isdisjoint(theirs.resource_names(b"x"))
+    assert ours.scope_name("x") != theirs.scope_name("x")
+    assert ours.topic_name("x") != theirs.topic_name("x")
+    with pytest.raises(SealError, match="does not have"):
+        theirs.open(ours.seal(b"x", BLOCK), BLOCK)
+
+
 def test_another_release_reads_what_this_one_wrote() -> None:
     """Known answers: a change here cuts a swarm, and every store, in two."""
-    assert KEYRING.key_id.hex() == "cbc412dbd928fc86"
+    assert KEYRING.key_id.hex() == "d8f7e545d62809e3"
     assert (
-        KEYRING.seal(b"p2pcache").hex()
-        == "01cbc412dbd928fc865f81cf47e6af3cda7c8686663fac7fb1be32b29ec7a77159e7d61f1f288714ff61f1bed0"
+        KEYRING.seal(b"p2pcache", Kind.POINTER, b"name", b"scope").hex()
+        == "02d8f7e545d62809e3291b3713f26b8a083a5e9dc3f21a550553b07c43722679a304b01a0b7ccc6ac71891ceb4"
     )
     assert (
-        KEYRING.resource_name(b"p2pcache").hex() == "e5083714462b33e819614825e222ad5e0f68ad5ac377c8c54072dab074320b77"
+        KEYRING.resource_name(b"p2pcache").hex() == "267b41f6eed3d01c6175764a9b305d785a9793ba2c280638fef9b19dc4e2b2ad"
     )
-    assert KEYRING.membership_keys[0].hex() == "3f3dd8977834d92ee102604871e181306aab4b1c0e8a561757338a0ce568a78c"
+    assert KEYRING.membership_keys[0].hex() == "eef666b025fb756ed1eb45930d9be4507b78d095d84461c600a14e6df9e563af"
 
 
 def test_an_ephemeral_keyring_is_alone() -> None:
     one, two = Keyring.ephemeral(), Keyring.ephemeral()
-    assert one.open(one.seal(b"x")) == b"x"
+    assert one.open(one.seal(b"x", BLOCK), BLOCK) == b"x"
     with pytest.raises(SealError):
-        two.open(one.seal(b"x"))
+        two.open(one.seal(b"x", BLOCK), BLOCK)
 
 
 def test_nothing_secret_is_printed() -> None:
@@ -175,4 +223,4 @@ def test_nothing_secret_is_printed() -> None:
 def test_threads_may_share_a_keyring() -> None:
     texts = [secrets.token_bytes(1000) for _ in range(200)]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda text: KEYRING.open(KEYRING.seal(text)), texts)) == texts
+        assert list(pool.map(lambda text: KEYRING.open(KEYRING.seal(text, BLOCK), BLOCK), texts)) == texts

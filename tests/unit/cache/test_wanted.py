@@ -107,6 +107,7 @@ def test_while_secrets_rotate_the_older_name_is_known() -> None:
     assert during.older == (before.name,)
     assert during.name != before.name
     assert before.older == ()
+    assert set(before.topics) < set(during.topics), "a drop by who has the older secret alone is understood"
 
 
 class TestTags:
