@@ -63,7 +63,8 @@ class Fleet:
         home.mkdir()
         flags |= {"listen": "127.0.0.1:0", "p2p_listen": "/ip4/127.0.0.1/tcp/0", "upstream": self._upstream}
         flags |= {"socket": f"{home}/s", "directory": f"{home}/store", "ready_file": f"{home}/ready"}
-        variables = {"CACHE_SECRET": self._secret, "GITHUB_TOKEN": token, "GITHUB_REPOSITORY": "octo/app"}
+        variables = {"CACHE_SECRET": self._secret, "CACHE_JOB_TOKEN": token, "GITHUB_REPOSITORY": "octo/app"}
+        variables |= {"GITHUB_ACTIONS": "true"}
         process = self._context.Process(target=live, args=(flags, variables), daemon=True)
         process.start()
         self._processes.append(process)

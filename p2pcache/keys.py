@@ -1,10 +1,11 @@
-"""Which secret a node's keys come from, and why it works alone when there is none to share (DESIGN section 5)."""
+"""Which secret a node's keys come from, why it works alone when there is none to share, and who its callers are."""
 
 from __future__ import annotations
 
 import contextlib
 
 from p2pcache.cache.sealing import Keyring
+from p2pcache.cache.wanted import Identity
 from p2pcache.github.scopes import token_kind
 from p2pcache.settings import Settings, SettingsError, Share
 
@@ -34,6 +35,18 @@ def keyring_of(settings: Settings) -> tuple[Keyring, str]:
         "cannot be read by the next; make a secret with: p2pcache keygen | gh secret set CACHE_SECRET"
     )
     return Keyring.ephemeral(), _alone(settings, reason)
+
+
+def identity_of(settings: Settings) -> Identity:
+    """How callers are told apart: a repository's jobs are one scope by the runner's own token alone.
+
+    Under act, and wherever a personal token takes its place, `github.token` is the user's and may read all that the
+    user may: such a job is a token like any other.
+    """
+    token = settings.job_token.reveal() if settings.job_token and settings.in_actions else None
+    if token is not None and token_kind(token) in LONG_LIVED:
+        token = None
+    return Identity(token, settings.repository or None, per_credential=settings.share is Share.VERIFIED)
 
 
 def _alone(settings: Settings, reason: str) -> str:

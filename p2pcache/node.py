@@ -21,7 +21,6 @@ from p2pcache.cache.engine import Engine, Policy
 from p2pcache.cache.library import Library
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.tiers import Tier
-from p2pcache.cache.wanted import Identity
 from p2pcache.gateway import listen
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.control import ControlPlane
@@ -33,11 +32,11 @@ from p2pcache.gateway.relay import Relay
 from p2pcache.gateway.routing import Router, Upstreams
 from p2pcache.gateway.server import Server
 from p2pcache.gateway.upstream import HttpUpstream
-from p2pcache.github import writes
+from p2pcache.github import scopes, writes
 from p2pcache.github.quota import Bucket, charged
-from p2pcache.keys import keyring_of
+from p2pcache.keys import identity_of, keyring_of
 from p2pcache.peering import Peering, swarm_config
-from p2pcache.settings import Settings, Share
+from p2pcache.settings import Settings
 
 if TYPE_CHECKING:
     from p2pcache.swarm import Swarm
@@ -94,14 +93,12 @@ class Node:
 
     def _gateway(self) -> Gateway:
         settings = self.settings
-        token = settings.token.reveal() if settings.token else None
         control = settings.control_token.reveal() if settings.control_token else None
-        identity = Identity(token, settings.repository or None, settings.share is Share.VERIFIED)
         relay = Relay(self.upstream, self.upstreams)
         reads = Reads(
             engine=self.engine,
             keyring=self.keyring,
-            identity=identity,
+            identity=identity_of(settings),
             ledger=self.ledger,
             hot=self.hot,
             relay=relay,
@@ -256,7 +253,7 @@ class Node:
         self.ledger.upstream(status, charged=charged(status, authorised), not_modified=status == 304)
 
     def _quota_known(self, scope: str, bucket: Bucket) -> None:
-        self.ledger.quota(scope, bucket.resource, bucket.limit, bucket.remaining, bucket.reset)
+        self.ledger.quota(scopes.shown(scope), bucket.resource, bucket.limit, bucket.remaining, bucket.reset)
 
     def _quota_changed(self, scope: str, bucket: Bucket) -> None:
         self._quota_known(scope, bucket)

@@ -49,7 +49,10 @@ Bytes = Annotated[int, msgspec.Meta(ge=1 << 20)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a node can be told, validated."""
+    """Everything a node can be told, validated.
+
+    `token` is whatever the user calls a token; `job_token` is the runner's own, and only the Action passes it.
+    """
 
     listen: Listen = Listen()
     socket: Path | None = None
@@ -73,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     disk_bytes: Bytes = 1 << 30
     secrets: tuple[Secret, ...] = ()
     token: Secret | None = None
+    job_token: Secret | None = None
+    in_actions: bool = False
     control_token: Secret | None = None
     repository: str = ""
     ready_file: Path | None = None
@@ -154,6 +159,7 @@ _SOURCES = (
     _Source("disk_bytes", "", ("CACHE_DISK_BYTES",), _BYTES),
     _Source("secrets", "", ("CACHE_SECRET",), "one secret a line", read.secrets, secret=True),
     _Source("token", "", ("GITHUB_TOKEN",), "a token", read.secret, secret=True),
+    _Source("job_token", "", ("CACHE_JOB_TOKEN",), "the runner's github.token", read.secret, secret=True),
     _Source("control_token", "", ("CACHE_CONTROL_TOKEN",), "a token", read.secret, secret=True),
     _Source("repository", "", ("GITHUB_REPOSITORY",), "OWNER/NAME", read.repository),
     _Source("ready_file", "--ready-file", (), _FILE, read.path),
@@ -215,6 +221,8 @@ def load(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os
             values[source.field] = _read(source, variable, environ[variable])
     if "directory" not in values:
         values["directory"] = _cache_directory(environ)
+    # act sets both variables: its `github.token` is whatever its user gave it.
+    values["in_actions"] = environ.get("GITHUB_ACTIONS") == "true" and environ.get("ACT") != "true"
     values["p2p_port_given"] = "p2p_port" in values
     if values.get("hub"):
         values.setdefault("p2p_port", HUB_PORT)

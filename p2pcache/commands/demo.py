@@ -93,7 +93,8 @@ async def _node(name: str, scratch: Path, github: StandIn, secret: str, flags: S
     github.token(token, repos=[REPOSITORY], kind="installation")
     environment = {
         "CACHE_SECRET": secret,
-        "GITHUB_TOKEN": token,
+        "GITHUB_ACTIONS": "true",
+        "CACHE_JOB_TOKEN": token,
         "GITHUB_REPOSITORY": REPOSITORY,
         "HOME": str(scratch),
     }

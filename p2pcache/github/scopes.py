@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -21,6 +22,8 @@ _KINDS: tuple[tuple[str, TokenKind], ...] = (
     ("ghu_", "app_user"),
     ("ghs_", "installation"),
 )
+_TOKEN = re.compile(r"(?:gh[a-z]|github_pat)_[!-~]+")
+_SHOWN = len("token:") + 16
 
 
 def credential(headers: Mapping[str, str]) -> str | None:
@@ -32,22 +35,26 @@ def credential(headers: Mapping[str, str]) -> str | None:
 
 
 def scope_of(headers: Mapping[str, str], job_token: str | None, repository: str | None) -> str:
-    """``actions:<owner>/<repo>`` for the job's own token, else ``token:<16 hex>`` or ``anonymous``.
+    """``actions:<owner>/<repo>`` for the job's own token, else ``token:<SHA-256>`` or ``anonymous``.
 
     Args:
         headers: of the request, lower-case names.
-        job_token: the job's ``GITHUB_TOKEN``, when there is a job.
+        job_token: the runner's ``github.token``, in a job; never what a user named as a token.
         repository: ``owner/name`` of the job, any case.
     """
     secret = credential(headers)
     if secret is None:
         return ANONYMOUS
-    token = token_in(headers.get("authorization", ""))
-    if job_token and repository and token and "cookie" not in headers and _same(token, job_token):
+    token = _lone_token(headers)
+    if job_token and repository and token and _same(token, job_token):
         return f"actions:{repository.lower()}"
-    # A token is one scope however it is presented; a cookie, or what is no token, counts as it is.
-    named = token if token and "cookie" not in headers else secret
-    return f"token:{hashlib.sha256(_bytes(named)).hexdigest()[:16]}"
+    # A token is one scope however it is presented; what is more than a token, or none, counts as it is.
+    return f"token:{hashlib.sha256(_bytes(token or secret)).hexdigest()}"
+
+
+def shown(scope: str) -> str:
+    """A scope for people: enough of a digest to tell their tokens apart."""
+    return scope[:_SHOWN] if scope.startswith("token:") else scope
 
 
 def token_in(authorization: str) -> str | None:
@@ -75,6 +82,19 @@ def _basic(encoded: str) -> str | None:
     if not password or password == "x-oauth-basic":  # noqa: S105 (the literal of GitHub's "token as user name" form)
         return user or None
     return password
+
+
+def _lone_token(headers: Mapping[str, str]) -> str | None:
+    """The token, when it alone says who asks.
+
+    It does not beside a cookie, nor as a Basic password that does not look like a token: two users may share one.
+    """
+    authorization = headers.get("authorization", "")
+    token = token_in(authorization)
+    if token is None or "cookie" in headers:
+        return None
+    basic = authorization.strip().lower().startswith("basic")
+    return None if basic and not _TOKEN.fullmatch(token) else token
 
 
 def _same(a: str, b: str) -> bool:

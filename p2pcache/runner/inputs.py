@@ -17,6 +17,7 @@ PERSISTED_BYTES = 256 << 20
 _BOOTSTRAP = "CACHE_BOOTSTRAP_PEERS"
 _VARIABLES = {
     "token": "GITHUB_TOKEN",
+    "job-token": "CACHE_JOB_TOKEN",
     "secret": "CACHE_SECRET",
     "bootstrap-peers": _BOOTSTRAP,
     "listen-port": "CACHE_LISTEN_PORT",

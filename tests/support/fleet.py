@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from support.processes import environment
+from support.processes import environment, job
 
 START_SECONDS = 30.0
 ASK_SECONDS = 40.0
@@ -153,7 +153,7 @@ class Fleet:
             *("--ready-file", home / "ready.json", "--p2p-listen", listen),
             *("--upstream", upstream or self._upstream, *flags),
         )
-        named = {"CACHE_SECRET": self._secret, "GITHUB_TOKEN": token, "GITHUB_REPOSITORY": repository}
+        named = {"CACHE_SECRET": self._secret, **job(token, repository)}
         variables = environment(home, **named, **{"CACHE_TTL": "600", **variables})
 
         def again(*more):

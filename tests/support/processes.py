@@ -92,6 +92,11 @@ def environment(home: Path, **more: str):
     return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), **more}
 
 
+def job(token: str, repository: str):
+    """What a node in a job of `repository` is told, by the runner and by the Action."""
+    return {"GITHUB_ACTIONS": "true", "CACHE_JOB_TOKEN": token, "GITHUB_REPOSITORY": repository}
+
+
 @contextlib.contextmanager
 def running(module, *arguments, home: Path, **variables: str):
     """Run ``python -m module`` until it is ready; gives what its ready file says."""

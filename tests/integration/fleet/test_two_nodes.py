@@ -7,7 +7,7 @@ import signal
 import socket
 
 import pytest
-from support.processes import GitHub, Node, running
+from support.processes import GitHub, Node, job, running
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
@@ -39,8 +39,7 @@ def start(tmp_path, github):
                     home=home,
                     **{
                         "CACHE_SECRET": secret,
-                        "GITHUB_TOKEN": token,
-                        "GITHUB_REPOSITORY": repository,
+                        **job(token, repository),
                         "CACHE_TTL": "600",
                         **variables,
                     },

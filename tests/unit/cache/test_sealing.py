@@ -185,7 +185,9 @@ def test_names_are_stable_separate_and_sized() -> None:
 
 
 def test_of_two_servers_nothing_but_membership_is_common() -> None:
-    ours, theirs = (Keyring.from_secrets([OLD], server) for server in ("https://api.github.com", "https://ghes.example"))
+    ours, theirs = (
+        Keyring.from_secrets([OLD], server) for server in ("https://api.github.com", "https://ghes.example")
+    )
     assert ours.membership_keys == theirs.membership_keys
     assert ours.key_id != theirs.key_id
     assert set(ours.resource_names(b"x")).isdisjoint(theirs.resource_names(b"x"))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pcache.github.scopes import credential, scope_of, token_in, token_kind
+from p2pcache.github.scopes import credential, scope_of, shown, token_in, token_kind
 
 JOB = "ghs_jobtoken"
 SECRET = "ghp_verysecret"
@@ -64,7 +64,27 @@ def test_everything_else_is_a_scope_of_its_own(
 ) -> None:
     scope = scope_of(headers, job, repository)
     assert scope.startswith("token:")
-    assert len(scope) == len("token:") + 16
+    assert len(scope) == len("token:") + 64, "a digest in full: no two tokens meet by chance or by search"
+
+
+def test_a_basic_password_that_is_no_token_says_who_asks_only_with_its_user() -> None:
+    ours, theirs = ({"authorization": basic(f"{user}:hunter2")} for user in ("octo", "mona"))
+    assert scope_of(ours, None, None) != scope_of(theirs, None, None)
+    assert scope_of(ours, None, None) != scope_of({"authorization": "token hunter2"}, None, None)
+    assert scope_of(ours, "hunter2", "o/r").startswith("token:"), "nor is such a password ever a job's token"
+
+
+def test_a_token_as_basic_password_is_the_token_whoever_is_named() -> None:
+    spelled = [{"authorization": basic(pair)} for pair in (f"octo:{SECRET}", f"mona:{SECRET}", f"{SECRET}:")]
+    scopes = {scope_of(headers, None, None) for headers in (*spelled, {"authorization": f"Bearer {SECRET}"})}
+    assert len(scopes) == 1
+
+
+def test_a_scope_for_people_is_short() -> None:
+    scope = scope_of({"authorization": f"token {SECRET}"}, None, None)
+    assert scope.startswith(shown(scope))
+    assert len(shown(scope)) == len("token:") + 16
+    assert (shown("anonymous"), shown("actions:octo/app")) == ("anonymous", "actions:octo/app")
 
 
 def test_no_credential_is_anonymous() -> None:
@@ -81,7 +101,7 @@ def test_one_token_is_one_scope_and_two_are_two() -> None:
 @given(st.text(), st.text())
 def test_no_scope_shows_its_secret(authorization: str, cookie: str) -> None:
     scope = scope_of({"authorization": authorization, "cookie": cookie}, JOB, "o/r")
-    assert len(scope) == 22
+    assert len(scope) == len("token:") + 64
     assert SECRET not in scope_of({"authorization": f"token {SECRET}"}, None, None)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from p2pcache.runner import inputs
@@ -44,6 +46,25 @@ def test_inputs_become_the_nodes_variables(given):
     assert read.settings.upstream == "https://ghes.example/api/v3"
     assert read.variables["CACHE_SECRET"] == SECRET
     assert read.variables["GITHUB_TOKEN"] == "ghs_t"
+
+
+def test_the_runners_token_is_told_apart_from_the_one_that_is_given(given, monkeypatch):
+    monkeypatch.setenv("INPUT_TOKEN", "ghp_given")
+    for name in ("INPUT_JOB_TOKEN", "INPUT_JOB-TOKEN"):  # composite, Docker
+        monkeypatch.setenv(name, "ghs_runner")
+        read = given({"GITHUB_ACTIONS": "true"})
+        assert (read.settings.token.reveal(), read.settings.job_token.reveal()) == ("ghp_given", "ghs_runner")
+        monkeypatch.delenv(name)
+    assert given({}).settings.job_token is None
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [("action.yml", "INPUT_JOB_TOKEN: ${{ github.token }}"), ("docker/action.yml", "default: ${{ github.token }}")],
+)
+def test_the_action_hands_over_the_runners_token_whatever_the_input_says(file, line):
+    text = (Path(inputs.__file__).parents[2] / file).read_text()
+    assert line in text.split("job-token:" if "docker" in file else "env:")[1][:300]
 
 
 def test_a_docker_actions_names_have_hyphens(monkeypatch):
