@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from p2pcache.cache.decide import Rule
 from p2pcache.cache.entry import Entry
 from p2pcache.cache.upstream import Response
+
+_MAY_READ = (200, 301, 304)
+"""What GitHub answers to those alone who may see what they ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +62,14 @@ class Refused:
 
 
 Answer = Kept | Passed | Refused
+
+
+def told(answer: Answer) -> str:
+    """The rule, as far as the caller may learn it.
+
+    Why GitHub was asked says whether another token was given this before, so that a caller whom GitHub refuses could
+    find out that a repository exists.
+    """
+    if isinstance(answer, Passed) and answer.forwarded not in _MAY_READ:
+        return Rule.NOT_TOLD
+    return answer.rule

@@ -33,6 +33,7 @@ class Rule(enum.StrEnum):
     PROVE_OTHER = "proof of another scope's entry"
     PROVE_EMPTY = "proof of an empty list"
     FETCH_COLD = "nothing found"
+    NOT_TOLD = "nothing that this caller may know of"
     FETCH_UNPROVABLE = "found, but nothing that a 304 could prove"
     REFUSE_QUOTA = "refused here: the quota is spent"
     REFUSE_LIMIT = "refused here: GitHub asked this token to wait"

@@ -62,7 +62,8 @@ def want(keyring: Keyring, identity: Identity, read: Read, request: Request) -> 
     credential = scopes.credential(request.headers)
     bucket = scopes.scope_of(request.headers, identity.job_token, identity.repository)
     digest = hashlib.sha256((credential or "").encode()).digest()
-    scope = f"credential:{digest.hex()}" if identity.per_credential and credential else bucket
+    for_itself = credential and (identity.per_credential or read.per_token)
+    scope = f"credential:{digest.hex()}" if for_itself else bucket
     name, *older = keyring.resource_names(read.resource.canonical())
     return Wanted(
         read=read,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from p2pcache.cache.answer import Kept, Passed, Refused
+from p2pcache.cache.answer import Kept, Passed, Refused, told
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.sealing import Keyring
@@ -118,10 +118,10 @@ class Reads:
             status = f"p2pcache; fwd=bypass; fwd-status={passed.status}; detail=error"
             await self._relay.answer(exchange, passed, base, [(b"cache-status", status.encode())])
             return
-        self._ledger.decided(answer.rule)
+        self._ledger.decided(told(answer))
         explained = []
         if ASK_RULE in exchange.headers:
-            explained = [(RULE, answer.rule.encode()), (ETAG_RULE, self._believed(wanted).encode())]
+            explained = [(RULE, told(answer).encode()), (ETAG_RULE, self._believed(wanted).encode())]
         if isinstance(answer, Kept) and shown is not None:
             self._count(wanted, answer, shown, route)
             await self._kept(exchange, wanted, answer, shown, base, explained)
@@ -203,7 +203,7 @@ class Reads:
             self._ledger.revalidated(route, 0, 0)
         else:
             self._ledger.miss(route)
-        status = "hit; detail=coalesced" if passed.shared else forwarded(passed.rule, passed.forwarded)
+        status = "hit; detail=coalesced" if passed.shared else forwarded(told(passed), passed.forwarded)
         coded = CODED if body is not None or "content-encoding" in response.headers else ()
         lines = [line for line in pass_lines(response.pairs, base, self._upstreams) if line[0] not in coded]
         own = [(b"cache-status", f"p2pcache; {status}".encode()), *explained]

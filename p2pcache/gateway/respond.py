@@ -22,7 +22,7 @@ GZIP_TO = 256 << 10
 """Bytes; above it, packing would hold up the event loop for milliseconds, for a client that is next door."""
 GZIP_LEVEL = 1
 
-_NOT_FOUND = (Rule.FETCH_COLD, Rule.PROVE_OTHER)
+_NOT_FOUND = (Rule.FETCH_COLD, Rule.PROVE_OTHER, Rule.NOT_TOLD)
 _OF_A_BODY = frozenset({b"content-length", b"content-type", b"content-encoding"})
 _REPRESENTATION = frozenset({b"content-encoding", b"content-length", b"etag", b"last-modified", b"link", b"location"})
 """Fields that the entry answers for, not the response it came with or was proved by."""

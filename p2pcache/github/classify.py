@@ -63,10 +63,11 @@ def classify(request: Request) -> Classified:
         _lifetime(route, query, form),
         name,
         writes.topics(path),
-        route.listing,
-        validators.kind(route.template, form),
-        form,
-        validators.dated(route.template, listing=route.listing),
+        listing=route.listing,
+        tag=validators.kind(route.template, form),
+        form=form,
+        dated=validators.dated(route.template, listing=route.listing),
+        per_token=route.per_token,
     )
 
 
@@ -82,7 +83,7 @@ def _graphql(request: Request) -> Classified:
                 digest,
             )
             # No validators, and a push that no gateway sees changes most of what is asked: only a short life is safe.
-            return Read(resource, Lifetime.LIVE, "POST /graphql", topics)
+            return Read(resource, Lifetime.LIVE, "POST /graphql", topics, per_token=graphql.per_token(request.body))
         case graphql.GraphQLWrite():
             # What it changed is known from its answer: see `graphql.drops`.
             return Write("POST /graphql", (writes.ALL,))

@@ -32,6 +32,12 @@ _NAMED = (
 )
 
 
+# Fields of what the table marks as each token's own.
+_PER_TOKEN = re.compile(
+    rb"vulnerabilityAlert|collaborators|ProtectionRule|ruleset|deployKeys|invitations", re.IGNORECASE
+)
+
+
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
     query: str
     variables: dict[str, Any] | None = None
@@ -70,6 +76,11 @@ def read(body: bytes) -> GraphQLRead | GraphQLWrite | GraphQLOdd:
     if isinstance(found, GraphQLOdd) and b"mutation" in body:
         return GraphQLWrite("")
     return found
+
+
+def per_token(body: bytes) -> bool:
+    """Whether a query may ask for what depends on the token's permissions; there is no proof, so it is not shared."""
+    return _PER_TOKEN.search(body) is not None
 
 
 def keepable(body: bytes) -> bool:

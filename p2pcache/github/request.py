@@ -69,6 +69,7 @@ class Read:
         tag: what the answer's ETag is made of.
         form: the form of the answer that is asked for, see `media.form`.
         dated: ``Last-Modified`` alone says that nothing changed.
+        per_token: what a token gets depends on its permissions, so no other token's answer is ever fresh for it.
     """
 
     resource: Resource
@@ -79,6 +80,7 @@ class Read:
     tag: Kind = Kind.HASH
     form: str = "json"
     dated: bool = False
+    per_token: bool = False
 
     @property
     def shape(self) -> str:

@@ -20,11 +20,19 @@ _ALIASES = {"repositories": ("repos", "-", "-"), "organizations": ("orgs", "-"),
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. `template` is its path in GitHub's words (``/repos/{owner}/{repo}/issues``) and holds no value."""
+    """One operation.
+
+    Attributes:
+        template: its path in GitHub's words (``/repos/{owner}/{repo}/issues``); holds no value.
+        lifetime: the class.
+        listing: a JSON array of items is expected.
+        per_token: each token is to prove it for itself, also within a scope.
+    """
 
     template: str
     lifetime: Lifetime
     listing: bool = False
+    per_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,7 @@ class _Row:
     template: str
     kind: Lifetime | Literal["pinned"]
     listing: bool
+    per_token: bool
 
 
 @dataclass(slots=True)
@@ -69,11 +78,11 @@ def match(path: str) -> Route | None:
         row = _find(_trie(), parts, 0)
     if row is None:
         return None
-    return Route(row.template, _lifetime(row, parts), row.listing)
+    return Route(row.template, _lifetime(row, parts), row.listing, row.per_token)
 
 
 def rows() -> Iterator[tuple[str, str, bool]]:
-    """The table, expanded: (path pattern, class word, listing)."""
+    """The table, expanded: (path pattern, class word with its mark, listing)."""
     prefix = ""
     for line in TABLE.strip().splitlines():
         if line.startswith("/"):
@@ -88,8 +97,8 @@ def rows() -> Iterator[tuple[str, str, bool]]:
 @functools.cache
 def _trie() -> _Node:
     root = _Node()
-    for path, word, listing in rows():
-        node = root
+    for path, marked, listing in rows():
+        node, word = root, marked.removesuffix("!")
         for part in segments(path):
             if part.endswith("+}"):
                 node.many = node = node.many or _Node()
@@ -98,7 +107,7 @@ def _trie() -> _Node:
             else:
                 node = node.literal.setdefault(part, _Node())
         kind: Lifetime | Literal["pinned"] = "pinned" if word == "pinned" else Lifetime(word)
-        node.row = _Row(path.replace("+}", "}"), kind, listing)
+        node.row = _Row(path.replace("+}", "}"), kind, listing, per_token=word != marked)
     return root
 
 

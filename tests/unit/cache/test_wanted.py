@@ -65,6 +65,17 @@ def test_the_jobs_of_a_repository_share_unless_each_proves_for_itself() -> None:
     assert len(scopes(per_credential=True)) == 2
 
 
+def test_what_depends_on_a_tokens_permissions_is_each_tokens_own() -> None:
+    def scopes(path: str) -> set[bytes]:
+        identities = ((token, Identity(token, "octo/app", per_credential=False)) for token in ("ghs_1", "ghs_2"))
+        return {wanted(bearer(token), identity=identity, path=path).scope for token, identity in identities}
+
+    assert len(scopes("/repos/octo/app/issues")) == 1
+    assert len(scopes("/repos/octo/app/dependabot/alerts")) == 2
+    assert wanted(path="/repos/octo/app/hooks").scope == wanted().scope, "nobody is nobody"
+    assert wanted(bearer("ghs_job"), path="/repos/octo/app/hooks").bucket == "actions:octo/app"
+
+
 def test_the_quota_is_the_jobs_even_where_each_proves_for_itself() -> None:
     assert wanted(bearer("ghs_job"), identity=VERIFIED).bucket == "actions:octo/app"
 

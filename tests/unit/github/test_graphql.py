@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pcache.github import graphql
+from p2pcache.github.classify import classify
 from p2pcache.github.graphql import GraphQLOdd, GraphQLRead, GraphQLWrite
+from p2pcache.github.request import Read, Request
 
 
 def body(query: str, **rest: Any) -> bytes:
@@ -21,6 +23,21 @@ def digest(query: str, **rest: Any) -> str:
     found = graphql.read(body(query, **rest))
     assert isinstance(found, GraphQLRead)
     return found.digest
+
+
+@pytest.mark.parametrize(
+    ("query", "own"),
+    [
+        ('{repository(owner:"o",name:"r"){issues(first:9){nodes{title}}}}', False),
+        ('{repository(owner:"o",name:"r"){vulnerabilityAlerts(first:9){nodes{id}}}}', True),
+        ('{repository(owner:"o",name:"r"){seen: collaborators(first:9){nodes{login}}}}', True),
+        ('query{node(id:"x"){... on BranchProtectionRule{pattern}}}', True),
+    ],
+)
+def test_what_depends_on_a_tokens_permissions_is_each_tokens_own(query: str, own: bool) -> None:
+    read = classify(Request("POST", "/graphql", {}, body(query)))
+    assert isinstance(read, Read)
+    assert read.per_token is own
 
 
 SAME = [

@@ -77,6 +77,43 @@ def example(path: str) -> str:
     return re.sub(r"\{([^}]+)\}", lambda match: "x" + match[1], path)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"/repos/o/r/{rest}" for rest in ("security-advisories", "dependabot/alerts/5", "code-scanning/alerts")),
+        *(f"/repos/o/r/{rest}" for rest in ("actions/secrets", "actions/variables/X", "environments/e/secrets")),
+        *(f"/repos/o/r/{rest}" for rest in ("hooks", "hooks/5/deliveries", "collaborators", "keys", "invitations")),
+        *(f"/repos/o/r/{rest}" for rest in ("actions/permissions", "actions/runners", "branches/main/protection")),
+        *(f"/repos/o/r/{rest}" for rest in ("rulesets", "traffic/views", "pages", "autolinks", "teams")),
+        *("/repositories/5/dependabot/alerts", "/orgs/o/members", "/orgs/o/actions/secrets", "/orgs/o/teams"),
+        *("/organizations/5/team/6", "/enterprises/e/dependabot/alerts", "/installation/repositories"),
+    ],
+)
+def test_what_depends_on_more_than_reading_the_repository_is_each_tokens_own(path: str) -> None:
+    route = routes.match(path)
+    assert route is not None
+    assert route.per_token
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/issues",
+        "/pulls/5",
+        "/contents/x",
+        "/actions/runs",
+        "/commits/main/check-runs",
+        "/releases/latest",
+        "/tags",
+    ],
+)
+def test_what_every_reader_of_a_repository_gets_is_shared(path: str) -> None:
+    route = routes.match(f"/repos/o/r{path}")
+    assert route is not None
+    assert not route.per_token
+
+
 @pytest.mark.needs("node")
 class TestAgainstGitHubsDescription:
     def test_every_get_operation_is_classified_as_itself(self) -> None:
@@ -180,7 +217,9 @@ R = "/repos/{owner}/{repo}"
     ],
 )
 def test_match(path: str, expected: str, lifetime: str, listing: bool) -> None:
-    assert routes.match(path) == routes.Route(expected, Lifetime(lifetime), listing)
+    found = routes.match(path)
+    assert found is not None
+    assert (found.template, found.lifetime, found.listing) == (expected, Lifetime(lifetime), listing)
 
 
 @pytest.mark.parametrize(
