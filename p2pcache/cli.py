@@ -18,6 +18,7 @@ _NODE_OPTIONS = (
     click.option("--socket-fd", metavar="N", hidden=True),
     click.option("--keeper", metavar="N:N", hidden=True),
     click.option("--adopt", metavar="N:N,...", hidden=True),
+    click.option("--secrets-fd", metavar="N", hidden=True),
     click.option("--p2p-listen", metavar="MULTIADDR", help="Where peers reach this node."),
     click.option("--bootstrap", metavar="MULTIADDR", multiple=True, help="A peer to join; repeatable."),
     click.option("--announce", metavar="MULTIADDR", multiple=True, help="The address peers are told; repeatable."),

@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen: Listen = Listen()
     socket: Path | None = None
     socket_fd: int | None = None
+    secrets_fd: int | None = None
     keeper: tuple[int, int] | None = None
     adopt: tuple[tuple[int, int], ...] = ()
     p2p: bool = True
@@ -141,6 +142,7 @@ _SOURCES = (
     _Source("listen", "--listen", (), "HOST:PORT, e.g. 127.0.0.1:0, with a port from 0 to 65535", read.listen),
     _Source("socket", "--socket", (), _SHORT, read.socket_path),
     _Source("socket_fd", "--socket-fd", (), _INHERITED),
+    _Source("secrets_fd", "--secrets-fd", (), _INHERITED),
     _Source("keeper", "--keeper", (), _INHERITED, read.pair),
     _Source("adopt", "--adopt", (), _INHERITED, read.pairs),
     _Source("p2p", "--no-p2p", ("CACHE_ENABLE_P2P",)),
@@ -174,6 +176,23 @@ _TYPES = {f.name: f.type for f in msgspec.structs.fields(Settings)}
 def environment() -> dict[str, str]:
     """The variables as they are, for what hands them on to a child or takes them apart by rules of its own."""
     return dict(os.environ)
+
+
+def for_commands() -> dict[str, str]:
+    """The variables less the secrets that are this node's alone: a command asks it, and needs none of them.
+
+    `GITHUB_TOKEN` is not the node's: what a command sends is what it may read.
+    """
+    own = {name for source in _SOURCES if source.secret for name in source.variables} - {"GITHUB_TOKEN"}
+    return {name: value for name, value in environment().items() if name not in own}
+
+
+def hide(variables: Mapping[str, str]) -> None:
+    """Take in variables that came by another way, since any process of this user can read an environment from outside.
+
+    What was there when the process started is all that is seen of it.
+    """
+    os.environ.update(variables)
 
 
 def as_flags(flags: Mapping[str, str]) -> list[str]:

@@ -17,10 +17,10 @@ from p2pcache.commands.environment import client_environment
 from p2pcache.commands.serve import configure_log
 from p2pcache.gateway.listen import ListenError
 from p2pcache.node import Node
+from p2pcache.runner import watch
 from p2pcache.runner.job import Job
 from p2pcache.runner.report import text
-from p2pcache.settings import SettingsError
-from p2pcache.settings import environment as variables
+from p2pcache.settings import SettingsError, for_commands
 
 NOT_FOUND, CANNOT_EXECUTE = 127, 126
 """Exit statuses of a shell (POSIX, Shell Command Language, 2.8.2)."""
@@ -30,6 +30,7 @@ def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
     """Run `command`; its exit status, or what a shell says when it cannot be started."""
     if shutil.which(command[0]) is None:
         fail(f"{command[0]}: no such command", NOT_FOUND)
+    watch.conceal()
     with tempfile.TemporaryDirectory(prefix="p2pcache-") as scratch:
         settings = settings_or_exit({"socket": f"{scratch}/node.sock", **flags})
         configure_log(settings)
@@ -43,7 +44,7 @@ async def _run(node: Node, job: Job, command: Sequence[str]) -> int:
     async with node:
         if node.alone:
             note(node.alone)
-        environment = {**variables(), **client_environment(node.ready(), job)}
+        environment = {**for_commands(), **client_environment(node.ready(), job)}
         try:
             process = await asyncio.create_subprocess_exec(*command, env=environment)
         except OSError as error:

@@ -14,11 +14,13 @@ import uvloop
 from p2pcache.commands.console import fail, settings_or_exit
 from p2pcache.gateway.listen import ListenError
 from p2pcache.node import Node
-from p2pcache.settings import Settings, SettingsError
+from p2pcache.runner import watch
+from p2pcache.settings import Settings, SettingsError, hide
 
 
 def serve(flags: Mapping[str, str]) -> None:
     """Run until SIGTERM or SIGINT; exit 2 on a setting that cannot be used, 1 on an address that is taken."""
+    _take_secrets(flags.get("secrets_fd", ""))
     settings = settings_or_exit(flags)
     configure_log(settings)
     try:
@@ -29,6 +31,16 @@ def serve(flags: Mapping[str, str]) -> None:
         uvloop.run(_serve(node))
     except ListenError as error:
         fail(str(error))
+
+
+def _take_secrets(descriptor: str) -> None:
+    """Close this process to looks from others, and get from a supervisor what its environment does not hold."""
+    watch.conceal()
+    if descriptor:
+        try:
+            hide(watch.received(int(descriptor)))
+        except (OSError, ValueError) as error:
+            fail(f"--secrets-fd: the supervisor gives nothing: {error}")
 
 
 def configure_log(settings: Settings) -> None:

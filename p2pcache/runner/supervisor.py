@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from p2pcache import values
 from p2pcache.gateway import listen as bind
 from p2pcache.gateway.listen import ListenError
 from p2pcache.runner import watch
+from p2pcache.settings import environment
 
 LOOK_SECONDS = 0.02
 STOP_SECONDS = watch.GRACE_SECONDS + 2.0
@@ -70,17 +72,22 @@ def start(
         except ValueError:
             raise SupervisorError(f"--listen: read {listen!r}: expected HOST:PORT, e.g. 127.0.0.1:0") from None
         flags = ["--listen", f"fd:{tcp.fileno()}", "--socket", path, "--socket-fd", str(unix.fileno())]
-        script = [sys.executable, "-I", "-S", watch.__file__, str(directory), path, *map(str, remove_at_end), "--"]
+        ours, theirs = map(listeners.enter_context, socket.socketpair())
+        clear, secrets = watch.divided(environment() if environ is None else environ)
+        script = [sys.executable, "-I", "-S", watch.__file__, str(theirs.fileno()), str(directory), path]
+        script += [*map(str, remove_at_end), "--"]
         with (directory / "node.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter, flags checked by `serve`
                 [*script, *command, *flags, "--ready-file", str(ready), *rest],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(tcp.fileno(), unix.fileno()),
-                env=environ,
+                pass_fds=(tcp.fileno(), unix.fileno(), theirs.fileno()),
+                env=clear,
                 start_new_session=True,
             )
+        theirs.close()
+        watch.give(ours, secrets)
     return _await_ready(process, ready, directory, deadline)
 
 

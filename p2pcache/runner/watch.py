@@ -2,13 +2,19 @@
 
 It inherits the listening sockets from `supervisor.start` and hands them to every node it starts, so that clients of
 a node that died wait in the backlog of a socket that never closed, and meet the next node.
+
+Secrets take another way than the environment, which every process of the same user can read: through a socket, and
+only to a process that has closed itself to such looks (`conceal`). Between its start and that moment nothing in it is
+secret, and unlike a pipe or a file a socket cannot be opened by way of /proc.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -16,6 +22,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 USAGE_ERROR = 2
@@ -37,11 +44,74 @@ OPEN_FILES = 2048
 """The usual limit of 1024 is less than the connections of one journal."""
 VOICE = "supervisor: "
 """How its own lines in the log begin."""
+TRACKING = "RUNNER_TRACKING_ID"
+"""By this variable in a process's environment a runner knows what a job left behind."""
+HANDOVER_SECONDS = 20.0
+# What a process needs from its first instruction on, and a runner's mark. Anything else may be, or hold, a secret.
+_CLEAR = re.compile(rf"PATH|HOME|USER|LANG|LC_.*|TZ|TMPDIR|TERM|(?:LD|MALLOC|PYTHON|COVERAGE).*|{TRACKING}")
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
 SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 class StopAskedError(Exception):
     """Somebody wants the node gone."""
+
+
+def conceal() -> None:
+    """Keep other processes of this user out of this one's environment, memory and descriptors (PR_SET_DUMPABLE).
+
+    Where the system does not know how, the process goes on as it is.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def divided(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Variables that anybody may see, and all others."""
+    clear = {name: value for name, value in environ.items() if _CLEAR.fullmatch(name)}
+    return clear, {name: value for name, value in environ.items() if name not in clear}
+
+
+def received(descriptor: int) -> dict[str, str]:
+    """Conceal this process, and ask for its secret variables.
+
+    Raises:
+        OSError, ValueError: nobody gives any.
+    """
+    conceal()
+    with socket.socket(fileno=descriptor) as channel:
+        channel.settimeout(HANDOVER_SECONDS)
+        channel.sendall(b"?")
+        return {str(name): str(value) for name, value in json.loads(_whole(channel)).items()}
+
+
+def give(channel: socket.socket, secrets: Mapping[str, str]) -> None:
+    """Wait until the other side asks, and tell it; it may also end before."""
+    with channel, contextlib.suppress(OSError):
+        channel.settimeout(HANDOVER_SECONDS)
+        if channel.recv(1):
+            channel.sendall(json.dumps(dict(secrets)).encode())
+
+
+def _whole(channel: socket.socket) -> bytes:
+    return b"".join(iter(lambda: channel.recv(1 << 16), b""))
+
+
+def trace() -> int:
+    """A child that does nothing and can be looked into: a runner finds it by its environment, and ends it with the job.
+
+    It is this process's own trace, which a runner cannot find; 0 when there is no runner.
+    """
+    if TRACKING not in os.environ:
+        return 0
+    parent = os.getpid()
+    if child := os.fork():
+        return child
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    os.closerange(0, 1 << 16)
+    while os.getppid() == parent:
+        signal.pause()
+    os._exit(0)
 
 
 def started_at(pid: int) -> int | None:
@@ -99,8 +169,12 @@ class Held:
 class Watch:
     """One node after another, until told to stop."""
 
-    def __init__(self, directory: Path, unlink: list[Path], command: list[str]) -> None:
+    def __init__(
+        self, directory: Path, unlink: list[Path], command: list[str], secrets: Mapping[str, str], trace: int = 0
+    ) -> None:
         self.directory = directory
+        self.secrets = secrets
+        self.trace = trace
         self.unlink = unlink
         self.command = command
         self.node = 0
@@ -132,8 +206,12 @@ class Watch:
                 path.unlink(missing_ok=True)
 
     def _start(self) -> None:
-        command = [*self.command, *self.held.flags()]
-        self.node = os.posix_spawn(command[0], command, os.environ, setsigmask=())
+        ours, theirs = socket.socketpair()
+        with theirs:
+            theirs.set_inheritable(True)
+            command = [*self.command, *self.held.flags(), "--secrets-fd", str(theirs.fileno())]
+            self.node = os.posix_spawn(command[0], command, os.environ, setsigmask=())
+        threading.Thread(target=give, args=(ours, self.secrets), daemon=True).start()
         self.starts += 1
         state = {
             "pid": os.getpid(),
@@ -151,6 +229,9 @@ class Watch:
             pid, status = os.waitpid(self.node, os.WNOHANG)
             if pid:
                 return os.waitstatus_to_exitcode(status)
+            if self.trace and os.waitpid(self.trace, os.WNOHANG)[0]:
+                self.trace = 0
+                raise StopAskedError  # the job is over
             self._next_signal(LOG_LOOK_SECONDS)
             self._bound_log()
 
@@ -188,12 +269,15 @@ def _allow_open_files() -> None:
 
 
 def main() -> int:
-    """``watch.py DIRECTORY FILE_TO_REMOVE_AT_THE_END... -- COMMAND...``."""
+    """``watch.py DESCRIPTOR_OF_SECRETS DIRECTORY FILE_TO_REMOVE_AT_THE_END... -- COMMAND...``."""
     split = sys.argv.index("--")
-    directory, *unlink = map(Path, sys.argv[1:split])
+    descriptor, *paths = sys.argv[1:split]
+    directory, *unlink = map(Path, paths)
+    traced = trace()
+    secrets = received(int(descriptor))
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     _allow_open_files()
-    return Watch(directory, unlink, sys.argv[split + 1 :]).run()
+    return Watch(directory, unlink, sys.argv[split + 1 :], secrets, traced).run()
 
 
 if __name__ == "__main__":

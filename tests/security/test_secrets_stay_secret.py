@@ -1,8 +1,18 @@
 """What a node knows and its callers must not: other tokens' repositories, the secret, the credentials it was given."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
-from support.processes import job
+from support.processes import environment, job
 from support.trust import APP, JOB, OTHER_JOB, PERSONAL, PRIVATE, Swarm, announced, github
+
+from p2pcache.cache.sealing import generate_secret
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +66,140 @@ class TestWhatOthersWereGiven:
         allowed = member.get(target, OTHER_JOB)
         assert (allowed[0], allowed[1]["cache-status"].endswith("; detail=revalidated")) == (200, True)
         assert member.get(target, OTHER_JOB)[1]["cache-status"].endswith("; detail=memory"), "then it is its own"
+
+
+# So that root is a user like any other here: without the right to trace or to profile whatever runs.
+ORDINARY = ("setpriv", "--bounding-set", "-all", "--") if os.geteuid() == 0 else ()
+SPY = """
+import os, pathlib, sys
+for pid in sys.argv[1:]:
+    for name in ("environ", "fd", "mem", "maps", "auxv"):
+        path = pathlib.Path("/proc", pid, name)
+        try:
+            (path / "0").readlink() if name == "fd" else path.open("rb").read(name != "mem")
+            print(pid, name)
+        except (PermissionError, FileNotFoundError):
+            pass
+"""
+SECRETS = {
+    "CACHE_SECRET": generate_secret(),
+    "CACHE_CONTROL_TOKEN": "c0n7r01c0n7r01",
+    "GITHUB_TOKEN": "ghs_g1venby7heu5er",
+    "CACHE_JOB_TOKEN": "ghs_0f7herunner",
+    "INPUT_SECRET": "1npu7",
+    "HTTP_PROXY_PASSWORD": "pr0xypr0xy",
+    "NO_NAME_THAT_TELLS": "h1ddenh1dden",
+}
+
+
+def run(*command, **options):
+    return subprocess.run((*ORDINARY, *command), capture_output=True, text=True, timeout=60, **options)
+
+
+def spied(*pids):
+    """What an ordinary process gets to see of these: lines of a pid and a name."""
+    found = run(sys.executable, "-c", SPY, *map(str, pids))
+    assert found.returncode == 0, found.stderr
+    return [line.split() for line in found.stdout.splitlines()]
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path
+
+
+@pytest.fixture
+def up(home):
+    """Start a supervised node as a user does; gives its state."""
+    variables = environment(home, **SECRETS, RUNNER_TRACKING_ID="github_1")
+    command = (sys.executable, "-m", "p2pcache")
+    started = run(*command, "up", "--no-p2p", "--dir", str(home / "node"), env=variables, cwd=home)
+    assert started.returncode == 0, started.stderr
+    yield lambda: json.loads((home / "node/run/supervisor.json").read_text())
+    run(*command, "down", "--dir", str(home / "node"), env=variables, cwd=home)
+
+
+def until(holds, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.005)
+    return found
+
+
+def environment_of(pid):
+    """What /proc tells of it; to root, to whom nothing is forbidden."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return b""
+
+
+def named(state):
+    return [str(state["pid"]), str(state["node"])]
+
+
+@pytest.mark.needs("setpriv")
+class TestOtherProcessesOfTheUser:
+    """Later steps of a job, say, which have no business with the cache's secret."""
+
+    def test_they_cannot_look_into_the_node_or_its_supervisor(self, up):
+        mine = subprocess.Popen((*ORDINARY, "sleep", "60"))
+        try:
+            until(lambda: spied(mine.pid))
+            seen = spied(mine.pid, *named(up()))
+        finally:
+            mine.kill()
+            mine.wait()
+        assert [str(mine.pid), "environ"] in seen, "the spy can spy"
+        assert {pid for pid, _ in seen} == {str(mine.pid)}
+
+    def test_no_environment_and_no_command_line_holds_a_secret(self, up):
+        for pid in named(up()):
+            text = environment_of(pid) + Path(f"/proc/{pid}/cmdline").read_bytes()
+            assert [name for name, value in SECRETS.items() if value.encode() in text or name.encode() in text] == []
+
+    def test_nor_that_of_a_node_that_has_just_been_started_again(self, up):
+        """Whoever kills a node can read in its successor before that has closed itself: nothing secret is in it."""
+        before = up()["node"]
+        os.kill(before, signal.SIGKILL)
+        after = until(lambda: (state := up())["node"] != before and state["node"])
+        for _ in range(50):
+            assert not any(value.encode() in environment_of(after) for value in SECRETS.values())
+        until(lambda: not spied(after))
+
+    def test_no_file_holds_one(self, up, home):
+        up()
+        for path in filter(Path.is_file, home.rglob("*")):
+            assert not any(value.encode() in path.read_bytes() for value in SECRETS.values()), path
+
+    def test_the_node_has_them_all_the_same(self, up, home):
+        up()
+        ready = json.loads((home / "node/run/ready.json").read_text())
+        asked = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "X-Forwarded-For: 192.0.2.1")
+        for token, status in ((SECRETS["CACHE_CONTROL_TOKEN"], "200"), ("another", "401")):
+            sent = ("-H", f"Authorization: Bearer {token}", f"{ready['api_url']}/-/stats")
+            assert subprocess.run((*asked, *sent), capture_output=True, text=True, timeout=30).stdout == status
+
+    def test_a_runner_still_finds_what_a_job_left(self, up):
+        """It looks for its mark in environments, and kills: that ends the node, which it cannot see."""
+        state = up()
+        children = Path(f"/proc/{state['pid']}/task/{state['pid']}/children").read_text().split()
+        (trace,) = set(children) - {str(state["node"])}
+        assert b"RUNNER_TRACKING_ID=github_1" in environment_of(trace)
+        assert [trace, "environ"] in spied(trace)
+        os.kill(int(trace), signal.SIGKILL)
+        until(lambda: not any(Path("/proc", pid, "exe").exists() for pid in named(state)))
+
+
+@pytest.mark.needs("setpriv")
+def test_a_command_gets_the_users_token_and_none_of_the_nodes_secrets(home):
+    shown = run(
+        *(sys.executable, "-m", "p2pcache", "run", "--no-p2p", "--dir", str(home / "node"), "--", "env"),
+        env=environment(home, **SECRETS),
+        cwd=home,
+    )
+    assert shown.returncode == 0, shown.stderr
+    given = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
+    assert given["GITHUB_TOKEN"] == SECRETS["GITHUB_TOKEN"]
+    assert given.keys().isdisjoint({"CACHE_SECRET", "CACHE_CONTROL_TOKEN", "CACHE_JOB_TOKEN"})

@@ -240,7 +240,7 @@ def test_the_log_is_bounded(run, monkeypatch):
     try:
         with log.open("ab") as file:
             os.dup2(file.fileno(), 2)
-        watch.Watch(run, [], ["x"])._bound_log()
+        watch.Watch(run, [], ["x"], {})._bound_log()
     finally:
         os.dup2(saved, 2)
         os.close(saved)
