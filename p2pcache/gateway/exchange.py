@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from p2pcache.github.headers import FRAMING, end_to_end
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -45,7 +47,8 @@ class Exchange:
         self.method: str = scope["method"]
         query: bytes = scope["query_string"]
         self.raw_target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
-        self.raw_headers: list[Line] = scope["headers"]
+        self.raw_headers: list[Line] = end_to_end(scope["headers"], FRAMING)
+        """The header lines without those of the client's connection: nothing here is computed from these."""
         self.client: tuple[str, int] | None = scope.get("client")
         self.started = False
         self._old = scope["http_version"] == "1.0"
@@ -126,12 +129,13 @@ class Exchange:
         return bytes(pieces), True
 
     async def stream(self, first: bytes = b"") -> AsyncIterator[bytes]:
-        """The body in pieces, after `first`, which was read already.
+        """The body in pieces, after `first`, which was read already: as long as was announced, or an error.
 
         Raises:
             Disconnected: the client broke off.
             BadRequest: it paused for too long.
         """
+        received = len(first)
         if first:
             yield first
         while self._more:
@@ -145,7 +149,10 @@ class Exchange:
                 raise Disconnected
             self._more = message.get("more_body", False)
             if piece := message.get("body", b""):
+                received += len(piece)
                 yield piece
+        if self.length not in (None, received):
+            raise Disconnected
 
     async def start(self, status: int, lines: Iterable[Line]) -> None:
         """Send status and header lines; what cannot stand in a header line is left out."""

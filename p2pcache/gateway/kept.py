@@ -51,8 +51,8 @@ class KeptProtocol(GatewayProtocol):
         self._wire.fed()
 
     def on_message_begin(self) -> None:
-        """A request begins."""
-        if self._wire is not None:
+        """A request begins, or its head is parsed again."""
+        if self._wire is not None and not self._upgrading:
             self._wire.begun()
         super().on_message_begin()
 

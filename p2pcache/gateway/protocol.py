@@ -3,6 +3,10 @@
 Through ASGI each answer costs a task and two message dictionaries; a memory hit is written from the parser's callback
 instead (figures: bench/README.md). Everything else is left to uvicorn and the ASGI application. llhttp, below
 httptools, refuses what smugglers use: folded lines, repeated or conflicting lengths, bare line feeds, NUL.
+
+A request to change the protocol (``Upgrade``: ``curl --http2``, WebSocket) is answered as the plain request that it
+also is (RFC 9110 section 7.8). llhttp would end such a message with its head and leave the rest to the new protocol;
+so the head is fed again to a new parser, without that field.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import httptools
 import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -58,6 +63,7 @@ class GatewayProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._head = 0
         self._in_head = True
+        self._upgrading = False
         self._answered = False
         self._refused = False
         self._head_timer: asyncio.TimerHandle | None = None
@@ -98,7 +104,7 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         if self._in_head:
             self._head += len(data)
-        super().data_received(data)
+        self._feed(data)
         if not (self._in_head and self._head):
             return
         if self._head > MAX_HEAD:
@@ -106,15 +112,44 @@ class GatewayProtocol(HttpToolsProtocol):
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(self.head_seconds, self._head_late)
 
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        rest: bytes | memoryview = data
+        try:
+            while True:
+                try:
+                    self.parser.feed_data(rest)
+                except httptools.HttpParserUpgrade as upgrade:
+                    if self._refused:
+                        return
+                    rest = memoryview(rest)[upgrade.args[0] :]
+                    self._head_again()
+                else:
+                    return
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _head_again(self) -> None:
+        """Parse the head of an upgrade as that of a plain request; its body, if it has one, follows."""
+        old, self.parser = self.parser, httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's: see its __init__
+        start = b"%b %b HTTP/%b\r\n" % (old.get_method(), self.url, old.get_http_version().encode())
+        lines = (b"%b: %b\r\n" % line for line in self.headers if line[0] != b"upgrade")
+        self.parser.feed_data(b"".join((start, *lines, b"\r\n")))
+
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
         """A request begins."""
         self._in_head = True
+        self._upgrading = False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Answer at once what stands ready; hand everything else on."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._upgrading = True
+            return
         large = self._head > MAX_HEAD  # of a head that came in one piece with a body, perhaps
         self._in_head = False
         self._head = 0
@@ -179,6 +214,8 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is whole; the next one begins with a head."""
+        if self._upgrading:
+            return
         self._in_head = True
         if not self._answered:
             super().on_message_complete()

@@ -8,9 +8,9 @@ from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.exchange import BODILESS, BadRequest, Disconnected, Exchange, Line
 from p2pcache.gateway.respond import rebased, weakened
 from p2pcache.gateway.routing import Upstreams
-from p2pcache.gateway.upstream import GZIP, OWN_FIELDS, Answer, HttpUpstream
+from p2pcache.gateway.upstream import GZIP, OWN_FIELDS, WRITTEN_ANEW, Answer, HttpUpstream
 from p2pcache.github import links
-from p2pcache.github.headers import hop_by_hop
+from p2pcache.github.headers import end_to_end
 
 MAX_REWRITE = 8 << 20
 """Bytes; a longer JSON body keeps GitHub's URLs, which still work, past the cache."""
@@ -37,10 +37,11 @@ class Relay:
             BadRequest: the client paused for too long in its body.
             Disconnected: the client broke off in its body.
         """
-        drop = hop_by_hop(exchange.headers) | {"host", "expect"}
-        headers = [(n, v) for n, v in exchange.pairs if n not in drop and not n.startswith(OWN_FIELDS)]
+        headers = [(n, v) for n, v in exchange.pairs if n not in WRITTEN_ANEW and not n.startswith(OWN_FIELDS)]
         if whole or exchange.length == 0:
             return await self._upstream.send(exchange.method, url, headers, first or None)
+        if exchange.length is not None:
+            headers.append(("content-length", str(exchange.length)))
         upload = _Upload(exchange, first)
         try:
             return await self._upstream.send(exchange.method, url, headers, upload.pieces())
@@ -121,14 +122,10 @@ async def pump(exchange: Exchange, pieces: AsyncIterator[bytes]) -> None:
 
 def pass_lines(pairs: Iterable[tuple[str, str]], base: str, upstreams: Upstreams) -> list[Line]:
     """GitHub's header lines, less those of the connection; `Link` and `Location` lead to `base` when it is set."""
-    pairs = list(pairs)
-    connection = ",".join(value for name, value in pairs if name == "connection")
-    hops = hop_by_hop({"connection": connection})
-    return [
+    return end_to_end(
         (
             name.encode("latin-1"),
             (rebased(value, base, upstreams) if name in ("link", "location") else value).encode("latin-1"),
         )
         for name, value in pairs
-        if name not in hops
-    ]
+    )

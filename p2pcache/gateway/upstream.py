@@ -19,7 +19,7 @@ from yarl import URL
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import quota
-from p2pcache.github.headers import hop_by_hop, upstream_user_agent
+from p2pcache.github.headers import upstream_user_agent
 from p2pcache.github.request import Request
 
 CONNECTIONS = 256
@@ -30,9 +30,10 @@ GZIP = ("gzip", "x-gzip")
 OWN_FIELDS = "p2pcache-"
 """Fields between a client and this node, which are nobody else's business."""
 
-_REPLACED = frozenset(
-    {"accept-encoding", "content-length", "expect", "host", "if-modified-since", "if-none-match", "user-agent"}
-)
+WRITTEN_ANEW = frozenset({"content-length", "expect", "host", "transfer-encoding"})
+"""What the client said of its own message: this node announces only what it sends itself."""
+
+_REPLACED = WRITTEN_ANEW | {"accept-encoding", "if-modified-since", "if-none-match", "user-agent"}
 """Of a cacheable read: conditions are the cache's own, and answers must be the same whoever asks."""
 
 Counted = Callable[[int, bool], None]
@@ -183,11 +184,10 @@ class HttpUpstream:
 
     async def fetch(self, request: Request, conditions: Mapping[str, str]) -> Answer:
         """See `cache.upstream.Upstream.fetch`."""
-        hops = hop_by_hop(request.headers)
         kept = {
             name: value
             for name, value in request.headers.items()
-            if name not in _REPLACED and name not in hops and not name.startswith(OWN_FIELDS)
+            if name not in _REPLACED and not name.startswith(OWN_FIELDS)
         }
         headers = {**kept, **conditions, "user-agent": self._agent, "accept-encoding": "gzip"}
         answer = await self.send(request.method, self.api_url(request.target), headers.items(), request.body or None)

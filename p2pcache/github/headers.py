@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 KEPT = frozenset(
     {
@@ -41,12 +41,21 @@ HOP_BY_HOP = frozenset(
 _PRETTY_PRINTED_FOR = ("curl", "Wget", "Safari", "Firefox")
 
 
-def hop_by_hop(headers: Mapping[str, str]) -> frozenset[str]:
-    """`HOP_BY_HOP` and the fields that this message's ``Connection`` names (RFC 9110 section 7.6.1)."""
-    named = headers.get("connection", "")
-    if not named:
-        return HOP_BY_HOP
-    return HOP_BY_HOP | {token.strip().lower() for token in named.split(",") if token.strip()}
+FRAMING = frozenset({b"content-length", b"host", b"transfer-encoding"})
+"""Fields by which a request was read and routed; each hop writes its own, whatever ``Connection`` says of them."""
+
+_HOP_BY_HOP = frozenset(name.encode() for name in HOP_BY_HOP)
+
+
+def end_to_end(lines: Iterable[tuple[bytes, bytes]], kept: frozenset[bytes] = frozenset()) -> list[tuple[bytes, bytes]]:
+    """Header lines less `HOP_BY_HOP` and what ``Connection`` names (RFC 9110 section 7.6.1); `kept` stay in any case.
+
+    Names are lower-case.
+    """
+    lines = list(lines)
+    named = b",".join(value for name, value in lines if name == b"connection").lower().split(b",")
+    gone = (_HOP_BY_HOP | {name.strip() for name in named}) - kept
+    return [line for line in lines if line[0] not in gone]
 
 
 def upstream_user_agent(version: str, client: str = "") -> str:

@@ -37,7 +37,7 @@ class Asked:
             "method": method,
             "raw_path": b"/-/" + path.encode(),
             "query_string": b"",
-            "headers": [OWN, *headers],
+            "headers": [OWN, (b"content-length", b"%d" % len(body)), *headers],
             "client": client,
             "http_version": "1.1",
         }

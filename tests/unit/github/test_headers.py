@@ -24,15 +24,19 @@ def test_what_is_kept_names_nobody_and_no_moment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "added"),
+    ("connection", "left"),
     [
-        pytest.param({}, set(), id="no Connection"),
-        pytest.param({"connection": "close"}, {"close"}, id="one token"),
-        pytest.param({"connection": " X-Secret , keep-alive,, TE"}, {"x-secret"}, id="tokens name fields"),
+        pytest.param([], ["accept", "x-secret", "host"], id="no Connection"),
+        pytest.param([b"close"], ["accept", "x-secret", "host"], id="no field"),
+        pytest.param([b" X-Secret , keep-alive,, TE"], ["accept", "host"], id="tokens name fields"),
+        pytest.param([b"x-secret", b"ACCEPT"], ["host"], id="two lines"),
+        pytest.param([b"host"], ["accept", "x-secret", "host"], id="one that stays"),
     ],
 )
-def test_hop_by_hop(fields: dict[str, str], added: set[str]) -> None:
-    assert headers.hop_by_hop(fields) == headers.HOP_BY_HOP | added
+def test_end_to_end(connection: list[bytes], left: list[str]) -> None:
+    lines = [(name.encode(), b"1") for name in ("accept", "x-secret", "te", "upgrade", "host")]
+    lines += [(b"connection", value) for value in connection]
+    assert [name.decode() for name, _ in headers.end_to_end(lines, headers.FRAMING)] == left
 
 
 @pytest.mark.parametrize(
