@@ -32,6 +32,7 @@ from p2pcache.gateway.upstream import Answer as HttpAnswer
 from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import links, scopes
 from p2pcache.github.etag import Kind, is_digest
+from p2pcache.github.headers import is_json
 from p2pcache.github.request import Read, Request
 
 log = logging.getLogger(__name__)
@@ -214,7 +215,7 @@ class Reads:
             finally:
                 await response.close()
             return
-        if base and "json" in response.headers.get("content-type", ""):
+        if base and is_json(response.headers.get("content-type", "")):
             shown = links.rewrite_body(body, self._upstreams.bases, base)
             lines, body = (lines if shown == body else weakened(lines)), shown
         await exchange.reply(response.status, body, [*lines, *own])

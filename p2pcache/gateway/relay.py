@@ -10,7 +10,7 @@ from p2pcache.gateway.respond import rebased, weakened
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.gateway.upstream import GZIP, OWN_FIELDS, WRITTEN_ANEW, Answer, HttpUpstream
 from p2pcache.github import links
-from p2pcache.github.headers import end_to_end
+from p2pcache.github.headers import end_to_end, is_json
 
 MAX_REWRITE = 8 << 20
 """Bytes; a longer JSON body keeps GitHub's URLs, which still work, past the cache."""
@@ -65,7 +65,7 @@ class Relay:
             bodiless = exchange.method == "HEAD" or answer.status in BODILESS
             lines = [*pass_lines(answer.pairs, base, self._upstreams), *extra]
             readable = answer.coding in ("identity", *GZIP) and not bodiless
-            if readable and (seen or (base and "json" in answer.headers.get("content-type", ""))):
+            if readable and (seen or (base and is_json(answer.headers.get("content-type", "")))):
                 await self._read(exchange, answer, base, lines, seen)
                 return
             if seen:
@@ -92,7 +92,8 @@ class Relay:
             await exchange.start(answer.status, plain)
             await pump(exchange, answer.stream())
         else:
-            shown = links.rewrite_body(body, self._upstreams.bases, base) if base else body
+            moved = base and is_json(answer.headers.get("content-type", ""))
+            shown = links.rewrite_body(body, self._upstreams.bases, base) if moved else body
             await exchange.reply(answer.status, shown, plain if shown == body else weakened(plain))
 
 

@@ -15,6 +15,7 @@ from p2pcache.cache.memory import Memory
 from p2pcache.gateway.exchange import Line
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import etag, links
+from p2pcache.github.headers import is_json
 
 GZIP_FROM = 1024
 """Bytes; below it, gzip saves nothing that a packet would notice."""
@@ -161,7 +162,7 @@ def _variant(entry: Entry, base: str, memory: Memory, upstreams: Upstreams, *, p
 
 
 def _json(entry: Entry) -> bool:
-    return any(name == "content-type" and "json" in value for name, value in entry.block.headers)
+    return any(name == "content-type" and is_json(value) for name, value in entry.block.headers)
 
 
 def _gzip(body: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 KEPT = frozenset(
@@ -38,6 +39,7 @@ HOP_BY_HOP = frozenset(
 )
 """Fields of one connection, not of the message: RFC 9110 section 7.6.1, RFC 2616 section 13.5.1 for the older ones."""
 
+_JSON = re.compile(r"application/(?:json|vnd\.github(?:\.v[0-9]+)?(?:\+json|\.object(?:\+json)?))")
 _PRETTY_PRINTED_FOR = ("curl", "Wget", "Safari", "Firefox")
 
 
@@ -56,6 +58,15 @@ def end_to_end(lines: Iterable[tuple[bytes, bytes]], kept: frozenset[bytes] = fr
     named = b",".join(value for name, value in lines if name == b"connection").lower().split(b",")
     gone = (_HOP_BY_HOP | {name.strip() for name in named}) - kept
     return [line for line in lines if line[0] not in gone]
+
+
+def is_json(content_type: str) -> bool:
+    """Whether an answer of this ``Content-Type`` is GitHub's JSON, in which URLs may be moved.
+
+    Not a file, diff or rendering, although ``application/vnd.github.raw+json`` ends like JSON
+    (docs.github.com, "Media types").
+    """
+    return _JSON.fullmatch(content_type.partition(";")[0].strip().lower()) is not None
 
 
 def upstream_user_agent(version: str, client: str = "") -> str:

@@ -51,3 +51,21 @@ def test_end_to_end(connection: list[bytes], left: list[str]) -> None:
 def test_user_agent_gets_no_pretty_printing(client: str, agent: str) -> None:
     assert headers.upstream_user_agent("1.2", client) == agent
     assert not any(word in agent for word in ("curl", "Wget", "Safari", "Firefox"))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "json"),
+    [
+        ("application/json", True),
+        (" Application/JSON ; charset=utf-8", True),
+        ("application/vnd.github.v3+json", True),
+        ("application/vnd.github.object", True),
+        ("application/vnd.github.raw+json; charset=utf-8", False),
+        ("application/vnd.github.html+json", False),
+        ("application/json-seq", False),
+        ("text/plain; x=application/json", False),
+        ("", False),
+    ],
+)
+def test_githubs_json_by_its_media_type(content_type: str, json: bool) -> None:
+    assert headers.is_json(content_type) is json
