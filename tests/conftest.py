@@ -40,6 +40,8 @@ def missing(engine: str) -> str | None:
             return None if _answers("docker", "info") else "no Docker engine answers"
         case "compose":
             return None if _answers("docker", "compose", "version") else "docker compose is not installed"
+        case "root":
+            return None if os.geteuid() == 0 else "needs root, to become another user"
         case "netns":
             return None if os.geteuid() == 0 and shutil.which("ip") else "needs root and iproute2"
         case _:

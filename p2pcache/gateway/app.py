@@ -71,7 +71,7 @@ class Gateway:
             await exchange.refuse(500, "An error inside the cache; its log says more.", "error")
 
     async def _dispatch(self, exchange: Exchange) -> None:
-        match self._router.route(exchange.host, exchange.target):
+        match self._router.route(exchange.host, exchange.target, exchange.own_user):
             case Api(target, base):
                 await self._api(exchange, target, base)
             case Control(path):

@@ -57,6 +57,8 @@ class Exchange:
         self._closing: Callable[[], bool] = extensions.get("closing", lambda: False)
         self.unsafe: Callable[[], None] = extensions.get("unsafe", lambda: None)
         """Called before a request goes out that must not be made twice."""
+        self.own_user: Callable[[], bool] = extensions.get("own_user", lambda: False)
+        """Whether the kernel vouches that this node's own user asks."""
         self._more = True
         self._receive = receive
         self._send = send

@@ -22,6 +22,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from p2pcache.gateway.callers import own_user
 from p2pcache.gateway.hot import Hot
 
 MAX_HEAD = 64 << 10
@@ -164,8 +165,8 @@ class GatewayProtocol(HttpToolsProtocol):
             self.headers = []  # what still comes are trailer fields, which are nobody's headers (RFC 9110, 6.5.1)
 
     def _extensions(self) -> dict[str, Callable[[], object]]:
-        """For `Exchange`: uvicorn does not tell an application that sends that its client went away."""
-        return {"closing": self.transport.is_closing}
+        """For `Exchange`: what ASGI does not tell, that the client went away and who it is."""
+        return {"closing": self.transport.is_closing, "own_user": lambda: own_user(self.transport)}
 
     def _answer_hot(self) -> bool:
         parser, cycle = self.parser, self.cycle

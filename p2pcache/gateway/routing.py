@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -14,6 +15,9 @@ LAYOUT = "/api/v3"
 GRAPHQL_LAYOUT = "/api/graphql"
 UPLOADS_LAYOUT = "/api/uploads"
 UPLOADS_HOST = "uploads.github.com"
+TENANTS = ".ghe.com"
+"""GitHub Enterprise Cloud with data residency: ``api.TENANT.ghe.com`` (docs.github.com, "Using the REST API")."""
+HTTPS_PORT = "443"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,11 @@ class Upstreams:
         return (urlsplit(self.api).hostname or "").lower()
 
     @property
+    def enterprise(self) -> bool:
+        """Whether this is another GitHub than github.com, or than what stands in for that."""
+        return self.api.endswith(LAYOUT) or self.host.endswith(TENANTS)
+
+    @property
     def graphql(self) -> str:
         """Where GraphQL is: beside ``/api/v3`` on GHES, below the root elsewhere."""
         if self.api.endswith(LAYOUT):
@@ -45,11 +54,15 @@ class Upstreams:
             return self.api.removesuffix(LAYOUT) + UPLOADS_LAYOUT
         if self.host == hosts.API_HOST:
             return f"https://{UPLOADS_HOST}"
+        if self.host.startswith("api.") and self.host.endswith(TENANTS):
+            return f"https://uploads.{self.host.removeprefix('api.')}"
         return self.api
 
     @property
     def bases(self) -> tuple[str, ...]:
         """API URLs that answers may carry and that mean this upstream."""
+        if self.enterprise:
+            return (self.api,)
         return tuple(dict.fromkeys((self.api, f"https://{hosts.API_HOST}")))
 
 
@@ -92,16 +105,24 @@ class Router:
     Any IP literal counts as an own name: in a container nobody can say beforehand under which of the host's addresses
     and forwarded ports a client reaches the node. A DNS name does not, unless it is one of `own_names`: that keeps a
     web page from pointing its own name at 127.0.0.1 and reading through the node (DNS rebinding).
+
+    A server that is not known here is reached for this user alone, over TLS at its usual port: gh sends all it has to
+    say to the node's socket, also what is for another GitHub. To everybody else the gateway is no way to elsewhere.
     """
 
     def __init__(self, upstreams: Upstreams, own_names: frozenset[str]) -> None:
         self._upstreams = upstreams
         self._own = own_names | LOCAL_NAMES
+        uploads = urlsplit(upstreams.uploads).hostname or ""
+        self._uploads = {uploads} if upstreams.enterprise else {uploads, UPLOADS_HOST}
 
-    def route(self, host: str, target: str) -> Destination:
-        """Choose the destination of a request for `target` (origin-form) that names `host` (with or without port)."""
+    def route(self, host: str, target: str, own_user: Callable[[], bool] = lambda: False) -> Destination:
+        """Choose the destination of a request for `target` (origin-form) that names `host` (with or without port).
+
+        `own_user` tells whether this node's user asks; it is called where that matters.
+        """
         name = split_port(host)
-        if name == hosts.API_HOST:
+        if name == hosts.API_HOST and not self._upstreams.enterprise:
             return Api(target)
         if name in self._own or _is_address(name):
             if target.startswith(CONTROL_PREFIX):
@@ -109,8 +130,10 @@ class Router:
             return self._layout(target, f"http://{host}")
         if name == self._upstreams.host:
             return self._upstream_host(target)
-        if hosts.kind(name) == "stream":
-            return Stream(f"https://{name}{target}", target if name == UPLOADS_HOST else "")
+        if name in self._uploads:
+            return Stream(f"https://{name}{target}", target)
+        if hosts.kind(name) is not None or (_another(host) and own_user()):
+            return Stream(f"https://{name}{target}")
         return Misdirected(host)
 
     def _upstream_host(self, target: str) -> Destination:
@@ -138,6 +161,12 @@ def split_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()
+
+
+def _another(host: str) -> bool:
+    """Whether a Host value names a server that HTTPS can be spoken to, at HTTPS's own port."""
+    name, _, port = host.partition(":")
+    return hosts.names_a_server(name) and port in ("", HTTPS_PORT)
 
 
 def _is_address(name: str) -> bool:

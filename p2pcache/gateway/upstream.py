@@ -142,6 +142,7 @@ class HttpUpstream:
             limit=CONNECTIONS, ttl_dns_cache=60
         )
         self._upstreams = upstreams
+        self._own = (upstreams.api, upstreams.graphql, upstreams.uploads)  # other servers have quotas of their own
         self._agent = upstream_user_agent(version)
         self._counted = counted
         self._places: OrderedDict[str, asyncio.Semaphore] = OrderedDict()
@@ -232,7 +233,8 @@ class HttpUpstream:
             if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError, ValueError)):
                 raise _failure(f"at {urlsplit(url).hostname} cannot be reached", error) from error
             raise
-        self._counted(response.status, bool(credential))
+        if url.startswith(self._own):
+            self._counted(response.status, bool(credential))
         return Answer(response, _once(place.release))
 
     async def _place(self, credential: str) -> asyncio.Semaphore:

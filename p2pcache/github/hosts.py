@@ -1,4 +1,4 @@
-"""Which names are GitHub's, and what the gateway does for them."""
+"""Which names are GitHub's, which name a server at all, and what the gateway does for them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ _GITHUB = re.compile(
     r"(?:[a-z0-9-]+\.)*(?:github\.com|githubusercontent\.com|githubapp\.com)"
     r"|ghcr\.io|github-cloud\.s3\.amazonaws\.com|productionresultssa[0-9]{1,3}\.blob\.core\.windows\.net"
 )
+
+# A server of the internet's or a company's naming system. What ends in a number is an address, however it is written
+# (url.spec.whatwg.org, "ends in a number"): 127.1 and 0x7f000001 are this machine.
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*(?![0-9]){_LABEL}")
+_THIS_MACHINE = re.compile(r"(?:.*\.)?(?:ip6-)?(?:localhost|loopback|localdomain)")
+
+
+def names_a_server(host: str) -> bool:
+    """Whether a ``Host`` (without port, any case) is a DNS name of another machine, not an address in any spelling."""
+    name = host.lower()
+    return _NAME.fullmatch(name) is not None and not _THIS_MACHINE.fullmatch(name)
 
 
 def kind(host: str) -> Literal["api", "stream"] | None:

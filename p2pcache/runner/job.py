@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,12 +68,15 @@ class Job:
 def write_gh_config(job: Job, socket: str, environ: Mapping[str, str]) -> Path:
     """Make a configuration in which gh talks to `socket` (to GitHub if empty); what was there stays, logins too.
 
+    The logins are linked: a copy would outlive what it was made for, and a later login would be in the copy alone.
     Returns its ``config.yml``: without that file gh goes straight to GitHub again.
     """
     job.gh.mkdir(parents=True, exist_ok=True)
     before = _gh_config_dir(environ)
     if (before / "hosts.yml").is_file() and before != job.gh:
-        shutil.copy2(before / "hosts.yml", job.gh / "hosts.yml")
+        link = job.gh / "hosts.yml"
+        link.unlink(missing_ok=True)
+        link.symlink_to((before / "hosts.yml").absolute())
     config = job.gh / "config.yml"
     config.write_text(with_socket(_text(before / "config.yml"), socket), "utf-8")
     return config

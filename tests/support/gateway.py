@@ -1,12 +1,18 @@
 """A node in the test's own event loop, on real sockets, in front of the stand-in GitHub or of a scripted upstream."""
 
 import asyncio
+import datetime
 import re
+import ssl
+import sys
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from p2pcache.node import Node
 from p2pcache.settings import Listen, Secret, Settings
@@ -180,3 +186,111 @@ async def upstream():
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Elsewhere(Upstream):
+    """Every other server of the world: all names lead here, over TLS with a certificate that a test made."""
+
+    def __init__(self):
+        super().__init__()
+        self.port = 0
+        self.asked = []
+        self.trusted = None
+        self.answers(self._ok)
+
+    @staticmethod
+    async def _ok(elsewhere, reader, writer):
+        length = re.search(r"content-length: (\d+)", elsewhere.heads[-1].lower())
+        await reader.readexactly(int(length[1]) if length else 0)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")
+
+    async def lead(self, node):
+        """Have the node find this server under every name; addresses stay what they are."""
+        elsewhere = self
+
+        class Here(aiohttp.abc.AbstractResolver):
+            async def resolve(self, host, port=0, *_, **__):
+                elsewhere.asked.append((host, port))
+                place = {"host": "127.0.0.1", "port": elsewhere.port}
+                return [{"hostname": host, **place, "family": 2, "proto": 0, "flags": 0}]
+
+            async def close(self):
+                pass
+
+        node.upstream.connector = lambda: aiohttp.TCPConnector(resolver=Here(), ssl=self.trusted)
+        await node.upstream.__aexit__(None, None, None)
+        await node.upstream.__aenter__()
+
+
+@pytest.fixture
+async def elsewhere(tmp_path):
+    made = Elsewhere()
+    context, made.trusted = certificate(tmp_path)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=context)
+    made.port = server.sockets[0].getsockname()[1]
+    yield made
+    server.close()
+
+
+def certificate(directory):
+    """The TLS contexts of a server for a few names, and of who trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "GitHub of a test")])
+    now = datetime.datetime.now(datetime.UTC)
+    wild = ("*.githubusercontent.com", "*.github.com", "*.ghe.com", "ghe.example", "github.com")
+    names = [x509.DNSName(each) for each in wild]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    both = directory / "tls.pem"
+    both.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return context, ssl.create_default_context(cafile=str(both))
+
+
+@asynccontextmanager
+async def connect_tcp(node):
+    """A client on the loopback: nobody knows which user that is."""
+    host, _, port = node.address.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        yield Raw(reader, writer)
+    finally:
+        writer.close()
+
+
+ANOTHER_USER = 65534
+_SPEAK = """
+import os, socket, sys
+os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
+s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1]); s.sendall(sys.stdin.buffer.read())
+while piece := s.recv(65536): sys.stdout.buffer.write(piece)
+"""
+
+
+async def ask_as_another_user(node, raw):
+    """What another user of this machine gets over the node's socket; needs root, to become another user."""
+    for folder in (node.socket.parent, *node.socket.parent.parents):
+        if folder.owner() == "root" and folder.is_relative_to("/tmp"):
+            folder.chmod(0o755)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", _SPEAK, str(node.socket), str(ANOTHER_USER)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(LIMIT):
+        answer, _ = await process.communicate(raw)
+    return int(answer.split(b" ", 2)[1]), answer.partition(b"\r\n\r\n")[2]

@@ -3,9 +3,7 @@
 import asyncio
 import json
 import logging
-import ssl
 
-import aiohttp
 import pytest
 
 from p2pcache.gateway.upstream import Deadlines
@@ -238,32 +236,13 @@ async def test_a_credential_of_this_machine_is_not_lent(behind, upstream, tmp_pa
     assert "authorization" not in upstream.heads[0].lower()
 
 
-async def test_other_hosts_of_github_are_streamed_over_tls(upstream, tmp_path, certificate):
-    """GitHub's names lead to this machine, with a certificate that a test made: nothing else differs from real use."""
-    context, trusted = certificate
-
-    async def serve(reader, writer):
-        await upstream.serve(reader, writer)
-
-    upstream.answers(ok)
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-
-    class Here(aiohttp.abc.AbstractResolver):
-        async def resolve(self, host, *_, **__):
-            return [{"hostname": host, "host": "127.0.0.1", "port": port, "family": 2, "proto": 0, "flags": 0}]
-
-        async def close(self):
-            pass
-
+async def test_other_hosts_of_github_are_streamed_over_tls(upstream, elsewhere, tmp_path):
     async with running(upstream.url, tmp_path) as node:
-        node.upstream.connector = lambda: aiohttp.TCPConnector(resolver=Here(), ssl=trusted)
-        await node.upstream.__aexit__(None, None, None)
-        await node.upstream.__aenter__()
+        await elsewhere.lead(node)
         reply = await ask(node, get("/octo/app/raw/main/x", host="raw.githubusercontent.com"))
         assert (reply.status, reply.body) == (200, b"ok")
-        assert upstream.heads[-1].startswith("GET /octo/app/raw/main/x HTTP/1.1\r\n")
-        assert "host: raw.githubusercontent.com" in upstream.heads[-1].lower()
+        assert elsewhere.heads[-1].startswith("GET /octo/app/raw/main/x HTTP/1.1\r\n")
+        assert "host: raw.githubusercontent.com" in elsewhere.heads[-1].lower()
 
         dropped = []
         node.engine.wrote = lambda drops: dropped.extend(drops) or asyncio.sleep(0)
@@ -271,38 +250,3 @@ async def test_other_hosts_of_github_are_streamed_over_tls(upstream, tmp_path, c
         reply = await ask(node, get(asset, "Content-Length: 0", host="uploads.github.com", method="POST"))
         assert reply.status == 200
         assert dropped
-    server.close()
-
-
-@pytest.fixture
-def certificate(tmp_path):
-    import datetime
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "GitHub of a test")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = [x509.DNSName(each) for each in ("*.githubusercontent.com", "*.github.com")]
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    both = tmp_path / "tls.pem"
-    both.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(both)
-    return context, ssl.create_default_context(cafile=str(both))

@@ -53,11 +53,64 @@ def test_destinations_before_github(host, target, destination):
         ("ghe.example", "/login/oauth", Stream("https://ghe.example/login/oauth")),
         ("ghe.example", "/api/uploads/x", Stream("https://ghe.example/api/uploads/x", "/x")),
         ("localhost", "/api/v3/zen", Api("/zen", "http://localhost/api/v3")),
-        ("api.github.com", "/zen", Api("/zen")),
+        ("api.github.com", "/zen", Stream("https://api.github.com/zen")),
+        ("api.github.com", "/-/stats", Stream("https://api.github.com/-/stats")),
+        ("uploads.github.com", "/x", Stream("https://uploads.github.com/x")),
     ],
 )
 def test_destinations_before_an_enterprise_server(host, target, destination):
     assert GHES.route(host, target) == destination
+
+
+TENANT = Router(Upstreams("https://api.octo.ghe.com"), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("host", "target", "destination"),
+    [
+        ("api.octo.ghe.com", "/zen", Api("/zen")),
+        ("uploads.octo.ghe.com", "/x", Stream("https://uploads.octo.ghe.com/x", "/x")),
+        ("api.github.com", "/zen", Stream("https://api.github.com/zen")),
+        ("localhost", "/api/uploads/x", Stream("https://uploads.octo.ghe.com/x", "/x")),
+    ],
+)
+def test_destinations_before_a_tenant(host, target, destination):
+    assert TENANT.route(host, target) == destination
+
+
+OTHERS = ["ghe.example", "GHE.example:443", "octo.ghe.com", "github", "a--b.example"]
+NOWHERE = [
+    *(
+        "127.1",
+        "0x7f000001",
+        "2130706433",
+        "1.2.3.0x4",
+        "169.254.169.254.",
+        "127.0.0.1.",
+        "x.localhost",
+        "ip6-localhost",
+    ),
+    *("ghe.example:80", "ghe.example:22", "ghe.example:0443", "-a.example", "a-.example", ".example", "ghe.example."),
+    *("localhost.localdomain", "ghe_.example", "a" * 64 + ".example", "a." * 127 + "example"),
+]
+
+
+@pytest.mark.parametrize("host", OTHERS)
+def test_other_servers_are_reached_for_this_user_alone(host):
+    assert GITHUB.route(host, "/-/stats", lambda: True) == Stream(
+        f"https://{host.lower().removesuffix(':443')}/-/stats"
+    )
+    assert GITHUB.route(host, "/-/stats", lambda: False) == Misdirected(host)
+
+
+@pytest.mark.parametrize("host", NOWHERE)
+def test_what_names_no_server_is_reached_for_nobody(host):
+    assert GITHUB.route(host, "/", lambda: True) == Misdirected(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "10.0.0.1", "[::1]", "[fe80::1]", "8.8.8.8"])
+def test_an_address_is_a_name_of_the_gateway(host):
+    assert isinstance(GITHUB.route(host, "/zen", lambda: True), Api)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +126,13 @@ def test_destinations_before_an_enterprise_server(host, target, destination):
             "https://ghe.example/api/v3",
             "https://ghe.example/api/graphql",
             "https://ghe.example/api/uploads",
-            ("https://ghe.example/api/v3", "https://api.github.com"),
+            ("https://ghe.example/api/v3",),
+        ),
+        (
+            "https://api.octo.ghe.com",
+            "https://api.octo.ghe.com/graphql",
+            "https://uploads.octo.ghe.com",
+            ("https://api.octo.ghe.com",),
         ),
         (
             "http://127.0.0.1:9",

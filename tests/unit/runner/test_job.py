@@ -43,7 +43,11 @@ def test_logins_stay(tmp_path: Path) -> None:
     assert config == tmp_path / "temp/p2pcache/gh/config.yml"
     assert "editor: vi" in config.read_text()
     assert "oauth_token" in (job.gh / "hosts.yml").read_text()
-    assert stat.S_IMODE((job.gh / "hosts.yml").stat().st_mode) == 0o600
+    assert (job.gh / "hosts.yml").readlink() == before / "hosts.yml"
+    write_gh_config(job, "/s", {"HOME": str(tmp_path / "home")})  # a second use finds the link
+    (job.gh / "hosts.yml").write_text("github.com:\n  oauth_token: y\n")  # a login made meanwhile is the user's
+    assert "oauth_token: y" in (before / "hosts.yml").read_text()
+    assert stat.S_IMODE((before / "hosts.yml").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("variable", ["GH_CONFIG_DIR", "XDG_CONFIG_HOME"])
