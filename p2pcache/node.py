@@ -23,7 +23,7 @@ from p2pcache.cache.memory import Memory
 from p2pcache.cache.tiers import Tier
 from p2pcache.gateway import listen
 from p2pcache.gateway.app import Gateway
-from p2pcache.gateway.control import ControlPlane
+from p2pcache.gateway.control import ControlPlane, own_token
 from p2pcache.gateway.hot import Hot
 from p2pcache.gateway.keeper import Keeper
 from p2pcache.gateway.ledger import Ledger
@@ -71,7 +71,8 @@ class Node:
 
             self.swarm = Swarm(swarm_config(settings, self.keyring), self._peering, self._peering)
         self.library.tiers = self._tiers()
-        self.upstream = HttpUpstream(self.upstreams, __version__, self._counted)
+        token = settings.token.reveal() if settings.token else None
+        self.upstream = HttpUpstream(self.upstreams, __version__, self._counted, token)
         policy = Policy(settings.lifetimes, rule_failed=self._rule_failed)
         self.engine = Engine(self.library, self.upstream, self.buckets, policy)
         self.hot = Hot(memory, self.buckets, self.ledger, time.time)
@@ -79,6 +80,7 @@ class Node:
         self._server: Server | None = None
         self._sockets: list[socket.socket] = []
         self._background: list[asyncio.Task[None]] = []
+        self._kept = contextlib.ExitStack()
 
     # Parts
 
@@ -93,7 +95,7 @@ class Node:
 
     def _gateway(self) -> Gateway:
         settings = self.settings
-        control = settings.control_token.reveal() if settings.control_token else None
+        control = settings.control_token.reveal() if settings.control_token else self._own_token()
         relay = Relay(self.upstream, self.upstreams)
         reads = Reads(
             engine=self.engine,
@@ -118,6 +120,13 @@ class Node:
                 stats=self.stats, peers=self.peers, purge=self.purge, bases=self.upstreams.bases, token=control
             ),
         )
+
+    def _own_token(self) -> str | None:
+        try:
+            return self._kept.enter_context(own_token(self.settings.directory))
+        except OSError as error:
+            log.warning("no control token can be kept (%s): the unix socket alone may change this node", error.strerror)
+            return None
 
     # Life
 
@@ -193,6 +202,7 @@ class Node:
             _write(self.settings.stats_file, self.stats())
         if self.settings.socket_fd is None:
             self.socket.unlink(missing_ok=True)
+        self._kept.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -25,10 +25,10 @@ MAX_GRAPHQL = 1 << 20
 """Bytes of a GraphQL request that may be a read; a larger one is streamed through."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that may be made again (RFC 9110 section 9.2.1)."""
+TAKEN = range(200, 300)
+"""GitHub did as it was asked; what it redirects was not done here."""
 LIMITED = frozenset({403, 429})
 """What GitHub refuses with beyond a limit, among other reasons."""
-REFUSED = frozenset({401, 403, 404, 429})
-"""The caller may not do that, or not now: nothing was written, so a stranger cannot empty the cache by trying."""
 
 
 class Gateway:
@@ -113,15 +113,15 @@ class Gateway:
             exchange.unsafe()
         try:
             answer = await self._relay.ask(exchange, self._upstream.api_url(target), body, whole=whole)
-        except (UpstreamError, Disconnected):
-            if isinstance(classified, Write):  # it may have arrived all the same
-                await self._engine.wrote(classified.drops)
+        except UpstreamError:
+            if isinstance(classified, Write):
+                await self._forget(exchange, classified.drops, None)
             raise
         self._reads.observe(exchange.headers, answer)
         extra = [_forwarded("method" if write else "bypass", answer.status)]
         mutation = body if write and whole and target.partition("?")[0] == "/graphql" else None
-        if isinstance(classified, Write) and mutation is None and answer.status not in REFUSED:
-            await self._engine.wrote(classified.drops)
+        if isinstance(classified, Write) and mutation is None:
+            await self._forget(exchange, classified.drops, answer.status)
         if mutation is None and answer.status not in LIMITED:
             await self._relay.answer(exchange, answer, base, extra)
         else:
@@ -131,8 +131,23 @@ class Gateway:
         """Some answers only their body explains: a limit, or what a GraphQL mutation changed."""
         if reply is not None:
             self._reads.observe(exchange.headers, answer, reply)
-        if mutation is not None and answer.status not in REFUSED:
-            await self._engine.wrote((writes.ALL,) if reply is None else graphql.drops(mutation, reply))
+        if mutation is not None:
+            drops = (writes.ALL,) if reply is None else graphql.drops(mutation, reply)
+            await self._forget(exchange, drops, answer.status)
+
+    async def _forget(self, exchange: Exchange, drops: tuple[str, ...], status: int | None) -> None:
+        """Forget what a write may have changed; `status` is GitHub's, None when there was no answer.
+
+        Only for a caller whom GitHub knows, else every stranger could empty the cache: GitHub took the write (2xx), or
+        accepted the credential before and may have taken it. And for no page of another site: GitHub's API serves
+        pages of any origin, and one may have a token of its own.
+        """
+        credential = exchange.headers.get("authorization")
+        if credential is None or exchange.foreign:
+            return
+        unknown = status is None or status >= 500  # what became of it
+        if status in TAKEN or (unknown and credential in self._upstream.accepted):
+            await self._engine.wrote(drops)
 
     async def _stream(self, exchange: Exchange, url: str, target: str) -> None:
         """Another of GitHub's hosts; `target` names what an upload there changes, in terms of the API."""
@@ -140,9 +155,13 @@ class Gateway:
         self._ledger.decided("bypass: host")
         if exchange.method not in SAFE:
             exchange.unsafe()
-        answer = await self._relay.ask(exchange, url)
-        if target and exchange.method not in SAFE:
-            await self._engine.wrote(writes.drops(exchange.method, target.partition("?")[0]))
+        drops = writes.drops(exchange.method, target.partition("?")[0]) if target else ()
+        try:
+            answer = await self._relay.ask(exchange, url)
+        except UpstreamError:
+            await self._forget(exchange, drops, None)
+            raise
+        await self._forget(exchange, drops, answer.status)
         await self._relay.answer(exchange, answer, "", [_forwarded("bypass", answer.status)])
 
 

@@ -1,15 +1,22 @@
-"""Who is at the other end of a connection, as far as the kernel vouches for it."""
+"""Who asks: what the kernel vouches for, what GitHub has said of a credential, and what a browser tells."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import socket
 import struct
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from p2pcache.github import scopes
 
 _CREDENTIALS = struct.Struct("=iII")
 """linux/socket.h, struct ucred: process, user, group."""
 ROOT = 0
+CREDENTIALS = 1024
+UNAUTHORIZED = 401
 
 
 def own_user(transport: asyncio.BaseTransport) -> bool:
@@ -27,3 +34,36 @@ def own_user(transport: asyncio.BaseTransport) -> bool:
     except (OSError, struct.error):
         return False
     return user in (ROOT, os.geteuid())
+
+
+def foreign_page(headers: Mapping[str, str], host: str) -> bool:
+    """Whether a page of another site asks, in a browser of whoever sits at this machine (RFC 6454 section 7.3)."""
+    origin = headers.get("origin")
+    return origin is not None and origin != f"http://{host}"
+
+
+class Accepted:
+    """The credentials that GitHub has accepted, as digests; the longest unused of `CREDENTIALS` gives way."""
+
+    def __init__(self, token: str | None = None) -> None:
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+        if token:
+            self._digests[_digest(f"token {token}")] = None
+
+    def __contains__(self, authorization: str) -> bool:
+        return _digest(authorization) in self._digests
+
+    def note(self, authorization: str, status: int) -> None:
+        """Note what GitHub answered to a request with this ``Authorization``."""
+        digest = _digest(authorization)
+        if status == UNAUTHORIZED:
+            self._digests.pop(digest, None)
+        elif status < 400:
+            self._digests[digest] = None
+            self._digests.move_to_end(digest)
+            if len(self._digests) > CREDENTIALS:
+                self._digests.popitem(last=False)
+
+
+def _digest(authorization: str) -> bytes:
+    return hashlib.sha256((scopes.token_in(authorization) or authorization).encode()).digest()

@@ -1,10 +1,18 @@
-"""The node's own endpoints below ``/-/`` (INTERFACE section 3): for this machine, or for who has the control token."""
+"""The node's own endpoints below ``/-/`` (INTERFACE section 3).
+
+This machine may look, and so may who has the control token. What changes the node wants that token, or the unix socket
+and this node's own user: every user of a machine reaches its loopback, and so does every page in a browser on it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +26,10 @@ _STATUS = (b"cache-status", b"p2pcache; detail=control")
 
 _METHODS = {"healthz": "GET", "stats": "GET", "peers": "GET", "metrics": "GET", "purge": "POST"}
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+TOKEN_FILE = "control-token"  # noqa: S105 - its name
+TOKEN_BYTES = 32
+MADE = f" (where it is not set: what {TOKEN_FILE} in the node's --dir holds), or ask over its unix socket as its user"
 
 Stats = Callable[[], Mapping[str, Any]]
 
@@ -37,7 +49,7 @@ class ControlPlane:
         peers: the peers table.
         purge: forgets one API target (path and query), or all when given None; here and in the swarm.
         bases: API URLs that may stand before the path in a purge request.
-        token: what a caller from elsewhere must show; None: nobody from elsewhere is served.
+        token: what a caller must show whom nothing else vouches for; None: no such caller is served.
     """
 
     def __init__(
@@ -64,11 +76,11 @@ class ControlPlane:
         endpoint = path.partition("?")[0]
         if endpoint not in _METHODS:
             raise BadRequest(404, f"There is no such control endpoint; these are: /-/{', /-/'.join(_METHODS)}.")
-        if endpoint != "healthz":
-            self._allow(exchange)
         method = _METHODS[endpoint]
         if exchange.method != method:
             raise BadRequest(405, f"/-/{endpoint} takes {method}.", (b"allow", method.encode()))
+        if endpoint != "healthz":
+            self._allow(exchange, changes=method != "GET")
         match endpoint:
             case "healthz":
                 await self._reply(exchange, {"status": "ok"})
@@ -106,25 +118,50 @@ class ControlPlane:
             return url
         raise BadRequest(400, f"The url must begin with {self._bases[0]}/ or be a path.")
 
-    def _allow(self, exchange: Exchange) -> None:
-        """This machine, or the bearer token; and never a web page of another site, which a browser here may run."""
+    def _allow(self, exchange: Exchange, *, changes: bool) -> None:
+        """Who is vouched for, or has the bearer token; and never a page of another site, which a browser may run."""
         headers = exchange.headers
-        origin = headers.get("origin")
-        if origin is not None and origin != f"http://{exchange.host}":
+        if exchange.foreign:
             raise BadRequest(403, "Pages of other sites may not ask this.")
-        proxied = any(name in headers for name in _FORWARDED)
-        if not proxied and (exchange.client is None or _loopback(exchange.client[0])):
-            return
+        if not any(name in headers for name in _FORWARDED):
+            here = exchange.client is None or _loopback(exchange.client[0])
+            if here and not changes:
+                return
+            if changes and "origin" not in headers and exchange.own_user():
+                return
         if self._token is None:
-            raise BadRequest(403, "From another machine this needs CACHE_CONTROL_TOKEN set at the node, and sent.")
+            raise BadRequest(403, "From elsewhere this needs CACHE_CONTROL_TOKEN set at the node, and sent.")
         given = token_in(headers.get("authorization", "")) or ""
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             challenge = (b"www-authenticate", b'Bearer realm="p2pcache"')
-            raise BadRequest(401, "Send the node's CACHE_CONTROL_TOKEN as a bearer token.", challenge)
+            raise BadRequest(401, f"Send the node's CACHE_CONTROL_TOKEN as a bearer token{MADE}.", challenge)
 
     @staticmethod
     async def _reply(exchange: Exchange, value: object) -> None:
         await exchange.reply(200, msgspec.json.encode(value), [_JSON, _STATUS])
+
+
+@contextlib.contextmanager
+def own_token(directory: Path) -> Iterator[str]:
+    """A control token for one life of a node, in a file that this user alone can read.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    token, path = secrets.token_urlsafe(TOKEN_BYTES), directory / TOKEN_FILE
+    aside = path.with_name(f".{TOKEN_FILE}.{os.getpid()}")
+    directory.mkdir(parents=True, exist_ok=True)
+    aside.unlink(missing_ok=True)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(token)
+    aside.replace(path)
+    try:
+        yield token
+    finally:
+        with contextlib.suppress(OSError):
+            if path.read_text("ascii") == token:  # not that of a node which took the directory over
+                path.unlink()
 
 
 def _loopback(address: str) -> bool:

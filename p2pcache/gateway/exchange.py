@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from p2pcache.gateway.callers import foreign_page
 from p2pcache.github.headers import FRAMING, end_to_end
 
 Message = MutableMapping[str, Any]
@@ -105,6 +106,11 @@ class Exchange:
         if len(values) != 1 or not _HOST.fullmatch(values[0]):
             raise BadRequest(400, "A request needs exactly one Host, a name or address with or without a port.")
         return values[0].decode("ascii")
+
+    @property
+    def foreign(self) -> bool:
+        """Whether a page of another site asks, through a browser."""
+        return foreign_page(self.headers, self.host)
 
     @property
     def length(self) -> int | None:

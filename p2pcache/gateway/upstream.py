@@ -17,6 +17,7 @@ import aiohttp
 from yarl import URL
 
 from p2pcache.cache.upstream import UpstreamError
+from p2pcache.gateway.callers import Accepted
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import quota
 from p2pcache.github.headers import upstream_user_agent
@@ -134,10 +135,12 @@ class HttpUpstream:
     Attributes:
         deadlines: how long it waits.
         connector: makes the connection pool; a test's may resolve GitHub's names to this machine.
+        accepted: credentials that GitHub is known to have accepted.
     """
 
-    def __init__(self, upstreams: Upstreams, version: str, counted: Counted) -> None:
+    def __init__(self, upstreams: Upstreams, version: str, counted: Counted, token: str | None = None) -> None:
         self.deadlines = Deadlines()
+        self.accepted = Accepted(token)
         self.connector: Callable[[], aiohttp.BaseConnector] = lambda: aiohttp.TCPConnector(
             limit=CONNECTIONS, ttl_dns_cache=60
         )
@@ -235,6 +238,8 @@ class HttpUpstream:
             raise
         if url.startswith(self._own):
             self._counted(response.status, bool(credential))
+            if credential:
+                self.accepted.note(credential, response.status)
         return Answer(response, _once(place.release))
 
     async def _place(self, credential: str) -> asyncio.Semaphore:

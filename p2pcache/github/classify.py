@@ -20,7 +20,8 @@ _ODD = re.compile(r"//|/(?:\.|%2e){1,2}(?:/|\Z)|\A/repos/[^/]*%|\A/repos/[^/]+/[
 # Credentials that GitHub once took from the query, and old servers still do: not part of any scope.
 _CREDENTIAL = re.compile(r"(?:\A|&)(?:access_token|client_secret)=")
 
-# POSTs that change nothing, and those that mint a credential for one caller, which no answer depends on.
+# POSTs that change nothing, and those that mint a credential for one caller, which no answer depends on. Credentials
+# are revoked without any, so by everybody: what was kept under them goes with their first 401.
 _CHANGES_NOTHING = re.compile(
     r"/markdown(?:/raw)?"
     r"|/repos/[^/]+/[^/]+/releases/generate-notes"
@@ -28,6 +29,7 @@ _CHANGES_NOTHING = re.compile(
     r"|/app/installations/[^/]+/access_tokens"
     r"|/applications/[^/]+/token(?:/scoped)?"
     r"|/app-manifests/[^/]+/conversions"
+    r"|/credentials/revoke"
     r"|/(?:repos/[^/]+/[^/]+|orgs/[^/]+|enterprises/[^/]+)/actions/runners/(?:registration|remove)-token"
 )
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from p2pcache.gateway.ask import UnixConnection
+
 START_SECONDS = 30.0
 
 
@@ -81,8 +83,12 @@ class Node:
             time.sleep(0.02)
 
     def control(self, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(f"{self.api_url}/-/{path}", data, timeout=10) as response:
+        connection = UnixConnection(str(self.socket), timeout=10)
+        with contextlib.closing(connection):
+            data = None if body is None else json.dumps(body)
+            connection.request("GET" if body is None else "POST", f"/-/{path}", data)
+            response = connection.getresponse()
+            assert response.status == 200, response.read()
             return json.load(response)
 
 

@@ -38,7 +38,9 @@ def no_traceback(caplog):
         pytest.param(b"GET / HTTP/1.1\r\n" + H + H + b"\r\n", 400, "exactly one Host", id="two Hosts"),
         pytest.param(b'GET / HTTP/1.1\r\nHost: 127.0.0.1"x\r\n\r\n', 400, "exactly one Host", id="Host that is none"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: 1.2.3.4:99999999\r\n\r\n", 400, "exactly one Host", id="long port"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: evil.example:80\r\n\r\n", 421, "Host names something else", id="foreign"),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nHost: evil.example:80\r\n\r\n", 421, "Host names something else", id="foreign"
+        ),
         pytest.param(b"GET / HTTP/1.1\r\n" + H + b"X: a\r\n b\r\n\r\n", 400, "HTTP/1.1", id="folded line"),
         pytest.param(b"GET / HTTP/1.1\r\n" + H + b"X : a\r\n\r\n", 400, "HTTP/1.1", id="space before colon"),
         pytest.param(b"GET / HTTP/1.1\r\n" + H + b"X: a\x00b\r\n\r\n", 400, "HTTP/1.1", id="NUL in a header"),

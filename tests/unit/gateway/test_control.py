@@ -26,7 +26,7 @@ class Asked:
     async def purge(self, target):
         self.purged.append(target)
 
-    async def __call__(self, path, method="GET", client=HERE, headers=(), body=b""):
+    async def __call__(self, path, method="GET", client=HERE, headers=(), body=b"", own=False):
         async def receive():
             return {"type": "http.request", "body": body, "more_body": False}
 
@@ -40,6 +40,7 @@ class Asked:
             "headers": [OWN, (b"content-length", b"%d" % len(body)), *headers],
             "client": client,
             "http_version": "1.1",
+            "extensions": {"own_user": lambda: own},
         }
         await self.plane.answer(Exchange(scope, receive, send), path)
         return self.sent[0]["status"], self.sent[1]["body"]
@@ -70,7 +71,7 @@ async def test_this_machine_is_answered(path, said, client):
 )
 async def test_purge(body, forgotten):
     asked = Asked()
-    assert (await asked("purge", "POST", body=body))[0] == 200
+    assert (await asked("purge", "POST", body=body, own=True))[0] == 200
     assert asked.purged == [forgotten]
 
 
@@ -90,7 +91,7 @@ async def test_purge(body, forgotten):
 async def test_a_purge_that_says_nothing_usable(body):
     asked = Asked()
     with pytest.raises(BadRequest) as refused:
-        await asked("purge", "POST", body=body)
+        await asked("purge", "POST", body=body, own=True)
     assert refused.value.status == 400
     assert not asked.purged
 
@@ -126,6 +127,22 @@ async def test_a_purge_that_says_nothing_usable(body):
             id="from a web page",
         ),
         pytest.param({"path": "stats", "headers": [(b"origin", b"null")]}, None, 403, None, id="from a sandboxed page"),
+        pytest.param({"path": "purge", "method": "POST"}, None, 403, None, id="a change, over the loopback"),
+        pytest.param({"path": "purge", "method": "POST"}, "t", 401, "challenge", id="a change, without the token"),
+        pytest.param(
+            {"path": "purge", "method": "POST", "own": True, "headers": [(b"origin", b"http://127.0.0.1:8080")]},
+            "t",
+            401,
+            "challenge",
+            id="a change, by the own page",
+        ),
+        pytest.param(
+            {"path": "purge", "method": "POST", "own": True, "headers": [(b"x-real-ip", b"127.0.0.1")]},
+            "t",
+            401,
+            "challenge",
+            id="a change, through a proxy of this user",
+        ),
     ],
 )
 async def test_who_may_not(arguments, token, status, line):

@@ -92,6 +92,7 @@ def test_raw_files_at_a_commit_are_immutable(target: str, accept: str | None, li
         pytest.param(Request("POST", "/markdown/raw"), "harmless", id="raw markdown"),
         pytest.param(Request("POST", "/app/installations/5/access_tokens"), "harmless", id="token minting"),
         pytest.param(Request("POST", "/repos/o/r/actions/runners/registration-token"), "harmless", id="runner token"),
+        pytest.param(Request("POST", "/credentials/revoke"), "harmless", id="revocation, which needs no credential"),
         pytest.param(Request("PATCH", "/applications/x/token"), "harmless", id="token reset"),
         pytest.param(Request("POST", "/repos/o/r/releases/generate-notes"), "harmless", id="release notes"),
         pytest.param(Request("POST", "/graphql", {}, b"{"), "graphql", id="odd GraphQL"),

@@ -1,0 +1,76 @@
+import os
+import socket
+
+import pytest
+
+from p2pcache.gateway import callers
+from p2pcache.gateway.callers import Accepted, foreign_page, own_user
+
+
+class Transport:
+    def __init__(self, peer):
+        self.peer = peer
+
+    def get_extra_info(self, name):
+        return self.peer if name == "socket" else None
+
+
+def test_a_process_of_this_user():
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there:
+        assert own_user(Transport(here))
+
+
+def test_a_process_of_another_user(monkeypatch):
+    monkeypatch.setattr(callers, "ROOT", -1)
+    monkeypatch.setattr(os, "geteuid", lambda: -2)
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there:
+        assert not own_user(Transport(here))
+
+
+def test_nobody_vouches(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as tcp:
+        assert not own_user(Transport(tcp))
+    assert not own_user(Transport(None))
+    gone, other = socket.socketpair(socket.AF_UNIX)
+    other.close()
+    gone.close()
+    assert not own_user(Transport(gone))
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there:
+        monkeypatch.delattr(socket, "SO_PEERCRED")  # a system that has none
+        assert not own_user(Transport(here))
+
+
+@pytest.mark.parametrize(
+    ("headers", "foreign"),
+    [
+        ({}, False),
+        ({"origin": "http://127.0.0.1:8"}, False),
+        ({"origin": "http://127.0.0.1:9"}, True),
+        ({"origin": "https://127.0.0.1:8"}, True),
+        ({"origin": "null"}, True),
+        ({"origin": ""}, True),
+    ],
+)
+def test_pages_of_other_sites(headers, foreign):
+    assert foreign_page(headers, "127.0.0.1:8") is foreign
+
+
+def test_what_github_said_of_a_credential():
+    accepted = Accepted("own")
+    assert "Bearer own" in accepted
+    for status, known in ((403, False), (200, True), (404, True), (500, True), (401, False), (304, True)):
+        accepted.note("token x", status)
+        assert ("bearer x" in accepted) is known
+    assert "token y" not in accepted
+    assert "Digest z" not in accepted
+
+
+def test_credentials_are_bounded(monkeypatch):
+    monkeypatch.setattr(callers, "CREDENTIALS", 2)
+    accepted = Accepted()
+    for name in "abac":
+        accepted.note(f"token {name}", 200)
+    assert [f"token {name}" in accepted for name in "abc"] == [True, False, True]
