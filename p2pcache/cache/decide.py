@@ -6,6 +6,7 @@ Nothing here waits, reads a clock or touches a tier.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ class Rule(enum.StrEnum):
     STALE_FOR_ERROR = "stale: GitHub cannot answer"
     STALE_FOR_LIMIT = "stale: GitHub asked this token to wait"
     PROVE_OWN = "proof of an expired entry"
+    PROVE_FRESH = "proof of a fresh entry: the request wants GitHub asked"
     PROVE_OTHER = "proof of another scope's entry"
     PROVE_EMPTY = "proof of an empty list"
     FETCH_COLD = "nothing found"
@@ -54,6 +56,8 @@ class Asked:
         serve_stale: the quota is so low that an expired own entry is served rather than risked on a call.
         refuse: the quota is spent and GitHub would refuse.
         wait: GitHub asked this token to wait (secondary limit, retry-after).
+        oldest: seconds since GitHub last vouched for an answer, beyond which the caller wants it asked: whatever the
+            quota, and whether or not GitHub can answer (RFC 9111 sections 4.2.4 and 5.2.1).
     """
 
     scope: bytes
@@ -66,6 +70,14 @@ class Asked:
     serve_stale: bool = False
     refuse: bool = False
     wait: bool = False
+    oldest: float = math.inf
+
+    def takes(self, pointer: Pointer) -> bool:
+        """Whether the caller takes an answer of that age without GitHub being asked.
+
+        A clock that was set back says no age: then the distance counts, so that no-cache always means no.
+        """
+        return abs(self.now - pointer.proved_at) < self.oldest
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +147,14 @@ def decide(asked: Asked, found: Sequence[Pointer]) -> Decision:
     provable = candidates(asked, own, found)
     if not provable:
         return Fetch(Rule.FETCH_UNPROVABLE)
-    return Prove(provable, Rule.PROVE_OWN if provable[0] is own else Rule.PROVE_OTHER)
+    if provable[0] is not own:
+        return Prove(provable, Rule.PROVE_OTHER)
+    return Prove(provable, Rule.PROVE_FRESH if own.fresh(asked.now) else Rule.PROVE_OWN)
 
 
 def _without_asking(asked: Asked, own: Pointer) -> Serve | None:
+    if not asked.takes(own):
+        return None
     if own.fresh(asked.now):
         return Serve(own, Rule.FRESH)
     lifetime = own.expires_at - own.proved_at
@@ -181,7 +197,7 @@ def tolerable(own: Pointer, now: float) -> bool:
 def on_failure(asked: Asked, found: Sequence[Pointer]) -> Serve | None:
     """GitHub could not be reached or answered 5xx: the caller's own entry, or None to pass the failure on."""
     own = newest(p for p in found if p.scope == asked.scope)
-    if own is None or not tolerable(own, asked.now):
+    if own is None or not (tolerable(own, asked.now) and asked.takes(own)):
         return None
     return Serve(own, Rule.STALE_FOR_ERROR)
 

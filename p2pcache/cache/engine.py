@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 
 from p2pcache.cache import decide as rules
@@ -84,12 +85,14 @@ class Engine:
             serve_stale=advice.serve_stale,
             refuse=advice.refuse,
             wait=self.buckets.wait_until(wanted.bucket) is not None,
+            oldest=wanted.oldest,
         )
 
     def hit(self, wanted: Wanted) -> Kept | None:
         """Memory alone, without waiting: the way of nearly every request."""
         entry = self.library.memory.get((wanted.name, wanted.scope))
-        if entry is None or not entry.pointer.fresh(self.policy.clock()):
+        now = self.policy.clock()
+        if entry is None or not entry.pointer.fresh(now) or abs(now - entry.pointer.proved_at) >= wanted.oldest:
             return None
         return Kept(entry, Rule.FRESH, "memory")
 
@@ -103,6 +106,9 @@ class Engine:
             return kept
         asked = self.policy.clock()
         epoch = self.library.epoch(wanted.topics, wanted.scope)
+        if wanted.oldest < math.inf:  # what others were told, or are waiting for, may be older than this caller takes
+            looked = await self._look(wanted, epoch, set())
+            return await self._ask(wanted, looked) if isinstance(looked, Plan) else looked
         key = (wanted.name, wanted.scope, wanted.credential, epoch)
         landed = await self._flights.run(key, lambda: self._lead(wanted, epoch))
         answer = landed.value

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from p2pcache.cache.answer import Kept, Passed
 from p2pcache.cache.buckets import Buckets
-from p2pcache.cache.decide import Fetch, Prove, Rule
+from p2pcache.cache.decide import UNPROVEN, Fetch, Prove, Rule
 from p2pcache.cache.entry import Block, Entry, Pointer
 from p2pcache.cache.library import Found, Library
 from p2pcache.cache.proof import Believed, Body, Proof, Tag, plain, prepare
@@ -16,7 +16,7 @@ from p2pcache.cache.upstream import Response, Upstream, UpstreamError
 from p2pcache.cache.wanted import Wanted
 from p2pcache.github import graphql
 from p2pcache.github.etag import Vary, is_digest, vary_of, weakly_equal
-from p2pcache.github.headers import KEPT
+from p2pcache.github.headers import KEPT, may_be_fresh
 from p2pcache.github.request import Lifetime
 from p2pcache.github.trial import RuleTrial
 
@@ -136,7 +136,8 @@ class Origin:
         if wanted.read.resource.digest and not graphql.keepable(body):
             limited = self._buckets.refused(wanted.bucket, response.status, response.headers, body)
             return Passed(response, body, asked.rule, response.status, limited=limited)
-        if "no-store" in response.headers.get("cache-control", "").lower():
+        provable = "etag" in response.headers or "last-modified" in response.headers
+        if "no-store" in response.headers.get("cache-control", "").lower() or not (provable or _fresh(asked, response)):
             return Passed(response, body, asked.rule, response.status)
         block = Block(response.status, _kept(response), body)
         cid, sealed = await self._library.seal(block)
@@ -198,7 +199,7 @@ class Origin:
             link=headers.get("link", link),
             lifetime=wanted.read.lifetime.value,
             proved_at=asked.at,
-            expires_at=asked.at + self._policy.lifetimes[wanted.read.lifetime],
+            expires_at=asked.at + self._policy.lifetimes[wanted.read.lifetime] if _fresh(asked, response) else UNPROVEN,
             cost_ms=cost_ms,
             size=size,
             by=self._policy.node,
@@ -239,6 +240,11 @@ class Origin:
         if len(tags) > 1 and self.trial.empty_accept is None:
             form = next((at for at, tag in enumerate(tags) if weakly_equal(tag, given)), None)
             self.trial.empty_accept = None if form is None else form == 0
+
+
+def _fresh(asked: _Asked, response: Response) -> bool:
+    """GraphQL says no-cache of everything: it is kept for its short lifetime all the same, or not at all."""
+    return bool(asked.wanted.read.resource.digest) or may_be_fresh(response.headers)
 
 
 def _sent(proof: Proof, body: Body, answered: str | None) -> Tag | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 from p2pcache.cache.entry import Block
 from p2pcache.cache.sealing import Keyring
 from p2pcache.github import etag, scopes
+from p2pcache.github.headers import oldest
 from p2pcache.github.request import Read, Request
 
 
@@ -36,6 +38,7 @@ class Wanted:
         quota: GitHub's rate limit resource this read is charged to, as far as the path tells.
         authorised: a credential was sent, so a 304 is free.
         older: names of the resource under secrets that are being rotated out.
+        oldest: seconds since GitHub last vouched for an answer, beyond which the caller wants it asked.
     """
 
     read: Read
@@ -48,6 +51,7 @@ class Wanted:
     quota: str
     authorised: bool
     older: tuple[bytes, ...] = ()
+    oldest: float = math.inf
 
     def tags(self, block: Block, vary: etag.Vary | None, empty_accept: bool | None) -> tuple[str, ...]:
         """The ETags GitHub may give `block` for this caller, see `etag.tags`."""
@@ -76,6 +80,7 @@ def want(keyring: Keyring, identity: Identity, read: Read, request: Request) -> 
         quota=quota_resource(read.resource.path),
         authorised=credential is not None,
         older=tuple(older),
+        oldest=oldest(request.headers),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 
 from p2pcache.cache.answer import Kept
-from p2pcache.cache.decide import Rule
+from p2pcache.cache.decide import UNPROVEN, Rule
 from p2pcache.cache.entry import Entry
 from p2pcache.cache.memory import Memory
 from p2pcache.gateway.exchange import Line
@@ -23,7 +23,13 @@ GZIP_TO = 256 << 10
 """Bytes; above it, packing would hold up the event loop for milliseconds, for a client that is next door."""
 GZIP_LEVEL = 1
 
-_NOT_FOUND = (Rule.FETCH_COLD, Rule.PROVE_OTHER, Rule.NOT_TOLD)
+_WHY: dict[str, str] = {
+    Rule.FETCH_COLD: "uri-miss",
+    Rule.PROVE_OTHER: "uri-miss",
+    Rule.NOT_TOLD: "uri-miss",
+    Rule.PROVE_FRESH: "request",
+}
+"""RFC 9211 section 2.2."""
 _OF_A_BODY = frozenset({b"content-length", b"content-type", b"content-encoding"})
 _REPRESENTATION = frozenset({b"content-encoding", b"content-length", b"etag", b"last-modified", b"link", b"location"})
 """Fields that the entry answers for, not the response it came with or was proved by."""
@@ -111,7 +117,8 @@ def not_modified(shown: Shown, if_none_match: str | None, if_modified_since: str
 def cache_status(kept: Kept, now: float) -> Line:
     """RFC 9211; the remaining lifetime of an expired entry is negative (section 2.5)."""
     if kept.hit is not None:
-        ttl = math.floor(kept.entry.pointer.expires_at - now)
+        expires = kept.entry.pointer.expires_at
+        ttl = math.floor(expires - now) if expires > UNPROVEN else 0
         return b"cache-status", f"p2pcache; hit; ttl={ttl}; detail={kept.hit}".encode()
     stored = "; stored" if kept.stored else ""
     return b"cache-status", f"p2pcache; {forwarded(kept.rule, kept.forwarded or 200)}{stored}".encode()
@@ -119,7 +126,7 @@ def cache_status(kept: Kept, now: float) -> Line:
 
 def forwarded(rule: str, status: int) -> str:
     """Why GitHub was asked, and what it said."""
-    return f"fwd={'uri-miss' if rule in _NOT_FOUND else 'stale'}; fwd-status={status}"
+    return f"fwd={_WHY.get(rule, 'stale')}; fwd-status={status}"
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:

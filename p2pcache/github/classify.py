@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from p2pcache.github import graphql, media, routes, validators, writes
+from p2pcache.github.headers import varying
 from p2pcache.github.request import Bypass, Classified, Lifetime, Read, Request, Resource, Write
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -58,10 +60,10 @@ def classify(request: Request) -> Classified:
     if reason := _refused(request, route, path, query):
         return Bypass(name, reason)
     accept = request.headers.get("accept")
-    resource = Resource(path, query, accept, request.headers.get("x-github-api-version"))
+    version = request.headers.get("x-github-api-version")
     form = media.form(accept)
     return Read(
-        resource,
+        Resource(path, query, accept, version, fields=varying(request.headers)),
         _lifetime(route, query, form),
         name,
         writes.topics(path),
@@ -77,12 +79,15 @@ def _graphql(request: Request) -> Classified:
     match graphql.read(request.body):
         case graphql.GraphQLRead(digest, topics):
             headers = request.headers
+            if reason := _personal(headers):
+                return Bypass("POST /graphql", reason)
             resource = Resource(
                 "/graphql",
                 request.target.partition("?")[2],
                 headers.get("accept"),
                 headers.get("x-github-api-version"),
                 digest,
+                varying(headers),
             )
             # No validators, and a push that no gateway sees changes most of what is asked: only a short life is safe.
             return Read(resource, Lifetime.LIVE, "POST /graphql", topics, per_token=graphql.per_token(request.body))
@@ -115,13 +120,20 @@ def _by_headers(request: Request) -> str | None:
         return "range"
     if "if-match" in headers or "if-unmodified-since" in headers or "if-range" in headers:
         return "precondition"
+    if request.body or "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        return "body"
+    return _personal(headers)
+
+
+def _personal(headers: Mapping[str, str]) -> str | None:
+    """A request that must not be kept, or that cannot be told from others, whatever it asks for."""
     if "x-github-otp" in headers:
         return "otp"
     if "no-store" in headers.get("cache-control", "").lower():
         return "no-store"
-    if request.body or "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
-        return "body"
-    names = headers.get("accept", ""), headers.get("x-github-api-version", "")
+    if "x-http-method-override" in headers:
+        return "odd"
+    names = headers.get("accept", ""), headers.get("x-github-api-version", ""), *map("".join, varying(headers))
     return None if all(map(str.isascii, names)) else "odd"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 KEPT = frozenset(
     {
@@ -40,6 +41,11 @@ HOP_BY_HOP = frozenset(
 """Fields of one connection, not of the message: RFC 9110 section 7.6.1, RFC 2616 section 13.5.1 for the older ones."""
 
 _JSON = re.compile(r"application/(?:json|vnd\.github(?:\.v[0-9]+)?(?:\+json|\.object(?:\+json)?))")
+# Fields that change what GitHub answers. `Vary` does not name them all: X-GitHub-Api-Version, which is part of every
+# key, is missing there, too. docs.github.com, "Migrating GraphQL global node IDs"; gh sends GraphQL-Features.
+_VARYING = ("x-github-", "graphql-", "x-requested-with")
+_KEYED = frozenset({"x-github-api-version"})
+_SECONDS = re.compile(r'"?([0-9]{1,10})"?')
 _PRETTY_PRINTED_FOR = ("curl", "Wget", "Safari", "Firefox")
 
 
@@ -67,6 +73,33 @@ def is_json(content_type: str) -> bool:
     (docs.github.com, "Media types").
     """
     return _JSON.fullmatch(content_type.partition(";")[0].strip().lower()) is not None
+
+
+def varying(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The request fields, besides those that every key holds, on which GitHub's answer may depend; sorted."""
+    return tuple(sorted(line for line in headers.items() if line[0].startswith(_VARYING) and line[0] not in _KEYED))
+
+
+def oldest(headers: Mapping[str, str]) -> float:
+    """For how many seconds GitHub may not have been asked, by a request's own word (RFC 9111 sections 5.2.1, 5.4)."""
+    said = _directives(headers.get("cache-control", headers.get("pragma", "")))
+    if "no-cache" in said:
+        return 0.0
+    seconds = _SECONDS.fullmatch(said.get("max-age", ""))
+    return float(seconds[1]) if seconds else math.inf
+
+
+def may_be_fresh(headers: Mapping[str, str]) -> bool:
+    """Whether an answer may be served again without asking GitHub at all (RFC 9111 sections 4.1, 5.2.2)."""
+    said = _directives(headers.get("cache-control", ""))
+    lifetime = _SECONDS.fullmatch(said.get("s-maxage", said.get("max-age", "")))
+    spent = lifetime is not None and int(lifetime[1]) == 0
+    return not ("no-cache" in said or spent or "*" in headers.get("vary", ""))
+
+
+def _directives(cache_control: str) -> dict[str, str]:
+    parts = (part.strip().partition("=") for part in cache_control.lower().split(","))
+    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def upstream_user_agent(version: str, client: str = "") -> str:

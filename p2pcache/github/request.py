@@ -41,7 +41,8 @@ class Resource:
     """What is asked, whoever asks: two requests with equal resources want the same answer of GitHub.
 
     `path`, `query`, `accept` and `api_version` are exactly as sent, since GitHub's answer may depend on each;
-    `digest` is that of a GraphQL document with its variables, empty for REST.
+    `digest` is that of a GraphQL document with its variables, empty for REST; `fields` are other request fields that
+    GitHub heeds (see `headers.varying`), by name.
     """
 
     path: str
@@ -49,10 +50,12 @@ class Resource:
     accept: str | None = None
     api_version: str | None = None
     digest: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
 
     def canonical(self) -> bytes:
         """An injective encoding, for naming (DESIGN section 5): equal bytes exactly for equal resources."""
-        parts = (self.path, self.query, self.accept, self.api_version, self.digest)
+        fields = (part for field in self.fields for part in field)
+        parts = (self.path, self.query, self.accept, self.api_version, self.digest, *fields)
         return b"".join(b"-" if p is None else b"%d:%s" % (len(e := p.encode()), e) for p in parts)
 
 

@@ -48,6 +48,7 @@ THEIRS = pointer(OTHER, 10)
 NO_VALIDATOR = pointer(age=100, etag=None)
 DATED = pointer(age=100, etag=None, last_modified="Tue, 14 Nov 2023 22:13:20 GMT")
 MOVED_ON = pointer(OTHER, 5, body=b"newer body")
+AHEAD = pointer(age=-30)
 DROPPED = pointer(age=1, expires_at=rules.UNPROVEN)
 LOW, SPENT, TOLD = {"serve_stale": True}, {"serve_stale": True, "refuse": True}, {"wait": True}
 NO_RULE = {"computed_tags": False}
@@ -69,6 +70,22 @@ def serve(rule: Rule, which: Pointer) -> Serve:
         pytest.param(SPENT | TOLD, [FRESH], serve(Rule.FRESH, FRESH), id="own, fresh, whatever the quota -> serve"),
         pytest.param({"validators": False}, [FRESH], serve(Rule.FRESH, FRESH), id="GraphQL, fresh -> serve"),
         pytest.param({}, [FRESH, DROPPED], serve(Rule.FRESH, FRESH), id="own, fresh, beside a dropped one -> serve"),
+        # The request wants GitHub asked
+        pytest.param({"oldest": 0.0}, [FRESH], Prove((FRESH,), Rule.PROVE_FRESH), id="no-cache, own, fresh -> prove"),
+        pytest.param({"oldest": 9.0}, [FRESH], Prove((FRESH,), Rule.PROVE_FRESH), id="max-age, own, older -> prove"),
+        pytest.param({"oldest": 11.0}, [FRESH], serve(Rule.FRESH, FRESH), id="max-age, own, younger -> serve"),
+        pytest.param(
+            {"oldest": 0.0}, [EXPIRED], Prove((EXPIRED,), Rule.PROVE_OWN), id="no-cache, own, expired -> prove"
+        ),
+        pytest.param({"oldest": 0.0} | LOW, [EXPIRED], Prove((EXPIRED,), Rule.PROVE_OWN), id="no-cache, low -> prove"),
+        pytest.param({"oldest": 0.0} | SPENT, [FRESH], Refuse(Rule.REFUSE_QUOTA), id="no-cache, spent -> refuse"),
+        pytest.param({"oldest": 0.0} | TOLD, [FRESH], Refuse(Rule.REFUSE_LIMIT), id="no-cache, told to wait -> refuse"),
+        pytest.param(
+            {"oldest": 0.0, "validators": False}, [FRESH], Fetch(Rule.FETCH_UNPROVABLE), id="no-cache, GraphQL -> fetch"
+        ),
+        pytest.param(
+            {"oldest": 0.0}, [AHEAD], Prove((AHEAD,), Rule.PROVE_FRESH), id="no-cache, clock set back -> prove"
+        ),
         # The quota runs low
         pytest.param({"stretch": 2.0}, [EXPIRED], serve(Rule.STRETCHED, EXPIRED), id="own, within stretch -> serve"),
         pytest.param({"stretch": 1.5}, [EXPIRED], Prove((EXPIRED,), Rule.PROVE_OWN), id="own, beyond stretch -> prove"),
@@ -145,6 +162,11 @@ def test_when_github_cannot_answer(found: list[Pointer], served: Pointer | None)
     decision = on_failure(asked(), found)
     assert decision == (None if served is None else Serve(served, Rule.STALE_FOR_ERROR))
     assert decision is None or decision.stale
+
+
+def test_no_stale_answer_for_who_wants_github_asked() -> None:
+    assert on_failure(asked(oldest=0.0), [EXPIRED]) is None
+    assert on_failure(asked(oldest=101.0), [EXPIRED]) == Serve(EXPIRED, Rule.STALE_FOR_ERROR)
 
 
 def test_only_the_likeliest_bodies_are_proved() -> None:

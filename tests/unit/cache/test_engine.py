@@ -285,3 +285,72 @@ async def test_what_github_asks_not_to_store_is_not_stored(lab: Lab) -> None:
     lab.answers(200, {"cache-control": "private, No-Store"})
     assert isinstance(await node.get(REPO, ONE), Passed)
     assert isinstance(await node.get(REPO, ONE), Passed)
+
+
+@pytest.mark.parametrize("cache_control", ["no-cache", "max-age=0"])
+async def test_who_wants_github_asked_gets_a_proof(lab: Lab, cache_control: str) -> None:
+    node = lab.node()
+    await node.get(REPO, ONE)
+    again = kept(await node.get(REPO, ONE, cache_control=cache_control))
+    assert (again.hit, again.rule) == ("revalidated", Rule.PROVE_FRESH)
+    assert lab.calls == [200, 304]
+    assert kept(await node.get(REPO, ONE)).hit == "memory"
+
+
+async def test_who_takes_an_answer_of_some_age_gets_one(lab: Lab) -> None:
+    node = lab.node()
+    await node.get(REPO, ONE)
+    lab.clock.sleep(20)
+    assert kept(await node.get(REPO, ONE, cache_control="max-age=30")).hit == "memory"
+    assert kept(await node.get(REPO, ONE, cache_control="max-age=10")).hit == "revalidated"
+
+
+async def test_who_wants_github_asked_waits_on_nobody(lab: Lab) -> None:
+    """What is under way may have left before this caller came."""
+    node = lab.node()
+    gate = lab.gate(judged=True)
+    first = asking(node, REPO)
+    await gate.arrived.wait()
+    lab.up()
+    assert kept(await node.get(REPO, ONE, cache_control="no-cache")).hit is None
+    gate.opened.set()
+    await first
+    assert lab.calls == [200, 200]
+
+
+async def test_a_query_that_wants_github_asked_is_fetched(lab: Lab) -> None:
+    node = lab.node()
+    for _ in range(2):
+        assert kept(await node.get("/graphql", ONE, body=QUERY, cache_control="no-cache")).forwarded == 200
+    assert kept(await node.get("/graphql", ONE, body=QUERY)).hit == "memory"
+
+
+async def test_who_wants_github_asked_is_refused_when_it_refuses(lab: Lab) -> None:
+    node = lab.node()
+    await node.get(REPO, ONE)
+    lab.answers(429, {"retry-after": "60"})
+    await node.get(VAULT, ONE)
+    assert isinstance(await node.get(REPO, ONE, cache_control="no-cache"), Refused)
+    assert kept(await node.get(REPO, ONE)).hit == "memory"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"cache-control": "no-cache"}, {"cache-control": "max-age=0"}, {"vary": "*"}, {"cache-control": "s-maxage=0"}],
+    ids=str,
+)
+async def test_what_github_wants_to_be_asked_for_is_proved_each_time(lab: Lab, said: dict[str, str]) -> None:
+    node = lab.node()
+    lab.changed(lambda verdict: dataclasses.replace(verdict, headers=verdict.headers | said))
+    assert kept(await node.get(REPO, ONE)).stored
+    assert [kept(await node.get(REPO, ONE)).hit for _ in range(2)] == ["revalidated", "revalidated"]
+    lab.down()
+    with pytest.raises(UpstreamError):
+        await node.get(REPO, ONE)
+
+
+async def test_what_could_never_be_proved_is_not_kept(lab: Lab) -> None:
+    node = lab.node()
+    for _ in range(2):
+        assert isinstance(await node.get("/search/issues?q=x", ONE), Passed)
+    assert lab.calls == [200, 200]

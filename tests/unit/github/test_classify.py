@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -77,6 +78,8 @@ def test_raw_files_at_a_commit_are_immutable(target: str, accept: str | None, li
         pytest.param(get("/meta?access_token=x"), "credential", id="a token in the query"),
         pytest.param(get("/meta?a=1&client_secret=x"), "credential", id="a secret in the query"),
         pytest.param(get("/rate_limit"), "never", id="the quota"),
+        pytest.param(get("/meta", x_http_method_override="DELETE"), "odd", id="another method in truth"),
+        pytest.param(get("/meta", x_github_next_global_id="\xe9"), "odd", id="a field that is not ASCII"),
         pytest.param(get("/repos/o/r/zipball/main"), "never", id="an archive"),
         pytest.param(get("/repos/o/r/actions/jobs/5/logs"), "never", id="logs"),
         pytest.param(get("/repos/o/r/releases/assets/5", accept="application/octet-stream"), "redirect", id="an asset"),
@@ -102,6 +105,31 @@ def test_bypass(request_: Request, reason: str) -> None:
     found = classify(request_)
     assert isinstance(found, Bypass)
     assert found.reason == reason
+
+
+FIELDS = [
+    {"x-github-next-global-id": "1"},
+    {"x-github-next-global-id": "0"},
+    {"graphql-features": "merge_queue"},
+    {"graphql-features": "issue_types"},
+    {"x-requested-with": "XMLHttpRequest"},
+    {"x-github-anything": "graphql-features"},
+    {"x-github-a": "b", "x-github-c": "d"},
+    {"x-github-a": "bx-github-c", "x-github-d": ""},
+    {},
+]
+
+
+@pytest.mark.parametrize("request_", [Request("GET", "/meta"), Request("POST", "/graphql", {}, b'{"query":"{a}"}')])
+def test_fields_that_change_the_answer_are_in_the_key(request_: Request) -> None:
+    found = [classify(dataclasses.replace(request_, headers=fields)) for fields in FIELDS]
+    names = {read.resource.canonical() for read in found if isinstance(read, Read)}
+    assert len(names) == len(FIELDS)
+
+
+def test_names_of_what_has_no_such_field_stay_what_they_were() -> None:
+    """Else every store would be cold after an update, and members of two versions have nothing for each other."""
+    assert Resource("/meta", "a", None, "v").canonical() == b"5:/meta1:a-1:v0:"
 
 
 def test_content_length_zero_is_no_body() -> None:
@@ -147,6 +175,14 @@ class TestGraphQL:
         assert len(read.resource.digest) == 64
         assert (read.lifetime, read.route, read.listing) == (Lifetime.LIVE, "POST /graphql", False)
         assert "graphql:o/r" in read.topics
+
+    @pytest.mark.parametrize(
+        ("headers", "reason"),
+        [({"cache-control": "no-store"}, "no-store"), ({"x-github-otp": "1"}, "otp"), ({"accept": "\xe9"}, "odd")],
+    )
+    def test_a_personal_query_is_not_kept(self, headers: dict[str, str], reason: str) -> None:
+        body = json.dumps({"query": "{viewer{login}}"}).encode()
+        assert classify(Request("POST", "/graphql", headers, body)) == Bypass("POST /graphql", reason)
 
     def test_a_mutation_is_a_write(self) -> None:
         body = b'{"query":"mutation{x}"}'

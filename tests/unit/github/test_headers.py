@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from p2pcache.github import headers
@@ -69,3 +71,59 @@ def test_user_agent_gets_no_pretty_printing(client: str, agent: str) -> None:
 )
 def test_githubs_json_by_its_media_type(content_type: str, json: bool) -> None:
     assert headers.is_json(content_type) is json
+
+
+def test_fields_that_change_the_answer() -> None:
+    sent = {
+        "accept": "a",
+        "x-requested-with": "XMLHttpRequest",
+        "x-github-next-global-id": "1",
+        "x-github-api-version": "2022-11-28",
+        "graphql-features": "merge_queue",
+        "x-other": "1",
+    }
+    assert headers.varying(sent) == (
+        ("graphql-features", "merge_queue"),
+        ("x-github-next-global-id", "1"),
+        ("x-requested-with", "XMLHttpRequest"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds"),
+    [
+        ({}, math.inf),
+        ({"cache-control": "no-cache"}, 0),
+        ({"cache-control": "max-stale=5, No-Cache"}, 0),
+        ({"cache-control": "max-age=0"}, 0),
+        ({"cache-control": 'max-age="30"'}, 30),
+        ({"cache-control": "max-age = 30"}, 30),
+        ({"cache-control": "max-age=soon"}, math.inf),
+        ({"cache-control": "max-age=-1"}, math.inf),
+        ({"cache-control": "no-cached"}, math.inf),
+        ({"pragma": "no-cache"}, 0),
+        ({"pragma": "no-cache", "cache-control": "max-age=9"}, 9),
+    ],
+)
+def test_how_old_an_answer_the_caller_takes(sent: dict[str, str], seconds: float) -> None:
+    assert headers.oldest(sent) == seconds
+
+
+@pytest.mark.parametrize(
+    ("said", "fresh"),
+    [
+        ({}, True),
+        ({"cache-control": "private, max-age=60, s-maxage=60"}, True),
+        ({"cache-control": "max-age=0"}, False),
+        ({"cache-control": "max-age=60, s-maxage=0"}, False),
+        ({"cache-control": "max-age=0, s-maxage=60"}, True),
+        ({"cache-control": "No-Cache"}, False),
+        ({"cache-control": 'no-cache="set-cookie"'}, False),
+        ({"cache-control": "must-revalidate"}, True),
+        ({"vary": "*"}, False),
+        ({"vary": "Accept, *"}, False),
+        ({"vary": "Accept, Authorization"}, True),
+    ],
+)
+def test_what_may_be_served_again_unasked(said: dict[str, str], fresh: bool) -> None:
+    assert headers.may_be_fresh(said) is fresh
