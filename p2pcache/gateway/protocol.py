@@ -28,6 +28,12 @@ from p2pcache.gateway.hot import Hot
 MAX_HEAD = 64 << 10
 """Bytes of request line and header block; GitHub's own limit is lower."""
 CONNECTIONS = 4096
+PIPELINED = 64
+"""Requests on one connection that may wait for the answer to an earlier one."""
+BARREN = 64 << 10
+"""Bytes within a body that bring none of it: chunk extensions and trailer fields."""
+LINGERING = 64
+"""Refused clients that get `LINGER_SECONDS`; more are cut off with their refusal, so that a flood holds nothing."""
 LINGER_SECONDS = 2.0
 """How long a refused client may go on sending: closing before would destroy the refusal (RFC 9112 section 9.6)."""
 
@@ -48,11 +54,13 @@ class GatewayProtocol(HttpToolsProtocol):
     Attributes:
         head_seconds: how long a request's head may take to arrive.
         write_seconds: how long a client may leave an answer unread.
+        most: connections at a time.
     """
 
     hot: Hot
     head_seconds: ClassVar[float] = 20.0
     write_seconds: ClassVar[float] = 60.0
+    most: ClassVar[int] = CONNECTIONS
 
     def __init__(
         self,
@@ -63,6 +71,7 @@ class GatewayProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._head = 0
+        self._barren = 0
         self._in_head = True
         self._upgrading = False
         self._answered = False
@@ -76,8 +85,10 @@ class GatewayProtocol(HttpToolsProtocol):
         """A client connects; it has to say something within `head_seconds`."""
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(self.head_seconds, self._head_late)
-        if len(self.connections) > CONNECTIONS:
-            self._refuse(503, f"There are {CONNECTIONS} connections already; try again.")
+        if len(self.connections) > self.most:
+            self._refuse(503, f"There are {self.most} connections already; try again.")
+            if len(self.connections) > self.most + LINGERING:
+                self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went away."""
@@ -105,7 +116,11 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         if self._in_head:
             self._head += len(data)
+        else:
+            self._barren += len(data)
         self._feed(data)
+        if not self._in_head and self._barren > BARREN:
+            self._refuse(431, f"More than {BARREN} bytes of chunk extensions or trailer fields.")
         if not (self._in_head and self._head):
             return
         if self._head > MAX_HEAD:
@@ -146,14 +161,18 @@ class GatewayProtocol(HttpToolsProtocol):
         self._upgrading = False
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head; one of a trailer is nobody's header (RFC 9110 section 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Answer at once what stands ready; hand everything else on."""
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._upgrading = True
             return
         large = self._head > MAX_HEAD  # of a head that came in one piece with a body, perhaps
-        self._in_head = False
-        self._head = 0
+        self._head = self._barren = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -162,7 +181,7 @@ class GatewayProtocol(HttpToolsProtocol):
         elif not self._answer_hot() and self._usable(large=large):
             self.scope["extensions"] = self._extensions()  # type: ignore[typeddict-item]
             super().on_headers_complete()
-            self.headers = []  # what still comes are trailer fields, which are nobody's headers (RFC 9110, 6.5.1)
+        self._in_head = False
 
     def _extensions(self) -> dict[str, Callable[[], object]]:
         """For `Exchange`: what ASGI does not tell, that the client went away and who it is."""
@@ -190,6 +209,8 @@ class GatewayProtocol(HttpToolsProtocol):
         """Whether the head can be handed on; refuses the request when not."""
         if large and len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
             self._too_large()
+        elif len(self.pipeline) >= PIPELINED:
+            self._refuse(503, f"More than {PIPELINED} requests wait on this connection for an answer.")
         elif self.parser.get_http_version() not in ("1.0", "1.1"):
             self._refuse(505, "This gateway speaks HTTP/1.1.")
         elif self.parser.get_method() == b"CONNECT":
@@ -210,6 +231,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of a request's body."""
+        self._barren = 0
         if not self._answered:
             super().on_body(body)
 

@@ -23,7 +23,7 @@ from p2pcache.gateway.protocol import CONNECTIONS, GatewayProtocol
 SHUTDOWN_SECONDS = 5
 KEEP_ALIVE_SECONDS = 75
 OTHER_DESCRIPTORS = 1024
-"""Open files beside clients' connections: to GitHub, to peers, of the store."""
+"""Open files beside clients' connections: to GitHub, to peers, of the store. Half of all, where there are few."""
 
 
 class Server:
@@ -32,7 +32,8 @@ class Server:
     def __init__(self, gateway: Gateway, hot: Hot, keeper: Keeper | None = None) -> None:
         # uvicorn makes a protocol a connection from this class alone; its instances share the one gateway's hits.
         kind: type[GatewayProtocol] = GatewayProtocol if keeper is None else KeptProtocol
-        protocol = type("Connection", (kind,), {"hot": hot, "keeper": keeper})
+        most = _room(1 if keeper is None else 2)  # `Wire` writes through a descriptor of its own
+        protocol = type("Connection", (kind,), {"hot": hot, "keeper": keeper, "most": most})
         self._keeper = keeper
         # The gateway says what went wrong, once; uvicorn would add a traceback for every client that breaks off.
         for name in ("uvicorn", "uvicorn.error"):
@@ -61,7 +62,6 @@ class Server:
         Raises:
             ListenError: the server stopped before that.
         """
-        _allow_descriptors(CONNECTIONS + OTHER_DESCRIPTORS)
         own = [] if self._keeper else list(sockets)
         self._task = asyncio.create_task(self._server.serve(sockets=own), name="gateway")
         ready = asyncio.create_task(self._server.ready.wait())
@@ -91,12 +91,20 @@ class Server:
             await self._task
 
 
-def _allow_descriptors(wanted: int) -> None:
-    """Use what the administrator allows of open files; the usual 1024 are few for a hub."""
+def _room(each: int) -> int:
+    """How many clients may be connected, with `each` open files a client: none takes GitHub's or a peer's."""
+    limit = _allow_descriptors(CONNECTIONS * each + OTHER_DESCRIPTORS)
+    return max(1, min(CONNECTIONS, (limit - min(OTHER_DESCRIPTORS, limit // 2)) // each))
+
+
+def _allow_descriptors(wanted: int) -> int:
+    """Use what the administrator allows of open files, and say how many; the usual 1024 are few for a hub."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit
 
 
 class _Quiet(uvicorn.Server):

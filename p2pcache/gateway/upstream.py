@@ -261,10 +261,11 @@ class HttpUpstream:
 
         Not aiohttp's ``trust_env``: that also reads netrc, and would lend its credentials to anonymous callers.
         """
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
+        scheme, _, rest = url.partition("://")
+        netloc = rest.partition("/")[0]
+        origin = f"{scheme}://{netloc}"
         if origin not in self._proxies:
-            named = None if urllib.request.proxy_bypass(parts.netloc) else urllib.request.getproxies().get(parts.scheme)
+            named = None if urllib.request.proxy_bypass(netloc) else urllib.request.getproxies().get(scheme)
             proxy = URL(named) if named else None
             headers = {}
             if proxy and proxy.user:

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 MAX_DOCUMENT = 32 * 1024
 """Characters of a document that is looked into; gh's largest are about 4 KiB."""
 
-MAX_TOKENS = 8 * 1024
+MAX_TOKENS = 4 * 1024
 MAX_DEPTH = 40
 """Brackets open at once; the parser recurses some six frames for each."""
+
+MAX_NAMED = 32
+"""Repositories that a mutation and its answer may name; more are as good as all, and cost no more than all."""
 
 _BRACKETS = {"{": 1, "[": 1, "(": 1, "}": -1, "]": -1, ")": -1}
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
@@ -97,8 +100,12 @@ def drops(request_body: bytes, response_body: bytes) -> tuple[str, ...]:
     if not keepable(response_body):
         return (ALL,)
     bodies = (request_body, response_body)
-    names = (name for body in bodies for named in _NAMED for name in named.findall(body))
-    return mutation_drops(tuple(dict.fromkeys(name.decode() for name in names)))
+    names: dict[str, None] = {}
+    for match in (match for body in bodies for named in _NAMED for match in named.finditer(body)):
+        names[match[1].decode()] = None
+        if len(names) > MAX_NAMED:
+            return (ALL,)
+    return mutation_drops(tuple(names))
 
 
 def _read(body: bytes) -> GraphQLRead | GraphQLWrite | GraphQLOdd:

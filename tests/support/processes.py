@@ -104,11 +104,13 @@ def job(token: str, repository: str):
 
 
 @contextlib.contextmanager
-def running(module, *arguments, home: Path, **variables: str):
-    """Run ``python -m module`` until it is ready; gives what its ready file says."""
+def running(module, *arguments, home: Path, files: int = 0, **variables: str):
+    """Run ``python -m module`` until it is ready; gives what its ready file says. `files` is how many it may open."""
     home.mkdir(parents=True, exist_ok=True)
     ready, log = home / f"{module}.json", home / f"{module}.log"
     command = [sys.executable, "-m", module, *arguments, "--ready-file", str(ready)]
+    if files:
+        command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment(home, **variables))
     try:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from p2pcache.gateway import exchange as exchanges
-from p2pcache.gateway import protocol
+from p2pcache.gateway import server
 from p2pcache.gateway.protocol import GatewayProtocol
 
 from .conftest import LIMIT, ask, connect, get, running
@@ -150,9 +150,9 @@ async def test_a_body_that_stops_is_refused(node, monkeypatch, target):
         await client.ended()
 
 
-async def test_one_connection_too_many_is_told_so(node, monkeypatch):
-    monkeypatch.setattr(protocol, "CONNECTIONS", 1)
-    async with connect(node) as first:
+async def test_one_connection_too_many_is_told_so(github, tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "CONNECTIONS", 1)
+    async with running(github.url, tmp_path) as node, connect(node) as first:
         await first.send(get("/repos/octo/app"))
         assert (await first.reply()).status == 200
         async with connect(node) as second:

@@ -222,6 +222,12 @@ def test_a_mutation_drops_what_it_names(asked: bytes, answer: Any, repositories:
     assert {"graphql", "numeric", "across"} <= set(topics)
 
 
+def test_a_mutation_that_names_very_many_drops_everything() -> None:
+    named = [{"nameWithOwner": f"o/r{n}"} for n in range(graphql.MAX_NAMED + 1)]
+    assert graphql.drops(b"", json.dumps({"data": named}).encode()) == ("all",)
+    assert len(graphql.drops(b"", json.dumps({"data": named[:-1] * 9}).encode())) < 3 * graphql.MAX_NAMED
+
+
 @pytest.mark.parametrize(
     "answer",
     [

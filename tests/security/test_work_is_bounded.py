@@ -1,0 +1,160 @@
+"""Whatever a client sends, the node holds a bounded part of it, and others are answered meanwhile."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+
+import pytest
+from support.gateway import LIMIT, TOKEN, ask, connect, connect_tcp, get, running
+from support.processes import running as process
+
+from p2pcache.gateway import app, protocol
+from p2pcache.github import classify as rules
+from p2pcache.github import graphql
+from p2pcache.node import Node
+from p2pcache.testing import StandIn
+
+REPO = "/repos/octo/app"
+QUERY = b'{"query":"{viewer{login}}"}'
+CHUNKED = get("/repos/octo/app/labels", "Transfer-Encoding: chunked", method="POST")
+
+
+async def flood(client, piece, times):
+    """Send until the other side has had enough; whether it said so."""
+    with contextlib.suppress(ConnectionError):
+        for _ in range(times):
+            await client.send(piece)
+            await asyncio.sleep(0)
+            if client.reader._buffer or client.reader.at_eof():
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("before", "piece"),
+    [
+        pytest.param(b"1\r\nx\r\n0\r\n", b"X-Trailer: " + b"x" * 5000 + b"\r\n", id="trailer fields"),
+        pytest.param(b"1\r\nx\r\n0\r\nX-Trailer: ", b"x" * 5000, id="one trailer field"),
+        pytest.param(b"1;", b"extension=" + b"x" * 5000, id="a chunk extension"),
+    ],
+)
+async def test_what_brings_no_body_is_bounded(node, before, piece):
+    async with connect(node) as client:
+        await client.send(CHUNKED + before)
+        assert await flood(client, piece, 4000)
+        reply = await client.reply()
+        assert reply.status in (400, 431)
+    assert (await ask(node, get(REPO))).status == 200
+
+
+async def test_a_trailer_of_usual_size_is_forgotten(node, github):
+    async with connect(node) as client:
+        await client.send(CHUNKED + b'10\r\n{"name":"chunk"}\r\n0\r\nX-A: 1\r\n\r\n')
+        assert (await client.reply()).status == 201
+        await client.send(get(REPO))
+        assert (await client.reply()).status == 200
+    assert "x-a" not in github.calls[0].headers
+
+
+async def test_requests_that_wait_on_one_connection_are_bounded(node, github):
+    github.fault(delay=0.3)
+    async with connect(node) as client:
+        await client.send(get("/repos/octo/app?first") + get("/zen") * 5000)
+        answered = [await client.reply() for _ in range(protocol.PIPELINED + 1)]
+        assert {reply.status for reply in answered} == {200}
+        await client.ended()  # what was not answered is the client's to send again (RFC 9112 section 9.3.2)
+    assert len(github.calls) == protocol.PIPELINED + 1
+
+
+async def test_a_long_parse_holds_up_no_memory_hit(node, github, monkeypatch):
+    assert (await ask(node, get(REPO))).status == 200
+    begun, go = threading.Event(), threading.Event()
+    real = graphql.read
+
+    def slow(body):
+        begun.set()
+        assert go.wait(LIMIT)
+        return real(body)
+
+    monkeypatch.setattr(rules.graphql, "read", slow)
+    asking = asyncio.create_task(ask(node, get("/graphql", f"Content-Length: {len(QUERY)}", method="POST") + QUERY))
+    assert await asyncio.to_thread(begun.wait, LIMIT)
+    for _ in range(3):
+        assert (await ask(node, get(REPO))).headers["cache-status"].endswith("detail=memory")
+    go.set()
+    assert (await asking).status == 200
+
+
+async def test_graphql_bodies_are_bounded_in_all(node, monkeypatch):
+    monkeypatch.setattr(app, "MAX_GATHERED", 1000)
+    half = get("/graphql", "Content-Length: 900", method="POST")
+    async with connect(node) as first:
+        await first.send(half + QUERY)
+        async with asyncio.timeout(LIMIT):
+            while not node._server._server.config.app._gathered:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        refused = await ask(node, half)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        small = get("/graphql", f"Content-Length: {len(QUERY)}", method="POST") + QUERY
+        assert (await ask(node, small)).status == 200
+        await first.send(b" " * (900 - len(QUERY)))
+        assert (await first.reply()).status == 200
+    assert (await ask(node, half + QUERY + b" " * (900 - len(QUERY)))).status == 200
+
+
+HUGE = [
+    pytest.param(json.dumps({"query": "{" + "a " * 200_000 + "}"}), id="a long document"),
+    pytest.param(json.dumps({"query": "{" + "a," * 10_000 + "}"}), id="many tokens"),
+    pytest.param(json.dumps({"query": "{a" * 5_000 + "}" * 5_000}), id="deep"),
+    pytest.param(json.dumps({"query": "{a}", "variables": {"x": [{}] * 200_000}}), id="many variables"),
+]
+
+
+@pytest.mark.parametrize("body", HUGE)
+async def test_a_graphql_request_that_is_too_much_is_githubs(upstream, tmp_path, body):
+    async def answer(upstream, reader, writer):
+        assert await reader.readexactly(len(body)) == body.encode()
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"data":{}}')
+
+    upstream.answers(answer)
+    async with running(upstream.url, tmp_path) as node:
+        for times in (1, 2):
+            reply = await ask(node, get("/graphql", f"Content-Length: {len(body)}", method="POST") + body.encode())
+            assert reply.headers["cache-status"].partition(";")[2].split(";")[0] in (" fwd=bypass", " fwd=method")
+            assert len(upstream.heads) == times
+
+
+async def test_with_descriptors_short_a_client_gets_503_and_github_is_reached(tmp_path):
+    files = 200
+    async with StandIn() as github:
+        github.populate()
+        github.token(TOKEN, repos=["octo/app"])
+        where = ["--listen", "127.0.0.1:0", "--socket", str(tmp_path / "s"), "--dir", str(tmp_path / "d"), "--no-p2p"]
+        life = contextlib.ExitStack()
+        start = process("p2pcache", "serve", *where, "--upstream", github.url, home=tmp_path, files=files)
+        said = await asyncio.to_thread(life.enter_context, start)
+        node = Node.__new__(Node)
+        node.address = said["api_url"]
+        with life, contextlib.ExitStack() as others:
+            async with connect_tcp(node) as first:
+                await first.send(get("/zen", host="127.0.0.1"))
+                assert (await first.reply()).status == 200
+                port = int(node.address.rpartition(":")[2])
+                for _ in range(2 * files):
+                    others.enter_context(socket.create_connection(("127.0.0.1", port), timeout=LIMIT))
+                async with connect_tcp(node) as late:
+                    assert (await late.reply()).status == 503
+                for n in range(20):  # none of these was asked before: each is GitHub's to answer
+                    await first.send(get(f"{REPO}?n={n}", host="127.0.0.1"))
+                    assert (await first.reply()).status == 200
+            others.close()
+            for _ in range(200):
+                async with connect_tcp(node) as again:
+                    await again.send(get("/zen", host="127.0.0.1"))
+                    if (await again.reply()).status == 200:
+                        break
+                await asyncio.sleep(0.05)
+            else:
+                pytest.fail("who comes when the others have gone is not answered")
