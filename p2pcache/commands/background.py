@@ -29,7 +29,7 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
         fail(str(error), 2)
     stats = {"stats_file": str(job.stats)}
     try:
-        ready = supervisor.start(as_flags({**stats, **flags}), job.run, timeout)
+        ready = supervisor.start(as_flags({**stats, **flags}), job.run, timeout, remove_at_end=job.gh_files)
     except SupervisorError as error:
         fail(str(error))
     note(f"the gateway answers at {ready['api_url']}; stop it with: p2pcache down")
@@ -51,7 +51,7 @@ def down(directory: str | None) -> None:
         supervisor.stop(job.run)
         fail(f"stopped, without a report: {error}")
     supervisor.stop(job.run)
-    for file in (job.stats, job.gh / "config.yml"):
+    for file in (job.stats, *job.gh_files):
         file.unlink(missing_ok=True)
     click.echo(text(stats))
 

@@ -58,7 +58,7 @@ def unix(path: Path) -> socket.socket:
         raise ListenError(f"--socket {path}: name a shorter path, of at most {SOCKET_PATH_BYTES} bytes")
     with contextlib.ExitStack() as undo:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             _make_room(path)
             listener = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             listener.bind(str(path))
@@ -80,6 +80,20 @@ def inherit(descriptor: int) -> socket.socket:
         return socket.socket(fileno=os.dup(descriptor))
     except OSError as error:
         raise ListenError(f"descriptor {descriptor} is not an inherited socket ({error.strerror})") from None
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the socket's folder; among everybody's files it is to be this user's own, and closed to others.
+
+    Its name can be guessed, and who made it first could put a socket of their own there and be sent tokens.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not folder.parent.stat().st_mode & stat.S_IWOTH:
+        return
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise ListenError(f"--socket: {folder} is not a folder of this user, and others may write where it is")
+    folder.chmod(0o700)
 
 
 def _make_room(path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http
 import http.client
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,9 +36,33 @@ class Engine:
         """Make a container; its id."""
         return str(self._call("POST", f"/containers/create?name={quote(name, safe='')}", settings)["Id"])
 
-    def start(self, container: str) -> None:
-        """Start it."""
-        self._call("POST", f"/containers/{container}/start")
+    def start(self, container: str, given: bytes) -> None:
+        """Start it with `given` on its standard input, which ends there: the engine remembers nothing of it.
+
+        The container has to be made with ``OpenStdin`` and ``StdinOnce``.
+        """
+        with self._stdin(container) as stdin:
+            self._call("POST", f"/containers/{container}/start")
+            try:
+                stdin.sendall(given)
+                stdin.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                raise EngineError(f"the container's input is closed: {error.strerror}") from None
+
+    @contextmanager
+    def _stdin(self, container: str) -> Iterator[socket.socket]:
+        """A connection that the engine turns into the container's standard input ("Attach to a container")."""
+        with closing(_Connection(self._path, self._timeout)) as connection:
+            upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
+            try:
+                connection.request("POST", f"{API}/containers/{container}/attach?stream=1&stdin=1", headers=upgrade)
+                response = connection.getresponse()
+                if response.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+                    message = _object(response.read(MOST_BYTES)).get("message", response.status)
+                    raise EngineError(f"the Docker engine says: {message}")
+            except (OSError, http.client.HTTPException) as error:
+                raise EngineError(f"the Docker engine at {self._path} cannot be asked: {error}") from None
+            yield connection.sock
 
     def stop(self, container: str, seconds: int) -> None:
         """Stop it, killing it after `seconds`."""
@@ -57,12 +84,7 @@ class Engine:
 
     def _call(self, method: str, target: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         status, text = self._ask(method, target, body)
-        try:
-            found = json.loads(text) if text else {}
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise EngineError(f"the Docker engine answered {method} {target} with something that is not an object")
+        found = _object(text)
         # 304: already started, or stopped already.
         if status >= 400:
             raise EngineError(f"the Docker engine says: {found.get('message', status)}")
@@ -79,6 +101,16 @@ class Engine:
             raise EngineError(f"the Docker engine at {self._path} cannot be asked: {error}") from None
         finally:
             connection.close()
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise EngineError("the Docker engine answered with something that is not an object")
+    return found
 
 
 class _Connection(http.client.HTTPConnection):

@@ -40,6 +40,11 @@ class Job:
         return self.directory / "gh"
 
     @property
+    def gh_files(self) -> tuple[Path, ...]:
+        """What is in `gh`, and goes with the node: no login is left in a place where nobody looks for one."""
+        return self.gh / "config.yml", self.gh / "hosts.yml"
+
+    @property
     def stats(self) -> Path:
         """The ledger, written at the job's end."""
         return self.directory / "stats.json"
@@ -66,18 +71,18 @@ class Job:
 
 
 def write_gh_config(job: Job, socket: str, environ: Mapping[str, str]) -> Path:
-    """Make a configuration in which gh talks to `socket` (to GitHub if empty); what was there stays, logins too.
+    """Make a configuration in which gh talks to `socket` (to GitHub if empty); what was there stays.
 
-    The logins are linked: a copy would outlive what it was made for, and a later login would be in the copy alone.
+    Logins are where they were: a link leads to them, also for a login that is yet to come.
+
     Returns its ``config.yml``: without that file gh goes straight to GitHub again.
     """
     job.gh.mkdir(parents=True, exist_ok=True)
     before = _gh_config_dir(environ)
-    if (before / "hosts.yml").is_file() and before != job.gh:
-        link = job.gh / "hosts.yml"
-        link.unlink(missing_ok=True)
-        link.symlink_to((before / "hosts.yml").absolute())
-    config = job.gh / "config.yml"
+    config, logins = job.gh_files
+    if before.is_dir() and before.resolve() != job.gh.resolve():
+        logins.unlink(missing_ok=True)
+        logins.symlink_to(before.resolve() / logins.name)
     config.write_text(with_socket(_text(before / "config.yml"), socket), "utf-8")
     return config
 

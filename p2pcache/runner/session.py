@@ -37,8 +37,7 @@ def begin(job: Job, given: Inputs) -> dict[str, Any]:
     network, found = _look_around(given)
     given.variables["CACHE_BOOTSTRAP_PEERS"] = ",".join(found.multiaddrs)
     flags = ["--listen", f"127.0.0.1:{given.gateway_port}", "--socket", str(job.socket), "--dir", str(job.store)]
-    gone = [job.gh / "config.yml"]
-    started = supervisor.start(flags, job.run, READY_SECONDS, environ=given.variables, remove_at_end=gone)
+    started = supervisor.start(flags, job.run, READY_SECONDS, environ=given.variables, remove_at_end=job.gh_files)
     ready = _with_swarm(job, started)
     connected = found.reachable and _connected(ready["socket"])
     _complain(given, ready, found)
@@ -63,7 +62,8 @@ def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> N
         NodeError: it cannot be asked, and the job is `strict`.
     """
     # Whatever uses gh in posts still to come goes to GitHub again.
-    (job.gh / "config.yml").unlink(missing_ok=True)
+    for file in job.gh_files:
+        file.unlink(missing_ok=True)
     try:
         stats = ask(str(job.socket), "/-/stats")
         job.stats.write_text(json.dumps(stats), "utf-8")

@@ -7,6 +7,7 @@ runner's temporary folder, through which also host steps, job-container steps an
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import sys
@@ -17,16 +18,18 @@ from typing import Any
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
-from p2pcache.runner import evidence, inputs, session, supervisor
+from p2pcache.runner import evidence, inputs, session, supervisor, watch
 from p2pcache.runner.engine import Engine, EngineError
 from p2pcache.runner.job import Job, write_gh_config
 from p2pcache.runner.main import FAILURES, publish, say_second_use
 from p2pcache.runner.network import Mode
-from p2pcache.settings import environment
+from p2pcache.settings import environment, hide
 
 START_SECONDS = 45.0
 STOP_SECONDS = 15
 LOOK_SECONDS = 0.1
+ACT = "ACT"
+"""By which act is told from a runner."""
 KEPT = ("INPUT_", "CACHE_", "GITHUB_", "MCP_")
 """What of the step's environment the sibling gets; nothing of the runner's own credentials begins so."""
 DROPPED = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY")
@@ -58,9 +61,9 @@ def start(environ: Mapping[str, str]) -> None:
     (job.directory / "job.json").unlink(missing_ok=True)
     name = "p2pcache-" + hashlib.sha256(host_shared.encode()).hexdigest()[:12]
     _remove(engine, name)
-    container = engine.create(name, _settings(own, shared, host_shared, _network(environ, job_container), environ))
+    container = engine.create(name, _settings(own, shared, host_shared, _network(environ, job_container)))
     try:
-        engine.start(container)
+        engine.start(container, json.dumps(_kept(environ)).encode())
         record = _await_record(engine, container, job)
     except (SiblingError, EngineError):
         _remove(engine, container)
@@ -103,14 +106,33 @@ def finish(environ: Mapping[str, str]) -> None:
 def run(environ: Mapping[str, str]) -> None:
     """Be the sibling: keep a node until told to leave."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    watch.conceal()
     job = Job.from_env(environ)
     try:
-        session.begin(job, inputs.read(environ))
-    except FAILURES as error:
+        hide(_given())
+        session.begin(job, inputs.read(environment()))
+    except (*FAILURES, SiblingError) as error:
         job.remember({"error": str(error)})
         raise
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     supervisor.stop(job.run)
+
+
+def _kept(environ: Mapping[str, str]) -> dict[str, str]:
+    kept = {k: v for k, v in environ.items() if k.startswith(KEPT) and k not in DROPPED and v}
+    return kept | ({ACT: environ[ACT]} if ACT in environ else {})
+
+
+def _given() -> dict[str, str]:
+    """What `start` writes to this container's standard input.
+
+    Raises:
+        SiblingError: something else.
+    """
+    try:
+        return {str(name): str(value) for name, value in json.loads(sys.stdin.buffer.read()).items()}
+    except (ValueError, AttributeError):
+        raise SiblingError("the container was started without what the step knows") from None
 
 
 def _own_container(engine: Engine) -> dict[str, Any]:
@@ -137,16 +159,16 @@ def _shared_network(own: Mapping[str, Any]) -> str:
     return container if kind == "container" else ""
 
 
-def _settings(
-    own: Mapping[str, Any], shared: Path, host_shared: str, network: str, environ: Mapping[str, str]
-) -> dict[str, Any]:
-    kept = {k: v for k, v in environ.items() if k.startswith(KEPT) and k not in DROPPED and v}
+def _settings(own: Mapping[str, Any], shared: Path, host_shared: str, network: str) -> dict[str, Any]:
     owner = shared.stat()
     return {
         "Image": own["Image"],
         "Entrypoint": [sys.executable, "-I", "-m", "p2pcache.runner.sibling"],
         "Cmd": ["run"],
-        "Env": [f"{k}={v}" for k, v in {**kept, "RUNNER_TEMP": shared, "HOME": shared}.items()],
+        # Whoever may ask the engine sees these as long as the container is there: all else comes by its input.
+        "Env": [f"RUNNER_TEMP={shared}", f"HOME={shared}"],
+        "OpenStdin": True,
+        "StdinOnce": True,
         # The runner empties its temporary folder as its own user, and prunes containers that bear its label.
         "User": f"{owner.st_uid}:{owner.st_gid}",
         "Labels": own["Config"].get("Labels") or {},

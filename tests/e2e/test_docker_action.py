@@ -61,6 +61,22 @@ def siblings():
     return listed.stdout.split()
 
 
+@pytest.mark.needs("curl")
+def test_the_engine_tells_nobody_what_the_node_was_told(runner, docker):
+    phase, commands = runner
+    started = phase("start", CACHE_CONTROL_TOKEN="c0n7r01")
+    assert started.returncode == 0, started.stdout + started.stderr
+    (sibling,) = siblings()
+    told = docker("inspect", sibling) + docker("logs", sibling) + docker("top", sibling, "-eo", "pid,args")
+    for secret in (SECRET, TOKEN, "c0n7r01"):
+        assert secret not in told
+    url = f"{said(commands / 'output')['api-url']}/-/stats"
+    for token, status in (("c0n7r01", "200"), ("another", "401")):  # which it knows all the same
+        sent = ("-H", "X-Real-IP: 192.0.2.1", "-H", f"Authorization: Bearer {token}", url)
+        asked = subprocess.run(("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", *sent), capture_output=True)
+        assert asked.stdout.decode() == status
+
+
 @pytest.mark.needs("gh", "curl")
 def test_a_job_on_the_host(runner):
     phase, commands = runner

@@ -31,6 +31,40 @@ def test_a_socket_is_for_every_user(tmp_path):
         assert path.stat().st_mode & 0o777 == 0o666
 
 
+@pytest.fixture
+def everybodys(tmp_path):
+    """A folder like /tmp."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    return folder
+
+
+@pytest.mark.parametrize("mode", [None, 0o755, 0o777])
+def test_among_everybodys_files_the_folder_is_closed_to_others(everybodys, mode):
+    folder = everybodys / "p2pcache-1"
+    if mode is not None:
+        folder.mkdir()
+        folder.chmod(mode)
+    with listen.unix(folder / "s"):
+        assert folder.lstat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("squatted", ["link", "another user's"])
+def test_a_folder_that_somebody_else_was_quick_to_make_is_refused(everybodys, monkeypatch, squatted):
+    folder = everybodys / "p2pcache-1"
+    if squatted == "link":
+        (everybodys / "theirs").mkdir()
+        folder.symlink_to(everybodys / "theirs")
+    else:
+        folder.mkdir()
+        own = os.geteuid()
+        monkeypatch.setattr(listen.os, "geteuid", lambda: own + 1)
+    with pytest.raises(listen.ListenError, match="is not a folder of this user"):
+        listen.unix(folder / "s")
+    assert not (folder / "s").exists()
+
+
 def test_a_dead_nodes_socket_is_replaced(tmp_path):
     listen.unix(tmp_path / "s").close()
     with listen.unix(tmp_path / "s"), socket.socket(socket.AF_UNIX) as client:

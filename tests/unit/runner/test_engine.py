@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import queue
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ class Server(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: Path) -> None:
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.asked: list[tuple[str, bytes]] = []
+        self.input: queue.Queue[bytes] = queue.Queue()
         super().__init__(str(path), Handler)
 
 
@@ -33,6 +35,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def answer(self) -> None:
+        if self.path.endswith("attach?stream=1&stdin=1") and self.headers["Upgrade"] == "tcp":
+            self.attach()
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.asked.append((f"{self.command} {self.path}", body))
         status, text = self.server.answers.get(
@@ -42,6 +47,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+
+    def attach(self) -> None:
+        if "abc" not in self.path:
+            self.wfile.write(b'HTTP/1.1 404 Not Found\r\nContent-Length: 28\r\n\r\n{"message": "No such input"}')
+            return
+        self.wfile.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+        self.server.input.put(self.rfile.read())
 
     do_GET = do_POST = do_DELETE = answer  # noqa: N815 - http.server's names
 
@@ -70,7 +82,8 @@ def test_a_container_from_creation_to_removal(engine: Engine, server: Server) ->
         "DELETE /v1.41/containers/abc?force=true&v=true": (204, b""),
     }
     assert engine.create("n", {"Image": "i"}) == "abc"
-    engine.start("abc")
+    engine.start("abc", b"a secret")
+    assert server.input.get(timeout=5) == b"a secret", "and its end"
     assert engine.inspect("abc")["State"]["Running"]
     engine.stop("abc", 3)
     engine.remove("abc")
@@ -86,7 +99,9 @@ def test_a_name_cannot_lead_elsewhere(engine: Engine, server: Server) -> None:
 
 def test_the_engines_own_words(engine: Engine) -> None:
     with pytest.raises(EngineError, match="the Docker engine says: No such container: x"):
-        engine.start("x")
+        engine.inspect("x")
+    with pytest.raises(EngineError, match="the Docker engine says: No such input"):
+        engine.start("x", b"")
 
 
 @pytest.mark.parametrize("text", [b"[]", b"nonsense"])
@@ -100,6 +115,8 @@ def test_no_engine(tmp_path: Path) -> None:
     engine = Engine(tmp_path / "nothing.sock", 1)
     with pytest.raises(EngineError, match="cannot be asked"):
         engine.inspect("x")
+    with pytest.raises(EngineError, match="cannot be asked"):
+        engine.start("x", b"")
     assert engine.last_words("x") == ""
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,7 @@ def test_a_path_is_quoted_for_yaml() -> None:
     assert with_socket("", '/a "b"/s').endswith('http_unix_socket: "/a \\"b\\"/s"\n')
 
 
-def test_logins_stay(tmp_path: Path) -> None:
+def test_logins_stay_where_they_are(tmp_path: Path) -> None:
     before = tmp_path / "home/.config/gh"
     before.mkdir(parents=True)
     (before / "hosts.yml").write_text("github.com:\n  oauth_token: x\n")
@@ -42,12 +41,32 @@ def test_logins_stay(tmp_path: Path) -> None:
     config = write_gh_config(job, "/s", {"HOME": str(tmp_path / "home")})
     assert config == tmp_path / "temp/p2pcache/gh/config.yml"
     assert "editor: vi" in config.read_text()
-    assert "oauth_token" in (job.gh / "hosts.yml").read_text()
-    assert (job.gh / "hosts.yml").readlink() == before / "hosts.yml"
-    write_gh_config(job, "/s", {"HOME": str(tmp_path / "home")})  # a second use finds the link
-    (job.gh / "hosts.yml").write_text("github.com:\n  oauth_token: y\n")  # a login made meanwhile is the user's
-    assert "oauth_token: y" in (before / "hosts.yml").read_text()
-    assert stat.S_IMODE((before / "hosts.yml").stat().st_mode) == 0o600
+    linked = job.gh / "hosts.yml"
+    assert linked.readlink() == before / "hosts.yml", "no copy of a token"
+    write_gh_config(job, "/s", {"GH_CONFIG_DIR": str(job.gh)})
+    assert linked.readlink() == before / "hosts.yml", "a second use has it from the first"
+    for file in job.gh_files:
+        file.unlink()
+    assert list(job.gh.iterdir()) == []
+    assert "oauth_token" in (before / "hosts.yml").read_text()
+
+
+def test_a_login_that_is_yet_to_come_goes_where_it_would_go_without_the_cache(tmp_path: Path) -> None:
+    before = tmp_path / "gh"
+    before.mkdir()
+    job = Job(tmp_path / "job")
+    write_gh_config(job, "/s", {"GH_CONFIG_DIR": str(before)})
+    (job.gh / "hosts.yml").write_text("github.com:\n")
+    assert (before / "hosts.yml").read_text() == "github.com:\n"
+
+
+def test_a_copy_that_an_older_version_left_gives_way(tmp_path: Path) -> None:
+    before, job = tmp_path / "gh", Job(tmp_path / "job")
+    before.mkdir()
+    job.gh.mkdir(parents=True)
+    (job.gh / "hosts.yml").write_text("old")
+    write_gh_config(job, "/s", {"GH_CONFIG_DIR": str(before)})
+    assert (job.gh / "hosts.yml").is_symlink()
 
 
 @pytest.mark.parametrize("variable", ["GH_CONFIG_DIR", "XDG_CONFIG_HOME"])

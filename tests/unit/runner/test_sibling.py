@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,8 @@ class FakeEngine:
         self.created = {"name": name, **settings}
         return "new"
 
-    def start(self, container: str) -> None:
+    def start(self, container: str, given: bytes) -> None:
+        self.given = json.loads(given)
         if self.record is not None:
             self.running.add(container)
             Job(self.temp / "p2pcache").remember(self.record)
@@ -102,15 +105,17 @@ def said(environ: dict[str, str], name: str) -> dict[str, str]:
 
 
 def test_the_sibling_is_the_runners_and_knows_no_more_than_it_must(engine: FakeEngine, environ: dict[str, str]) -> None:
-    assert sibling.main(["start"], environ) == 0
+    assert sibling.main(["start"], {**environ, "ACT": "true"}) == 0
     made = engine.created
     assert made["Image"] == "sha256:1"
     assert made["Labels"] == {"runner": "1"}, "by which the runner prunes"
     assert made["User"] == f"{os.getuid()}:{os.getgid()}"
     assert made["HostConfig"]["Binds"] == [f"/home/runner/work/_temp:{environ['RUNNER_TEMP']}"]
-    names = {entry.partition("=")[0] for entry in made["Env"]}
-    assert "INPUT_TOKEN" in names
-    assert names.isdisjoint({"ACTIONS_RUNTIME_TOKEN", "GITHUB_OUTPUT", "GITHUB_ENV"})
+    assert {entry.partition("=")[0] for entry in made["Env"]} == {"RUNNER_TEMP", "HOME"}, "all that the engine tells"
+    assert (made["OpenStdin"], made["StdinOnce"]) == (True, True)
+    assert engine.given["INPUT_TOKEN"] == "t"
+    assert engine.given["ACT"] == "true", "without which the sibling would take act for a runner"
+    assert engine.given.keys().isdisjoint({"ACTIONS_RUNTIME_TOKEN", "GITHUB_OUTPUT", "GITHUB_ENV"})
 
 
 def test_host_steps_get_host_paths(engine: FakeEngine, environ: dict[str, str]) -> None:
@@ -213,7 +218,10 @@ def test_the_end_without_an_engine(environ: dict[str, str], tmp_path: Path) -> N
 
 def test_the_siblings_failure_is_left_for_who_waits(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sibling.signal, "pthread_sigmask", lambda *_: None)  # it would be this process's
-    monkeypatch.setenv("INPUT_MODE", "docker")
+    monkeypatch.setattr(sibling.watch, "conceal", lambda: None)
+    monkeypatch.setattr(sibling, "hide", lambda given: [monkeypatch.setenv(*each) for each in given.items()])
     Path(environ["RUNNER_TEMP"], "p2pcache").mkdir()
-    assert sibling.main(["run"], environ) == 1
-    assert "input mode" in json.loads(Path(environ["RUNNER_TEMP"], "p2pcache/job.json").read_text())["error"]
+    for given, reason in ((b'{"INPUT_MODE": "docker"}', "input mode"), (b"", "without what the step knows")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        assert sibling.main(["run"], environ) == 1
+        assert reason in json.loads(Path(environ["RUNNER_TEMP"], "p2pcache/job.json").read_text())["error"]
