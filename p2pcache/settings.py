@@ -260,11 +260,16 @@ def _read(source: _Source, origin: str, text: str) -> Any:
             return source.parse(text.strip())
         return msgspec.convert(text.strip(), _TYPES[source.field], strict=False)
     except ValueError as error:  # msgspec's own among them, which says less than we know
-        shown = "a value that is not shown" if source.secret else repr(_without_credentials(text[:120]))
+        shown = "a value that is not shown" if source.secret else repr(_without_credentials(text)[:120])
         own = "" if isinstance(error, msgspec.ValidationError) else str(error)
         own = own if own and source.parse in (read.multiaddr, read.multiaddrs, parse_ttl) else ""
         raise SettingsError(f"{origin}: read {shown}: {own or 'expected ' + source.expected}") from None
 
 
 def _without_credentials(text: str) -> str:
-    return re.sub(r"//[^/]*@", "//***@", text)
+    """A URL, or what should be one, less its user, password and query, whatever characters they hold."""
+    scheme = re.match(r"[a-z]+://", text)
+    head = scheme[0] if scheme else ""
+    at, query = text.rfind("@") + 1, text.find("?")
+    shown = text[max(at, len(head)) : query if query >= 0 else None]
+    return f"{head}{'***@' if at else ''}{shown}{'?***' if query >= 0 else ''}"

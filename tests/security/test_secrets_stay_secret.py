@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.processes import environment, job
 from support.trust import APP, JOB, OTHER_JOB, PERSONAL, PRIVATE, Swarm, announced, github
 
+from p2pcache import settings
 from p2pcache.cache.sealing import generate_secret
 
 
@@ -66,6 +69,41 @@ class TestWhatOthersWereGiven:
         allowed = member.get(target, OTHER_JOB)
         assert (allowed[0], allowed[1]["cache-status"].endswith("; detail=revalidated")) == (200, True)
         assert member.get(target, OTHER_JOB)[1]["cache-status"].endswith("; detail=memory"), "then it is its own"
+
+
+class TestWhatIsSaidOfSettings:
+    """An error names what was read, and goes into logs; hypothesis writes the settings."""
+
+    TEXT = st.text(max_size=60)
+    VARIABLES = tuple(sorted({name for source in settings._SOURCES for name in source.variables}))
+    FLAGS = tuple(source.field for source in settings._SOURCES if source.flag)
+
+    @given(
+        st.dictionaries(st.sampled_from(VARIABLES), TEXT | st.sampled_from(["true", "9", "a/b", "/x"])),
+        st.dictionaries(st.sampled_from(FLAGS), TEXT),
+    )
+    def test_any_environment_is_read_or_refused_in_one_line_that_holds_no_secret(self, variables, flags):
+        marked = {
+            source.variables[0]: f"{variables.get(source.variables[0], '')} 5ecre7"
+            for source in settings._SOURCES
+            if source.secret
+        }
+        try:
+            said = repr(settings.load(flags, {"XDG_CACHE_HOME": "/x", **variables, **marked}))
+        except settings.SettingsError as error:
+            said = str(error)
+            assert said.isprintable()
+            assert said.startswith(("--", *self.VARIABLES))
+        assert "5ecre7" not in said
+
+    @given(st.sampled_from(["http://", "https://", "//", "", "ftp://x/"]), TEXT, TEXT, TEXT)
+    def test_a_url_is_shown_without_its_credentials(self, scheme, before, between, after):
+        for url in (f"{scheme}{before}5ecre7{between}@{after}", f"{scheme}{before}?{between}5ecre7{after}"):
+            try:
+                said = repr(settings.load({"upstream": url}, {"XDG_CACHE_HOME": "/x"}))
+            except settings.SettingsError as error:
+                said = str(error)
+            assert "5ecre7" not in said
 
 
 # So that root is a user like any other here: without the right to trace or to profile whatever runs.
