@@ -80,9 +80,15 @@ def serve(**options: Any) -> None:
 
 @main.command()
 @node_options
-@click.option("--timeout", default=20.0, show_default=True, help="Seconds until the gateway has to answer.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=20.0,
+    show_default="20",
+    help="Seconds until the gateway has to answer.",
+)
 def up(timeout: float, **options: Any) -> None:
-    """Start a supervised node in the background and print what a shell needs: eval "$(p2pcache up)"."""
+    """Start a supervised node in the background, or find it, and print what a shell needs: eval "$(p2pcache up)"."""
     from p2pcache.commands.background import up as run
 
     run(_flags(options), timeout)
@@ -91,8 +97,17 @@ def up(timeout: float, **options: Any) -> None:
 @main.command()
 @click.option("--dir", "directory", metavar="PATH", help="The directory the node was started with.")
 def down(directory: str | None) -> None:
-    """Stop the background node and print its final report."""
+    """Stop the background node, print its final report, and unset its variables: eval "$(p2pcache down)"."""
     from p2pcache.commands.background import down as run
+
+    run(directory)
+
+
+@main.command()
+@click.option("--dir", "directory", metavar="PATH", help="The directory the node was started with.")
+def env(directory: str | None) -> None:
+    """Print the running node's exports again, e.g. for another shell: eval "$(p2pcache env)"."""
+    from p2pcache.commands.background import env as run
 
     run(directory)
 

@@ -11,6 +11,7 @@ from p2pcache.settings import Settings, SettingsError, Share
 
 LONG_LIVED = ("personal", "oauth", "app_user")
 """Kinds of token that last long enough to be a shared secret; a job's installation token dies with the job."""
+TOKEN_HINT = "where gh is logged in: export GITHUB_TOKEN=$(gh auth token)"  # noqa: S105 - a sentence, no secret
 
 
 def keyring_of(settings: Settings) -> tuple[Keyring, str]:
@@ -30,6 +31,12 @@ def keyring_of(settings: Settings) -> tuple[Keyring, str]:
         # One that is too weak to be a secret is no reason to refuse its owner a cache.
         with contextlib.suppress(ValueError):
             return Keyring.from_secrets([token], settings.upstream), _alone(settings, "")
+    if not token:
+        reason = (
+            "no CACHE_SECRET, and no GITHUB_TOKEN to stand in for one: this node works alone, and what it stores "
+            f"cannot be read by the next; {TOKEN_HINT}"
+        )
+        return Keyring.ephemeral(), _alone(settings, reason)
     reason = (
         "no CACHE_SECRET, and a job's own token cannot stand in for one: this node works alone, and what it stores "
         "cannot be read by the next; make a secret with: p2pcache keygen | gh secret set CACHE_SECRET"

@@ -36,7 +36,7 @@ from p2pcache.github import scopes, writes
 from p2pcache.github.quota import Bucket, charged
 from p2pcache.keys import identity_of, keyring_of
 from p2pcache.peering import Peering, swarm_config
-from p2pcache.settings import Settings
+from p2pcache.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from p2pcache.swarm import Swarm
@@ -135,6 +135,7 @@ class Node:
 
         Raises:
             ListenError: an address cannot be listened on.
+            SettingsError: the ready file cannot be written.
         """
         settings = self.settings
         self._sockets = self._listen()
@@ -198,6 +199,8 @@ class Node:
         if self.disk is not None:
             await self.disk.close()
         await self.upstream.__aexit__(None, None, None)
+        if not self._sockets:  # it never began: what stands at these paths is another node's
+            return
         if self.settings.stats_file:
             _write(self.settings.stats_file, self.stats())
         if self.settings.socket_fd is None:
@@ -205,7 +208,11 @@ class Node:
         self._kept.close()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -254,8 +261,12 @@ class Node:
         }
 
     def _write_ready(self) -> None:
-        if self.settings.ready_file:
-            _write(self.settings.ready_file, self.ready())
+        if (file := self.settings.ready_file) is None:
+            return
+        try:
+            _write(file, self.ready())
+        except OSError as error:
+            raise SettingsError(f"--ready-file {file}: {error.strerror}; name a file that can be written") from None
 
     # What the parts tell
 

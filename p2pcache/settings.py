@@ -215,7 +215,7 @@ def as_flags(flags: Mapping[str, str]) -> list[str]:
 def _cache_directory(environ: Mapping[str, str]) -> Path:
     base = environ.get("XDG_CACHE_HOME")
     try:
-        return (Path(base) if base else Path.home() / ".cache") / "p2pcache"
+        return ((Path(base) if base else Path.home() / ".cache") / "p2pcache").absolute()
     except RuntimeError:
         raise SettingsError("CACHE_DIR: read nothing, and there is no home directory: name a directory") from None
 

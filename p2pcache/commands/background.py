@@ -1,61 +1,109 @@
-"""``p2pcache up`` and ``down``: a supervised node behind the shell's back."""
+"""``p2pcache up``, ``env`` and ``down``: a supervised node behind the shell's back."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
 from p2pcache.commands.console import fail, note, settings_or_exit
-from p2pcache.commands.environment import client_environment
+from p2pcache.commands.environment import client_environment, exports, farewell
 from p2pcache.gateway.ask import NodeError, ask
-from p2pcache.keys import keyring_of
+from p2pcache.keys import TOKEN_HINT, keyring_of
 from p2pcache.runner import supervisor
 from p2pcache.runner.job import Job
 from p2pcache.runner.report import text
-from p2pcache.runner.supervisor import SupervisorError
+from p2pcache.runner.supervisor import DirectoryError, RunningError, SupervisorError
 from p2pcache.settings import SettingsError, as_flags
+from p2pcache.settings import environment as variables
+
+SWARM_SECONDS = 5.0
+"""How long ``up`` waits for the node's peer id, which libp2p has to be loaded for."""
 
 
 def up(flags: Mapping[str, str], timeout: float) -> None:
-    """Start a node, wait until it answers, print ``export`` lines."""
+    """Start a node unless one runs, wait until it answers, print ``export`` lines."""
     settings = settings_or_exit(flags)
     job = Job(settings.directory)
     try:
-        keyring_of(settings)
+        _, alone = keyring_of(settings)
     except SettingsError as error:
         fail(str(error), 2)
-    stats = {"stats_file": str(job.stats)}
     try:
-        ready = supervisor.start(as_flags({**stats, **flags}), job.run, timeout, remove_at_end=job.gh_files)
+        ready = _start(flags, job, timeout)
+    except RunningError:
+        _print_exports(_running_or_exit(settings.directory), job)
+        note(f"a node runs already, with the flags it was started with; to change them: p2pcache down ({job.run})")
+        return
+    except DirectoryError as error:
+        fail(f"{error}; name a directory that this user may write with --dir or CACHE_DIR")
     except SupervisorError as error:
         fail(str(error))
-    note(f"the gateway answers at {ready['api_url']}; stop it with: p2pcache down")
-    for name, value in client_environment(ready, job).items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+    _print_exports(ready, job)
+    if settings.p2p and alone:
+        note(alone)
+    elif settings.token is None:
+        note(f"no GITHUB_TOKEN: without a token GitHub shows what is public, 60 calls an hour; {TOKEN_HINT}")
+    note(f'the gateway answers at {ready["api_url"]}; stop it with: eval "$(p2pcache down)"')
+
+
+def _start(flags: Mapping[str, str], job: Job, timeout: float) -> dict[str, Any]:
+    given = as_flags({"stats_file": str(job.stats), **flags})
+    # When the node has ended for good, gh is to go to GitHub again.
+    started = supervisor.start(given, job.run, timeout, remove_at_end=job.gh_files)
+    return supervisor.with_swarm(job.run, started, SWARM_SECONDS)
+
+
+def env(directory: str | None) -> None:
+    """Print the running node's ``export`` lines again."""
+    settings = settings_or_exit({"directory": directory} if directory else {})
+    _print_exports(_running_or_exit(settings.directory), Job(settings.directory))
 
 
 def down(directory: str | None) -> None:
-    """Stop the node and print what it did."""
+    """Stop the node; the report goes to stderr, and to stdout what gives the shell its own variables back."""
     settings = settings_or_exit({"directory": directory} if directory else {})
     job = Job(settings.directory)
     ready = supervisor.ready(job.run)
     if ready is None:
         note(f"no node runs in {settings.directory}")
-        return
+    else:
+        _stop(ready, job)
+    for line in farewell(variables()):
+        click.echo(line)
+
+
+def _stop(ready: Mapping[str, Any], job: Job) -> None:
     try:
-        stats = ask(ready["socket"], "/-/stats")
-    except NodeError as error:
-        supervisor.stop(job.run)
-        fail(f"stopped, without a report: {error}")
+        report = text(ask(ready["socket"], "/-/stats"))
+    except (NodeError, ValueError) as error:
+        report = f"p2pcache: stopped, without a report: {error}"
     supervisor.stop(job.run)
     for file in (job.stats, *job.gh_files):
         file.unlink(missing_ok=True)
-    click.echo(text(stats))
+    click.echo(report, err=True)
 
 
-def running(directory: Path) -> dict[str, object] | None:
+def running(directory: Path) -> dict[str, Any] | None:
     """The ready file of the node that ``up`` started in `directory`."""
     return supervisor.ready(Job(directory).run)
+
+
+def no_node() -> NoReturn:
+    """Say how to start one, and end."""
+    fail('no node runs here; start one with: eval "$(p2pcache up)"')
+
+
+def _running_or_exit(directory: Path) -> dict[str, Any]:
+    ready = running(directory)
+    if ready is None:
+        no_node()
+    return ready
+
+
+def _print_exports(ready: Mapping[str, Any], job: Job) -> None:
+    here = variables()
+    for line in exports(client_environment(ready, job), here):
+        click.echo(line)

@@ -7,13 +7,15 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import click
 
-from p2pcache.commands.background import running
+from p2pcache.commands.background import no_node, running
 from p2pcache.commands.console import fail, note, settings_or_exit
 from p2pcache.gateway.ask import NodeError, UnixConnection, ask_any
+from p2pcache.gateway.listen import listens
 from p2pcache.runner.report import markdown, text
 from p2pcache.settings import ClientSettings
 
@@ -21,16 +23,12 @@ GET_SECONDS = 90.0
 
 
 def node_socket() -> str:
-    """The running node's socket: the one exported to this shell, else that of ``up``'s default directory."""
-    if (exported := ClientSettings.from_env().socket) is not None:
-        return str(exported)
+    """The running node's socket: the one exported to this shell, else that of ``up``'s or ``serve``'s directory."""
+    exported = ClientSettings.from_env().socket
     directory = settings_or_exit({}).directory
-    ready = running(directory)
-    if ready:
-        return str(ready["socket"])
-    if not (directory / "gateway.sock").exists():
-        fail('no node runs here; start one with: eval "$(p2pcache up)"')
-    return str(directory / "gateway.sock")
+    started = running(directory)
+    known = (exported, started and started["socket"], directory / "gateway.sock")
+    return next((str(path) for path in known if path and listens(Path(path))), None) or no_node()
 
 
 def get(path: str, *, explain: bool, accept: str) -> int:

@@ -29,8 +29,8 @@ def serve(flags: Mapping[str, str]) -> None:
         fail(str(error), 2)
     try:
         uvloop.run(_serve(node))
-    except ListenError as error:
-        fail(str(error))
+    except (ListenError, SettingsError) as error:
+        fail(str(error), 2 if isinstance(error, SettingsError) else 1)
 
 
 def _take_secrets(descriptor: str) -> None:

@@ -100,12 +100,13 @@ def _make_room(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise ListenError(f"--socket {path}: a file that is no socket is there; name another path")
-        if _answers(path):
+        if listens(path):
             raise ListenError(f"--socket {path}: another node answers there; stop it, or name another path")
         path.unlink()
 
 
-def _answers(path: Path) -> bool:
+def listens(path: Path) -> bool:
+    """Whether somebody listens on the unix socket `path`."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_SECONDS)
         return probe.connect_ex(str(path)) == 0

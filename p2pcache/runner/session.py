@@ -38,7 +38,7 @@ def begin(job: Job, given: Inputs) -> dict[str, Any]:
     given.variables["CACHE_BOOTSTRAP_PEERS"] = ",".join(found.multiaddrs)
     flags = ["--listen", f"127.0.0.1:{given.gateway_port}", "--socket", str(job.socket), "--dir", str(job.store)]
     started = supervisor.start(flags, job.run, READY_SECONDS, environ=given.variables, remove_at_end=job.gh_files)
-    ready = _with_swarm(job, started)
+    ready = supervisor.with_swarm(job.run, started, SWARM_SECONDS)
     connected = found.reachable and _connected(ready["socket"])
     _complain(given, ready, found)
     record = {
@@ -99,15 +99,6 @@ def _look_around(given: Inputs) -> tuple[Network, Found]:
 def _dies_with_the_job(given: Inputs) -> bool:
     token = given.settings.token
     return token is None or token.reveal().startswith("ghs_")
-
-
-def _with_swarm(job: Job, ready: dict[str, Any]) -> dict[str, Any]:
-    """The ready file once it tells of the swarm too: libp2p is loaded beside the gateway, which answers before."""
-    end = time.monotonic() + SWARM_SECONDS
-    while ready.get("p2p") == "starting" and time.monotonic() < end:
-        time.sleep(LOOK_SECONDS)
-        ready = supervisor.ready(job.run) or ready
-    return ready
 
 
 def _complain(given: Inputs, ready: Mapping[str, Any], found: Found) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ STOP_SECONDS = watch.GRACE_SECONDS + 2.0
 
 class SupervisorError(RuntimeError):
     """A node could not be started or stopped; the message says why and what to do."""
+
+
+class RunningError(SupervisorError):
+    """A node runs in that directory already."""
+
+
+class DirectoryError(SupervisorError):
+    """The directory cannot hold what a node needs; the message says why, and the caller knows where it was named."""
 
 
 def start(
@@ -52,16 +61,37 @@ def start(
         The ready file (INTERFACE section 1).
 
     Raises:
-        SupervisorError: a node runs there already, an address is taken, or the node did not become ready.
+        RunningError: a node runs there already.
+        DirectoryError: the directory cannot be used.
+        SupervisorError: an address is taken, or the node did not become ready.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    directory = directory.resolve()
-    if status(directory) is not None:
-        raise SupervisorError(f"a node is already running in {directory}: stop it with `p2pcache down` first")
-    rest, listen = _take(list(argv), "--listen", "127.0.0.1:0")
-    rest, path = _take(rest, "--socket", str(directory / "node.sock"))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        directory = directory.resolve()
+        with _alone(directory, deadline):
+            if status(directory) is not None:
+                raise RunningError(f"a node is already running in {directory}: stop it with `p2pcache down` first")
+            return _start(list(argv), directory, deadline, command, environ, remove_at_end)
+    except OSError as error:
+        raise DirectoryError(f"{directory}: {error.strerror}") from None
+
+
+def _start(
+    argv: list[str],
+    directory: Path,
+    deadline: float,
+    command: Sequence[str],
+    environ: Mapping[str, str] | None,
+    remove_at_end: Sequence[Path],
+) -> dict[str, Any]:
+    argv, listen = _take(argv, "--listen", "127.0.0.1:0")
+    argv, path = _take(argv, "--socket", str(directory / "node.sock"))
+    argv, named = _take(argv, "--ready-file", "")
     ready = directory / "ready.json"
     ready.unlink(missing_ok=True)
+    if named:
+        _lead(ready, Path(named))
+        remove_at_end = (*remove_at_end, Path(named).absolute())
     with contextlib.ExitStack() as listeners:
         try:
             where = values.listen(listen)
@@ -78,7 +108,7 @@ def start(
         script += [*map(str, remove_at_end), "--"]
         with (directory / "node.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter, flags checked by `serve`
-                [*script, *command, *flags, "--ready-file", str(ready), *rest],
+                [*script, *command, *flags, "--ready-file", named or str(ready), *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -89,6 +119,31 @@ def start(
         theirs.close()
         watch.give(ours, secrets)
     return _await_ready(process, ready, directory, deadline)
+
+
+def _lead(ready: Path, named: Path) -> None:
+    """Let `ready`, where this module looks, lead to the file that a user named: the node writes one."""
+    try:
+        named.unlink(missing_ok=True)
+        ready.symlink_to(named.absolute())
+    except OSError as error:
+        raise SupervisorError(f"--ready-file {named}: {error.strerror}; name a file that can be written") from None
+
+
+@contextlib.contextmanager
+def _alone(directory: Path, deadline: float) -> Iterator[None]:
+    """One start at a time in a directory: who comes second finds the node of who came first."""
+    end = time.monotonic() + deadline
+    with (directory / "start.lock").open("ab") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise SupervisorError(f"another node is being started in {directory}: try again") from None
+                time.sleep(LOOK_SECONDS)
+        yield
 
 
 def stop(directory: Path, deadline: float = STOP_SECONDS) -> bool:
@@ -113,6 +168,15 @@ def stop(directory: Path, deadline: float = STOP_SECONDS) -> bool:
 def status(directory: Path) -> dict[str, Any] | None:
     """The supervisor's state (``pid``, ``node``, ``restarts``, ...) when it or its node lives, else None."""
     return _state(directory) if _processes(directory) else None
+
+
+def with_swarm(directory: Path, ready_file: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The ready file once it tells of the swarm too: libp2p is loaded beside the gateway, which answers before."""
+    end = time.monotonic() + seconds
+    while ready_file.get("p2p") == "starting" and time.monotonic() < end:
+        time.sleep(LOOK_SECONDS)
+        ready_file = ready(directory) or ready_file
+    return ready_file
 
 
 def ready(directory: Path) -> dict[str, Any] | None:
@@ -153,8 +217,13 @@ def _await_ready(process: subprocess.Popen[bytes], file: Path, directory: Path, 
         if process.poll() is not None:
             raise SupervisorError(f"the node did not start: {last_words(directory)}")
         time.sleep(LOOK_SECONDS)
+    process.terminate()  # by its pid, since `stop` only knows of it once it has written its state
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
     stop(directory)
-    process.wait(STOP_SECONDS)
     raise SupervisorError(f"the node was not ready after {deadline:g} s: {last_words(directory)}")
 
 

@@ -23,7 +23,8 @@ def test_down_ends_idle_connections_and_leaves_nothing(supervised, connect):
             supervised.kill()
         pids = supervised.pids
         said = supervised.down()
-        assert (said.returncode, said.stderr) == (0, "")
+        assert said.returncode == 0
+        assert "API calls" in said.stderr
         assert connection.sock.recv(1) == b""
     assert [started_at(pid) for pid in pids] == [None, None]
     assert not supervised.node.socket.exists()

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from p2pcache import __version__
 from p2pcache.cli import main
 
-COMMANDS = ("serve", "up", "down", "run", "get", "stats", "peers", "keygen", "demo")
+COMMANDS = ("serve", "up", "env", "down", "run", "get", "stats", "peers", "keygen", "demo")
 
 
 def p2pcache(home, *arguments, **variables):
