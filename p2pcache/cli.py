@@ -12,26 +12,47 @@ from p2pcache import __version__
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+CACHE = "~/.cache/p2pcache"
+
+
+def _option(*names: str, metavar: str, default: str, text: str, multiple: bool = False) -> Callable[[F], F]:
+    """A flag that takes a value. `settings` knows the default; `default` says it to people."""
+    return click.option(*names, metavar=metavar, multiple=multiple, help=f"{text}  [default: {default}]")
+
+
 _NODE_OPTIONS = (
-    click.option("--listen", metavar="HOST:PORT", help="Where the gateway listens; port 0: any free one."),
-    click.option("--socket", metavar="PATH", help="The gateway's unix socket."),
+    _option(
+        "--listen", metavar="HOST:PORT", default="127.0.0.1:0", text="The gateway's address; port 0: any free one."
+    ),
+    _option("--socket", metavar="PATH", default="in --dir", text="The gateway's unix socket."),
     click.option("--socket-fd", metavar="N", hidden=True),
     click.option("--keeper", metavar="N:N", hidden=True),
     click.option("--adopt", metavar="N:N,...", hidden=True),
     click.option("--secrets-fd", metavar="N", hidden=True),
-    click.option("--p2p-listen", metavar="MULTIADDR", help="Where peers reach this node."),
-    click.option("--bootstrap", metavar="MULTIADDR", multiple=True, help="A peer to join; repeatable."),
-    click.option("--announce", metavar="MULTIADDR", multiple=True, help="The address peers are told; repeatable."),
-    click.option("--upstream", metavar="URL", help="The API behind the gateway.  [default: https://api.github.com]"),
-    click.option("--dir", "directory", metavar="PATH", help="Disk store, identity and state."),
-    click.option("--backends", metavar="LIST", help="The tiers asked after memory, in order.  [default: disk,p2p]"),
-    click.option("--share", metavar="scope|verified|off", help="What is served without a proof."),
-    click.option("--ready-file", metavar="PATH", help="Written once the gateway answers."),
-    click.option("--stats-file", metavar="PATH", help="Where the counts are kept, and taken up again."),
-    click.option("--hub", is_flag=True, help="Be the long-lived hub of a host."),
+    _option(
+        "--p2p-listen", metavar="MULTIADDR", default="any free port; with --hub: 9100", text="Where peers connect."
+    ),
+    _option("--bootstrap", metavar="MULTIADDR", default="none", text="A peer to join; repeatable.", multiple=True),
+    _option(
+        "--announce",
+        metavar="MULTIADDR",
+        default="this machine's",
+        text="The address peers are told; repeatable.",
+        multiple=True,
+    ),
+    _option("--upstream", metavar="URL", default="https://api.github.com", text="The API behind the gateway."),
+    _option("--dir", "directory", metavar="PATH", default=CACHE, text="Disk store, identity and state."),
+    _option("--backends", metavar="LIST", default="disk,p2p", text="The tiers asked after memory, in order."),
+    _option("--share", metavar="scope|verified|off", default="scope", text="What is served without a proof."),
+    _option("--ready-file", metavar="PATH", default="none", text="Written once the gateway answers."),
+    _option("--stats-file", metavar="PATH", default="none", text="Where the counts are kept, and taken up again."),
+    click.option("--hub", is_flag=True, help="Be the long-lived hub of a host, for peers at port 9100."),
     click.option("--mdns", is_flag=True, help="Look for peers on the local network too."),
     click.option("--no-p2p", is_flag=True, help="Do not join the swarm."),
-    click.option("--log-level", metavar="debug|info|warning|error", help="How much is said on stderr."),
+    _option("--log-level", metavar="debug|info|warning|error", default="info", text="How much is said on stderr."),
+)
+_of_directory = _option(
+    "--dir", "directory", metavar="PATH", default=CACHE, text="The directory the node was started with."
 )
 
 
@@ -83,9 +104,9 @@ def serve(**options: Any) -> None:
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
     default=20.0,
-    show_default="20",
-    help="Seconds until the gateway has to answer.",
+    help="Until the gateway has to answer.  [default: 20]",
 )
 def up(timeout: float, **options: Any) -> None:
     """Start a supervised node in the background, or find it, and print what a shell needs: eval "$(p2pcache up)"."""
@@ -95,7 +116,7 @@ def up(timeout: float, **options: Any) -> None:
 
 
 @main.command()
-@click.option("--dir", "directory", metavar="PATH", help="The directory the node was started with.")
+@_of_directory
 def down(directory: str | None) -> None:
     """Stop the background node, print its final report, and unset its variables: eval "$(p2pcache down)"."""
     from p2pcache.commands.background import down as run
@@ -104,7 +125,7 @@ def down(directory: str | None) -> None:
 
 
 @main.command()
-@click.option("--dir", "directory", metavar="PATH", help="The directory the node was started with.")
+@_of_directory
 def env(directory: str | None) -> None:
     """Print the running node's exports again, e.g. for another shell: eval "$(p2pcache env)"."""
     from p2pcache.commands.background import env as run
@@ -125,7 +146,9 @@ def run(command: tuple[str, ...], **options: Any) -> None:
 @main.command()
 @click.argument("path")
 @click.option("--explain", is_flag=True, help="Say on stderr which tier answered, and why.")
-@click.option("--accept", default="application/vnd.github+json", show_default=True, metavar="TYPE")
+@click.option(
+    "--accept", default="application/vnd.github+json", show_default=True, metavar="TYPE", help="The media type wanted."
+)
 def get(path: str, explain: bool, accept: str) -> None:
     """Read PATH of the API through the cache; the body goes to stdout."""
     from p2pcache.commands.inspect import get as run
@@ -144,10 +167,10 @@ def stats(form: str | None) -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="All that is known, for programs.")
 def peers(as_json: bool) -> None:
     """Show who is connected, how, since when, and what came from them."""
-    from p2pcache.commands.inspect import peers as run
+    from p2pcache.commands.peers import peers as run
 
     run(as_json=as_json)
 

@@ -58,9 +58,9 @@ def identity_of(settings: Settings) -> Identity:
 
 def _alone(settings: Settings, reason: str) -> str:
     if not settings.p2p:
-        return "CACHE_ENABLE_P2P is off"
+        return "peer to peer is off (--no-p2p or CACHE_ENABLE_P2P)"
     if settings.share is Share.OFF:
-        return "CACHE_SHARE is off"
+        return "sharing is off (--share or CACHE_SHARE)"
     if "p2p" not in settings.backends:
-        return "CACHE_BACKENDS leaves out p2p"
+        return "peers are not among the backends (--backends or CACHE_BACKENDS)"
     return reason

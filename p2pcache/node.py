@@ -96,17 +96,22 @@ class Node:
     def _gateway(self) -> Gateway:
         settings = self.settings
         control = settings.control_token.reveal() if settings.control_token else self._own_token()
+        identity = identity_of(settings)
+        if settings.token:
+            own = {"authorization": f"token {settings.token.reveal()}"}
+            self.ledger.scope = scopes.shown(scopes.scope_of(own, identity.job_token, identity.repository))
         relay = Relay(self.upstream, self.upstreams)
         reads = Reads(
             engine=self.engine,
             keyring=self.keyring,
-            identity=identity_of(settings),
+            identity=identity,
             ledger=self.ledger,
             hot=self.hot,
             relay=relay,
             upstream=self.upstream,
             upstreams=self.upstreams,
             clock=time.time,
+            peers_asked=self.swarm.explain if self.swarm else lambda *_: [],
         )
         names = frozenset({settings.listen.host.lower(), socket.gethostname().lower()})
         return Gateway(

@@ -70,7 +70,7 @@ class SafeDatabase:
         self._off = True
         self._owed.clear()
         self._close()
-        self._say(f"the disk store in {self._directory} is not used: {reason}; CACHE_DIR can name another one")
+        self._say(f"the disk store in {self._directory} is not used: {reason}; --dir or CACHE_DIR can name another one")
 
     def close(self) -> None:
         """Pay what is owed, write what is noted, close the file."""

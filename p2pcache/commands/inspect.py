@@ -1,4 +1,4 @@
-"""``p2pcache get``, ``stats`` and ``peers``: questions to the running node."""
+"""``p2pcache get`` and ``stats``: questions to the running node."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import click
 
 from p2pcache.commands.background import no_node, running
 from p2pcache.commands.console import fail, note, settings_or_exit
+from p2pcache.commands.explain import explanation, refusal
 from p2pcache.gateway.ask import NodeError, UnixConnection, ask_any
 from p2pcache.gateway.listen import listens
 from p2pcache.runner.report import markdown, text
@@ -47,6 +48,7 @@ def get(path: str, *, explain: bool, accept: str) -> int:
     try:
         connection.request("GET", target, headers=headers)
         response = connection.getresponse()
+        milliseconds = (time.perf_counter() - started) * 1000
         while piece := response.read1(1 << 16):
             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
@@ -57,22 +59,18 @@ def get(path: str, *, explain: bool, accept: str) -> int:
         fail(f"the node does not answer: {type(error).__name__}")
     finally:
         connection.close()
+    asked_with = {"with_token": token is not None}
+    if response.status >= http.client.BAD_REQUEST:
+        note(refusal(response.status, response.reason, target, **asked_with))
     if explain:
-        note(_explanation(response, (time.perf_counter() - started) * 1000))
-    return 0 if response.status < 400 else 1
-
-
-def _explanation(response: http.client.HTTPResponse, milliseconds: float) -> str:
-    rule = response.headers.get("p2pcache-rule", "not the cache's business")
-    status = response.headers.get("cache-status", "no Cache-Status")
-    age = response.headers.get("age")
-    said = f"{response.status} in {milliseconds:.1f} ms; {rule}; {status}"
-    return f"{said}; age {age} s" if age else said
+        fields = {name.lower(): value for name, value in response.getheaders()}
+        note(explanation(response.status, fields, milliseconds, **asked_with))
+    return 0 if response.status < http.client.BAD_REQUEST else 1
 
 
 def stats(form: str) -> None:
     """Print the ledger as a table, JSON or Markdown."""
-    ledger = _ask("/-/stats")
+    ledger = ask_node("/-/stats")
     match form:
         case "json":
             click.echo(json.dumps(ledger, indent=2))
@@ -82,29 +80,8 @@ def stats(form: str) -> None:
             click.echo(text(ledger))
 
 
-def peers(*, as_json: bool) -> None:
-    """Print the peers table."""
-    rows: list[dict[str, Any]] = _ask("/-/peers")
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    if not rows:
-        click.echo("no peers")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("peer", "address", "how", "since", "rtt", "blocks", "received", "sent", "state", box=None)
-    for row in rows:
-        since = time.strftime("%H:%M:%S", time.localtime(row["since"]))
-        rtt = "" if row["rtt_ms"] is None else f"{row['rtt_ms']:.1f} ms"
-        state = f"{row['state']}: {row['reason']}" if row["reason"] else row["state"]
-        cells = (row["peer_id"][-12:], row["address"], f"{row['via']} {row['direction']}".strip(), since, rtt)
-        table.add_row(*cells, str(row["blocks_in"]), str(row["bytes_in"]), str(row["bytes_out"]), state)
-    Console().print(table)
-
-
-def _ask(target: str) -> Any:
+def ask_node(target: str) -> Any:
+    """What the running node answers, or one sentence and the end."""
     try:
         return ask_any(node_socket(), target)
     except NodeError as error:

@@ -36,6 +36,8 @@ class Ledger:
     """Counts what the node does. Not thread-safe: it belongs to the gateway's event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.scope = ""
+        """Of this node's own token, among those of `quota`."""
         self._clock = clock
         self._hits: defaultdict[str, int] = defaultdict(int, dict.fromkeys(TIERS, 0))
         self._revalidated = 0
@@ -135,6 +137,7 @@ class Ledger:
             api_calls_saved=saved,
             time_saved_ms=self._time_saved_ms,
             bytes_from_cache=self._bytes_from_cache,
+            scope=self.scope,
             quota=[q for q in self._quota.values() if not 0 < q.reset <= now],
             peers=self._peers,
             routes=[
@@ -154,6 +157,7 @@ class Ledger:
             ValueError: `stats` is not a ledger.
         """
         other = read(stats)
+        self.scope = self.scope or other.scope
         hits = sum(other.hits.values())
         for tier, n in other.hits.items():
             self._hits[tier] += n

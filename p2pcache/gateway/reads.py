@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from p2pcache.cache.answer import Kept, Passed, Refused, told
 from p2pcache.cache.buckets import Buckets
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 ASK_RULE = "p2pcache-explain"
 RULE = b"p2pcache-rule"
 ETAG_RULE = b"p2pcache-etag-rule"
+PEERS = b"p2pcache-peers"
+NOBODY_ELSE = ("memory", "disk", "coalesced")
+"""Details of a hit that no peer was asked for."""
 
 
 class Reads:
@@ -57,6 +61,7 @@ class Reads:
         upstream: HttpUpstream,
         upstreams: Upstreams,
         clock: Callable[[], float],
+        peers_asked: Callable[[bytes, bytes, float], Sequence[str]],
     ) -> None:
         self._engine = engine
         self._keyring = keyring
@@ -67,6 +72,7 @@ class Reads:
         self._upstream = upstream
         self._upstreams = upstreams
         self._clock = clock
+        self._peers_asked = peers_asked
 
     @property
     def buckets(self) -> Buckets:
@@ -104,6 +110,7 @@ class Reads:
             UpstreamError: GitHub cannot be reached and nothing can stand in.
         """
         route = self._ledger.route(read.route)
+        began = time.monotonic()
         try:
             wanted = want(self._keyring, self._identity, read, request)
             answer = await self._engine.read(wanted)
@@ -125,6 +132,10 @@ class Reads:
             explained = [(RULE, told(answer).encode()), (ETAG_RULE, self._believed(wanted).encode())]
         if isinstance(answer, Kept) and shown is not None:
             self._count(wanted, answer, shown, route)
+            if explained and answer.hit not in NOBODY_ELSE:
+                # Only with an answer that the caller may read: it says what others have.
+                asked = self._peers_asked(wanted.name, answer.entry.pointer.cid, began)
+                explained.append((PEERS, "; ".join(asked).encode("ascii", "replace")))
             await self._kept(exchange, wanted, answer, shown, base, explained)
         elif isinstance(answer, Passed):
             await self._passed(exchange, wanted, answer, base, route, explained)

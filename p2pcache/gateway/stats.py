@@ -70,7 +70,8 @@ class Stats(msgspec.Struct):
 
     `requests == sum(hits) + revalidated + misses + bypassed`. An answer is *saved* when it came from the cache and
     cost no charged call: every hit, and every revalidation GitHub did not charge. A miss is never one, not even when
-    it ended in an error that GitHub gives for free. `rules` says which rule decided how often.
+    it ended in an error that GitHub gives for free. `rules` says which rule decided how often, `scope` whose bucket in
+    `quota` is that of this node's own token ("" when it has none).
     """
 
     requests: Count = 0
@@ -84,6 +85,7 @@ class Stats(msgspec.Struct):
     time_saved_ms: Count = 0
     time_saved_how: str = TIME_SAVED_HOW
     bytes_from_cache: Count = 0
+    scope: str = ""
     quota: list[Quota] = []
     peers: Peers = msgspec.field(default_factory=Peers)
     routes: list[Route] = []

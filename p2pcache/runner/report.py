@@ -74,7 +74,7 @@ def _headline(stats: Stats) -> str:
     parts = [f"{stats.api_calls_saved} of {_calls(stats.cacheable)} saved ({rate} % hit rate)"]
     if stats.time_saved_ms:
         parts.append(f"{_duration(stats.time_saved_ms)} not waited")
-    if bucket := _tightest(stats.quota):
+    if bucket := _own_bucket(stats):
         parts.append(f"quota left {bucket.remaining}/{bucket.limit}")
     return ", ".join(parts)
 
@@ -95,10 +95,12 @@ def _duration(ms: int) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _tightest(quota: Iterable[Quota]) -> Quota | None:
-    """The bucket that a reader should know of: the job's own before another token's, then the emptiest."""
-    core = [bucket for bucket in quota if bucket.resource == "core" and bucket.limit]
-    return min(core, key=lambda b: (not b.scope.startswith("actions:"), b.remaining / b.limit, b.scope), default=None)
+def _own_bucket(stats: Stats) -> Quota | None:
+    """The bucket of the node's own token; of a node that has none, the one that is known if no other is."""
+    core = [bucket for bucket in stats.quota if bucket.resource == "core" and bucket.limit]
+    if stats.scope:
+        return next((bucket for bucket in core if bucket.scope == stats.scope), None)
+    return core[0] if len(core) == 1 else None
 
 
 def _tables(stats: Stats) -> tuple[Table, Table]:

@@ -22,6 +22,7 @@ from p2pcache.swarm.outside import Outside
 from p2pcache.swarm.reasons import Reason
 from p2pcache.swarm.scoring import Budget
 from p2pcache.swarm.session import PER_MIB, Forged, Session
+from p2pcache.swarm.trace import Trace
 
 ANNOUNCE_DELAY = 0.005
 WARM = 2 << 20
@@ -75,6 +76,7 @@ class Exchange:
         self._transfers: dict[bytes, _Transfer] = {}
         self._warm = _Warm()
         self._keeping: deque[Pointer] = deque(maxlen=self._limits.hub_backlog)
+        self.trace = Trace()
         self._idle = trio.lowlevel.ParkingLot()  # the hub's fetchers with nothing to do
 
     async def run(self) -> None:
@@ -176,6 +178,8 @@ class Exchange:
         transfer: _Transfer,
         finished: trio.MemorySendChannel[Session],
     ) -> None:
+        said = "gave other bytes than it had announced"
+        began = time.monotonic()
         try:
             sealed = await session.get(cid, size)
             newer = self._members.get(session.peer)
@@ -183,6 +187,7 @@ class Exchange:
                 sealed = await newer.get(cid, size)  # another connection to the peer took the place of this one
         except trio.TooSlowError:
             self._members.counters["peer_timeout"] += 1
+            said = "was asked and did not answer in time"
         except Forged:
             self._members.counters["garbage"] += 1
             self._directory.remove(cid, session.peer)
@@ -190,7 +195,11 @@ class Exchange:
             if sealed is None:
                 self._members.counters["peer_miss"] += 1
                 self._directory.remove(cid, session.peer)
+            said = "had announced it, but has it no more"
+            if sealed is not None:
+                said = f"gave it in {(time.monotonic() - began) * 1000:.0f} ms"
             transfer.sealed = transfer.sealed or sealed
+        self.trace.note(cid, session.peer, said)
         finished.send_nowait(session)
 
     def _holders(self, cid: bytes, but: str) -> list[Session]:

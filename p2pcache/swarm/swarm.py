@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from p2pcache.cache.tiers import Leases, Tier
-from p2pcache.swarm import identity, multiaddrs
+from p2pcache.swarm import identity, multiaddrs, trace
 from p2pcache.swarm.bridge import Bridge
 from p2pcache.swarm.config import BlockStore, Limits, PeerRow, SwarmConfig, SwarmError, SwarmEvents
 from p2pcache.swarm.directory import Directory
@@ -112,6 +112,12 @@ class Swarm:
     def counters(self) -> Mapping[str, int]:
         """What went wrong, counted: the ledger's "errors"."""
         return {} if self._mesh is None else dict(self._mesh.members.counters)
+
+    def explain(self, name: bytes, cid: bytes, since: float) -> list[str]:
+        """Which peers were asked for a resource `since` then (`time.monotonic`), and why not the others."""
+        if (mesh := self._mesh) is None:
+            return []
+        return trace.explain(name, cid, since, mesh.exchange.trace, mesh.members, self._directory)
 
     async def connected(self, n: int = 1, timeout: float = 5.0) -> bool:  # noqa: ASYNC109  # its result, no error, says so
         """Wait until `n` members have proved themselves; whether they did."""

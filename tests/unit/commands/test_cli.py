@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -46,6 +47,20 @@ def test_flags_of_the_contract_exist(command):
     ):
         assert flag in said
     assert "--socket-fd" not in said
+
+
+@pytest.mark.parametrize("command", [main.commands[name] for name in COMMANDS], ids=COMMANDS)
+def test_every_flag_explains_itself_and_says_its_default(command):
+    for option in (parameter for parameter in command.params if isinstance(parameter, click.Option)):
+        if option.hidden:
+            continue
+        assert option.help, option.name
+        assert option.is_flag or option.show_default or "[default: " in option.help, option.name
+
+
+def test_the_port_of_a_hub_is_said():
+    said = CliRunner().invoke(main, ["serve", "--help"]).output
+    assert "9100" in said.partition("--hub  ")[2]
 
 
 def test_version():

@@ -43,6 +43,7 @@ def test_the_shape_is_the_public_one():
         "api_calls_saved": 3,
         "time_saved_ms": 80,
         "bytes_from_cache": 600,
+        "scope": "",
         "quota": [{"scope": "actions:octo/app", "resource": "core", "limit": 1000, "remaining": 990, "reset": 4000}],
         "peers": {"connected": 2, "known": 3, "bytes_in": 1000, "bytes_out": 2000},
         "routes": [

@@ -54,16 +54,24 @@ def test_the_headline_of_the_contract():
 
 
 QUOTAS = {
-    "the job's own first": ([("token:ab", "core", 5000, 1), ("actions:o/r", "core", 1000, 900)], "900/1000"),
-    "the emptiest": ([("token:ab", "core", 5000, 4000), ("token:cd", "core", 60, 30)], "30/60"),
-    "core only": ([("actions:o/r", "search", 30, 1)], None),
-    "no limit": ([("actions:o/r", "core", 0, 0)], None),
+    "the job's own": ("actions:o/r", [("token:ab", "core", 5000, 1), ("actions:o/r", "core", 1000, 900)], "900/1000"),
+    "not another job's": (
+        "actions:o/r",
+        [("actions:a/b", "core", 1000, 1), ("actions:o/r", "core", 1000, 9)],
+        "9/1000",
+    ),
+    "not somebody else's": ("actions:o/r", [("token:ab", "core", 5000, 1)], None),
+    "without a token of its own": ("", [("token:ab", "core", 5000, 4000)], "4000/5000"),
+    "one of several": ("", [("token:ab", "core", 5000, 4000), ("token:cd", "core", 60, 30)], None),
+    "core only": ("actions:o/r", [("actions:o/r", "search", 30, 1)], None),
+    "no limit": ("actions:o/r", [("actions:o/r", "core", 0, 0)], None),
 }
 
 
-@pytest.mark.parametrize(("buckets", "expected"), QUOTAS.values(), ids=QUOTAS)
-def test_the_bucket_of_the_headline(buckets, expected):
+@pytest.mark.parametrize(("own", "buckets", "expected"), QUOTAS.values(), ids=QUOTAS)
+def test_the_bucket_of_the_headline(own, buckets, expected):
     counted = ledger(1)
+    counted.scope = own
     for bucket in buckets:
         counted.quota(*bucket, 0)
     line = headline(counted.stats())

@@ -1,0 +1,71 @@
+"""``p2pcache peers``: a table that fits a terminal of 80 columns, and below it what is wrong with whom."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from p2pcache.commands.inspect import ask_node
+
+COLUMNS = 80
+_HEAD = ("peer", "address", "state", "since", "rtt", "received", "sent")
+_UNITS = ("B", "kB", "MB", "GB")
+
+
+def peers(*, as_json: bool) -> None:
+    """Print the peers table."""
+    rows: list[dict[str, Any]] = ask_node("/-/peers")
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        click.echo("\n".join(table(rows)) if rows else "no peers")
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The lines; none is longer than `COLUMNS`, but for those that say why a peer was refused or dropped."""
+    cells = [_HEAD, *map(_cells, rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(_HEAD))]
+    widths[1] = min(widths[1], COLUMNS - sum(widths) + widths[1] - 2 * (len(widths) - 1))
+    for line in cells:
+        shown = [_fitting(cell, width) for cell, width in zip(line, widths, strict=True)]
+        yield "  ".join(shown).rstrip()
+    for row in rows:
+        if row["reason"]:
+            yield f"{row['peer_id'][-8:]} {row['state']} at {_clock(row['since'])}: {row['reason']}"
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    rtt = "" if row["rtt_ms"] is None else f"{row['rtt_ms']:.0f} ms"
+    state = f"{row['state']} {row['direction']}".strip()
+    received, sent = _size(row["bytes_in"]), _size(row["bytes_out"])
+    return row["peer_id"][-8:], _host_port(row["address"]), state, _clock(row["since"]), rtt, received, sent
+
+
+def _host_port(multiaddr: str) -> str:
+    parts = re.match(r"/(ip4|ip6|dns[46]?)/([^/]+)/tcp/(\d+)", multiaddr)
+    if parts is None:
+        return multiaddr
+    return f"[{parts[2]}]:{parts[3]}" if parts[1] == "ip6" else f"{parts[2]}:{parts[3]}"
+
+
+def _clock(since: float) -> str:
+    """The time of day, or the date when it was more than a day ago; nothing for who is known by name alone."""
+    if not since:
+        return ""
+    return time.strftime("%H:%M" if time.time() - since < 86_400 else "%d %b", time.localtime(since))
+
+
+def _size(n: float) -> str:
+    unit = 0
+    while n >= 1000 and unit < len(_UNITS) - 1:
+        n, unit = n / 1000, unit + 1
+    return f"{n:.1f} {_UNITS[unit]}" if unit else f"{n:.0f} B"
+
+
+def _fitting(cell: str, width: int) -> str:
+    return cell.ljust(width) if len(cell) <= width else f"{cell[: width - 1]}…"

@@ -1,0 +1,62 @@
+"""What ``p2pcache get`` says of an answer, in words for its reader."""
+
+import pytest
+
+from p2pcache.cache.decide import Rule
+from p2pcache.commands.explain import explanation, refusal
+
+
+def told(rule, cache_status, with_token=True, **fields):
+    headers = {"p2pcache-rule": rule, "cache-status": f"p2pcache; {cache_status}", **fields}
+    return explanation(200, headers, 12.34, with_token=with_token)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            told(Rule.FRESH, "hit; ttl=48; detail=memory", age="12"),
+            ["from this node's memory", "12 s ago", "48 s more"],
+        ),
+        (told(Rule.FRESH, "hit; ttl=48; detail=peer", age="12"), ["from a peer"]),
+        (told(Rule.FRESH, "hit; ttl=48; detail=disk", age="12"), ["from this node's disk"]),
+        (told(Rule.FETCH_COLD, "fwd=uri-miss; fwd-status=200; stored"), ["from GitHub", "nor a peer", "one call"]),
+        (
+            told(Rule.PROVE_OTHER, "hit; ttl=60; detail=revalidated", age="0"),
+            ["another token", "may read exactly this", "no quota"],
+        ),
+        (told(Rule.PROVE_OWN, "hit; ttl=60; detail=revalidated", with_token=False), ["still current", "one call"]),
+        (told(Rule.PROVE_OWN, "fwd=stale; fwd-status=200; stored"), ["something newer", "one call"]),
+        (told(Rule.STALE_FOR_ERROR, "hit; ttl=-3; detail=stale"), ["past its lifetime", "GitHub cannot answer"]),
+        (told(Rule.REFUSE_QUOTA, "detail=quota"), ["in GitHub's place", "quota is spent"]),
+        (told("", "fwd=bypass; fwd-status=200"), ["from GitHub", "not kept", "one call"]),
+    ],
+)
+def test_who_answered_why_and_at_what_cost(said, expected):
+    for part in expected:
+        assert part in said
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_every_rule_has_words(rule):
+    hit, fetched = told(rule, "hit; ttl=1; detail=memory"), told(rule, "fwd=stale; fwd-status=200")
+    assert max(len(hit.splitlines()), len(fetched.splitlines())) > 2
+    assert rule.value not in hit + fetched, "a name for programs"
+
+
+def test_each_peer_has_a_line():
+    said = told(
+        Rule.FRESH,
+        "hit; ttl=9; detail=peer",
+        **{"p2pcache-peers": "peer DKgq1Ab2 gave it in 12 ms; peer 9xY2kLmN was not asked: it was not needed"},
+    )
+    assert "\n  peer DKgq1Ab2 gave it in 12 ms\n  peer 9xY2kLmN was not asked" in said
+
+
+def test_a_refusal_names_what_was_refused():
+    assert refusal(404, "Not Found", "/repos/o/r", with_token=True) == "404 Not Found for /repos/o/r"
+
+
+@pytest.mark.parametrize(("status", "hinted"), [(404, True), (401, True), (500, False)])
+def test_without_a_token_the_way_to_one_is_hinted_at(status, hinted):
+    assert ("gh auth token" in refusal(status, "No", "/x", with_token=False)) is hinted
