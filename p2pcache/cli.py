@@ -24,6 +24,12 @@ _NODE_OPTIONS = (
     _option(
         "--listen", metavar="HOST:PORT", default="127.0.0.1:0", text="The gateway's address; port 0: any free one."
     ),
+    _option(
+        "--gateway-host",
+        metavar="HOST",
+        default="that of --listen",
+        text="Answer /-/metrics, /-/healthz and /-/stats there too, to who has the CACHE_CONTROL_TOKEN.",
+    ),
     _option("--socket", metavar="PATH", default="in --dir", text="The gateway's unix socket."),
     click.option("--socket-fd", metavar="N", hidden=True),
     click.option("--keeper", metavar="N:N", hidden=True),

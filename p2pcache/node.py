@@ -31,9 +31,11 @@ from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
 from p2pcache.gateway.routing import Router, Upstreams
 from p2pcache.gateway.server import Server
+from p2pcache.gateway.stats import About, Store
 from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import scopes, writes
 from p2pcache.github.quota import Bucket, charged
+from p2pcache.health import Health
 from p2pcache.keys import identity_of, keyring_of
 from p2pcache.peering import Peering, swarm_config
 from p2pcache.settings import Settings, SettingsError
@@ -46,6 +48,7 @@ log = logging.getLogger("p2pcache")
 SNAPSHOT = 8192
 """Pointers of yesterday's disk that a joining peer is told of."""
 STATS_SECONDS = 1.0
+MEASURE_SECONDS = 5.0
 
 
 class Node:
@@ -77,6 +80,9 @@ class Node:
         self.engine = Engine(self.library, self.upstream, self.buckets, policy)
         self.hot = Hot(memory, self.buckets, self.ledger, time.time)
         self._said_foreign = False
+        self._health = Health(self.disk, self.upstream, self.swarm, expects_peers=bool(settings.bootstrap))
+        self._stored = (0, 0)
+        self._started = time.monotonic()
         self._server: Server | None = None
         self._sockets: list[socket.socket] = []
         self._background: list[asyncio.Task[None]] = []
@@ -122,8 +128,14 @@ class Node:
             reads=reads,
             ledger=self.ledger,
             control=ControlPlane(
-                stats=self.stats, peers=self.peers, purge=self.purge, bases=self.upstreams.bases, token=control
+                stats=self.stats,
+                peers=self.peers,
+                health=lambda: self._health.reasons(self.p2p),
+                purge=self.purge,
+                bases=self.upstreams.bases,
+                token=control,
             ),
+            local=bool(settings.gateway_host),
         )
 
     def _own_token(self) -> str | None:
@@ -146,7 +158,7 @@ class Node:
         self._sockets = self._listen()
         await self.upstream.__aenter__()
         keeper = Keeper.inherit(*settings.keeper) if settings.keeper else None
-        self._server = Server(self._gateway(), self.hot, keeper)
+        self._server = Server(self._gateway(), self.hot, keeper, local=bool(settings.gateway_host))
         await self._server.start(self._sockets)
         if keeper is not None:
             await self._server.adopt(keeper.adopt(settings.adopt))
@@ -155,12 +167,18 @@ class Node:
             self._background.append(asyncio.create_task(self._join(), name="join"))
         if settings.stats_file:
             self._background.append(asyncio.create_task(self._persist(settings.stats_file), name="stats"))
+        if self.disk is not None:
+            self._background.append(asyncio.create_task(self._measure(self.disk), name="measure"))
         self._write_ready()
 
     def _listen(self) -> list[socket.socket]:
         settings = self.settings
         where = settings.listen
-        tcp = listen.inherit(where.fd) if where.fd is not None else listen.tcp(where.host, where.port)
+        tcp = (
+            listen.inherit(where.fd)
+            if where.fd is not None
+            else listen.tcp(settings.gateway_host or where.host, where.port)
+        )
         host, port = tcp.getsockname()[:2]
         shown = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
         self.address = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
@@ -229,14 +247,25 @@ class Node:
         """The ledger, with the peers and quotas of this moment."""
         if self.swarm is not None:
             rows = self.swarm.peers()
-            connected = [row for row in rows if row.via == "direct" and row.state in ("hub", "member", "slow")]
-            self.ledger.peers(len(connected), len(rows), sum(r.bytes_in for r in rows), sum(r.bytes_out for r in rows))
+            connected = sum(row.via == "direct" and row.state in ("hub", "member", "slow") for row in rows)
+            behind = sum(row.state == "relayed" for row in rows)
+            self.ledger.peers(connected, connected + behind, self.swarm.activity())
+        self.ledger.store = self._store()
+        self.ledger.about = self._about()
         stats = self.ledger.stats()
         stats["etag_rule"] = self.engine.trial.summary(time.monotonic())
         if self.swarm is not None:
             for name, count in self.swarm.counters().items():
                 stats["errors"][name] = stats["errors"].get(name, 0) + count
         return stats
+
+    def _store(self) -> Store:
+        memory, errors = self.library.memory, self.disk.errors if self.disk else 0
+        return Store(len(memory), memory.bytes, *self._stored, errors)
+
+    def _about(self) -> About:
+        uptime = time.monotonic() - self._started
+        return About(__version__, round(time.time() - uptime, 3), round(uptime, 3), self._health.reasons(self.p2p))
 
     def peers(self) -> list[Mapping[str, Any]]:
         """The peers table."""
@@ -298,6 +327,12 @@ class Node:
             log.info(
                 "the ETags of %s do not follow the rule now: for an hour only the job's own entries are proved", shape
             )
+
+    async def _measure(self, disk: Disk) -> None:
+        """Know how much is stored without asking the disk whenever somebody asks this node."""
+        while True:
+            self._stored = await disk.usage()
+            await asyncio.sleep(MEASURE_SECONDS)
 
     async def _persist(self, path: Path) -> None:
         """Keep the counts where a node that replaces this one finds them."""

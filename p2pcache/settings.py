@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     listen: Listen = Listen()
+    gateway_host: str = ""
     socket: Path | None = None
     socket_fd: int | None = None
     secrets_fd: int | None = None
@@ -140,6 +141,7 @@ _TIERS = f"some of {', '.join(BACKENDS)}, each once, separated by commas"
 _INHERITED = "what the supervisor passes"
 _SOURCES = (
     _Source("listen", "--listen", (), "HOST:PORT, e.g. 127.0.0.1:0, with a port from 0 to 65535", read.listen),
+    _Source("gateway_host", "--gateway-host", ("CACHE_GATEWAY_HOST",), "an address, e.g. 0.0.0.0", read.host),
     _Source("socket", "--socket", (), _SHORT, read.socket_path),
     _Source("socket_fd", "--socket-fd", (), _INHERITED),
     _Source("secrets_fd", "--secrets-fd", (), _INHERITED),
@@ -243,6 +245,10 @@ def load(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os
     # act sets both variables: its `github.token` is whatever its user gave it.
     values["in_actions"] = environ.get("GITHUB_ACTIONS") == "true" and environ.get("ACT") != "true"
     values["p2p_port_given"] = "p2p_port" in values
+    if values.get("gateway_host") and not values.get("control_token"):
+        raise SettingsError(
+            "--gateway-host: from other machines only who has the CACHE_CONTROL_TOKEN is answered: set one"
+        )
     if values.get("hub"):
         values.setdefault("p2p_port", HUB_PORT)
     return Settings(**values)

@@ -81,6 +81,13 @@ def listen(text: str) -> Listen:
     return Listen(bare, msgspec.convert(port, Port, strict=False))
 
 
+def host(text: str) -> str:
+    """A name or address to listen at, without port."""
+    bare = text.removeprefix("[").removesuffix("]")
+    listen(f"[{bare}]:0")
+    return bare
+
+
 def upstream(text: str) -> str:
     """A URL in its normal form: one server has one, since keys are made from it (RFC 3986 section 6.2).
 

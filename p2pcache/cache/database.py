@@ -166,6 +166,11 @@ class Database:
             self.flush()
         return sealed
 
+    def usage(self) -> tuple[int, int]:
+        """How many entries there are, and how many bytes they and their indexes take."""
+        (entries,) = self._db.execute("SELECT count(*) FROM pointers").fetchone()
+        return entries, (self._pragma("page_count") - self._pragma("freelist_count")) * _PAGE
+
     def store(self, pointer: Pointer, sealed_pointer: bytes, sealed: bytes) -> bool:
         """Keep a pointer, and its block unless that is known; False when too large, or not what the CID names."""
         pages = len(sealed) // _PAGE + 1

@@ -78,7 +78,7 @@ class Disk:
             note = self._keyring.seal(encode_pointer(pointer), Kind.POINTER, pointer.name, pointer.scope)
         except PointerError:
             return
-        await self._ask(lambda db: db.store(pointer, note, sealed), False)
+        await self._ask(lambda db: db.store(pointer, note, sealed), False, storing=True)
 
     async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
         """Forget what carries a topic. Later calls of this process do not see it, even if this one gave up waiting."""
@@ -96,14 +96,29 @@ class Disk:
         """Forget everything and give the space back, with the promise of `drop`."""
         await self._forget(Database.clear, _LONG_DEADLINE)
 
+    async def usage(self) -> tuple[int, int]:
+        """How many entries there are, and how many bytes they take; zeros when it cannot tell."""
+        return await self._ask(Database.usage, (0, 0))
+
+    @property
+    def errors(self) -> int:
+        """Failures of the disk or the file so far."""
+        return self._db.errors
+
+    @property
+    def trouble(self) -> str:
+        """What keeps new entries from being stored at present, one sentence; empty when all is well."""
+        return "the disk store hangs" if self._stuck else self._db.trouble
+
     async def close(self) -> None:
         """Finish what is under way and close the file; afterwards every call finds nothing."""
         await self._thread.finish(self._db.close, _LONG_DEADLINE)
 
-    async def _ask(self, work: Callable[[Database], R], otherwise: R) -> R:
+    async def _ask(self, work: Callable[[Database], R], otherwise: R, *, storing: bool = False) -> R:
         if self._stuck or self._thread.waiting >= _QUEUE:
             return otherwise
-        return await self._thread.run(partial(self._db.run, work, otherwise), otherwise, _DEADLINE)
+        run = self._db.store if storing else self._db.run
+        return await self._thread.run(partial(run, work, otherwise), otherwise, _DEADLINE)
 
     async def _forget(self, work: Callable[[Database], None], deadline: float) -> None:
         if self._thread.waiting >= _QUEUE_OF_DROPS and not self._stuck:

@@ -42,6 +42,10 @@ class SafeDatabase:
         self._aside = 0
         self._owed: list[Callable[[Database], None]] = []
         self._said: set[str] = set()
+        self.errors = 0
+        """Failures of the disk or the file so far."""
+        self.trouble = ""
+        """What keeps new entries from being stored at present, one sentence."""
 
     def run(self, work: Callable[[Database], R], otherwise: R) -> R:
         """The result of `work`, or `otherwise` when the disk does not allow it now."""
@@ -58,6 +62,16 @@ class SafeDatabase:
             self._cope(error)
             return otherwise
 
+    def store(self, work: Callable[[Database], R], otherwise: R) -> R:
+        """As `run`, for work that takes up room: when it succeeds, the trouble is over."""
+
+        def stored(db: Database) -> R:
+            result = work(db)
+            self.trouble = ""
+            return result
+
+        return self.run(stored, otherwise)
+
     def owe(self, work: Callable[[Database], None]) -> None:
         """Do `work` now; when the disk does not allow it, do it before anything else is done."""
         self._owed.append(work)
@@ -70,6 +84,7 @@ class SafeDatabase:
         self._off = True
         self._owed.clear()
         self._close()
+        self.trouble = f"the disk store is not used: {reason}"
         self._say(f"the disk store in {self._directory} is not used: {reason}; --dir or CACHE_DIR can name another one")
 
     def close(self) -> None:
@@ -99,6 +114,7 @@ class SafeDatabase:
     def _cope(self, error: sqlite3.Error | OSError | NotOursError) -> None:
         if _code(error) == sqlite3.SQLITE_BUSY or isinstance(error, TimeoutError):
             return  # another process writes: what is missed now is a miss, no more
+        self.errors += 1
         if self._db is None:
             self._give_up(str(error))
         elif _broken(error):
@@ -107,6 +123,7 @@ class SafeDatabase:
             # A deletion needs room too, for the log. Removing all is the one way to forget, and makes room.
             self._replace(self._remove)
         else:
+            self.trouble = f"the disk store keeps nothing new for now: {error}"
             self._say(f"the disk store in {self._directory} keeps nothing new for now: {error}")
 
     def _replace(self, get_rid: Callable[[], None]) -> None:

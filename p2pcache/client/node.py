@@ -47,7 +47,7 @@ class RunningNode:
     def answers(self) -> bool:
         """Whether the node serves requests now."""
         try:
-            return bool(self._get("/-/healthz").get("status") == "ok")
+            return self._get("/-/healthz").get("status") in ("ok", "degraded")
         except NodeNotFoundError:
             return False
 

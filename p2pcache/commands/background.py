@@ -16,7 +16,7 @@ from p2pcache.runner import supervisor
 from p2pcache.runner.job import Job
 from p2pcache.runner.report import text
 from p2pcache.runner.supervisor import DirectoryError, RunningError, SupervisorError
-from p2pcache.settings import SettingsError, as_flags
+from p2pcache.settings import Settings, SettingsError, as_flags
 from p2pcache.settings import environment as variables
 
 SWARM_SECONDS = 5.0
@@ -32,7 +32,7 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
     except SettingsError as error:
         fail(str(error), 2)
     try:
-        ready = _start(flags, job, timeout)
+        ready = _start(settings, flags, job, timeout)
     except RunningError:
         _print_exports(_running_or_exit(settings.directory), job)
         note(f"a node runs already, with the flags it was started with; to change them: p2pcache down ({job.run})")
@@ -49,11 +49,18 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
     note(f'the gateway answers at {ready["api_url"]}; stop it with: eval "$(p2pcache down)"')
 
 
-def _start(flags: Mapping[str, str], job: Job, timeout: float) -> dict[str, Any]:
-    given = as_flags({"stats_file": str(job.stats), **flags})
+def _start(settings: Settings, flags: Mapping[str, str], job: Job, timeout: float) -> dict[str, Any]:
+    given = as_flags({"stats_file": str(job.stats), **flags, **_listening(settings)})
     # When the node has ended for good, gh is to go to GitHub again.
     started = supervisor.start(given, job.run, timeout, remove_at_end=job.gh_files)
     return supervisor.with_swarm(job.run, started, SWARM_SECONDS)
+
+
+def _listening(settings: Settings) -> dict[str, str]:
+    """The supervisor listens in the node's place, so it has to know where else than at `--listen`."""
+    if not settings.gateway_host:
+        return {}
+    return {"listen": f"[{settings.gateway_host}]:{settings.listen.port}"}
 
 
 def env(directory: str | None) -> None:

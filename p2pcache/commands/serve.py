@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import sys
+import time
 from collections.abc import Mapping
 
 import uvloop
@@ -44,8 +45,12 @@ def _take_secrets(descriptor: str) -> None:
 
 
 def configure_log(settings: Settings) -> None:
-    """The product's own lines on stderr; libraries only when they warn."""
-    logging.basicConfig(format="p2pcache: %(message)s", stream=sys.stderr, level=logging.WARNING)
+    """The product's own lines on stderr, with time (UTC) and level; libraries only when they warn."""
+    formatter = logging.Formatter("%(asctime)s %(levelname)s p2pcache: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("p2pcache").setLevel(settings.log_level.upper())
 
 

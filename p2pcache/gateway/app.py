@@ -12,6 +12,7 @@ from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.control import ControlPlane
 from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange, Line, Receive, Send
 from p2pcache.gateway.ledger import Ledger
+from p2pcache.gateway.listen import here
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
 from p2pcache.gateway.routing import Api, Control, Misdirected, Router, Stream
@@ -37,7 +38,7 @@ LIMITED = frozenset({403, 429})
 
 
 class Gateway:
-    """Dispatches requests; one instance a node."""
+    """Dispatches requests; one instance a node. With `local`, other machines get the control endpoints alone."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Gateway:
         reads: Reads,
         ledger: Ledger,
         control: ControlPlane,
+        local: bool = False,
     ) -> None:
         self._router = router
         self._engine = engine
@@ -59,6 +61,7 @@ class Gateway:
         self._control = control
         self._gathered = 0
         self._parsing = asyncio.Semaphore(1)
+        self._local = local
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong, the client gets a sentence and never a traceback."""
@@ -78,7 +81,10 @@ class Gateway:
             await exchange.refuse(500, "An error inside the cache; its log says more.", "error")
 
     async def _dispatch(self, exchange: Exchange) -> None:
-        match self._router.route(exchange.host, exchange.target, exchange.own_user):
+        destination = self._router.route(exchange.host, exchange.target, exchange.own_user)
+        if self._local and not isinstance(destination, Control) and not here(exchange.client):
+            raise BadRequest(403, "To other machines this gateway answers /-/metrics, /-/healthz and /-/stats alone.")
+        match destination:
             case Api(target, base):
                 await self._api(exchange, target, base)
             case Control(path):
@@ -136,6 +142,7 @@ class Gateway:
             await self._reads.refuse(exchange, refused)
             return
         self._ledger.decided("write" if isinstance(classified, Write) else f"bypass: {classified.reason}")
+        log.debug("%s: passed on", classified.route)
         if exchange.method not in SAFE:
             exchange.unsafe()
         try:

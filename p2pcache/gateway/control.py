@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import ipaddress
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 import msgspec
 
 from p2pcache.gateway.exchange import BadRequest, Exchange
+from p2pcache.gateway.listen import here
 from p2pcache.github.scopes import token_in
 
 MAX_BODY = 64 << 10
@@ -50,6 +50,7 @@ class ControlPlane:
         purge: forgets one API target (path and query), or all when given None; here and in the swarm.
         bases: API URLs that may stand before the path in a purge request.
         token: what a caller must show whom nothing else vouches for; None: no such caller is served.
+        health: what is wrong, a sentence each; nothing while the node is well.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class ControlPlane:
         purge: Callable[[str | None], Awaitable[None]],
         bases: tuple[str, ...],
         token: str | None,
+        health: Callable[[], list[str]] = list,
     ) -> None:
         self._stats = stats
         self._peers = peers
+        self._health = health
         self._purge = purge
         self._bases = bases
         self._token = token
@@ -83,7 +86,7 @@ class ControlPlane:
             self._allow(exchange, changes=method != "GET")
         match endpoint:
             case "healthz":
-                await self._reply(exchange, {"status": "ok"})
+                await self._reply(exchange, self._healthz(exchange))
             case "stats":
                 await self._reply(exchange, self._stats())
             case "peers":
@@ -95,6 +98,16 @@ class ControlPlane:
                 await exchange.reply(200, body, [(b"content-type", metrics.CONTENT_TYPE.encode()), _STATUS])
             case "purge":
                 await self._forget(exchange)
+
+    def _healthz(self, exchange: Exchange) -> dict[str, Any]:
+        """For everybody whether the node is well; what is wrong, for those who may ask the other endpoints."""
+        if not (reasons := self._health()):
+            return {"status": "ok"}
+        try:
+            self._allow(exchange, changes=False)
+        except BadRequest:
+            return {"status": "degraded"}
+        return {"status": "degraded", "reasons": reasons}
 
     async def _forget(self, exchange: Exchange) -> None:
         body, whole = await exchange.body(MAX_BODY)
@@ -124,8 +137,7 @@ class ControlPlane:
         if exchange.foreign:
             raise BadRequest(403, "Pages of other sites may not ask this.")
         if not any(name in headers for name in _FORWARDED):
-            here = exchange.client is None or _loopback(exchange.client[0])
-            if here and not changes:
+            if here(exchange.client) and not changes:
                 return
             if changes and "origin" not in headers and exchange.own_user():
                 return
@@ -162,12 +174,3 @@ def own_token(directory: Path) -> Iterator[str]:
         with contextlib.suppress(OSError):
             if path.read_text("ascii") == token:  # not that of a node which took the directory over
                 path.unlink()
-
-
-def _loopback(address: str) -> bool:
-    """Whether a peer address is this machine's; a unix socket has none ("")."""
-    try:
-        known = ipaddress.ip_address(address or "127.0.0.1")
-    except ValueError:
-        return False
-    return (getattr(known, "ipv4_mapped", None) or known).is_loopback

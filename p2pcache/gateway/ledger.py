@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from p2pcache.gateway.stats import TIERS, Peers, Quota, Route, Stats, Upstream, read
+from p2pcache.gateway.stats import TIERS, About, Peers, Quota, Route, Stats, Store, Upstream, read
 
 OTHER = "other"
 MAX_ROUTES = 512
@@ -38,6 +38,8 @@ class Ledger:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.scope = ""
         """Of this node's own token, among those of `quota`."""
+        self.store = Store()
+        self.about = About()
         self._clock = clock
         self._hits: defaultdict[str, int] = defaultdict(int, dict.fromkeys(TIERS, 0))
         self._revalidated = 0
@@ -115,10 +117,9 @@ class Ledger:
         if len(self._quota) > MAX_BUCKETS:
             del self._quota[next(iter(self._quota))]
 
-    def peers(self, connected: int, known: int, bytes_in: int, bytes_out: int) -> None:
-        """The swarm's own totals since this process started."""
-        before = self._earlier
-        self._peers = Peers(connected, known, before.bytes_in + bytes_in, before.bytes_out + bytes_out)
+    def peers(self, connected: int, known: int, counts: Mapping[str, int]) -> None:
+        """Who is there now, and the swarm's own totals since this process started, by the names of `stats.Peers`."""
+        self._peers = _added(self._earlier, Peers(connected, known, **counts))
 
     def stats(self) -> dict[str, Any]:
         """The ledger in the shape of INTERFACE section 5; routes busiest first, buckets that are not over yet."""
@@ -140,6 +141,8 @@ class Ledger:
             scope=self.scope,
             quota=[q for q in self._quota.values() if not 0 < q.reset <= now],
             peers=self._peers,
+            store=self.store,
+            node=self.about,
             routes=[
                 Route(r.route, r.requests, r.saved)
                 for r in sorted(self._routes.values(), key=lambda r: (-r.requests, r.route))
@@ -168,9 +171,8 @@ class Ledger:
         self._time_saved_ms += other.time_saved_ms
         self._bytes_from_cache += other.bytes_from_cache
         self._absorb_tables(other)
-        bytes_in, bytes_out = self._peers.bytes_in + other.peers.bytes_in, self._peers.bytes_out + other.peers.bytes_out
-        self._peers = Peers(other.peers.connected, other.peers.known, bytes_in, bytes_out)
-        self._earlier = self._peers
+        self._peers = self._earlier = _added(self._peers, other.peers)
+        self.store, self.about = other.store, other.node
 
     def _absorb_tables(self, other: Stats) -> None:
         self._upstream.calls += other.upstream.calls
@@ -199,7 +201,8 @@ class Ledger:
         """
         ledger = cls(clock)
         ledger.absorb(stats)
-        ledger.peers(0, 0, 0, 0)
+        ledger.peers(0, 0, {})
+        ledger.store, ledger.about = Store(), About()
         return ledger
 
 
@@ -222,6 +225,12 @@ def _add(counts: dict[str, int], name: str, n: int) -> None:
     if name not in counts and len(counts) >= MAX_NAMES - 1:
         name = OTHER
     counts[name] = counts.get(name, 0) + n
+
+
+def _added(earlier: Peers, later: Peers) -> Peers:
+    """The counts of both, who was there later."""
+    counts = {name: getattr(earlier, name) + getattr(later, name) for name in Peers.__struct_fields__}
+    return msgspec.structs.replace(Peers(**counts), connected=later.connected, known=later.known)
 
 
 def _rate(part: int, whole: int) -> float:

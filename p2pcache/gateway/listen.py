@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -68,6 +69,15 @@ def unix(path: Path) -> socket.socket:
             raise ListenError(f"--socket {path}: {error.strerror}; name a path that this user may write") from None
         undo.pop_all()
         return listener
+
+
+def here(client: tuple[str, int] | None) -> bool:
+    """Whether a client's address is this machine's loopback; one on a unix socket has none (None or "")."""
+    try:
+        known = ipaddress.ip_address((client and client[0]) or "127.0.0.1")
+    except ValueError:
+        return False
+    return (getattr(known, "ipv4_mapped", None) or known).is_loopback
 
 
 def inherit(descriptor: int) -> socket.socket:

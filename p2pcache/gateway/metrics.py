@@ -41,6 +41,8 @@ class _Ledger:
         yield from _upstream(self._stats)
         yield from _quota(self._stats)
         yield from _peers(self._stats)
+        yield from _store(self._stats)
+        yield from _node(self._stats)
 
 
 def _counter(name: str, help_text: str, value: float) -> Metric:
@@ -106,6 +108,32 @@ def _quota(stats: Stats) -> Iterator[Metric]:
 def _peers(stats: Stats) -> Iterator[Metric]:
     peers = stats.peers
     yield _gauge("peers_connected", "Peers connected now.", peers.connected)
-    yield _gauge("peers_known", "Peers known.", peers.known)
-    yield _counter("peer_received_bytes", "Bytes received from peers.", peers.bytes_in)
-    yield _counter("peer_sent_bytes", "Bytes sent to peers.", peers.bytes_out)
+    yield _gauge("peers_known", "Peers connected, and members behind a hub.", peers.known)
+    yield _counter("peer_joins", "Sessions with peers that began.", peers.joined)
+    yield _counter("peer_leaves", "Sessions with peers that ended.", peers.left)
+    yield _counter("peer_received_bytes", "Bytes of blocks received from peers.", peers.bytes_in)
+    yield _counter("peer_sent_bytes", "Bytes of blocks sent to peers.", peers.bytes_out)
+    yield _counter("peer_received_blocks", "Blocks received from peers.", peers.blocks_in)
+    yield _counter("peer_given_blocks", "Blocks sent to members that asked.", peers.blocks_given)
+    yield _counter("peer_relayed_blocks", "Given blocks fetched from another member.", peers.blocks_relayed)
+    yield _counter("peer_kept_blocks", "Blocks of members that a hub stored for others.", peers.blocks_kept)
+    yield _counter("leases_granted", "Times a member was to ask GitHub for all.", peers.leases_granted)
+
+
+def _store(stats: Stats) -> Iterator[Metric]:
+    store = stats.store
+    yield _gauge("memory_entries", "Entries in memory.", store.memory_entries)
+    yield _gauge("memory_bytes", "Bytes that entries take in memory.", store.memory_bytes)
+    yield _gauge("disk_entries", "Entries on disk.", store.disk_entries)
+    yield _gauge("disk_bytes", "Bytes that entries take on disk.", store.disk_bytes)
+    yield _counter("disk_errors", "Failures of the disk store.", store.disk_errors)
+
+
+def _node(stats: Stats) -> Iterator[Metric]:
+    from prometheus_client.core import InfoMetricFamily
+
+    node = stats.node
+    yield InfoMetricFamily("p2pcache_build", "The version that runs.", value={"version": node.version})
+    yield _gauge("start_time_seconds", "Unix seconds of the node's start.", node.started_at)
+    yield _gauge("uptime_seconds", "Seconds since the node's start.", node.uptime_seconds)
+    yield _gauge("degraded", "Whether something is wrong; /-/healthz says what.", bool(node.degraded))

@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 
 from p2pcache.gateway.callers import own_user
 from p2pcache.gateway.hot import Hot
+from p2pcache.gateway.listen import here
 
 MAX_HEAD = 64 << 10
 """Bytes of request line and header block; GitHub's own limit is lower."""
@@ -52,12 +53,14 @@ class GatewayProtocol(HttpToolsProtocol):
     """One client connection.
 
     Attributes:
+        local: answers that stand ready are for this machine alone; all else is the application's to refuse.
         head_seconds: how long a request's head may take to arrive.
         write_seconds: how long a client may leave an answer unread.
         most: connections at a time.
     """
 
     hot: Hot
+    local: ClassVar[bool] = False
     head_seconds: ClassVar[float] = 20.0
     write_seconds: ClassVar[float] = 60.0
     most: ClassVar[int] = CONNECTIONS
@@ -76,6 +79,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._upgrading = False
         self._answered = False
         self._refused = False
+        self._hot = True
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -84,6 +88,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connects; it has to say something within `head_seconds`."""
         super().connection_made(transport)
+        self._hot = not self.local or here(self.client)
         self._head_timer = self.loop.call_later(self.head_seconds, self._head_late)
         if len(self.connections) > self.most:
             self._refuse(503, f"There are {self.most} connections already; try again.")
@@ -189,7 +194,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _answer_hot(self) -> bool:
         parser, cycle = self.parser, self.cycle
-        if _busy(cycle) or self.pipeline or self.flow.write_paused:
+        if not self._hot or _busy(cycle) or self.pipeline or self.flow.write_paused:
             return False
         if parser.get_method() != b"GET" or not parser.should_keep_alive() or parser.get_http_version() != "1.1":
             return False

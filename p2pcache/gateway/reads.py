@@ -127,6 +127,7 @@ class Reads:
             await self._relay.answer(exchange, passed, base, [(b"cache-status", status.encode())])
             return
         self._ledger.decided(told(answer))
+        log.debug("%s: %s", read.route, told(answer))
         explained = []
         if ASK_RULE in exchange.headers:
             explained = [(RULE, told(answer).encode()), (ETAG_RULE, self._believed(wanted).encode())]

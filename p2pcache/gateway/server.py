@@ -27,13 +27,13 @@ OTHER_DESCRIPTORS = 1024
 
 
 class Server:
-    """uvicorn, serving one gateway on several sockets."""
+    """uvicorn, serving one gateway on several sockets; with `local`, other machines get no prepared answers."""
 
-    def __init__(self, gateway: Gateway, hot: Hot, keeper: Keeper | None = None) -> None:
+    def __init__(self, gateway: Gateway, hot: Hot, keeper: Keeper | None = None, *, local: bool = False) -> None:
         # uvicorn makes a protocol a connection from this class alone; its instances share the one gateway's hits.
         kind: type[GatewayProtocol] = GatewayProtocol if keeper is None else KeptProtocol
         most = _room(1 if keeper is None else 2)  # `Wire` writes through a descriptor of its own
-        protocol = type("Connection", (kind,), {"hot": hot, "keeper": keeper, "most": most})
+        protocol = type("Connection", (kind,), {"hot": hot, "keeper": keeper, "most": most, "local": local})
         self._keeper = keeper
         # The gateway says what went wrong, once; uvicorn would add a traceback for every client that breaks off.
         for name in ("uvicorn", "uvicorn.error"):

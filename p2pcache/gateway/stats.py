@@ -35,12 +35,48 @@ class Quota(msgspec.Struct):
 
 
 class Peers(msgspec.Struct):
-    """The swarm as seen from here: `connected` and `known` now, bytes since the node's first start."""
+    """The swarm as seen from here: `connected` and `known` now, all else since the node's first start.
+
+    Attributes:
+        connected, known: members with a session of their own; these and members behind a hub.
+        joined, left: sessions that began and ended.
+        blocks_in, bytes_in, bytes_out: blocks received, bytes of blocks received and sent.
+        blocks_given: blocks sent to members that asked.
+        blocks_relayed: those among them that had to be fetched from another member first.
+        blocks_kept: on a hub, blocks of members stored for others.
+        leases_granted: times a member was given the right to ask GitHub for all.
+    """
 
     connected: Count = 0
     known: Count = 0
     bytes_in: Count = 0
     bytes_out: Count = 0
+    blocks_in: Count = 0
+    blocks_given: Count = 0
+    blocks_relayed: Count = 0
+    blocks_kept: Count = 0
+    leases_granted: Count = 0
+    joined: Count = 0
+    left: Count = 0
+
+
+class Store(msgspec.Struct):
+    """What is stored now; `disk_errors` since the node's start."""
+
+    memory_entries: Count = 0
+    memory_bytes: Count = 0
+    disk_entries: Count = 0
+    disk_bytes: Count = 0
+    disk_errors: Count = 0
+
+
+class About(msgspec.Struct):
+    """The node itself: its version, when it started (Unix seconds), for how long it runs, what is wrong with it."""
+
+    version: str = ""
+    started_at: float = 0.0
+    uptime_seconds: float = 0.0
+    degraded: list[str] = []
 
 
 class Route(msgspec.Struct):
@@ -88,6 +124,8 @@ class Stats(msgspec.Struct):
     scope: str = ""
     quota: list[Quota] = []
     peers: Peers = msgspec.field(default_factory=Peers)
+    store: Store = msgspec.field(default_factory=Store)
+    node: About = msgspec.field(default_factory=About)
     routes: list[Route] = []
     errors: dict[str, Count] = {}
     rules: dict[str, Count] = {}

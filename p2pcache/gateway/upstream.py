@@ -136,6 +136,7 @@ class HttpUpstream:
         deadlines: how long it waits.
         connector: makes the connection pool; a test's may resolve GitHub's names to this machine.
         accepted: credentials that GitHub is known to have accepted.
+        unreachable: why the API could not be reached at the last attempt, one sentence; empty when it was.
     """
 
     def __init__(self, upstreams: Upstreams, version: str, counted: Counted, token: str | None = None) -> None:
@@ -144,6 +145,7 @@ class HttpUpstream:
         self.connector: Callable[[], aiohttp.BaseConnector] = lambda: aiohttp.TCPConnector(
             limit=CONNECTIONS, ttl_dns_cache=60
         )
+        self.unreachable = ""
         self._upstreams = upstreams
         self._own = (upstreams.api, upstreams.graphql, upstreams.uploads)  # other servers have quotas of their own
         self._agent = upstream_user_agent(version)
@@ -234,8 +236,13 @@ class HttpUpstream:
         except BaseException as error:
             place.release()
             if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError, ValueError)):
-                raise _failure(f"at {urlsplit(url).hostname} cannot be reached", error) from error
+                failure = _failure(f"at {urlsplit(url).hostname} cannot be reached", error)
+                if url.startswith(self._upstreams.api):
+                    self.unreachable = str(failure)
+                raise failure from error
             raise
+        if url.startswith(self._upstreams.api):
+            self.unreachable = ""
         if url.startswith(self._own):
             self._counted(response.status, bool(credential))
             if credential:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn
@@ -16,6 +17,8 @@ from p2pcache.swarm.members import QUIET, Members
 from p2pcache.swarm.multiaddrs import Address
 from p2pcache.swarm.outside import Outside
 from p2pcache.swarm.reasons import Ended, Reason
+
+log = logging.getLogger(__name__)
 
 _TICK = 0.25
 _AT_ONCE = 4
@@ -60,6 +63,7 @@ class Dialer:
                     ended = await self._meet(link)
             except LinkError as error:
                 ended, peer, why = Ended(Reason.BROKEN), "", str(error)
+                log.debug("bootstrap %s: %s", address, why)
             else:
                 why = str(ended)
             if ended.reason is Reason.ITSELF:
@@ -102,7 +106,8 @@ class Dialer:
                         ended = await self._meet(link)
                     finally:
                         self._links -= 1
-            except LinkError:
+            except LinkError as error:
+                log.debug("%s of %s: %s", address, peer, error)
                 continue
             if ended.met:
                 self._book.succeeded(peer, trio.current_time())

@@ -14,6 +14,7 @@ from typing import NoReturn
 import trio
 
 from p2pcache.cache.entry import Pointer
+from p2pcache.swarm import activity
 from p2pcache.swarm.batch import Batch
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.frames import Get, Have, Miss, announcements, encode, heard
@@ -218,12 +219,15 @@ class Exchange:
             if sealed is None and (pointer := self._directory.lookup(frame.cid)):
                 # For a member that has no link to the holder: it was told by this node, as hub or as arbiter.
                 sealed = await self.fetch(frame.cid, pointer.size, but=session.peer)
+                if sealed is not None:
+                    self._members.activity.count(activity.RELAYED)
             if sealed is None or not self._budget.take(len(sealed)):
                 session.send(encode(Miss(frame.id)))
                 return
             self._warm.put(frame.cid, sealed)
             try:
                 await session.send_block(frame.id, sealed)
+                self._members.activity.count(activity.GIVEN)
             finally:
                 self._budget.give(len(sealed))
         finally:
@@ -238,6 +242,7 @@ class Exchange:
             sealed = await self._outside.sealed(pointer.cid) or await self.fetch(pointer.cid, pointer.size)
             if sealed is not None:
                 await self._outside.keep(pointer, sealed)
+                self._members.activity.count(activity.KEPT)
 
     def _tell(self) -> None:
         telling, self._telling = self._telling, {}

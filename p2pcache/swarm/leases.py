@@ -15,6 +15,7 @@ from typing import NoReturn
 import trio
 
 from p2pcache.cache.entry import Pointer
+from p2pcache.swarm.activity import GRANTED
 from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
 from p2pcache.swarm.claims import Freed, Mine, State
 from p2pcache.swarm.directory import Directory
@@ -248,6 +249,8 @@ class LeaseDesk:
     def _tell(self, rulings: Iterable[Ruling[Pointer]]) -> None:
         for ruling in rulings:
             claim = ruling.claim
+            if ruling.verdict is Verdict.GRANT:
+                self._members.activity.count(GRANTED)
             if claim.peer == self._members.me:
                 mine = self._mine[claim.token]
                 if ruling.verdict is Verdict.FREE:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from p2pcache.swarm.activity import Activity
 from p2pcache.swarm.config import Limits, PeerRow
 from p2pcache.swarm.reasons import Ended, Reason
 from p2pcache.swarm.session import Session
@@ -34,6 +35,7 @@ class Members:
         self.counters: Counter[str] = Counter()
         self.relayed: OrderedDict[str, str] = OrderedDict()
         """Members known through another: theirs and the other's peer id."""
+        self.activity = Activity()
         self._changed = changed
         self._sessions: dict[str, Session] = {}
         self._past: deque[PeerRow] = deque(maxlen=_REMEMBERED)
@@ -75,11 +77,14 @@ class Members:
             present.end(Reason.DUPLICATE)
         self._sessions[session.peer] = session
         self.relayed.pop(session.peer, None)
+        if present is None:
+            self.activity.joined(session)
         self._changed(len(self._sessions))
 
     def leave(self, session: Session, ended: Ended) -> bool:
         """Remove a session that is over; False when a newer one to the peer has taken its place."""
         session.closed.set()
+        self.activity.left(session, ended)
         self.remember(session.peer, session.link.address, session.link.dialled, ended, session)
         if self._sessions.get(session.peer) is not session:
             return False

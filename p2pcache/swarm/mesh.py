@@ -29,6 +29,7 @@ from p2pcache.swarm.reasons import Ended, Reason, fault
 from p2pcache.swarm.session import Session
 
 _COMPLAINTS = 256
+_GOODBYE = 0.5
 _WORTH_TELLING = frozenset(Reason) - QUIET - {Reason.BROKEN, Reason.SILENT}
 
 
@@ -101,6 +102,15 @@ class Mesh:
             if self._config.mdns:
                 nursery.start_soon(self._discover, told)
             started(tuple(f"{address}/p2p/{self._host.peer}" for address in told))
+
+    async def leave(self) -> None:
+        """Say goodbye to everybody, so that nobody has to take the end of this node for a failure."""
+        sessions = list(self.members)
+        for session in sessions:
+            session.end(Reason.LEAVING)
+        with trio.move_on_after(_GOODBYE):
+            for session in sessions:
+                await session.closed.wait()
 
     async def _discover(self, told: tuple[str, ...]) -> None:
         try:

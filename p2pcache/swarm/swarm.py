@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from p2pcache.cache.tiers import Leases, Tier
 from p2pcache.swarm import identity, multiaddrs, trace
-from p2pcache.swarm.bridge import Bridge
+from p2pcache.swarm.bridge import Bridge, BridgeClosed
 from p2pcache.swarm.config import BlockStore, Limits, PeerRow, SwarmConfig, SwarmError, SwarmEvents
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.link import Host
@@ -21,6 +23,7 @@ from p2pcache.swarm.tier import FleetLeases, PeerTier
 
 _START = 30.0
 _STOP = 3.0
+_GOODBYE = 1.0
 
 HostFactory = Callable[[bytes, Address, Limits], Host]
 """Makes the transport in the swarm's thread: from the key's seed, the listen address and the limits."""
@@ -56,6 +59,7 @@ class Swarm:
         self._bridge: Bridge | None = None
         self._mesh: Mesh | None = None
         self._members = 0
+        self._alone_since = time.monotonic()
         self._changed = asyncio.Condition()
         self._waking: asyncio.Task[None] | None = None
         self.peer_id = ""
@@ -96,6 +100,10 @@ class Swarm:
     async def stop(self) -> None:
         """Close everything; returns within a few seconds."""
         bridge, self._bridge = self._bridge, None
+        if bridge is not None and self._mesh is not None:
+            with contextlib.suppress(BridgeClosed, TimeoutError):
+                async with asyncio.timeout(_GOODBYE):
+                    await bridge.call(self._mesh.leave)
         if bridge is not None and not await bridge.stop(_STOP):
             self._events.warn("the swarm did not stop in time and is left behind")
 
@@ -108,6 +116,14 @@ class Swarm:
         """The table of `p2pcache peers`: connected, relayed, and what was refused or dropped lately."""
         # Read without crossing over: a row that is a moment old, or half a frame ahead, harms nobody.
         return [] if self._mesh is None else self._mesh.members.rows(self._directory.announced)
+
+    def activity(self) -> Mapping[str, int]:
+        """What this node did for the swarm since its start, by the names of `swarm.activity`."""
+        return {} if self._mesh is None else self._mesh.members.activity.totals(self._mesh.members)
+
+    def alone_for(self) -> float:
+        """Seconds since the last member left, or since the start; 0 while there is one."""
+        return 0.0 if self._members or self._mesh is None else time.monotonic() - self._alone_since
 
     def counters(self) -> Mapping[str, int]:
         """What went wrong, counted: the ledger's "errors"."""
@@ -141,6 +157,8 @@ class Swarm:
             raise SwarmError(str(error)) from None
 
     def _count(self, members: int) -> None:
+        if self._members and not members:
+            self._alone_since = time.monotonic()
         self._members = members
         self._waking = asyncio.ensure_future(self._wake())
 

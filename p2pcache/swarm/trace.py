@@ -5,6 +5,7 @@ Written by the swarm's thread, read by the gateway's, which may see a moment's h
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Collection
@@ -13,6 +14,8 @@ from typing import NamedTuple
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.members import Members
 from p2pcache.swarm.session import Session
+
+log = logging.getLogger(__name__)
 
 _REMEMBERED = 256
 _TOLD = 8
@@ -32,6 +35,7 @@ class Trace:
 
     def note(self, cid: bytes, peer: str, said: str) -> None:
         """`peer` was asked for a block just now; `said` goes on after its name, e.g. "gave it in 12 ms"."""
+        log.debug("asked for a block: %s %s", peer, said)
         outcomes = self._blocks.pop(cid, [])
         self._blocks[cid] = [*outcomes[1 - _TOLD :], _Outcome(time.monotonic(), peer, said)]
         if len(self._blocks) > _REMEMBERED:

@@ -14,7 +14,7 @@ ROWS = (
     ("cache",),
     ("gateway", "swarm", "testing"),
     ("runner", "client"),
-    ("node", "peering", "keys"),
+    ("node", "peering", "keys", "health"),
     ("commands",),
     ("cli", "__init__"),
     ("__main__",),
@@ -29,6 +29,7 @@ BESIDE = {
     ("values", "settings"),
     ("node", "peering"),
     ("node", "keys"),
+    ("node", "health"),
 }
 
 

@@ -157,3 +157,17 @@ class TestProcesses:
             with child:
                 assert child.wait(30) == 0
         assert await verify(tmp_path) > 0
+
+
+def test_usage_follows_what_is_stored(tmp_path: Path) -> None:
+    db = database.Database(tmp_path / FILE, 8 * MIB)
+    nothing, empty = db.usage()
+    kept = make(body=random.Random(1).randbytes(100_000))
+    db.store(kept.pointer, b"note", kept.sealed)
+    entries, size = db.usage()
+    assert (nothing, entries) == (0, 1)
+    assert 100_000 < size < 200_000
+    db.clear()
+    assert db.usage()[0] == 0
+    assert db.usage()[1] <= empty
+    db.close()

@@ -263,6 +263,7 @@ class TestHanging:
         gate.set()
         assert await store.find(b"name") == []
         assert ["hangs" in warning for warning in warnings()] == [True]
+        assert "hangs" in store.trouble
 
     async def test_what_goes_wrong_in_a_job_reaches_whoever_waits(self, store: Disk) -> None:
         with pytest.raises(ZeroDivisionError):

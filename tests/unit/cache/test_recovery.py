@@ -110,6 +110,8 @@ class TestTrouble:
         await store.close()
         assert len(warnings()) == 1
         assert "is not used" in warnings()[0]
+        assert "is not used" in store.trouble
+        assert await store.usage() == (0, 0)
 
     async def test_a_full_disk_finds_nothing_it_should_have_forgotten(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: Callable[[], list[str]]
@@ -117,15 +119,20 @@ class TestTrouble:
         store, kept, other = Disk(tmp_path, KEYRING, 8 * MIB), make(), make("/other", topics=["other"])
         await store.store(kept.pointer, kept.sealed)
         await store.store(other.pointer, other.sealed)
+        assert (store.errors, store.trouble) == (0, "")
         full = FullDisk(monkeypatch)
         await store.store(other.pointer, other.sealed)
         assert await store.find(kept.pointer.name) == [kept.pointer]
+        assert store.errors == 1
+        assert store.trouble == "the disk store keeps nothing new for now: database or disk is full"
         await store.drop(kept.pointer.topics)
         assert await store.find(kept.pointer.name) == []
         assert [word in said for word, said in zip(("nothing new", "emptied"), warnings(), strict=True)] == [True, True]
         full.relieve()
         await store.store(other.pointer, other.sealed)
         assert await store.pointers(9) == [other.pointer]
+        assert store.errors > 1
+        assert store.trouble == ""
         await store.close()
 
 

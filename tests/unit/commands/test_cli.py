@@ -82,6 +82,7 @@ def test_keygen_gives_a_new_secret_each_time():
         pytest.param(["run", "--wings", "true"], id="no such flag before a command"),
         pytest.param(["get"], id="no path"),
         pytest.param(["serve", "--share", "all"], id="a value that is wrong"),
+        pytest.param(["serve", "--gateway-host", "0.0.0.0"], id="open to other machines without a control token"),
         pytest.param(["up", "--listen", "x"], id="a value that is wrong for up"),
         pytest.param(["run", "--upstream", "x", "--", "true"], id="a value that is wrong for run"),
     ],

@@ -12,7 +12,7 @@ OWN = (b"host", b"127.0.0.1:8080")
 class Asked:
     """One control request and what came of it."""
 
-    def __init__(self, token=None):
+    def __init__(self, token=None, health=()):
         self.purged = []
         self.sent = []
         self.plane = ControlPlane(
@@ -21,6 +21,7 @@ class Asked:
             purge=self.purge,
             bases=("https://api.github.com",),
             token=token,
+            health=lambda: list(health),
         )
 
     async def purge(self, target):
@@ -162,6 +163,23 @@ async def test_from_afar_with_the_token(scheme):
 
 async def test_the_own_page_may_ask():
     assert (await Asked()("stats", headers=[(b"origin", b"http://127.0.0.1:8080")]))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param({}, {"status": "degraded", "reasons": ["the disk is full"]}, id="here"),
+        pytest.param({"client": FAR}, {"status": "degraded"}, id="from afar"),
+        pytest.param(
+            {"client": FAR, "headers": [(b"authorization", b"Bearer t")]},
+            {"status": "degraded", "reasons": ["the disk is full"]},
+            id="from afar with the token",
+        ),
+    ],
+)
+async def test_what_is_wrong_is_for_those_who_may_ask(arguments, said):
+    status, body = await Asked("t", ["the disk is full"])("healthz", **arguments)
+    assert (status, json.loads(body)) == (200, said)
 
 
 async def test_health_is_for_everybody():

@@ -2,13 +2,14 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pcache.gateway import ledger as module
 from p2pcache.gateway.ledger import Ledger, merge
-from p2pcache.gateway.stats import TIERS, read
+from p2pcache.gateway.stats import TIERS, About, Peers, Store, read
 
 ISSUES = "GET /repos/{owner}/{repo}/issues"
 
@@ -24,10 +25,14 @@ def counted(clock=lambda: 1000.0):
     ledger.upstream(200, charged=True, not_modified=False)
     ledger.upstream(304, charged=False, not_modified=True)
     ledger.quota("actions:octo/app", "core", 1000, 990, 4000)
-    ledger.peers(2, 3, 1000, 2000)
+    ledger.peers(2, 3, {"bytes_in": 1000, "bytes_out": 2000})
     ledger.error("peer_timeout")
     ledger.decided("fresh")
     return ledger
+
+
+def swarm(connected, known, **counts):
+    return msgspec.to_builtins(Peers(connected, known, **counts))
 
 
 def test_the_shape_is_the_public_one():
@@ -45,7 +50,9 @@ def test_the_shape_is_the_public_one():
         "bytes_from_cache": 600,
         "scope": "",
         "quota": [{"scope": "actions:octo/app", "resource": "core", "limit": 1000, "remaining": 990, "reset": 4000}],
-        "peers": {"connected": 2, "known": 3, "bytes_in": 1000, "bytes_out": 2000},
+        "peers": swarm(2, 3, bytes_in=1000, bytes_out=2000),
+        "store": msgspec.to_builtins(Store()),
+        "node": msgspec.to_builtins(About()),
         "routes": [
             {"route": ISSUES, "requests": 4, "saved": 3},
             {"route": "POST /graphql", "requests": 1, "saved": 0},
@@ -129,13 +136,13 @@ def test_a_bucket_is_shown_until_its_reset(reset, shown):
 
 def test_restored_counts_go_on_and_peers_start_anew():
     ledger = Ledger.restore(counted().stats(), lambda: 1000.0)
-    assert ledger.stats()["peers"] == {"connected": 0, "known": 0, "bytes_in": 1000, "bytes_out": 2000}
+    assert ledger.stats()["peers"] == swarm(0, 0, bytes_in=1000, bytes_out=2000)
     ledger.hit("disk", ledger.route(ISSUES), 1, 1)
-    ledger.peers(1, 1, 5, 6)
+    ledger.peers(1, 1, {"bytes_in": 5, "bytes_out": 6})
     stats = ledger.stats()
     assert stats["requests"] == 6
     assert stats["routes"][0] == {"route": ISSUES, "requests": 5, "saved": 4}
-    assert stats["peers"] == {"connected": 1, "known": 1, "bytes_in": 1005, "bytes_out": 2006}
+    assert stats["peers"] == swarm(1, 1, bytes_in=1005, bytes_out=2006)
 
 
 @pytest.mark.parametrize(
@@ -202,9 +209,9 @@ def test_the_numbers_add_up_in_one_run_and_across_restarts(operations, cut):
 def test_merge_takes_the_later_view_of_quota_and_peers():
     earlier, later = counted(), counted()
     later.quota("actions:octo/app", "core", 1000, 800, 4000)
-    later.peers(1, 4, 10, 20)
+    later.peers(1, 4, {"bytes_in": 10, "bytes_out": 20})
     stats = merge(earlier.stats(), later.stats(), lambda: 1000.0)
     assert stats["quota"][0]["remaining"] == 800
-    assert stats["peers"] == {"connected": 1, "known": 4, "bytes_in": 1010, "bytes_out": 2020}
+    assert stats["peers"] == swarm(1, 4, bytes_in=1010, bytes_out=2020)
     assert stats["upstream"]["by_status"] == {"200": 2, "304": 2}
     assert stats["errors"] == {"peer_timeout": 2}

@@ -8,6 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from p2pcache.gateway.ledger import Ledger
 from p2pcache.gateway.metrics import exposition
+from p2pcache.gateway.stats import About, Peers, Store
+
+COUNTS = [name for name in Peers.__struct_fields__ if name not in ("connected", "known")]
 
 
 def samples(ledger):
@@ -29,7 +32,9 @@ def test_every_figure_of_the_ledger_is_there():
     ledger.upstream(304, charged=False, not_modified=True)
     ledger.upstream(200, charged=True, not_modified=False)
     ledger.quota("anonymous", "core", 60, 59, 2000)
-    ledger.peers(2, 3, 10, 20)
+    ledger.peers(2, 3, {name: n for n, name in enumerate(COUNTS, 10)})
+    ledger.store = Store(memory_entries=1, memory_bytes=2, disk_entries=3, disk_bytes=4, disk_errors=5)
+    ledger.about = About("1.2.3", started_at=1000.5, uptime_seconds=60.0, degraded=["the disk is full"])
     ledger.error("peer_timeout", 4)
     ledger.decided("fresh")
     bucket = (("resource", "core"), ("scope", "anonymous"))
@@ -60,7 +65,23 @@ def test_every_figure_of_the_ledger_is_there():
             ("p2pcache_peers_connected", ()): 2,
             ("p2pcache_peers_known", ()): 3,
             ("p2pcache_peer_received_bytes_total", ()): 10,
-            ("p2pcache_peer_sent_bytes_total", ()): 20,
+            ("p2pcache_peer_sent_bytes_total", ()): 11,
+            ("p2pcache_peer_received_blocks_total", ()): 12,
+            ("p2pcache_peer_given_blocks_total", ()): 13,
+            ("p2pcache_peer_relayed_blocks_total", ()): 14,
+            ("p2pcache_peer_kept_blocks_total", ()): 15,
+            ("p2pcache_leases_granted_total", ()): 16,
+            ("p2pcache_peer_joins_total", ()): 17,
+            ("p2pcache_peer_leaves_total", ()): 18,
+            ("p2pcache_memory_entries", ()): 1,
+            ("p2pcache_memory_bytes", ()): 2,
+            ("p2pcache_disk_entries", ()): 3,
+            ("p2pcache_disk_bytes", ()): 4,
+            ("p2pcache_disk_errors_total", ()): 5,
+            ("p2pcache_build_info", (("version", "1.2.3"),)): 1,
+            ("p2pcache_start_time_seconds", ()): 1000.5,
+            ("p2pcache_uptime_seconds", ()): 60,
+            ("p2pcache_degraded", ()): 1,
         }.items()
     )
     assert all(name.startswith("p2pcache_") for name, _ in found)

@@ -85,7 +85,7 @@ def busy():
     counted.revalidated(counted.route("GET /user"), 1, 1)
     counted.upstream(200, charged=True, not_modified=False)
     counted.quota("anonymous", "core", 60, 59, 0)
-    counted.peers(2, 3, 1000, 2000)
+    counted.peers(2, 3, {"bytes_in": 1000, "bytes_out": 2000})
     counted.error("peer_timeout", 4)
     counted.decided("fresh")
     return counted.stats()

@@ -105,6 +105,43 @@ async def test_a_joiner_gets_the_snapshot(config, pointer):
                 assert await until(lambda held=held: b.tier.find(held.name)) == [held]
 
 
+async def test_a_peer_that_stops_says_goodbye(config):
+    async with running(config("a"), config("b")) as [(_, a), (node, b)]:
+        assert b.alone_for() == 0
+        await a.stop()
+        async with asyncio.timeout(10):
+            while not b.activity().get("left"):  # noqa: ASYNC110  # another thread or process: nothing to wait on
+                await asyncio.sleep(0.002)
+            while b.alone_for() == 0:  # noqa: ASYNC110  # as above
+                await asyncio.sleep(0.002)
+        assert b.activity()["joined"] == 1
+        assert (b.peers(), b.counters(), node.warnings) == ([], {}, [])
+
+
+async def test_what_a_member_did_for_others_is_counted(config, block, pointer):
+    async with running(config("hub", hub=True), config("a"), config("b")) as [(kept, hub), (node, a), (_, b)]:
+        cid, sealed = block(1000)
+        node.blocks[cid] = sealed
+        held = pointer(cid, 1000)
+        lease = await a.leases.acquire(held.name, SCOPE)
+        await a.tier.store(held, sealed)
+        await lease.release(held)
+        async with asyncio.timeout(10):
+            while cid not in kept.blocks:  # noqa: ASYNC110  # another thread or process: nothing to wait on
+                await asyncio.sleep(0.002)
+            while not b._directory.holders(cid):  # noqa: ASYNC110  # as above
+                await asyncio.sleep(0.002)
+        before = time.monotonic()
+        assert await b.tier.block(held) == sealed
+        expected = {"blocks_kept": 1, "blocks_in": 1, "leases_granted": 1, "joined": 2}
+        async with asyncio.timeout(10):
+            while not hub.activity().items() >= expected.items():  # noqa: ASYNC110  # as above
+                await asyncio.sleep(0.002)
+            while sum(each.activity().get("blocks_given", 0) for each in (hub, a)) < 2:  # noqa: ASYNC110  # as above
+                await asyncio.sleep(0.002)
+        assert sum("gave it in " in clause for clause in b.explain(held.name, cid, before)) == 1
+
+
 async def test_what_nobody_holds_costs_no_round_trip(config, pointer):
     async with running(config("a"), config("b")) as [_, (_, b)]:
         assert await b.tier.find(b"x" * 32) == []
@@ -200,7 +237,9 @@ async def test_before_the_start_and_after_the_stop_it_is_an_empty_tier(config, p
 
     await empty()
     assert made.peers() == []
-    assert made.counters() == {}
+    assert made.counters() == made.activity() == {}
+    assert made.explain(b"r" * 32, b"c", 0.0) == []
+    assert made.alone_for() == 0
     await made.start()
     await made.stop()
     await made.stop()

@@ -1,0 +1,41 @@
+"""What is wrong with a node that answers all the same: the reasons of ``/-/healthz``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from p2pcache.cache.disk import Disk
+from p2pcache.gateway.upstream import HttpUpstream
+
+if TYPE_CHECKING:
+    from p2pcache.swarm import Swarm
+
+ALONE_SECONDS = 60.0
+"""How long a node that was told of peers may be without one before that is worth telling."""
+
+
+class Health:
+    """Looks at the parts of a node.
+
+    Args:
+        disk: its store, if it has one.
+        upstream: its way to GitHub.
+        swarm: its peers, if it has any.
+        expects_peers: it was told where peers are; a hub that waits for members is well without them.
+    """
+
+    def __init__(self, disk: Disk | None, upstream: HttpUpstream, swarm: Swarm | None, *, expects_peers: bool) -> None:
+        self._disk = disk
+        self._upstream = upstream
+        self._swarm = swarm if expects_peers else None
+
+    def reasons(self, p2p: str) -> list[str]:
+        """One sentence for each thing that is wrong; `p2p` is the swarm's state as the ready file has it."""
+        found = [self._disk.trouble if self._disk else "", self._alone(p2p), self._upstream.unreachable]
+        return [reason for reason in found if reason]
+
+    def _alone(self, p2p: str) -> str:
+        if p2p.startswith("failed"):
+            return f"peer to peer {p2p}"
+        seconds = self._swarm.alone_for() if self._swarm else 0.0
+        return f"no peer for {seconds:.0f} s" if seconds > ALONE_SECONDS else ""

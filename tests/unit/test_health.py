@@ -1,0 +1,30 @@
+"""What is wrong with a node, one sentence each."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from p2pcache.health import ALONE_SECONDS, Health
+
+
+def health(trouble="", unreachable="", alone=0.0, expects_peers=True):
+    disk, upstream = SimpleNamespace(trouble=trouble), SimpleNamespace(unreachable=unreachable)
+    return Health(disk, upstream, SimpleNamespace(alone_for=lambda: alone), expects_peers=expects_peers)
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "p2p", "reasons"),
+    [
+        pytest.param(health(), "ready", [], id="well"),
+        pytest.param(health(trouble="the disk is full"), "ready", ["the disk is full"], id="disk"),
+        pytest.param(health(unreachable="GitHub is away"), "ready", ["GitHub is away"], id="GitHub"),
+        pytest.param(health(alone=ALONE_SECONDS), "ready", [], id="alone for a moment"),
+        pytest.param(health(alone=ALONE_SECONDS + 1), "ready", ["no peer for 61 s"], id="alone"),
+        pytest.param(health(alone=9999.0, expects_peers=False), "ready", [], id="a hub at night"),
+        pytest.param(health(alone=9999.0), "failed: no port", ["peer to peer failed: no port"], id="no swarm"),
+        pytest.param(health("a", "c", 99.0), "ready", ["a", "no peer for 99 s", "c"], id="everything"),
+        pytest.param(Health(None, SimpleNamespace(unreachable=""), None, expects_peers=True), "off", [], id="no parts"),
+    ],
+)
+def test_reasons(looked_at, p2p, reasons):
+    assert looked_at.reasons(p2p) == reasons
