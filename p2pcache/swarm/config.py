@@ -23,7 +23,13 @@ class Limits:
     members: int = 256
     """Peers connected at the same time; one more is refused."""
     handshakes: int = 64
-    """Connections that have not proved membership yet; one more is closed."""
+    """Connections that have not proved membership yet; one more waits for a place."""
+    handshakes_per_address: int = 16
+    """The same from one IPv4 address, or one IPv6 /64."""
+    waiting: int = 512
+    """Connections that wait for such a place; one more is closed."""
+    mute: float = 0.25
+    """Seconds of silence after which a connection that has not proved membership gives way to one that waits."""
     handshake_timeout: float = 5.0
     dial_timeout: float = 3.0
     links: int = 24

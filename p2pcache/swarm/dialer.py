@@ -12,6 +12,7 @@ import trio
 from p2pcache.swarm import book as books
 from p2pcache.swarm.backoff import Backoff
 from p2pcache.swarm.book import Book
+from p2pcache.swarm.complaints import AGAIN
 from p2pcache.swarm.link import Host, Link, LinkError
 from p2pcache.swarm.members import QUIET, Members
 from p2pcache.swarm.multiaddrs import Address
@@ -56,6 +57,7 @@ class Dialer:
         """Keep a connection to whoever is there."""
         backoff = Backoff()
         told = ""
+        said: dict[str, float] = {}
         while True:
             try:
                 async with self._host.dial(address) as link:
@@ -73,7 +75,10 @@ class Dialer:
                 told = ""
             elif why != told and ended.reason not in QUIET:
                 told = why
-                self._outside.warn(f"bootstrap {address}: {why}; it is tried again in the background")
+                now = trio.current_time()
+                if now - said.get(why, -AGAIN) >= AGAIN:
+                    said[why] = now
+                    self._outside.warn(f"bootstrap {address}: {why}; it is tried again in the background")
             await trio.sleep(backoff.failed())
             while (session := self._members.get(peer)) is not None:  # it dialled us, or has another address
                 await session.closed.wait()

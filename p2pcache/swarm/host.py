@@ -37,6 +37,7 @@ from libp2p.stream_muxer.yamux.yamux import DEFAULT_WINDOW_SIZE, Yamux, YamuxStr
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 
 from p2pcache.swarm.config import Limits, SwarmError
+from p2pcache.swarm.door import Door, Stranger
 from p2pcache.swarm.link import Link, LinkError
 from p2pcache.swarm.multiaddrs import Address
 
@@ -53,10 +54,11 @@ _GOODBYE = 0.2
 class _Socket(ReadWriteCloser):
     """A TCP stream as py-libp2p wants it, reading ahead: Noise asks for 2 bytes at a time."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, stranger: Stranger | None) -> None:
         self._stream = stream
+        self._stranger = stranger
         self._ahead = b""
-        self.allowance: int | None = STRANGER_BYTES
+        self._allowance: int | None = STRANGER_BYTES
 
     async def read(self, n: int | None = None) -> bytes:
         if not self._ahead:
@@ -64,10 +66,12 @@ class _Socket(ReadWriteCloser):
                 self._ahead = await self._stream.receive_some(_READ)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return b""  # Yamux takes an exception here for a passing fault and tries again for ever
-            if self.allowance is not None:
-                self.allowance -= len(self._ahead)
-                if self.allowance < 0:
+            if self._allowance is not None:
+                self._allowance -= len(self._ahead)
+                if self._allowance < 0:
                     self._ahead = b""
+            if self._stranger is not None and self._ahead:
+                self._stranger.stirred()
         taken = self._ahead if n is None else self._ahead[:n]
         self._ahead = self._ahead[len(taken) :]
         return taken
@@ -77,6 +81,13 @@ class _Socket(ReadWriteCloser):
             await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise OSError("the connection is closed") from error
+
+    def trust(self) -> None:
+        """A member is at the other end."""
+        self._allowance = None
+        if self._stranger is not None:
+            self._stranger.leave()
+            self._stranger = None
 
     async def close(self) -> None:
         await trio.aclose_forcefully(self._stream)
@@ -132,7 +143,7 @@ class _Link:
             raise LinkError("the connection is closed") from error
 
     def trust(self) -> None:
-        self._tcp.allowance = None
+        self._tcp.trust()
 
 
 class LibP2PHost:
@@ -151,7 +162,7 @@ class LibP2PHost:
         self._limits = limits
         self._listen = listen
         self._listeners: Sequence[trio.SocketListener] = ()
-        self._strangers = 0
+        self._door = Door(limits)
         self._noise = Noise(keys, X25519PrivateKey.new())
         self._security: GenericMultistreamSelector[None] = GenericMultistreamSelector()
         self._security.add_handler(NOISE, None)
@@ -177,28 +188,33 @@ class LibP2PHost:
         """See `link.Host.serve`."""
 
         async def accept(stream: trio.SocketStream) -> None:
-            if self._strangers >= self._limits.handshakes:
+            try:
+                stranger = self._door.knock(stream.socket.getpeername()[0])
+            except OSError:
+                stranger = None  # it is gone already
+            if stranger is None:
                 await trio.aclose_forcefully(stream)
                 return
-            self._strangers += 1
-            waiting = True
             try:
-                async with self._upgraded(stream, None, None) as link:
-                    self._strangers -= 1
-                    waiting = False
-                    await handler(link)
+                with stranger.scope:
+                    await stranger.inside.wait()
+                    async with self._upgraded(_Socket(stream, stranger), None, None) as link:
+                        await handler(link)
             except LinkError:
                 pass  # a stranger that is no libp2p peer, or left: nothing to tell
             finally:
-                self._strangers -= waiting
+                stranger.leave()
+                await trio.aclose_forcefully(stream)
 
-        await trio.serve_listeners(accept, self._listeners)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._door.run)
+            await trio.serve_listeners(accept, self._listeners)
 
     @asynccontextmanager
     async def dial(self, address: Address) -> AsyncIterator[Link]:
         """See `link.Host.dial`."""
         stream = await self._connect(address)
-        async with self._upgraded(stream, address, address.peer) as link:
+        async with self._upgraded(_Socket(stream, None), address, address.peer) as link:
             yield link
 
     async def _connect(self, address: Address) -> trio.SocketStream:
@@ -218,11 +234,8 @@ class LibP2PHost:
         raise LinkError(why)
 
     @asynccontextmanager
-    async def _upgraded(
-        self, tcp: trio.SocketStream, address: Address | None, expected: str | None
-    ) -> AsyncIterator[Link]:
+    async def _upgraded(self, wire: _Socket, address: Address | None, expected: str | None) -> AsyncIterator[Link]:
         """From a TCP stream to our protocol's stream; everything is closed at the end."""
-        wire = _Socket(tcp)
         try:
             dialled = address is not None
             with _deadline(self._limits.handshake_timeout):
@@ -245,7 +258,7 @@ class LibP2PHost:
             if failure:
                 raise failure
         finally:
-            await trio.aclose_forcefully(tcp)
+            await wire.close()
 
     async def _secured(self, raw: RawConnection, expected: str | None) -> Yamux:
         await self._security.select(raw, raw.is_initiator)

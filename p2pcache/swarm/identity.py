@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 from pathlib import Path
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from p2pcache.swarm.config import SwarmError
 
@@ -61,6 +63,46 @@ def _create(path: Path) -> bytes:
         return _read(path)
     except OSError as error:
         raise SwarmError(f"the identity {path} cannot be written ({error.strerror}): check the directory") from None
+
+
+class Identity:
+    """A member's key: its peer id, and what it says in its own name wherever others carry it."""
+
+    def __init__(self, seed: bytes) -> None:
+        self.seed = seed
+        self.peer = peer_id(seed)
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+
+    def sign(self, statement: bytes) -> bytes:
+        """The 64-byte Ed25519 signature."""
+        return self._key.sign(statement)
+
+
+def signed(peer: str, statement: bytes, signature: bytes) -> bool:
+    """Whether `peer` signed `statement`; its id holds its public key, so nobody else has to be asked."""
+    public = _public(peer)
+    if public is None:
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, statement)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=1024)
+def _public(peer: str) -> bytes | None:
+    number = 0
+    for digit in peer:
+        value = _BASE58.find(digit)
+        if value < 0:
+            return None
+        number = number * 58 + value
+    length = len(_PREFIX) + 32
+    if number.bit_length() > 8 * length:
+        return None
+    data = number.to_bytes(length, "big")
+    return data[len(_PREFIX) :] if data.startswith(_PREFIX) else None
 
 
 def peer_id(seed: bytes) -> str:

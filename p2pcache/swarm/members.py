@@ -39,6 +39,7 @@ class Members:
         self._changed = changed
         self._sessions: dict[str, Session] = {}
         self._past: deque[PeerRow] = deque(maxlen=_REMEMBERED)
+        self._refused: deque[PeerRow] = deque(maxlen=_REMEMBERED)  # apart: strangers come in any number
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -106,8 +107,8 @@ class Members:
         if ended.reason in (Reason.GARBAGE, Reason.BLOCKS):
             self.counters["garbage"] += 1
         row = _row(session) if session else _stranger(peer, address, dialled)
-        state = "dropped" if session else "refused"
-        self._past.append(_with(row, since=time.time(), state=state, reason=str(ended)))
+        state, past = ("dropped", self._past) if session else ("refused", self._refused)
+        past.append(_with(row, since=time.time(), state=state, reason=str(ended)))
 
     def rows(self, announced: Callable[[str], int]) -> list[PeerRow]:
         """The table: connected, relayed, and what ended badly. May be called by any thread."""
@@ -118,7 +119,7 @@ class Members:
             for peer, via in list(self.relayed.items())
             if via in self._sessions
         ]
-        return here + relayed + list(self._past)
+        return [*here, *relayed, *self._past, *self._refused]
 
     def _preferred(self, session: Session) -> bool:
         """Two that dial each other at once must agree: the connection dialled by the smaller id stays."""

@@ -1,4 +1,8 @@
-"""The first three frames of both sides: version, proof, welcome. Nothing is told to a stranger."""
+"""The first three frames of both sides: version, proof, welcome. Nothing is told to a stranger.
+
+Who dialled proves first: whoever can reach a hub's port learns nothing there that was computed from the secret, so
+there is nothing to guess the secret from at leisure.
+"""
 
 from __future__ import annotations
 
@@ -113,10 +117,15 @@ async def _introduce(
         raise Ended(Reason.GARBAGE)
     if hello.major > MAJOR:
         raise Ended(Reason.VERSION)
-    await link.write(encode(Proof(proof.prove(keys[0], me, link.peer, mine, hello.nonce))))
+    if link.dialled:
+        await link.write(encode(Proof(proof.prove(keys[0], me, link.peer, mine, hello.nonce))))
     theirs = await _expect(incoming, Proof)
-    if not proof.proved(theirs.mac, keys, link.peer, me, hello.nonce, mine):
+    key = proof.proved(theirs.mac, keys, link.peer, me, hello.nonce, mine)
+    if key is None:
         raise Ended(Reason.SECRET)
+    if not link.dialled:
+        # Under the key the peer knows, which in a rotation need not be the first of this node's.
+        await link.write(encode(Proof(proof.prove(key, me, link.peer, mine, hello.nonce))))
     if abs(skew) > limits.clock_skew:
         raise Ended(Reason.CLOCK)
     link.trust()

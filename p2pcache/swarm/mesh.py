@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ import trio
 from p2pcache.swarm import book as books
 from p2pcache.swarm import frames, mdns, multiaddrs
 from p2pcache.swarm.book import Book
+from p2pcache.swarm.complaints import Complaints
 from p2pcache.swarm.config import SwarmConfig
 from p2pcache.swarm.dialer import Dialer
 from p2pcache.swarm.directory import Directory
@@ -21,16 +21,14 @@ from p2pcache.swarm.frames import AnyFrame
 from p2pcache.swarm.gossip import Quotas, Roster
 from p2pcache.swarm.leases import LeaseDesk
 from p2pcache.swarm.link import Host, Link
-from p2pcache.swarm.members import QUIET, Members
+from p2pcache.swarm.members import Members
 from p2pcache.swarm.membership import Card, Incoming, farewell, introduce
 from p2pcache.swarm.multiaddrs import Address
 from p2pcache.swarm.outside import Outside
 from p2pcache.swarm.reasons import Ended, Reason, fault
 from p2pcache.swarm.session import Session
 
-_COMPLAINTS = 256
 _GOODBYE = 0.5
-_WORTH_TELLING = frozenset(Reason) - QUIET - {Reason.BROKEN, Reason.SILENT}
 
 
 class Mesh:
@@ -58,7 +56,7 @@ class Mesh:
         self._outside = outside
         self._directory = directory
         self._card = Card(config.hub, ())
-        self._complaints: OrderedDict[tuple[str, Reason], None] = OrderedDict()
+        self._complaints = Complaints()
         self.members = Members(host.peer, config.limits, outside.changed, hub=config.hub)
         self.book = Book(host.peer, config.limits.known)
         self.exchange = Exchange(self.members, directory, outside)
@@ -176,12 +174,8 @@ class Mesh:
         await self.meet(link)
 
     def _complain(self, link: Link, ended: Ended) -> None:
-        """Say once what somebody should do something about; bootstrap peers are the dialler's to report."""
-        if not ended.ours or ended.reason not in _WORTH_TELLING or (link.dialled and not ended.met):
+        """Say what somebody should do something about; of bootstrap peers that were never met the dialler does."""
+        if link.dialled and not ended.met:
             return
-        if (link.peer, ended.reason) in self._complaints:
-            return
-        self._complaints[link.peer, ended.reason] = None
-        if len(self._complaints) > _COMPLAINTS:
-            self._complaints.popitem(last=False)
-        self._outside.warn(f"a peer at {link.address} was {'dropped' if ended.met else 'refused'}: {ended}")
+        if line := self._complaints.line(link.peer, link.address, ended, trio.current_time()):
+            self._outside.warn(line)

@@ -1,8 +1,9 @@
 """Proof of membership: who does not know the swarm's secret learns that, and nothing else.
 
 After Noise both sides know each other's peer id for certain. Each sends a fresh nonce, then an HMAC-SHA256 over both
-ids and both nonces, its own first. Own id first makes the two proofs of one session different (a proof cannot be sent
-back), the verifier's nonce makes every session's different (a proof cannot be replayed).
+ids and both nonces, its own first; the side that dialled does so first, and an acceptor answers only a good one. Own id
+first makes the two proofs of one session different (a proof cannot be sent back), the verifier's nonce makes every
+session's different (a proof cannot be replayed).
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ def prove(key: bytes, prover: str, verifier: str, prover_nonce: bytes, verifier_
 
 def proved(
     mac: bytes, keys: Iterable[bytes], prover: str, verifier: str, prover_nonce: bytes, verifier_nonce: bytes
-) -> bool:
-    """Whether `mac` is `prover`'s proof under any of `keys`, in time that does not depend on which."""
-    known = [prove(key, prover, verifier, prover_nonce, verifier_nonce) for key in keys]
-    return sum(hmac.compare_digest(mac, right) for right in known) > 0  # every key is compared
+) -> bytes | None:
+    """The one of `keys` under which `mac` is `prover`'s proof, or None, in time that does not depend on which."""
+    right = [
+        key
+        for key in keys
+        if hmac.compare_digest(mac, prove(key, prover, verifier, prover_nonce, verifier_nonce))  # every key is compared
+    ]
+    return right[0] if right else None

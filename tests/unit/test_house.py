@@ -20,10 +20,12 @@ ROWS = (
     ("__main__",),
 )
 LEVEL = {name: level for level, row in enumerate(ROWS) for name in row}
-# settings reads GitHub's lifetimes; the node's row is put together from its own parts; the ledger's shape is public.
+# settings reads GitHub's lifetimes; the lying member of the tests speaks the real protocol; the node's row is put
+# together from its own parts; the ledger's shape is public.
 BESIDE = {
     ("settings", "github"),
     ("settings", "values"),
+    ("testing", "swarm"),
     ("client", "runner"),
     ("values", "github"),
     ("values", "settings"),

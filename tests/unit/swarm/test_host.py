@@ -213,17 +213,48 @@ def test_a_stranger_is_closed_and_members_are_still_served(said):
     scene(test, QUICK)
 
 
-def test_half_open_strangers_are_bounded():
+def test_a_mute_stranger_gives_way_to_a_member():
     async def test(server, address):
-        waiting = [await trio.open_tcp_stream("127.0.0.1", address.port) for _ in range(2)]
+        waiting = [await trio.open_tcp_stream("127.0.0.1", address.port) for _ in range(PATIENT.handshakes)]
         for stream in waiting:
-            await stream.receive_some()  # both are in their handshake now
-        third = await trio.open_tcp_stream("127.0.0.1", address.port)
-        with suppress(trio.BrokenResourceError):
-            assert await third.receive_some() == b""
-        for stream in (*waiting, third):
+            await stream.receive_some()  # all places are taken
+        async with host(2).dial(address) as link:
+            await link.write(b"x")
+            assert await read(link, 1) == b"x"
+            assert len(server._door) == 1  # the other stranger: who is trusted is at the door no more
+        for stream in waiting:
             await stream.aclose()
 
+    scene(test)
+
+
+def test_a_connection_that_nobody_may_wait_with_is_closed():
+    async def test(server, address):
+        streams = [await trio.open_tcp_stream("127.0.0.1", address.port) for _ in range(4)]
+        with suppress(trio.BrokenResourceError):
+            assert await streams[-1].receive_some() == b""
+        for stream in streams:
+            await stream.aclose()
+
+    scene(test, Limits(handshakes=2, waiting=1, mute=30.0))
+
+
+def test_a_connection_that_is_gone_before_it_is_looked_at(monkeypatch):
+    def gone(_):
+        monkeypatch.undo()
+        raise OSError
+
+    async def test(server, address):
+        stream = await trio.open_tcp_stream("127.0.0.1", address.port)
+        with suppress(trio.BrokenResourceError):
+            assert await stream.receive_some() == b""
+        await stream.aclose()
+        async with host(2).dial(address) as link:
+            assert link.peer == server.peer
+
+    from p2pcache.swarm.door import Door
+
+    monkeypatch.setattr(Door, "knock", lambda _, host: gone(host))
     scene(test)
 
 

@@ -1,0 +1,137 @@
+"""The door: who has connected and not proved membership yet. Bounded in all and for each address; no I/O. Trio side.
+
+Neither a stranger that says nothing nor one that stops half-way keeps a member out. When all places are taken, those
+who come wait outside, at the price of a socket, until a place is given back or whoever has been silent for longest
+has been so for `mute` seconds and gives way. Who came last goes first: in a crowd that never proves anything a member
+is let in as soon as a place is free, not after everybody who came before it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections import Counter
+from typing import NoReturn
+
+import trio
+
+from p2pcache.swarm.config import Limits
+
+_LOOKS = 4
+
+
+class Stranger:
+    """One connection at the door.
+
+    Attributes:
+        scope: cancelled when it has to give way or takes too long; without a deadline once it has left the door.
+        inside: set when it has a place.
+    """
+
+    def __init__(self, door: Door, network: str, deadline: float) -> None:
+        self.network = network
+        self.heard = trio.current_time()
+        self.scope = trio.CancelScope(deadline=deadline)
+        self.inside = trio.Event()
+        self._door = door
+
+    def stirred(self) -> None:
+        """It said something."""
+        self.heard = trio.current_time()
+
+    def leave(self) -> None:
+        """It is a member now, or gone."""
+        self._door.leave(self)
+
+
+class Door:
+    """Gives places to strangers.
+
+    Args:
+        limits: how many, for how long.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._inside: dict[Stranger, None] = {}
+        self._waiting: dict[Stranger, None] = {}
+        self._taken: Counter[str] = Counter()
+        self._crowded = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._inside)
+
+    async def run(self) -> NoReturn:
+        """For ever: while somebody waits, see who may give way."""
+        while True:
+            await self._crowded.wait()
+            await trio.sleep(self._limits.mute / _LOOKS)
+            self._admit()
+
+    def knock(self, host: str) -> Stranger | None:
+        """A connection from `host`; None when too many wait already."""
+        if len(self._waiting) >= self._limits.waiting:
+            return None
+        stranger = Stranger(self, network(host), trio.current_time() + self._limits.handshake_timeout)
+        self._waiting[stranger] = None
+        self._admit()
+        return stranger
+
+    def leave(self, stranger: Stranger) -> None:
+        """Its place, if it had one, is free."""
+        stranger.scope.deadline = math.inf
+        self._waiting.pop(stranger, None)
+        if stranger in self._inside:
+            self._remove(stranger)
+        self._admit()
+
+    def _admit(self) -> None:
+        now = trio.current_time()
+        full: set[str] = set()
+        for stranger in reversed(list(self._waiting)):
+            if stranger.network in full:
+                continue
+            if not self._room(stranger.network, now):
+                full.add(stranger.network)
+                continue
+            del self._waiting[stranger]
+            self._inside[stranger] = None
+            self._taken[stranger.network] += 1
+            stranger.heard = now
+            # All steps together: one that says a word now and then does not stay for each step's own deadline.
+            stranger.scope.deadline = now + 2 * self._limits.handshake_timeout
+            stranger.inside.set()
+        if self._waiting:
+            self._crowded.set()
+        elif self._crowded.is_set():
+            self._crowded = trio.Event()
+
+    def _room(self, network: str, now: float) -> bool:
+        """Whether one more of `network` has a place, if need be that of the one which was silent for longest."""
+        crowd: list[Stranger]
+        if self._taken[network] >= self._limits.handshakes_per_address:
+            crowd = [stranger for stranger in self._inside if stranger.network == network]
+        elif len(self._inside) >= self._limits.handshakes:
+            crowd = list(self._inside)
+        else:
+            return True
+        silent = min(crowd, key=lambda stranger: stranger.heard)
+        if now - silent.heard < self._limits.mute:
+            return False
+        self._remove(silent)
+        silent.scope.cancel()
+        return True
+
+    def _remove(self, stranger: Stranger) -> None:
+        del self._inside[stranger]
+        self._taken -= Counter([stranger.network])
+
+
+def network(host: str) -> str:
+    """What counts as one address: an IPv4 address, or the /64 that one IPv6 host can choose its addresses in."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, 64), strict=False))

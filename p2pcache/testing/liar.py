@@ -1,0 +1,229 @@
+"""A member that knows the secret and sends what it likes, and a stranger that loiters: over the real transport.
+
+async with Liar(key) as liar:
+    meeting = await liar.meet(address)
+    meeting.answers[Ask] = lambda ask: [Wait(ask.id)]
+    await meeting.say(Have(...))
+    bye = await meeting.hear(Bye)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from typing import Self, TypeVar
+
+import trio
+
+from p2pcache.swarm import identity
+from p2pcache.swarm.bridge import Bridge
+from p2pcache.swarm.config import Limits
+from p2pcache.swarm.frames import AnyFrame, Ping, Pong, encode
+from p2pcache.swarm.link import Host, Link, LinkError
+from p2pcache.swarm.membership import Card, Incoming, introduce
+from p2pcache.swarm.multiaddrs import Address, parse
+from p2pcache.swarm.reasons import Ended
+
+F = TypeVar("F")
+
+MAX_HEARD = 10_000
+"""Frames kept for `Meeting.hear`; later ones are passed over."""
+START_SECONDS = 30.0
+HEAR_SECONDS = 10.0
+
+
+class Meeting:
+    """One session with a real node.
+
+    Attributes:
+        peer: the node's peer id.
+        answers: what is said to each frame of a type, at once; such frames are not kept for `hear`.
+        deaf: nothing is read any more.
+    """
+
+    def __init__(self, bridge: Bridge, link: Link) -> None:
+        self.peer = link.peer
+        self.answers: dict[type, Callable[..., Iterable[AnyFrame]]] = {Ping: lambda ping: [Pong(ping.id)]}
+        self.deaf = False
+        self.over = asyncio.Event()
+        self._bridge = bridge
+        self._link = link
+        self._writing = trio.Lock()
+        self._heard: list[AnyFrame] = []
+        self._news = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def say(self, *frames: AnyFrame) -> None:
+        """Send these; nothing happens when the node has hung up."""
+        await self.send(b"".join(map(encode, frames)))
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes that need not be frames."""
+        await self._bridge.call(self._write, data)
+
+    async def hear(self, kind: type[F], seconds: float = HEAR_SECONDS) -> F:
+        """The next frame of a kind.
+
+        Raises:
+            TimeoutError: there was none.
+        """
+        async with asyncio.timeout(seconds), self._news:
+            while True:
+                for frame in self._heard:
+                    if isinstance(frame, kind):
+                        self._heard.remove(frame)
+                        return frame
+                await self._news.wait()
+
+    # The trio side.
+
+    async def listen(self, incoming: Incoming) -> None:
+        """Read until the node hangs up."""
+        try:
+            while True:
+                if self.deaf:
+                    await trio.sleep_forever()
+                frame = await incoming.next()
+                answer = self.answers.get(type(frame))
+                if answer is None:
+                    self._bridge.tell(self._keep, frame)
+                else:
+                    await self._write(b"".join(map(encode, answer(frame))))
+        except Ended:
+            return
+        finally:
+            self._bridge.tell(self.over.set)
+
+    async def _write(self, data: bytes) -> None:
+        async with self._writing:
+            try:
+                await self._link.write(data)
+            except LinkError:
+                return
+
+    def _keep(self, frame: AnyFrame) -> None:
+        if len(self._heard) < MAX_HEARD:
+            self._heard.append(frame)
+        task = asyncio.ensure_future(self._tell())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+
+class Liar:
+    """Somebody at the transport's other end; a context manager.
+
+    Args:
+        key: the membership key, 32 bytes.
+        hub: whether it says it is one.
+        addresses: where it says it can be dialled.
+        seed: of its identity; a fresh one when there is none.
+
+    Attributes:
+        identity: signs what it says in its own name.
+        address: multiaddr at which it listens.
+        visitors: the sessions of nodes that dialled it.
+    """
+
+    def __init__(
+        self, key: bytes, *, hub: bool = False, addresses: Sequence[str] = (), seed: bytes | None = None
+    ) -> None:
+        self.identity = identity.Identity(seed or secrets.token_bytes(32))
+        self.peer = self.identity.peer
+        self.address = ""
+        self.visitors: asyncio.Queue[Meeting] = asyncio.Queue()
+        self._key = key
+        self._card = Card(hub, tuple(addresses))
+        self._limits = Limits(handshake_timeout=START_SECONDS)
+
+    async def __aenter__(self) -> Self:
+        self._bridge = Bridge()
+        ready: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
+        finished = self._bridge.start(lambda: self._main(ready))
+        either: list[asyncio.Future[object]] = [ready, finished]  # type: ignore[list-item]  # invariant in its result
+        await asyncio.wait(either, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            await self._bridge.stop(START_SECONDS)
+            raise RuntimeError("the lying member cannot start")
+        self.address = f"{ready.result()}/p2p/{self.peer}"
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._bridge.stop(START_SECONDS)
+
+    async def meet(self, address: str) -> Meeting:
+        """Dial a node and prove membership.
+
+        Raises:
+            LinkError: the node cannot be reached.
+            Ended: it does not take this member.
+        """
+        met: asyncio.Future[Meeting] = asyncio.get_running_loop().create_future()
+        await self._bridge.call(self._begin, self._dial, parse(address), met)
+        return await met
+
+    async def raw(self, address: str) -> Meeting:
+        """Dial a node and say nothing yet: what is said before membership is proved is the test's to say.
+
+        Raises:
+            LinkError: the node cannot be reached.
+        """
+        there: asyncio.Future[Meeting] = asyncio.get_running_loop().create_future()
+        await self._bridge.call(self._begin, self._call, parse(address), there)
+        return await there
+
+    # The trio side.
+
+    async def _main(self, ready: asyncio.Future[Address]) -> None:
+        from p2pcache.swarm.host import LibP2PHost
+
+        self._host: Host = LibP2PHost(self.identity.seed, parse("/ip4/127.0.0.1/tcp/0", listen=True), self._limits)
+        address = await self._host.bind()
+        async with trio.open_nursery() as self._nursery:
+            self._bridge.tell(ready.set_result, address)
+            await self._host.serve(self._visited)
+
+    async def _begin(self, work: Callable[..., object], address: Address, done: asyncio.Future[F]) -> None:
+        self._nursery.start_soon(work, address, done)  # type: ignore[arg-type]  # an async function of two
+
+    async def _dial(self, address: Address, met: asyncio.Future[Meeting]) -> None:
+        try:
+            async with self._host.dial(address) as link:
+                await self._introduced(link, lambda meeting: self._bridge.tell(met.set_result, meeting), met)
+        except LinkError as error:
+            self._bridge.tell(_fail, met, error)
+
+    async def _visited(self, link: Link) -> None:
+        await self._introduced(link, lambda meeting: self._bridge.tell(self.visitors.put_nowait, meeting))
+
+    async def _introduced(
+        self, link: Link, greet: Callable[[Meeting], None], waiting: asyncio.Future[Meeting] | None = None
+    ) -> None:
+        incoming = Incoming(link)
+        try:
+            await introduce(link, incoming, self.peer, self._card, (self._key,), self._limits)
+        except Ended as error:  # caught here: the link's own tasks would make a group of it
+            if waiting is not None:
+                self._bridge.tell(_fail, waiting, error)
+            return
+        meeting = Meeting(self._bridge, link)
+        greet(meeting)
+        await meeting.listen(incoming)
+
+    async def _call(self, address: Address, there: asyncio.Future[Meeting]) -> None:
+        try:
+            async with self._host.dial(address) as link:
+                meeting = Meeting(self._bridge, link)
+                self._bridge.tell(there.set_result, meeting)
+                await meeting.listen(Incoming(link))
+        except LinkError as error:
+            self._bridge.tell(_fail, there, error)
+
+
+def _fail(future: asyncio.Future[F], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

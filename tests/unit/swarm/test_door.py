@@ -1,0 +1,114 @@
+"""Who may be at the door, by a clock that jumps."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from p2pcache.swarm import Limits
+from p2pcache.swarm.door import Door, network
+
+LIMITS = Limits(handshakes=4, handshakes_per_address=2, waiting=300, mute=0.25)
+
+
+@asynccontextmanager
+async def door(limits=LIMITS):
+    made = Door(limits)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run)
+        yield made
+        nursery.cancel_scope.cancel()
+
+
+def inside(*strangers):
+    return [stranger.inside.is_set() and not stranger.scope.cancel_called for stranger in strangers]
+
+
+def test_there_are_so_many_places_and_so_many_for_each_address(run):
+    async def test():
+        async with door() as it:
+            one, two, three = (it.knock("10.0.0.1") for _ in range(3))
+            others = [it.knock(f"10.0.1.{number}") for number in range(3)]
+            assert inside(one, two, three, *others) == [True, True, False, True, True, False]
+            assert len(it) == 4
+            one.leave()
+            assert inside(three, others[2]) == [False, True]  # the last that came goes first
+            two.leave()
+            assert inside(three) == [True]
+
+    run(test)
+
+
+def test_the_longest_silent_one_gives_way(run):
+    async def test():
+        async with door() as it:
+            mute, talking = it.knock("10.0.0.1"), it.knock("10.0.0.1")
+            await trio.sleep(0.2)
+            talking.stirred()
+            newcomer = it.knock("10.0.0.1")
+            assert inside(mute, talking, newcomer) == [True, True, False]  # it may still be about to say something
+            with trio.fail_after(0.2):
+                await newcomer.inside.wait()
+            assert inside(mute, talking, newcomer) == [False, True, True]
+            mute.leave()
+            assert len(it) == 2
+
+    run(test)
+
+
+def test_a_crowd_delays_who_comes_after_it_by_no_more_than_a_moment(run):
+    async def test():
+        async with door() as it:
+            crowd = [it.knock(f"10.0.{number % 8}.1") for number in range(250)]
+            member = it.knock("10.0.0.1")
+            with trio.fail_after(2 * LIMITS.mute):
+                await member.inside.wait()
+            assert len(it) <= LIMITS.handshakes
+            assert sum(inside(*crowd)) < LIMITS.handshakes
+
+    run(test)
+
+
+def test_who_waits_is_bounded_too(run):
+    async def test():
+        async with door(Limits(handshakes=1, waiting=2)) as it:
+            assert all(it.knock("10.0.0.1") for _ in range(3))
+            assert it.knock("10.0.0.1") is None
+
+    run(test)
+
+
+def test_nobody_stays_for_ever_and_a_member_has_no_deadline(run):
+    async def test():
+        async with door(Limits(handshakes=1)) as it:
+            began = trio.current_time()
+            member = it.knock("10.0.0.1")
+            member.leave()
+            slow = it.knock("10.0.0.1")
+            assert slow.scope.deadline - began == 2 * LIMITS.handshake_timeout
+            waiting = it.knock("10.0.0.1")
+            assert waiting.scope.deadline - began == LIMITS.handshake_timeout
+            waiting.leave()
+            with member.scope:
+                await trio.sleep(60)
+            assert not member.scope.cancelled_caught
+            assert len(it) == 1
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.1", "10.0.0.2", False),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+    ],
+)
+def test_what_one_host_can_call_itself_is_one_address(one, other, same):
+    assert (network(one) == network(other)) is same
