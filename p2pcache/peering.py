@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from p2pcache.swarm import SwarmConfig
 
 log = logging.getLogger("p2pcache")
+
+_SCOPE = re.compile(r"[A-Za-z0-9][ !#-%(-;=?-_a-{}~]{0,255}")
+"""A clear scope of a member's, as far as it may be shown in reports and labels."""
 
 MAX_ADOPTED = 8192
 """Pointers a hub tells joiners of beside its memory; the swarm's snapshot has room for as many."""
@@ -87,7 +91,7 @@ class Peering:
             opened = self._keyring.open(state, Kind.QUOTA, scope)
             clear = msgspec.msgpack.decode(opened, type=tuple[str, str, int, int, int])
             bucket = Bucket(*clear[1:])
-            if self._buckets.learn(clear[0], bucket):
+            if _SCOPE.fullmatch(clear[0]) and self._buckets.learn(clear[0], bucket):
                 self._heard(clear[0], bucket)
 
     def seal_quota(self, scope: str, bucket: Bucket) -> tuple[bytes, bytes]:

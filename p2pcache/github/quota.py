@@ -7,6 +7,7 @@ the GraphQL API".
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,6 +32,9 @@ MAX_STRETCH = 10.0
 
 _WINDOW = 3600.0
 _WINDOWS = {"search": 60.0, "code_search": 60.0}
+_AHEAD = MAX_WAIT - _WINDOW
+"""Seconds that GitHub's clock may be ahead of this one's."""
+_RESOURCE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,20 @@ def from_headers(headers: Mapping[str, str]) -> Bucket | None:
         limit, remaining, reset = (int(headers[f"x-ratelimit-{name}"]) for name in ("limit", "remaining", "reset"))
     except (KeyError, ValueError):
         return None
-    if limit <= 0 or remaining < 0 or reset < 0:
+    if limit <= 0 or not 0 <= remaining <= limit or reset < 0:
         return None
     return Bucket(headers.get("x-ratelimit-resource", "core"), limit, remaining, reset)
+
+
+def credible(bucket: Bucket, now: float) -> bool:
+    """Whether GitHub could have stated this at `now`, whoever says that it did."""
+    ahead = _WINDOWS.get(bucket.resource, _WINDOW) + _AHEAD
+    return (
+        0 <= bucket.remaining <= bucket.limit
+        and bucket.limit > 0
+        and now < bucket.reset <= now + ahead
+        and _RESOURCE.fullmatch(bucket.resource) is not None
+    )
 
 
 def merge(old: Bucket | None, new: Bucket) -> Bucket:

@@ -54,7 +54,7 @@ async def test_who_gave_what_is_shown(fleet, github, tokens, repository):
     assert f"p2pcache_peer_received_bytes_total {float(row['bytes_in'])}" in metrics
 
 
-async def test_a_spent_bucket_is_known_to_a_member_of_the_scope_before_it_ever_asked(fleet, github):
+async def test_a_spent_bucket_is_heard_of_by_a_member_which_asks_github_once_whether_it_is_so(fleet, github):
     for name in ("one", "two"):
         github.order("token", value=f"ghs_poor_{name}", repos=["octo/tools"], limit=2)
     hub = await fleet.hub(token="ghs_poor_one", repository="octo/tools")
@@ -68,11 +68,12 @@ async def test_a_spent_bucket_is_known_to_a_member_of_the_scope_before_it_ever_a
     await until(told, "the other's bucket")
     assert (await member.stats())["upstream"]["calls"] == 0
     github.order("reset-calls")
-    refused = await member.get("/repos/octo/tools/issues")
-    assert refused.status == 403
-    assert refused.headers["x-ratelimit-remaining"] == "0"
+    for path in ("issues", "pulls"):
+        refused = await member.get(f"/repos/octo/tools/{path}")
+        assert refused.status == 403
+        assert refused.headers["x-ratelimit-remaining"] == "0"
     assert (await member.get("/repos/octo/tools/labels")).detail == "peer"
-    assert github.calls() == []
+    assert [target for _, target in github.calls()] == ["/repos/octo/tools/issues"]
 
 
 async def test_a_joiner_is_told_what_was_spent_before_it_came(fleet, github):

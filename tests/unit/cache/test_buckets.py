@@ -64,22 +64,61 @@ def test_a_hit_carries_the_newest_knowledge(clock: Clock) -> None:
     "bucket",
     [
         pytest.param(Bucket("core", 1000, 0, NOW + 10**9), id="a reset in another century"),
+        pytest.param(Bucket("core", 1000, 0, NOW + 3661), id="a reset further than a window away"),
+        pytest.param(Bucket("search", 30, 0, NOW + 121), id="a reset further than a short window away"),
+        pytest.param(Bucket("core", 1000, 0, NOW), id="a window that is over"),
+        pytest.param(Bucket("core", 1000, 1001, NOW + 60), id="more left than there was"),
+        pytest.param(Bucket("core", 1000, -1, NOW + 60), id="less than nothing left"),
+        pytest.param(Bucket("core", 0, 0, NOW + 60), id="no limit"),
         pytest.param(Bucket("core\r\nset-cookie: x", 1000, 0, NOW + 60), id="a name that ends its line"),
         pytest.param(Bucket("", 1000, 0, NOW + 60), id="no name"),
     ],
 )
-def test_nonsense_of_a_peer_is_not_believed(clock: Clock, bucket: Bucket) -> None:
+def test_nonsense_is_not_believed_whoever_says_it(clock: Clock, bucket: Bucket) -> None:
     known = Buckets(clock)
     assert not known.learn(SCOPE, bucket)
+    fields = {"limit": bucket.limit, "remaining": bucket.remaining, "reset": bucket.reset, "resource": bucket.resource}
+    known.observe(SCOPE, {f"x-ratelimit-{name}": str(value) for name, value in fields.items()})
     assert list(known) == []
 
 
-def test_a_peers_word_counts_like_an_answer(clock: Clock) -> None:
+def test_a_members_word_makes_sparing_and_no_more(clock: Clock) -> None:
+    known = Buckets(clock)
+    assert known.learn(SCOPE, Bucket("core", 1000, 0, NOW + 3600))
+    assert not known.learn(SCOPE, Bucket("core", 1000, 0, NOW + 3600))
+    assert known.advice(SCOPE, "core") == Advice(stretch=10.0)
+    assert known.get(SCOPE, "core") is None
+    assert known.lines(SCOPE, "core") == b""
+    known.observe(SCOPE, left(0))
+    assert known.advice(SCOPE, "core").refuse
+
+
+def test_what_github_told_this_node_is_not_talked_away(clock: Clock) -> None:
+    known = Buckets(clock)
+    known.observe(SCOPE, left(0, reset=NOW + 600))
+    known.learn(SCOPE, Bucket("core", 1000, 1000, NOW + 3600))
+    assert known.advice(SCOPE, "core").refuse
+    known.observe(SCOPE, left(500, reset=NOW + 3500))
+    assert known.get(SCOPE, "core") == Bucket("core", 1000, 500, NOW + 3500)
+
+
+def test_a_members_word_is_shown_while_something_is_left(clock: Clock) -> None:
     known = Buckets(clock)
     assert known.learn(SCOPE, Bucket("core", 1000, 5, NOW + 60))
-    assert not known.learn(SCOPE, Bucket("core", 1000, 5, NOW + 60))
+    assert b"remaining: 5" in known.lines(SCOPE, "core")
     known.observe(SCOPE, left(4, reset=NOW + 60))
-    assert known.get(SCOPE, "core") == Bucket("core", 1000, 4, NOW + 60)
+    assert b"remaining: 4" in known.lines(SCOPE, "core")
+    known.learn(SCOPE, Bucket("core", 1000, 0, NOW + 60))
+    assert b"remaining: 4" in known.lines(SCOPE, "core")
+    assert list(known) == [(SCOPE, Bucket("core", 1000, 0, NOW + 60))]
+
+
+def test_a_clock_that_is_set_back_leaves_nothing_in_the_way(clock: Clock) -> None:
+    known = Buckets(clock)
+    known.observe(SCOPE, left(0))
+    clock.sleep(-7200)
+    known.observe(SCOPE, left(700, reset=NOW - 7200 + 1800))
+    assert known.get(SCOPE, "core") == Bucket("core", 1000, 700, NOW - 7200 + 1800)
 
 
 def secondary(**headers: str) -> tuple[int, dict[str, str], bytes]:

@@ -24,7 +24,7 @@ QUERY = json.dumps({"query": 'query { repository(owner: "octo", name: "app") { n
 
 
 def quota(remaining: int, lab: Lab, limit: int = 1000) -> dict[str, str]:
-    values = {"limit": limit, "remaining": remaining, "reset": int(lab.clock()) + 3700}
+    values = {"limit": limit, "remaining": remaining, "reset": int(lab.clock()) + 3600}
     return {f"x-ratelimit-{name}": str(value) for name, value in values.items()}
 
 
