@@ -22,6 +22,7 @@ MAX_TOPICS = 64
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Short = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Cid = Annotated[bytes, Meta(min_length=36, max_length=36)]
+Size = Annotated[int, Meta(ge=0, le=2**32)]
 Unix = Annotated[float, Meta(ge=0, le=2**40)]
 # RFC 9110 section 5.5: a field value that cannot end the line it is written to.
 _VALUE = r"\A[^\x00-\x08\x0a-\x1f\x7f]*\Z"
@@ -73,7 +74,7 @@ class Pointer(msgspec.Struct, frozen=True, array_like=True):
     proved_at: Unix
     expires_at: Unix
     cost_ms: Annotated[int, Meta(ge=0, le=2**31)]
-    size: Annotated[int, Meta(ge=0, le=2**32)]
+    size: Size
     by: Annotated[str, Meta(max_length=64, pattern=r"\A[0-9A-Za-z]*\Z")]
     topics: Annotated[tuple[Short, ...], Meta(max_length=MAX_TOPICS)]
     vary: Annotated[Vary, Meta(max_length=3)] | None = None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
@@ -22,6 +22,8 @@ P = TypeVar("P")
 
 JUST_NOW = 1.0
 """Seconds an announcement may take to reach everybody."""
+_LEFT = 1_024
+"""Answers remembered for so long."""
 
 
 def choose(resource: bytes, candidates: Iterable[str]) -> str:
@@ -34,10 +36,12 @@ def choose(resource: bytes, candidates: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One caller: on which peer, and its number there."""
+    """One caller: on which peer, and its number there. `at`, `signature`: its word that it asks."""
 
     peer: str
     token: int
+    at: float = field(default=0.0, compare=False)
+    signature: bytes = field(default=b"", compare=False)
 
 
 class Verdict(enum.Enum):
@@ -50,12 +54,13 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ruling(Generic[P]):
-    """To be told to `claim`. `left`: what `holder` left, None for nothing."""
+    """To be told to `claim`. `left`: what `holder` left, None for nothing. `asking`: for whom it is to wait."""
 
     claim: Claim
     verdict: Verdict
     left: P | None = None
     holder: str = ""
+    asking: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +85,17 @@ class Arbiter(Generic[P]):
     Args:
         lease: seconds a holder may take.
         bound: claims kept; beyond it everybody is granted, which costs a call and never a wait.
+        share: claims kept of one peer.
+        distrust: seconds for which nobody waits for a peer that let others wait for nothing.
     """
 
-    def __init__(self, lease: float, bound: int) -> None:
+    def __init__(self, lease: float, bound: int, share: int, distrust: float) -> None:
         self._lease = lease
         self._bound = bound
+        self._share = share
+        self._distrust = distrust
+        self._distrusted: dict[str, float] = {}
+        self._of: Counter[str] = Counter()
         self._leases: dict[bytes, list[_Lease]] = {}
         self._claims: dict[Claim, _Lease] = {}
         self._left: OrderedDict[tuple[bytes, bytes], _Left[P]] = OrderedDict()
@@ -94,13 +105,20 @@ class Arbiter(Generic[P]):
 
     def peers(self) -> set[str]:
         """Who holds or waits: those whose silence matters."""
-        return {claim.peer for claim in self._claims}
+        return set(self._of)
+
+    def holding(self, claim: Claim) -> tuple[bytes, bytes] | None:
+        """The resource and scope that `claim` holds the lease of; None when it does not."""
+        lease = self._claims.get(claim)
+        return None if lease is None or lease.holder != claim else (lease.resource, lease.scope)
 
     def ask(
         self, claim: Claim, resource: bytes, scope: bytes, now: float, but: Collection[str] = ()
     ) -> list[Ruling[P]]:
         """A caller wants `resource`, and not what the peers `but` left: that cannot be had."""
-        if claim in self._claims or len(self._claims) >= self._bound:
+        if claim in self._claims or len(self._claims) >= self._bound or self._of[claim.peer] >= self._share:
+            return [Ruling(claim, Verdict.GRANT)]
+        if now < self._distrusted.get(claim.peer, 0.0):
             return [Ruling(claim, Verdict.GRANT)]
         leases = self._leases.get(resource, [])
         if not leases:
@@ -110,20 +128,20 @@ class Arbiter(Generic[P]):
             return [self._grant(_Lease(resource, scope, claim, 0.0), now)]
         lease = next((lease for lease in leases if lease.scope == scope), leases[0])
         lease.waiting[claim] = scope
-        self._claims[claim] = lease
-        return [Ruling(claim, Verdict.WAIT)]
+        self._enter(claim, lease)
+        return [Ruling(claim, Verdict.WAIT, asking=lease.holder)]
 
     def release(self, claim: Claim, left: P | None, now: float) -> list[Ruling[P]]:
         """A holder is done, or a waiter has lost interest; an unknown claim is nobody's business."""
-        lease = self._claims.pop(claim, None)
-        if lease is None:
+        if claim not in self._claims:
             return []
+        lease = self._leave(claim)
         if lease.holder != claim:
             del lease.waiting[claim]
             return []
         if left is not None:
             self._left[lease.resource, lease.scope] = _Left(left, claim.peer, now + JUST_NOW)
-            if len(self._left) > self._bound:
+            if len(self._left) > min(self._bound, _LEFT):
                 self._left.popitem(last=False)
         return self._pass_on(lease, left)
 
@@ -143,16 +161,31 @@ class Arbiter(Generic[P]):
         return [ruling for claim in lost for ruling in self._lost(claim, now)]
 
     def expire(self, now: float) -> list[Ruling[P]]:
-        """Holders that took too long lose their lease."""
-        late = [lease.holder for leases in self._leases.values() for lease in leases if now >= lease.until]
+        """Holders that took too long lose their lease; nobody waits again so soon for one that let others wait."""
+        late = []
+        self._distrusted = {peer: until for peer, until in self._distrusted.items() if now < until}
+        for lease in [lease for leases in self._leases.values() for lease in leases if now >= lease.until]:
+            late.append(lease.holder)
+            if lease.waiting:
+                self._distrusted[lease.holder.peer] = now + self._distrust
         return [ruling for claim in late for ruling in self._lost(claim, now)]
 
     def _grant(self, lease: _Lease, now: float) -> Ruling[P]:
         lease.until = now + self._lease
         self._leases.setdefault(lease.resource, []).append(lease)
         for claim in (lease.holder, *lease.waiting):
-            self._claims[claim] = lease
+            self._enter(claim, lease)
         return Ruling(lease.holder, Verdict.GRANT)
+
+    def _enter(self, claim: Claim, lease: _Lease) -> None:
+        self._of[claim.peer] += claim not in self._claims
+        self._claims[claim] = lease
+
+    def _leave(self, claim: Claim) -> _Lease:
+        self._of[claim.peer] -= 1
+        if not self._of[claim.peer]:
+            del self._of[claim.peer]
+        return self._claims.pop(claim)
 
     def _remove(self, lease: _Lease) -> None:
         leases = self._leases[lease.resource]
@@ -166,7 +199,7 @@ class Arbiter(Generic[P]):
         others: dict[bytes, _Lease] = {}
         for claim, scope in lease.waiting.items():
             if scope == lease.scope:
-                del self._claims[claim]
+                self._leave(claim)
                 rulings.append(Ruling(claim, Verdict.FREE, left, lease.holder.peer))
             elif scope in others:
                 others[scope].waiting[claim] = scope
@@ -176,7 +209,7 @@ class Arbiter(Generic[P]):
         return rulings + [replace(grant, left=left, holder=lease.holder.peer) for grant in grants]
 
     def _lost(self, claim: Claim, now: float) -> list[Ruling[P]]:
-        lease = self._claims.pop(claim)
+        lease = self._leave(claim)
         if lease.holder != claim:
             del lease.waiting[claim]
             return []

@@ -10,10 +10,14 @@ import trio
 
 
 class State(enum.Enum):
-    """Of a claim; those after WAITING are its end, as far as its arbiter is concerned."""
+    """Of a claim; those after DOUBTED are its end, as far as its arbiter is concerned.
+
+    DOUBTED: its arbiter says that somebody asks, has nothing to show for it, and another is asked as well.
+    """
 
     ASKED = enum.auto()
     WAITING = enum.auto()
+    DOUBTED = enum.auto()
     HOLDING = enum.auto()
     FREED = enum.auto()
     LOST = enum.auto()
@@ -23,7 +27,8 @@ class State(enum.Enum):
 class Mine:
     """A claim of this node's; `turn` is set whenever `state` changes.
 
-    `but` are the peers whose leavings are of no use to it, `caller` is whoever made it.
+    `but` are the peers whose leavings are of no use to it, `caller` is who made it. `shown`: somebody else than the
+    arbiter has signed that it asks. `heir`: the claim that was made when this one was doubted.
     """
 
     arbiter: str
@@ -32,7 +37,14 @@ class Mine:
     but: tuple[str, ...]
     caller: object
     state: State = State.ASKED
+    shown: bool = False
+    heir: Mine | None = None
     turn: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the arbiter's word is still to come."""
+        return self.state in (State.ASKED, State.WAITING)
 
     def become(self, state: State) -> None:
         """Change, and wake whoever waits for that."""

@@ -43,14 +43,27 @@ class Limits:
     block: int = 32 << 20
     """Largest block accepted from a peer."""
     in_flight: int = 128 << 20
-    """Bytes of blocks being received from or sent to all peers together."""
-    directory: int = 32_768
-    """Pointers remembered of all peers together."""
-    directory_per_peer: int = 8_192
-    announce_rate: float = 2_000.0
-    """Pointers a second a peer may announce for long; a burst of `directory_per_peer` is free."""
+    """Bytes of blocks being received from or sent to all peers together; one peer may be sent a quarter of them."""
+    directory: int = 96 << 20
+    """Bytes of pointers remembered of all peers together."""
+    directory_per_peer: int = 24 << 20
+    snapshot: int = 8_192
+    """Pointers that a joiner is told of."""
+    announce_rate: float = 1 << 20
+    """Bytes a second a peer may announce for long. What a hub passes on of all others is half of it."""
+    announce_burst: int = 8 << 20
+    drop_rate: float = 32 << 10
+    """Bytes of invalidations a second from a peer for long."""
+    drop_burst: int = 2 << 20
+    gossip_rate: float = 64 << 10
+    """Bytes a second of quotas and of members from a peer for long; what is more is not listened to."""
+    gossip_burst: int = 1 << 20
+    hub_share: float = 8.0
+    """Times as much as from another member that may come from a hub, for what it passes on."""
     drops: int = 4_096
-    """Invalidations remembered for peers that were cut off."""
+    """Topics whose invalidation is remembered for announcements that are under way."""
+    drops_bytes: int = 1 << 20
+    """Bytes of invalidations remembered for peers that were cut off."""
     drops_age: float = 3_600.0
     drop_timeout: float = 0.1
     peer_deadline: float = 0.25
@@ -62,11 +75,18 @@ class Limits:
     lease_silence: float = 0.8
     """A holder or arbiter not heard of for this long is given up."""
     leases: int = 8_192
+    leases_per_peer: int = 1_024
+    """Claims of one peer on which others are made to wait, or wait themselves."""
+    distrust: float = 60.0
+    """Seconds for which nobody is made to wait for a peer that held a lease to its end and left nothing."""
     clock_skew: float = 300.0
     known: int = 512
     """Members remembered with their addresses."""
     hub_fetches: int = 8
     hub_backlog: int = 4_096
+    hub_keep_rate: float = 1 << 20
+    """Bytes a second that a hub keeps of one member's blocks for long."""
+    hub_keep_burst: int = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Dialer:
             try:
                 async with self._host.dial(address) as link:
                     peer = link.peer
+                    self._members.choose(peer)
                     ended = await self._meet(link)
             except LinkError as error:
                 ended, peer, why = Ended(Reason.BROKEN), "", str(error)

@@ -1,14 +1,15 @@
 """What the peers announced: a miss that nobody holds costs no round trip, and a hit asks a known holder.
 
-Announcements outlive `expires_at` (a stale body is worth a free proof), not the connection to their holder. Each
-peer has a share of the room, so that one that floods evicts only its own announcements. Written by the swarm's
-thread, read by the gateway's: a lock guards both.
+Announcements outlive `expires_at` (a stale body is worth a free proof), not the connection to their holder. Room is
+counted in bytes. Each peer has a share of it, and when there is no more the peer that takes most gives way, so one that
+floods evicts only its own announcements. What a holder says of a block's size counts for that holder alone. Written by
+the swarm's thread, read by the gateway's: a lock guards both.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
@@ -19,19 +20,36 @@ _SAME = 1.0
 """Seconds that one proof may seem to differ after a few hops: hubs that took it for news would echo it for ever."""
 
 
+_ENTRY, _PER_TOPIC = 1_500, 330
+"""About how many bytes a pointer takes here, with its places in the indexes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A peer that can deliver a block of `size` bytes, by its own word if `announced`."""
+
+    size: int
+    announced: bool
+
+
 @dataclass(slots=True)
 class _Record:
     pointer: Pointer
-    holders: set[str] = field(default_factory=set)
+    holders: dict[str, Holding] = field(default_factory=dict)
     announced: bool = False
+
+
+def _room(pointer: Pointer) -> int:
+    text = len(pointer.link or "") + len(pointer.etag or "") + len(pointer.last_modified or "")
+    return _ENTRY + _PER_TOPIC * len(pointer.topics) + text
 
 
 class Directory:
     """Pointers by resource name, holders by block.
 
     Args:
-        total: pointers of all peers together.
-        share: pointers of one peer.
+        total: bytes of all peers' pointers together.
+        share: bytes of one peer's.
         drops: topics whose invalidation is remembered, so that an announcement already under way does not undo it.
     """
 
@@ -43,7 +61,8 @@ class Directory:
         self._names: dict[bytes, set[_Key]] = {}
         self._blocks: dict[bytes, set[_Key]] = {}
         self._topics: dict[bytes, set[_Key]] = {}
-        self._peers: dict[str, OrderedDict[_Key, None]] = {}
+        self._peers: dict[str, OrderedDict[_Key, int]] = {}
+        self._taken: Counter[str] = Counter()
         self._dropped: OrderedDict[tuple[bytes, bytes | None], float] = OrderedDict()
         self._drops = drops
 
@@ -56,17 +75,15 @@ class Directory:
             found = [self._records[key].pointer for key in self._names.get(name, ())]
         return sorted(found, key=lambda pointer: pointer.proved_at, reverse=True)
 
-    def holders(self, cid: bytes) -> set[str]:
-        """Peers that said they can deliver a block."""
-        with self._lock:
-            return set().union(*(self._records[key].holders for key in self._blocks.get(cid, ())))
-
-    def lookup(self, cid: bytes) -> Pointer | None:
-        """Any pointer to a block: its size, for whoever knows only the name."""
+    def holders(self, cid: bytes) -> dict[str, Holding]:
+        """Peers that are said to be able to deliver a block; what a peer announced itself counts before hearsay."""
+        found: dict[str, Holding] = {}
         with self._lock:
             for key in self._blocks.get(cid, ()):
-                return self._records[key].pointer
-        return None
+                for peer, holding in self._records[key].holders.items():
+                    if holding.announced or peer not in found:
+                        found[peer] = holding
+        return found
 
     def pointers(self) -> list[Pointer]:
         """Everything, the latest announced first: what a hub can deliver."""
@@ -97,10 +114,13 @@ class Directory:
                 self._index(key, pointer)
             news = renewed or (announced and not record.announced)
             record.announced = announced or (record.announced and not renewed)
-            record.holders.add(peer)
+            known = record.holders.get(peer)
+            if announced or known is None or not known.announced:
+                record.holders[peer] = Holding(pointer.size, announced)
             self._records.move_to_end(key)
             theirs = self._peers.setdefault(peer, OrderedDict())
-            theirs[key] = None
+            self._taken[peer] += _room(pointer) - theirs.get(key, 0)
+            theirs[key] = _room(pointer)
             theirs.move_to_end(key)
             self._bound(theirs, peer)
             return news
@@ -117,6 +137,7 @@ class Directory:
             for key in list(self._peers.get(peer, ())):
                 self._release(key, peer)
             self._peers.pop(peer, None)
+            del self._taken[peer]
 
     def drop(self, topics: Collection[bytes], scope: bytes | None, at: float) -> None:
         """Forget what carries one of `topics` and was proved before `at`, now and when it is announced again."""
@@ -147,25 +168,29 @@ class Directory:
     def _unindex_topics(self, key: _Key, pointer: Pointer) -> None:
         _discard(self._topics, pointer.topics, key)
 
-    def _bound(self, theirs: OrderedDict[_Key, None], peer: str) -> None:
-        while len(theirs) > self._share:
+    def _bound(self, theirs: OrderedDict[_Key, int], peer: str) -> None:
+        while self._taken[peer] > self._share:
             self._release(next(iter(theirs)), peer)
-        while len(self._records) > self._total:
-            self._forget(next(iter(self._records)))
+        while self._taken.total() > self._total:
+            greatest = max(self._taken, key=self._taken.__getitem__)
+            self._release(next(iter(self._peers[greatest])), greatest)
 
     def _release(self, key: _Key, peer: str) -> None:
-        theirs = self._peers.get(peer)
-        if theirs is not None:
-            theirs.pop(key, None)
+        self._let_go(key, peer)
         record = self._records[key]
-        record.holders.discard(peer)
+        record.holders.pop(peer, None)
         if not record.holders:
             self._forget(key)
+
+    def _let_go(self, key: _Key, peer: str) -> None:
+        theirs = self._peers.get(peer)
+        if theirs is not None:
+            self._taken[peer] -= theirs.pop(key, 0)
 
     def _forget(self, key: _Key) -> None:
         record = self._records.pop(key)
         for peer in record.holders:
-            self._peers[peer].pop(key, None)
+            self._let_go(key, peer)
         _discard(self._names, (key[0],), key)
         _discard(self._blocks, (key[2],), key)
         self._unindex_topics(key, record.pointer)

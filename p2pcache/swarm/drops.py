@@ -6,16 +6,19 @@ import itertools
 import math
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 
 import trio
 
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.frames import Ack, Drop, encode
+from p2pcache.swarm.identity import Identity, signed
 from p2pcache.swarm.invalidation import DropLog, Invalidation
 from p2pcache.swarm.leases import LeaseDesk
 from p2pcache.swarm.members import Members
 from p2pcache.swarm.outside import Outside
+from p2pcache.swarm.reasons import Ended, Reason
 from p2pcache.swarm.session import Session
 
 _TOPICS = 256
@@ -31,15 +34,19 @@ class Drops:
         directory: forgets what is dropped.
         outside: the node's own tiers, told of what peers drop.
         leases: must not offer what was left before a drop.
+        me: signs what is dropped here.
     """
 
-    def __init__(self, members: Members, directory: Directory, outside: Outside, leases: LeaseDesk) -> None:
+    def __init__(
+        self, members: Members, directory: Directory, outside: Outside, leases: LeaseDesk, me: Identity
+    ) -> None:
         self._members = members
+        self._me = me
         self._limits = members.limits
         self._directory = directory
         self._outside = outside
         self._leases = leases
-        self._log = DropLog(self._limits.drops, self._limits.drops_age)
+        self._log = DropLog(self._limits.drops_bytes, self._limits.drops_age)
         self._serials = itertools.count(time.time_ns())  # goes on counting after a restart
 
     async def drop(self, topics: Collection[bytes], scope: bytes | None) -> None:
@@ -49,8 +56,9 @@ class Drops:
         async with trio.open_nursery() as nursery:
             for start in range(0, len(listed), _TOPICS):
                 batch = tuple(listed[start : start + _TOPICS])
-                made = Invalidation(self._members.me, next(self._serials), now, batch, scope)
-                self._log.add(made)
+                made = Invalidation(self._me.peer, next(self._serials), now, batch, scope, b"")
+                made = replace(made, signature=self._me.sign(made.statement))
+                self._log.add(made, self._me.peer)
                 self._forget(made)
                 nursery.start_soon(self._spread, made, None, self._limits.drop_timeout)
 
@@ -61,15 +69,23 @@ class Drops:
             await session.send_slowly(_frame(missed, session.token(), now))
 
     def dropped(self, session: Session, frame: Drop) -> None:
-        """A peer invalidates."""
-        session.start(partial(self._dropped, session, frame))
+        """A peer invalidates, or says that another did.
 
-    async def _dropped(self, session: Session, frame: Drop) -> None:
-        at = time.time() - max(0.0, frame.age - _MARGIN)
-        until = at if frame.age > _MARGIN else math.inf  # of what happens now no clock has a say
-        made = Invalidation(frame.origin, frame.serial, at, frame.topics, frame.scope)
-        if self._log.add(made):
+        Raises:
+            Ended: it says so of one that did not.
+        """
+        at = time.time() - frame.age
+        made = Invalidation(frame.origin, frame.serial, at, frame.topics, frame.scope, frame.signature)
+        if not signed(made.origin, made.statement, made.signature):
+            raise Ended(Reason.GARBAGE)
+        session.start(partial(self._dropped, session, frame, made))
+
+    async def _dropped(self, session: Session, frame: Drop, made: Invalidation) -> None:
+        # Anybody can make up a member that nobody has met, and sign for it: that is at its own expense.
+        known = made.origin in self._members or made.origin in self._members.relayed
+        if self._log.add(made, made.origin if known else session.peer):
             self._forget(made)
+            until = made.at + _MARGIN if frame.age > _MARGIN else math.inf  # of what happens now no clock has a say
             # It is known from now on, and done once: the end of this session, which may be replaced by another to the
             # same peer, must not be the end of it. Both parts have deadlines of their own.
             with trio.CancelScope(shield=True):
@@ -80,7 +96,7 @@ class Drops:
         session.send(encode(Ack(frame.id)))
 
     def _forget(self, made: Invalidation) -> None:
-        self._directory.drop(made.topics, made.scope, made.at)
+        self._directory.drop(made.topics, made.scope, min(made.at + _MARGIN, time.time()))
         self._leases.dropped()
 
     async def _spread(self, made: Invalidation, but: Session | None, patience: float) -> None:
@@ -101,4 +117,4 @@ class Drops:
 
 def _frame(made: Invalidation, token: int, now: float) -> bytes:
     age = min(max(0.0, now - made.at), 86_400.0)
-    return encode(Drop(token, made.origin, made.serial, age, made.topics, made.scope))
+    return encode(Drop(token, made.origin, made.serial, age, made.topics, made.scope, made.signature))

@@ -16,19 +16,25 @@ import trio
 from p2pcache.cache.entry import Pointer
 from p2pcache.swarm import activity
 from p2pcache.swarm.batch import Batch
-from p2pcache.swarm.directory import Directory
+from p2pcache.swarm.directory import Directory, Holding
 from p2pcache.swarm.frames import Get, Have, Miss, announcements, encode, heard
 from p2pcache.swarm.members import Members
 from p2pcache.swarm.outside import Outside
-from p2pcache.swarm.reasons import Reason
-from p2pcache.swarm.scoring import Budget
+from p2pcache.swarm.scoring import Bucket, Budget
 from p2pcache.swarm.session import PER_MIB, Forged, Session
 from p2pcache.swarm.trace import Trace
 
 ANNOUNCE_DELAY = 0.005
 WARM = 2 << 20
 _ATTEMPTS = 3
+_SHARES = 4
+_PASSING, _TURN = 1024, 64
+"""Pointers of one member that wait to be passed on, and how many of them go before another's."""
 _UNKNOWN_LATENCY = 0.02
+
+_Holder = tuple[Session, Holding]
+_Kept = tuple[str, bytes, bytes]
+"""Who announced it, its CID, and the resource's name."""
 
 
 @dataclass(slots=True)
@@ -72,11 +78,13 @@ class Exchange:
         self._directory = directory
         self._outside = outside
         self._budget = Budget(self._limits.in_flight)
-        self._telling: dict[Session | None, list[Pointer]] = {}
+        self._telling: list[Pointer] = []
+        self._passing: dict[Session, deque[Pointer]] = {}
+        self._passed = Bucket(self._limits.announce_rate / 2, self._limits.announce_burst / 4)
         self._batch = Batch(ANNOUNCE_DELAY, self._tell)
         self._transfers: dict[bytes, _Transfer] = {}
         self._warm = _Warm()
-        self._keeping: deque[Pointer] = deque(maxlen=self._limits.hub_backlog)
+        self._keeping: deque[_Kept] = deque(maxlen=self._limits.hub_backlog)
         self.trace = Trace()
         self._idle = trio.lowlevel.ParkingLot()  # the hub's fetchers with nothing to do
 
@@ -88,14 +96,19 @@ class Exchange:
                 for _ in range(self._limits.hub_fetches):
                     nursery.start_soon(self._keep)
 
-    def announce(self, pointers: Iterable[Pointer], source: Session | None = None) -> None:
-        """Tell all members (but `source`) that this node can deliver these."""
-        self._telling.setdefault(source, []).extend(pointers)
+    def announce(self, pointers: Iterable[Pointer]) -> None:
+        """Tell all members that this node can deliver these."""
+        self._telling.extend(pointers)
+        self._batch.wake()
+
+    def _pass_on(self, pointers: Iterable[Pointer], source: Session) -> None:
+        """A hub: tell all members but `source`, too. Of what one announces faster than that goes the oldest is lost."""
+        self._passing.setdefault(source, deque(maxlen=_PASSING)).extend(pointers)
         self._batch.wake()
 
     async def joined(self, session: Session) -> None:
         """Give a joiner the snapshot: what the node holds, and on a hub what it can get."""
-        room = self._limits.directory_per_peer
+        room = self._limits.snapshot
         held = await self._outside.snapshot(room)
         if self._members.hub:
             held += self._directory.pointers()[: room - len(held)]
@@ -105,19 +118,16 @@ class Exchange:
     def left(self, session: Session) -> None:
         """Nobody asks for what only this peer had."""
         self._directory.remove_peer(session.peer)
-        self._telling.pop(session, None)
+        self._passing.pop(session, None)
 
     def have(self, session: Session, frame: Have) -> None:
         """A peer announces."""
-        if not session.announcing.take(len(frame.pointers), trio.current_time()):
-            session.end(Reason.FLOOD)
-            return
         now = time.time()
         pointers = [heard(pointer, session.member.skew, now) for pointer in frame.pointers]
         news = [pointer for pointer in pointers if self._directory.add(pointer, session.peer)]
         if self._members.hub and news:
-            self.announce(news, session)
-            self._keeping.extend(news)
+            self._pass_on(news, session)
+            self._keeping.extend((session.peer, pointer.cid, pointer.name) for pointer in news)
             self._idle.unpark_all()
 
     def get(self, session: Session, frame: Get) -> None:
@@ -129,40 +139,40 @@ class Exchange:
         session.serving += 1
         session.start(partial(self._serve, session, frame))
 
-    async def fetch(self, cid: bytes, size: int, but: str = "") -> bytes | None:
+    async def fetch(self, cid: bytes, but: str = "") -> bytes | None:
         """The block from whichever peer (but `but`) can deliver it, within the peer deadline; else None.
 
         Callers for one block at the same time share one transfer. A block of more than a few hundred KB may take
         100 ms a MiB longer.
         """
+        holders = self._holders(cid, but)
+        size = max((holding.size for _, holding in holders), default=0)
         transfer = self._transfers.get(cid)
         if transfer is not None:
             with trio.move_on_after(self._patience(size)):
                 await transfer.done.wait()
             return transfer.sealed
-        if not self._budget.take(size):
-            self._members.counters["busy"] += 1
+        if not holders:
             return None
         transfer = self._transfers[cid] = _Transfer()
         try:
             with trio.move_on_after(self._patience(size)):
-                await self._race(transfer, cid, size, but)
+                await self._race(transfer, cid, holders)
         finally:
-            self._budget.give(size)
             del self._transfers[cid]
             transfer.done.set()
         return transfer.sealed
 
-    async def _race(self, transfer: _Transfer, cid: bytes, size: int, but: str) -> None:
+    async def _race(self, transfer: _Transfer, cid: bytes, holders: list[_Holder]) -> None:
         """Ask the best holder; when it fails, or half its time has passed in silence, the next one too."""
         send, results = trio.open_memory_channel[Session](_ATTEMPTS)
         running: dict[Session, float] = {}
         async with trio.open_nursery() as nursery:
-            for session in [*self._holders(cid, but), None]:
-                if session is not None:
-                    running[session] = time.monotonic()
-                    nursery.start_soon(self._attempt, session, cid, size, transfer, send)
-                with trio.move_on_after(math.inf if session is None else session.score.deadline() / 2):
+            for holder in [*holders, None]:
+                if holder is not None:
+                    running[holder[0]] = time.monotonic()
+                    nursery.start_soon(self._attempt, *holder, cid, transfer, send)
+                with trio.move_on_after(math.inf if holder is None else holder[0].score.deadline() / 2):
                     while running and transfer.sealed is None:
                         del running[await results.receive()]
                 if transfer.sealed is not None:
@@ -174,18 +184,22 @@ class Exchange:
     async def _attempt(
         self,
         session: Session,
+        holding: Holding,
         cid: bytes,
-        size: int,
         transfer: _Transfer,
         finished: trio.MemorySendChannel[Session],
     ) -> None:
+        if not self._budget.take(holding.size):
+            self._members.counters["busy"] += 1
+            finished.send_nowait(session)
+            return
         said = "gave other bytes than it had announced"
         began = time.monotonic()
         try:
-            sealed = await session.get(cid, size)
+            sealed = await session.get(cid, holding.size)
             newer = self._members.get(session.peer)
             if sealed is None and newer is not None and newer is not session:
-                sealed = await newer.get(cid, size)  # another connection to the peer took the place of this one
+                sealed = await newer.get(cid, holding.size)  # another connection to the peer took this one's place
         except trio.TooSlowError:
             self._members.counters["peer_timeout"] += 1
             said = "was asked and did not answer in time"
@@ -193,22 +207,32 @@ class Exchange:
             self._members.counters["garbage"] += 1
             self._directory.remove(cid, session.peer)
         else:
+            said = "had announced it, but has it no more"
             if sealed is None:
                 self._members.counters["peer_miss"] += 1
                 self._directory.remove(cid, session.peer)
-            said = "had announced it, but has it no more"
-            if sealed is not None:
+                if holding.announced and session.running:
+                    session.score.missed(time.monotonic())  # its own word, not what somebody said of it
+            else:
                 said = f"gave it in {(time.monotonic() - began) * 1000:.0f} ms"
             transfer.sealed = transfer.sealed or sealed
+        finally:
+            self._budget.give(holding.size)
         self.trace.note(cid, session.peer, said)
         finished.send_nowait(session)
 
-    def _holders(self, cid: bytes, but: str) -> list[Session]:
+    def _holders(self, cid: bytes, but: str) -> list[_Holder]:
         now = time.monotonic()
-        found = [session for peer in self._directory.holders(cid) if (session := self._members.get(peer))]
-        fit = [session for session in found if session.peer != but and session.score.usable(now)]
-        random.shuffle(fit)  # equals share the load
-        return sorted(fit, key=lambda session: session.score.latency or _UNKNOWN_LATENCY)[:_ATTEMPTS]
+        found = [
+            (session, holding)
+            for peer, holding in self._directory.holders(cid).items()
+            if peer != but
+            and holding.size <= self._limits.block
+            and (session := self._members.get(peer))
+            and session.score.usable(now)
+        ]
+        random.shuffle(found)  # equals share the load
+        return sorted(found, key=lambda holder: holder[0].score.latency or _UNKNOWN_LATENCY)[:_ATTEMPTS]
 
     def _patience(self, size: int) -> float:
         return self._limits.peer_deadline + PER_MIB * size / (1 << 20)
@@ -216,36 +240,67 @@ class Exchange:
     async def _serve(self, session: Session, frame: Get) -> None:
         try:
             sealed = self._warm.get(frame.cid) or await self._outside.sealed(frame.cid)
-            if sealed is None and (pointer := self._directory.lookup(frame.cid)):
+            if sealed is None:
                 # For a member that has no link to the holder: it was told by this node, as hub or as arbiter.
-                sealed = await self.fetch(frame.cid, pointer.size, but=session.peer)
+                sealed = await self.fetch(frame.cid, but=session.peer)
                 if sealed is not None:
                     self._members.activity.count(activity.RELAYED)
-            if sealed is None or not self._budget.take(len(sealed)):
+            if sealed is None or not self._sendable(session, len(sealed)):
                 session.send(encode(Miss(frame.id)))
                 return
             self._warm.put(frame.cid, sealed)
+            session.sending += len(sealed)
             try:
-                await session.send_block(frame.id, sealed)
-                self._members.activity.count(activity.GIVEN)
+                # Whoever asked does not wait for longer, so one that reads a byte now and then is not served for ever.
+                with trio.move_on_after(self._limits.write_timeout + self._patience(len(sealed))):
+                    await session.send_block(frame.id, sealed)
+                    self._members.activity.count(activity.GIVEN)
             finally:
+                session.sending -= len(sealed)
                 self._budget.give(len(sealed))
         finally:
             session.serving -= 1
+
+    def _sendable(self, session: Session, size: int) -> bool:
+        """Whether there is room in flight, of which one peer may have a share (or one block, if that is larger)."""
+        share = self._limits.in_flight // _SHARES
+        return (not session.sending or session.sending + size <= share) and self._budget.take(size)
 
     async def _keep(self) -> NoReturn:
         """One of the hub's fetchers: whatever is announced is stored here, so that it outlives its announcer."""
         while True:
             while not self._keeping:
                 await self._idle.park()
-            pointer = self._keeping.popleft()
-            sealed = await self._outside.sealed(pointer.cid) or await self.fetch(pointer.cid, pointer.size)
-            if sealed is not None:
+            peer, cid, name = self._keeping.popleft()
+            pointer = next((pointer for pointer in self._directory.find(name) if pointer.cid == cid), None)
+            session = self._members.get(peer)
+            if pointer is None or session is None:
+                continue
+            sealed = await self._outside.sealed(cid) or await self.fetch(cid)
+            # One member does not push what others made out of the hub's store.
+            if sealed is not None and session.keeping.take(len(sealed), trio.current_time()):
                 await self._outside.keep(pointer, sealed)
                 self._members.activity.count(activity.KEPT)
 
     def _tell(self) -> None:
-        telling, self._telling = self._telling, {}
-        for source, pointers in telling.items():
-            for frame in announcements(pointers):
-                self._members.broadcast(frame, but=source)
+        telling, self._telling = self._telling, []
+        for frame in announcements(telling):
+            self._members.broadcast(frame)
+        self._tell_of_others()
+
+    def _tell_of_others(self) -> None:
+        """Turn and turn about, no faster than any member listens to: a hub must not pass for one that floods."""
+        now = trio.current_time()
+        while self._passing:
+            source, waiting = next(iter(self._passing.items()))
+            turn = [waiting.popleft() for _ in range(min(len(waiting), _TURN))]
+            frames = list(announcements(turn))
+            if not self._passed.take(sum(map(len, frames)), now):
+                waiting.extendleft(reversed(turn))
+                self._batch.wake()  # in a moment there is more to spend
+                return
+            del self._passing[source]
+            if waiting:
+                self._passing[source] = waiting
+            for frame in frames:
+                self._members.hint(frame, but=source)

@@ -15,9 +15,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from p2pcache.cache.entry import Cid, Digest, Pointer, Short, Unix
+from p2pcache.cache.entry import Cid, Digest, Pointer, Short, Size, Unix
 
-MAJOR = 1
+MAJOR = 2
 MINOR = 0
 MAGIC = "p2pcache"
 
@@ -31,6 +31,8 @@ HAVE_MAX = 1_024
 
 Token = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Topics = Annotated[tuple[Short, ...], Meta(max_length=256)]
+Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+"""Ed25519, by the peer whose id stands beside it; see `statements`."""
 PeerName = Annotated[str, Meta(min_length=40, max_length=64, pattern="^[1-9A-HJ-NP-Za-km-z]+$")]
 Holder = Annotated[str, Meta(max_length=64)]
 """A peer id or "", as an arbiter says it and as it is said to the next one: what is accepted can be sent on."""
@@ -105,7 +107,7 @@ class Part(Frame, tag=7):
     """The next bytes of a block of `total` bytes."""
 
     id: Token
-    total: Annotated[int, Meta(ge=0, le=2**32)]
+    total: Size
     data: Annotated[bytes, Meta(max_length=CHUNK)]
 
 
@@ -118,8 +120,9 @@ class Miss(Frame, tag=8):
 class Drop(Frame, tag=9):
     """Forget what carries one of `topics`; answered by `Ack` once forgotten.
 
-    `origin` and `serial` name the invalidation, so that it is done once however many ways it comes;
-    `age` is how many seconds ago it happened, so that what was proved since then stays.
+    `origin` and `serial` name the invalidation, so that it is done once however many ways it comes, and `origin` has
+    signed it, so that nobody can take its name; `age` is how many seconds ago it happened, so that what was proved
+    since then stays.
     """
 
     id: Token
@@ -128,6 +131,7 @@ class Drop(Frame, tag=9):
     age: Annotated[float, Meta(ge=0, le=86_400)]
     topics: Topics
     scope: Short | None
+    signature: Signature
 
 
 class Ack(Frame, tag=10):
@@ -139,12 +143,15 @@ class Ack(Frame, tag=10):
 class Ask(Frame, tag=11):
     """LEASE: may I ask GitHub for `resource` on behalf of all? Answered by `Grant` or `Wait`, later `Free`.
 
-    `but`: what these peers left could not be had.
+    `at`, by the asker's clock, and `signature` show those who are to wait that somebody really asks; `but`: what these
+    peers left could not be had.
     """
 
     id: Token
     resource: Digest
     scope: Short
+    at: Unix
+    signature: Signature
     but: Annotated[tuple[Holder, ...], Meta(max_length=8)] = ()
 
 
@@ -157,9 +164,12 @@ class Grant(Frame, tag=12):
 
 
 class Wait(Frame, tag=13):
-    """Somebody is asking: `Grant` or `Free` follows."""
+    """Somebody is asking, `holder`, which said so with `at` and `signature`: `Grant` or `Free` follows."""
 
     id: Token
+    holder: PeerName
+    at: Unix
+    signature: Signature
 
 
 class Release(Frame, tag=14):
@@ -287,8 +297,8 @@ class FrameDecoder:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[AnyFrame]:
-        """All frames that are complete now.
+    def feed(self, data: bytes) -> Iterator[tuple[AnyFrame, int]]:
+        """All frames that are complete now, each with its size in bytes.
 
         Raises:
             FrameError: oversized, not msgpack, an unknown frame, or a field out of bounds.
@@ -305,7 +315,7 @@ class FrameDecoder:
                     break
                 body = bytes(memoryview(self._buffer)[start + _length.size : end])
                 start = end
-                yield self._decode(body)
+                yield self._decode(body), size
         finally:
             del self._buffer[:start]
 

@@ -112,7 +112,12 @@ class Roster:
                 del told[peer]
 
     def told(self, session: Session, frame: Peers) -> None:
-        """A member tells whom it is connected to."""
+        """A member tells whom it is connected to: believed of one that the configuration names.
+
+        Else one member could have all others dial wherever it likes, and overwrite where the honest are.
+        """
+        if not self._members.chosen(session.peer):
+            return
         relayed = self._members.relayed
         for known in frame.known:
             if known.peer in (self._members.me, session.peer):

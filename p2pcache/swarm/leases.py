@@ -3,23 +3,30 @@
 The hub arbitrates, or without one the member that rendezvous hashing names. Two nodes that see different members may
 choose different arbiters: that costs a second call, never a wait. An arbiter that does not answer, or falls silent,
 is passed over within a second.
+
+A member can say that somebody asks although nobody does. It is believed for one peer deadline, and for longer when it
+shows the signature of another who asks. Where it says so of itself, a second arbiter is asked meanwhile: of two members
+who both say that they ask, one does.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import NoReturn
 
 import trio
 
 from p2pcache.cache.entry import Pointer
+from p2pcache.swarm import statements
 from p2pcache.swarm.activity import GRANTED
 from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
 from p2pcache.swarm.claims import Freed, Mine, State
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.frames import Ask, Free, Grant, Release, Wait, encode, heard, wire
+from p2pcache.swarm.identity import Identity, signed
 from p2pcache.swarm.members import Members
 from p2pcache.swarm.outside import Outside
 from p2pcache.swarm.session import Session
@@ -31,6 +38,13 @@ _UNAVAILING = 8
 """Peers whose leavings a claim says it cannot use."""
 _DEAF = 1
 """Arbiters that give no word at all and are passed over; after that nobody is asked for leave."""
+_DOUBTS = 3
+"""Times in a row that an arbiter had nothing to show and never came back to it, before it is shunned."""
+_SHUN_DOUBTED = 60.0
+_UNSIGNED = bytes(64)
+"""Where an arbiter speaks of itself, a signature of its own would show nothing."""
+_CLOCKS = 5.0
+"""Seconds by which the clocks of two members that have not met may differ."""
 
 
 class LeaseDesk:
@@ -40,19 +54,23 @@ class LeaseDesk:
         members: who could arbitrate.
         directory: learns what a holder left.
         outside: the node, which has to show that it is at work on what it holds a lease for.
+        me: signs that it asks.
     """
 
-    def __init__(self, members: Members, directory: Directory, outside: Outside) -> None:
+    def __init__(self, members: Members, directory: Directory, outside: Outside, me: Identity) -> None:
         self._members = members
+        self._me = me
         self._limits = members.limits
         self._directory = directory
         self._outside = outside
-        self._arbiter: Arbiter[Pointer] = Arbiter(self._limits.lease, self._limits.leases)
+        limits = self._limits
+        self._arbiter: Arbiter[Pointer] = Arbiter(limits.lease, limits.leases, limits.leases_per_peer, limits.distrust)
         self._mine: dict[int, Mine] = {}
         self._tokens = itertools.count(1)
         self._busy = trio.Event()
         self._watched: dict[str, float] = {}
         self._shunned: dict[str, float] = {}
+        self._doubts: Counter[str] = Counter()
         self._freed = Freed(self._limits.leases)
 
     async def run(self) -> NoReturn:
@@ -104,7 +122,12 @@ class LeaseDesk:
         if mine.arbiter == self._members.me:
             self._arbiter.ask(Claim(self._members.me, token), mine.resource, mine.scope, trio.current_time())
         else:
-            self._send(mine.arbiter, Ask(token, mine.resource, mine.scope))
+            self._send(mine.arbiter, self._word(token, mine))
+
+    def _word(self, token: int, mine: Mine) -> Ask:
+        at = time.time()
+        signature = self._me.sign(statements.ask(mine.resource, at, mine.arbiter))
+        return Ask(token, mine.resource, mine.scope, at, signature, mine.but)
 
     def left(self, session: Session) -> None:
         """A session is over."""
@@ -135,17 +158,28 @@ class LeaseDesk:
         but = self._unavailing(resource, freed) if again else ()
         given: int | None = None
         passed_over = 0
-        with trio.move_on_after(self._limits.lease):
-            while True:
-                token = next(self._tokens)
-                mine = self._mine[token] = Mine(self._choose(resource), resource, scope, but, caller)
-                await self._ask(token, mine, last=passed_over >= _DEAF)
-                if mine.state is State.HOLDING:
-                    given = token
-                if mine.state is not State.LOST:
-                    break
-                passed_over += 1
-                await trio.sleep(_HOLDERS_FIRST)  # ask the next arbiter, after who holds the lease told it
+        doubted: dict[str, int] = {}
+        try:
+            with trio.move_on_after(self._limits.lease):
+                while True:
+                    token = next(self._tokens)
+                    mine = self._mine[token] = Mine(self._choose(resource, doubted), resource, scope, but, caller)
+                    for earlier in doubted.values():
+                        self._mine[earlier].heir = mine
+                    mine.shown = bool(doubted)
+                    await self._ask(token, mine, last=passed_over >= _DEAF)
+                    if mine.state is State.HOLDING:
+                        given = token
+                    if mine.state is State.DOUBTED:
+                        doubted[mine.arbiter] = token
+                        continue
+                    if mine.state is not State.LOST:
+                        break
+                    passed_over += 1
+                    await trio.sleep(_HOLDERS_FIRST)  # ask the next arbiter, after who holds the lease told it
+        finally:
+            for earlier in doubted.values():
+                self.abandon(earlier)
         if given is None and mine.state is not State.FREED:
             self._freed.note(resource, scope, "")
         return given
@@ -161,33 +195,46 @@ class LeaseDesk:
         for token in [token for token, mine in self._mine.items() if mine.caller is caller]:
             self.abandon(token)
 
-    def _choose(self, resource: bytes) -> str:
-        hubs = [peer for peer in self._members.hubs() if peer not in self._shunned]
-        others = [session.peer for session in self._members if session.peer not in self._shunned]
+    def _choose(self, resource: bytes, but: Collection[str] = ()) -> str:
+        hubs = [peer for peer in self._members.hubs() if peer not in self._shunned and peer not in but]
+        others = [s.peer for s in self._members if s.peer not in self._shunned and s.peer not in but]
         return choose(resource, hubs or [*others, self._members.me])
 
     async def _ask(self, token: int, mine: Mine, *, last: bool) -> None:
-        """Until `mine` is HOLDING, FREED or LOST; after no word at all it is LOST, or HOLDING at `last`."""
+        """Until `mine` is HOLDING, FREED, DOUBTED or LOST; after no word at all it is LOST, or HOLDING at `last`."""
         self._busy.set()
         try:
             if mine.arbiter == self._members.me:
+                mine.shown = True
                 claim = Claim(self._members.me, token)
                 self._tell(self._arbiter.ask(claim, mine.resource, mine.scope, trio.current_time(), mine.but))
             else:
-                turn = mine.turn
-                self._send(mine.arbiter, Ask(token, mine.resource, mine.scope, mine.but))
+                self._send(mine.arbiter, self._word(token, mine))
                 with trio.move_on_after(self._limits.peer_deadline):
-                    await turn.wait()
+                    while mine.state is State.ASKED or (mine.state is State.WAITING and not mine.shown):
+                        await mine.turn.wait()
             if mine.state is State.ASKED and last:
                 mine.state = State.HOLDING  # better one call too many than one too late
             elif mine.state is State.ASKED:
-                self._shunned[mine.arbiter] = trio.current_time() + _SHUN
+                self._shun(mine.arbiter, _SHUN)
                 mine.state = State.LOST
+            elif mine.state is State.WAITING and not mine.shown:
+                self._doubt(mine.arbiter)
+                mine.state = State.DOUBTED
             while mine.state is State.WAITING:
                 await mine.turn.wait()
         finally:
-            if mine.state is not State.HOLDING:
+            if mine.state not in (State.HOLDING, State.DOUBTED):
                 self.abandon(token)  # perhaps it was granted just now, and nobody is told
+
+    def _shun(self, arbiter: str, seconds: float) -> None:
+        self._shunned[arbiter] = trio.current_time() + seconds
+
+    def _doubt(self, arbiter: str) -> None:
+        self._doubts[arbiter] += 1
+        if self._doubts[arbiter] >= _DOUBTS:
+            del self._doubts[arbiter]
+            self._shun(arbiter, _SHUN_DOUBTED)
 
     def release(self, token: int, pointer: Pointer | None) -> None:
         """The holder is done; `pointer` is what the others may now find."""
@@ -214,28 +261,55 @@ class LeaseDesk:
     def asked(self, session: Session, frame: Ask) -> None:
         """A peer asks this node as arbiter."""
         self._busy.set()
-        claim = Claim(session.peer, frame.id)
+        claim = Claim(session.peer, frame.id, frame.at, frame.signature)
         self._tell(self._arbiter.ask(claim, frame.resource, frame.scope, trio.current_time(), frame.but))
 
     def released(self, session: Session, frame: Release) -> None:
         """A peer is done, or does not want the lease any more."""
-        pointer = self._learn(session, frame.pointer, session.peer)
-        self._over(Claim(session.peer, frame.id), Release(frame.id, wire(pointer), frame.undone))
+        claim = Claim(session.peer, frame.id)
+        left = frame.pointer
+        if left is not None and self._arbiter.holding(claim) != (left.name, left.scope):
+            left = None
+        pointer = self._learn(session, left, session.peer)
+        self._over(claim, Release(frame.id, wire(pointer), frame.undone))
 
     def told(self, session: Session, frame: Grant | Wait | Free) -> None:
         """The arbiter's word on a claim of this node's."""
-        if not isinstance(frame, Wait):
-            self._learn(session, frame.pointer, frame.holder)
         mine = self._mine.get(frame.id)
         if mine is None or mine.arbiter != session.peer:
             if isinstance(frame, Grant):
                 session.send(encode(Release(frame.id, None, undone=True)))  # nobody waits here any more
-        elif isinstance(frame, Wait) and mine.state is State.ASKED:
-            mine.become(State.WAITING)
-        elif mine.state in (State.ASKED, State.WAITING) and not isinstance(frame, Wait):
+        elif isinstance(frame, Wait):
+            if mine.state is State.ASKED:
+                mine.shown = mine.shown or self._shows(session, mine, frame)
+                mine.become(State.WAITING)
+        elif mine.waits or mine.state is State.DOUBTED:
+            self._decided(session, mine, frame)
+
+    def _decided(self, session: Session, mine: Mine, frame: Grant | Free) -> None:
+        self._doubts.pop(session.peer, None)
+        if frame.pointer is not None and frame.pointer.name == mine.resource:
+            self._learn(session, frame.pointer, frame.holder)
+        claim = mine.heir if mine.state is State.DOUBTED else mine
+        if isinstance(frame, Grant) and claim is not mine:
+            self.abandon(frame.id)  # another arbiter is asked already
+        elif claim is not None and claim.waits:
             if isinstance(frame, Free):
                 self._freed.note(mine.resource, mine.scope, frame.holder if frame.pointer else "")
-            mine.become(State.HOLDING if isinstance(frame, Grant) else State.FREED)
+            claim.become(State.HOLDING if isinstance(frame, Grant) else State.FREED)
+
+    def _shows(self, session: Session, mine: Mine, frame: Wait) -> bool:
+        """Whether somebody else than the arbiter asks, by a word of its own and of now."""
+        if frame.holder == self._members.me:
+            others = (other for other in self._mine.values() if other is not mine)
+            return any(other.state is State.HOLDING and other.resource == mine.resource for other in others)
+        holder = self._members.get(frame.holder)
+        ago = time.time() - frame.at + (holder.member.skew if holder else 0.0)
+        return (
+            frame.holder != session.peer
+            and -_CLOCKS <= ago <= self._limits.lease + _CLOCKS
+            and signed(frame.holder, statements.ask(mine.resource, frame.at, session.peer), frame.signature)
+        )
 
     def _learn(self, session: Session, left: Pointer | None, holder: str) -> Pointer | None:
         """What a holder left can be had from it where it is connected, else from who told."""
@@ -257,7 +331,14 @@ class LeaseDesk:
                     self._freed.note(mine.resource, mine.scope, ruling.holder if ruling.left else "")
                 mine.become(_MINE[ruling.verdict])
             else:
-                self._send(claim.peer, _frame(ruling))
+                self._send(claim.peer, self._frame(ruling))
+
+    def _frame(self, ruling: Ruling[Pointer]) -> Grant | Wait | Free:
+        token = ruling.claim.token
+        if (asking := ruling.asking) is not None:
+            return Wait(token, asking.peer, asking.at, asking.signature or _UNSIGNED)
+        made = Grant if ruling.verdict is Verdict.GRANT else Free
+        return made(token, ruling.left, ruling.holder)
 
     def _send(self, peer: str, frame: Ask | Release | Grant | Wait | Free) -> None:
         """One that has just left hears nothing: its claims and arbitration end with its session."""
@@ -266,10 +347,3 @@ class LeaseDesk:
 
 
 _MINE = {Verdict.GRANT: State.HOLDING, Verdict.WAIT: State.WAITING, Verdict.FREE: State.FREED}
-
-
-def _frame(ruling: Ruling[Pointer]) -> Grant | Wait | Free:
-    if ruling.verdict is Verdict.WAIT:
-        return Wait(ruling.claim.token)
-    made = Grant if ruling.verdict is Verdict.GRANT else Free
-    return made(ruling.claim.token, ruling.left, ruling.holder)

@@ -14,6 +14,7 @@ from p2pcache.swarm.reasons import Ended, Reason
 from p2pcache.swarm.session import Session
 
 _REMEMBERED = 32
+_CHOSEN = 64
 QUIET = frozenset({Reason.LEAVING, Reason.DUPLICATE, Reason.ITSELF})
 """Reasons nobody needs to read about."""
 
@@ -37,6 +38,7 @@ class Members:
         """Members known through another: theirs and the other's peer id."""
         self.activity = Activity()
         self._changed = changed
+        self._chosen: OrderedDict[str, None] = OrderedDict()
         self._sessions: dict[str, Session] = {}
         self._past: deque[PeerRow] = deque(maxlen=_REMEMBERED)
         self._refused: deque[PeerRow] = deque(maxlen=_REMEMBERED)  # apart: strangers come in any number
@@ -59,9 +61,23 @@ class Members:
         return self._sessions.get(peer)
 
     def hubs(self) -> list[str]:
-        """Peer ids of the hubs in sight, this node included if it is one."""
-        found = [session.peer for session in self if session.member.hub]
+        """Peer ids of the hubs in sight that the configuration names, this node included if it is one."""
+        found = [session.peer for session in self if session.member.hub and session.peer in self._chosen]
         return [*found, self.me] if self.hub else found
+
+    def choose(self, peer: str) -> None:
+        """The configuration names it: it was reached where a bootstrap address says.
+
+        What it says of other members is believed, and that it is a hub; anybody can say that of himself.
+        """
+        self._chosen[peer] = None
+        self._chosen.move_to_end(peer)
+        if len(self._chosen) > _CHOSEN:
+            self._chosen.popitem(last=False)
+
+    def chosen(self, peer: str) -> bool:
+        """Whether the configuration names it."""
+        return peer in self._chosen
 
     def admit(self, session: Session) -> None:
         """Enter a session, in place of an older one to the same peer.
@@ -98,6 +114,12 @@ class Members:
         for session in self:
             if session is not but:
                 session.send(frame)
+
+    def hint(self, frame: bytes, but: Session | None = None) -> None:
+        """Queue for everybody what others said, where there is plenty of room: it is nobody's fault if there is not."""
+        for session in self:
+            if session is not but and not session.hint(frame):
+                self.counters["hints_skipped"] += 1
 
     def remember(self, peer: str, address: str, dialled: bool, ended: Ended, session: Session | None = None) -> None:
         """Keep for the table what ended badly, and count it."""

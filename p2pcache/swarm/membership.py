@@ -44,7 +44,9 @@ class Incoming:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._decoder = FrameDecoder()
-        self._ready: deque[AnyFrame] = deque()
+        self._ready: deque[tuple[AnyFrame, int]] = deque()
+        self.size = 0
+        """Bytes of the frame that `next` gave last."""
 
     async def next(self) -> AnyFrame:
         """The next frame, `Bye` included.
@@ -62,7 +64,8 @@ class Incoming:
                 raise Ended(Reason.BROKEN) from None
             if not data:
                 raise Ended(Reason.BROKEN)
-        return self._ready.popleft()
+        frame, self.size = self._ready.popleft()
+        return frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from p2pcache.swarm.drops import Drops
 from p2pcache.swarm.exchange import Exchange
 from p2pcache.swarm.frames import AnyFrame
 from p2pcache.swarm.gossip import Quotas, Roster
+from p2pcache.swarm.identity import Identity
 from p2pcache.swarm.leases import LeaseDesk
 from p2pcache.swarm.link import Host, Link
 from p2pcache.swarm.members import Members
@@ -40,6 +42,7 @@ class Mesh:
         host: the transport.
         outside: the rest of the node.
         directory: shared with the tier, which reads it from its own thread.
+        me: this node's key.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Mesh:
         host: Host,
         outside: Outside,
         directory: Directory,
+        me: Identity,
     ) -> None:
         self._config = config
         self._bootstrap = bootstrap
@@ -60,8 +64,8 @@ class Mesh:
         self.members = Members(host.peer, config.limits, outside.changed, hub=config.hub)
         self.book = Book(host.peer, config.limits.known)
         self.exchange = Exchange(self.members, directory, outside)
-        self.leases = LeaseDesk(self.members, directory, outside)
-        self.drops = Drops(self.members, directory, outside, self.leases)
+        self.leases = LeaseDesk(self.members, directory, outside, me)
+        self.drops = Drops(self.members, directory, outside, self.leases, me)
         self.quotas = Quotas(self.members, outside)
         self.roster = Roster(self.members, self.book)
         self.dialer = Dialer(host, self.members, self.book, outside, self.meet)
@@ -134,6 +138,7 @@ class Mesh:
         incoming = Incoming(link)
         try:
             member = await introduce(link, incoming, self._host.peer, self._card, self._config.membership_keys, limits)
+            member = replace(member, addresses=multiaddrs.proved(link.address, link.dialled, member.addresses))
             session = Session(link, incoming, member, limits, self._handle)
             await self._admit(session)
         except Ended as refused:

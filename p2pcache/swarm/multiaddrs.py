@@ -100,6 +100,28 @@ def announced(listening: Address, interfaces: Iterable[str]) -> tuple[Address, .
     return tuple(replace(listening, host=str(ip)) for ip in (far or found)[:8])
 
 
+def proved(seen: str, dialled: bool, claimed: Iterable[str]) -> tuple[str, ...]:
+    """Of the addresses a member says it has, those at which it has shown itself: others are to dial no others.
+
+    Args:
+        seen: the other end of the connection to it.
+        dialled: whether this node dialled that.
+        claimed: what it says.
+    """
+    there, mine = parse(seen), interfaces()
+    # What comes from this machine may come from whichever of its addresses.
+    here = {there.host, *mine} if there.host in mine else {there.host}
+    found = [str(there)] if dialled else []
+    for text in claimed:
+        try:
+            address = parse(text).bare()
+        except ValueError:
+            continue
+        if address.host in here and str(address) not in found:
+            found.append(str(address))
+    return tuple(found[:8])
+
+
 def interfaces() -> list[str]:
     """IP addresses of this machine, from the kernel (Linux); IPv4 first."""
     import fcntl

@@ -26,9 +26,9 @@ class Outbox:
         self._ready = trio.Event()
         self._waiting = 0
 
-    def put(self, frame: bytes) -> bool:
-        """Add a control frame; False when the peer has not read for so long that the bound is reached."""
-        if self._waiting + len(frame) > self._bound:
+    def put(self, frame: bytes, share: float = 1.0) -> bool:
+        """Add a control frame; False when the peer has not read for so long that this share of the bound is reached."""
+        if self._waiting + len(frame) > share * self._bound:
             return False
         self._frames.append(frame)
         self._waiting += len(frame)

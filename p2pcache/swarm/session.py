@@ -16,13 +16,17 @@ from p2pcache.swarm.frames import (
     Ack,
     AnyFrame,
     Bye,
+    Drop,
     Get,
+    Have,
     Hello,
     Miss,
     Part,
+    Peers,
     Ping,
     Pong,
     Proof,
+    Quota,
     Welcome,
     encode,
     parts,
@@ -37,6 +41,12 @@ CID_PREFIX = b"\x01\x55\x12\x20"
 """CIDv1, raw, sha2-256, 32 bytes: https://github.com/multiformats/cid"""
 PER_MIB = 0.1
 """Seconds more that a MiB of a block may take."""
+
+
+_DROPPING = 512
+"""Bytes that an invalidation counts for beside its own: it is work for every tier."""
+_HINTS = 0.5
+"""Of the queue's bound: what others say does not bring a peer to where it is dropped."""
 
 
 class Forged(Exception):  # noqa: N818  # the peer's deed, not this node's error
@@ -59,8 +69,11 @@ class _Arriving:
         if self.size is None:
             self.size = part.total
         whole = len(self.data) + len(part.data)
-        if part.total != self.size or whole > self.size or self.size > self.limit or not (part.data or self.size == 0):
+        if part.total != self.size or whole > self.size or not (part.data or self.size == 0):
             raise Ended(Reason.GARBAGE)
+        if self.size > self.limit:
+            self.miss()  # whoever said how large it is need not have been this peer
+            return
         self.data += part.data
         self.digest.update(part.data)
         self.begun.set()
@@ -96,7 +109,8 @@ class Session:
         self.link = link
         self.since = time.time()
         self.score = Score(0.9 * limits.peer_deadline)  # the caller, who waits all of it, has to see it pass
-        self.announcing = Bucket(limits.announce_rate, limits.directory_per_peer)
+        self.keeping = Bucket(limits.hub_keep_rate, limits.hub_keep_burst)
+        self.sending = 0
         self.rtt: float | None = None
         self.heard = trio.current_time()
         self.blocks_in = self.bytes_in = self.bytes_out = 0
@@ -107,6 +121,11 @@ class Session:
         self._limits = limits
         self._handle = handle
         self._outbox = Outbox(limits.queue)
+        self._announcing = Bucket(limits.announce_rate, limits.announce_burst)
+        # A hub passes on what others drop. One that only says it is a hub gains little: each drop is signed.
+        share = limits.hub_share if member.hub else 1.0
+        self._dropping = Bucket(limits.drop_rate * share, limits.drop_burst * share)
+        self._gossiping = Bucket(limits.gossip_rate, limits.gossip_burst)
         self._tokens = itertools.count(1)
         self._frames = 0
         self._arriving: dict[int, _Arriving] = {}
@@ -114,6 +133,11 @@ class Session:
         self._pings: dict[int, float] = {}
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._nursery is not None
 
     def token(self) -> int:
         """A number for a request of ours that its answer will carry."""
@@ -156,6 +180,10 @@ class Session:
         self.end(Reason.DEAF)
         return False
 
+    def hint(self, frame: bytes) -> bool:
+        """Queue an encoded frame that the peer can do without, if it is not behind; whether it was."""
+        return self._outbox.put(frame, _HINTS)
+
     async def send_slowly(self, frame: bytes) -> None:
         """Queue a frame of many; waits for a place."""
         await self._outbox.put_bulk(frame)
@@ -190,8 +218,6 @@ class Session:
         finally:
             del self._arriving[token]
         if not arriving.found:
-            if self._nursery is not None:
-                self.score.missed(time.monotonic())
             return None
         if CID_PREFIX + arriving.digest.digest() != cid:
             if self.score.forgery():
@@ -240,7 +266,28 @@ class Session:
                 case Hello() | Proof() | Welcome():
                     raise Ended(Reason.GARBAGE)
                 case _:
-                    self._handle(self, frame)
+                    if self._listens(frame, self._incoming.size):
+                        self._handle(self, frame)
+
+    def _listens(self, frame: AnyFrame, size: int) -> bool:
+        """Whether this is within what the peer may say.
+
+        Raises:
+            Ended: beyond it, and no member that keeps to the protocol would be.
+        """
+        now = trio.current_time()
+        match frame:
+            case Have():
+                bucket = self._announcing
+            case Drop():
+                bucket, size = self._dropping, size + _DROPPING
+            case Quota() | Peers():
+                return self._gossiping.take(size, now)
+            case _:
+                return True
+        if not bucket.take(size, now):
+            raise Ended(Reason.FLOOD)
+        return True
 
     def _answered(self, frame: Part | Miss | Pong | Ack) -> None:
         """An answer to a request of ours; one that comes too late is passed over."""

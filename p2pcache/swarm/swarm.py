@@ -75,14 +75,15 @@ class Swarm:
         """
         listen, bootstrap = self._checked()
         seed = await asyncio.to_thread(identity.load, self._config.identity)
-        self.peer_id = identity.peer_id(seed)
+        me = identity.Identity(seed)
+        self.peer_id = me.peer
         bridge = Bridge()
         outside = Across(bridge, self._store, self._events, self._count)
         ready: asyncio.Future[tuple[Mesh, tuple[str, ...]]] = asyncio.get_running_loop().create_future()
 
         async def main() -> None:
             host = self._make_host(seed, listen, self._config.limits)
-            mesh = Mesh(self._config, bootstrap, host, outside, self._directory)
+            mesh = Mesh(self._config, bootstrap, host, outside, self._directory, me)
             await mesh.run(lambda addresses: bridge.tell(ready.set_result, (mesh, addresses)))
 
         finished = bridge.start(main)

@@ -41,7 +41,7 @@ class PeerTier:
         if self._bridge is None or self._mesh is None or not self._directory.holders(pointer.cid):
             return None
         with contextlib.suppress(BridgeClosed):
-            return await self._bridge.call(self._mesh.exchange.fetch, pointer.cid, pointer.size)
+            return await self._bridge.call(self._mesh.exchange.fetch, pointer.cid)
         return None
 
     async def store(self, pointer: Pointer, sealed: bytes) -> None:  # noqa: ARG002  # announced; peers ask for the bytes

@@ -17,10 +17,10 @@ import trio
 import trio.testing
 
 from p2pcache.cache.entry import Pointer
-from p2pcache.swarm import Limits, SwarmConfig, dialer, identity, proof
+from p2pcache.swarm import Limits, SwarmConfig, dialer, identity, proof, statements
 from p2pcache.swarm.config import SwarmError
 from p2pcache.swarm.directory import Directory
-from p2pcache.swarm.frames import MAGIC, MAJOR, MINOR, Hello, Proof, Welcome, encode
+from p2pcache.swarm.frames import MAGIC, MAJOR, MINOR, Ask, Drop, Hello, Proof, Welcome, encode
 from p2pcache.swarm.link import LinkError
 from p2pcache.swarm.membership import Incoming
 from p2pcache.swarm.mesh import Mesh
@@ -132,6 +132,7 @@ class MemoryHost:
         if host is None or host.peer in self.net.unreachable or (address.peer not in (None, host.peer)):
             raise LinkError("nothing listens there")
         mine, theirs = link_pair(self.peer, host.peer, str(address.bare()))
+        theirs.address = str(replace(self.listen, port=40_000))
         mine.owner, theirs.owner = self.peer, host.peer  # type: ignore[attr-defined]
         self.net.links += [mine, theirs]
         await host.incoming.send(theirs)
@@ -201,7 +202,8 @@ class Node:
         limits = config.limits
         self.directory = Directory(limits.directory, limits.directory_per_peer, limits.drops)
         bootstrap = tuple(parse(text) for text in config.bootstrap)
-        self.mesh = Mesh(config, bootstrap, self.host, self.outside, self.directory)  # type: ignore[arg-type]
+        me = world.identity(number)
+        self.mesh = Mesh(config, bootstrap, self.host, self.outside, self.directory, me)  # type: ignore[arg-type]
         self.scope = trio.CancelScope()
         self.started = trio.Event()
         self.told: tuple[str, ...] = ()
@@ -225,9 +227,20 @@ class Node:
 class Guest:
     """A member that says whatever the test wants."""
 
-    def __init__(self, link: MemoryLink) -> None:
+    def __init__(self, link: MemoryLink, me: identity.Identity) -> None:
         self.link = link
+        self.me = me
         self.incoming = Incoming(link)
+
+    def drop(self, token: int, serial: int, age: float, topics: tuple[bytes, ...], scope: bytes | None = None) -> Drop:
+        """An invalidation in its own name."""
+        signature = self.me.sign(statements.drop(serial, topics, scope))
+        return Drop(token, self.me.peer, serial, age, topics, scope, signature)
+
+    def ask(self, token: int, resource: bytes, scope: bytes, arbiter: str, but: tuple[str, ...] = ()) -> Ask:
+        """What asks `arbiter` for a lease."""
+        at = time.time()
+        return Ask(token, resource, scope, at, self.me.sign(statements.ask(resource, at, arbiter)), but)
 
     async def say(self, *frames: object) -> None:
         for frame in frames:
@@ -247,13 +260,17 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.net = MemoryNet()
         self.directory = directory
-        self._seeds: dict[int, str] = {}
+        self._identities: list[identity.Identity] = []
+
+    def identity(self, number: int) -> identity.Identity:
+        """Of a member; peer ids are in ascending order."""
+        if not self._identities:
+            made = [identity.Identity(bytes([n]) * 32) for n in range(40)]
+            self._identities = sorted(made, key=lambda one: one.peer)
+        return self._identities[number]
 
     def peer(self, number: int) -> str:
-        """Peer ids in ascending order."""
-        if not self._seeds:
-            self._seeds = dict(enumerate(sorted(identity.peer_id(bytes([n]) * 32) for n in range(40))))
-        return self._seeds[number]
+        return self.identity(number).peer
 
     def address(self, number: int) -> str:
         return f"/ip4/10.0.0.{number + 1}/tcp/9000"
@@ -285,16 +302,25 @@ class World:
 
     @asynccontextmanager
     async def guest(
-        self, node: Node, number: int = 30, *, hub: bool = False, skew: float = 0.0
+        self,
+        node: Node,
+        number: int = 30,
+        *,
+        hub: bool = False,
+        skew: float = 0.0,
+        chosen: bool = True,
+        addresses: tuple[str, ...] = (),
     ) -> AsyncIterator[Guest]:
-        """A proved member under the test's control."""
+        """A proved member under the test's control; `chosen` is one that the node's configuration names."""
         host = MemoryHost(self.net, self.peer(number), parse("/ip4/10.0.0.99/tcp/1"))
+        if chosen:
+            node.mesh.members.choose(host.peer)
         async with host.dial(node.address) as link:
-            guest = Guest(link)
+            guest = Guest(link, self.identity(number))
             nonce = proof.nonce()
             await guest.say(Hello(MAGIC, MAJOR, MINOR, nonce, time.time() + skew))
             hello = await guest.hear(Hello)
-            await guest.say(Proof(proof.prove(KEY, host.peer, node.peer, nonce, hello.nonce)), Welcome(hub, ()))  # type: ignore[attr-defined]
+            await guest.say(Proof(proof.prove(KEY, host.peer, node.peer, nonce, hello.nonce)), Welcome(hub, addresses))  # type: ignore[attr-defined]
             await guest.hear(Welcome)
             yield guest
 

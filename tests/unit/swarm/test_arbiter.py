@@ -16,13 +16,21 @@ R, S, T = b"resource", b"scope", b"other scope"
 
 @pytest.fixture
 def arbiter() -> Arbiter[str]:
-    return Arbiter(lease=10.0, bound=100)
+    return made()
+
+
+def made(bound: int = 100, share: int = 100, distrust: float = 60.0) -> Arbiter[str]:
+    return Arbiter(lease=10.0, bound=bound, share=share, distrust=distrust)
+
+
+def wait(claim: Claim, asking: Claim) -> Ruling[str]:
+    return Ruling(claim, Verdict.WAIT, asking=asking)
 
 
 def test_the_first_asks_the_others_wait_and_find_what_it_left(arbiter):
     assert arbiter.ask(A, R, S, 0.0) == [Ruling(A, Verdict.GRANT)]
-    assert arbiter.ask(B, R, S, 0.0) == [Ruling(B, Verdict.WAIT)]
-    assert arbiter.ask(C, R, S, 0.0) == [Ruling(C, Verdict.WAIT)]
+    assert arbiter.ask(B, R, S, 0.0) == [wait(B, A)]
+    assert arbiter.ask(C, R, S, 0.0) == [wait(C, A)]
     assert arbiter.release(A, "left", NOW) == [Ruling(x, Verdict.FREE, "left", "a") for x in (B, C)]
     assert len(arbiter) == 0
 
@@ -41,7 +49,7 @@ def test_of_each_other_scope_one_goes_on_for_its_scope(arbiter):
         Ruling(D, Verdict.FREE, "left", "a"),
         Ruling(B, Verdict.GRANT, "left", "a"),
     ]
-    assert arbiter.ask(D, R, T, NOW) == [Ruling(D, Verdict.WAIT)]
+    assert arbiter.ask(D, R, T, NOW) == [wait(D, B)]
     assert arbiter.release(B, "proved", NOW) == [Ruling(x, Verdict.FREE, "proved", "b") for x in (C, D)]
 
 
@@ -52,7 +60,7 @@ def test_a_scope_that_is_done_leaves_the_others_theirs(arbiter):
     arbiter.ask(C, R, other, 0.0)
     assert [ruling.verdict for ruling in arbiter.release(A, "left", NOW)] == [Verdict.GRANT, Verdict.GRANT]
     assert arbiter.release(B, "proved", NOW) == []
-    assert arbiter.ask(D, R, other, NOW) == [Ruling(D, Verdict.WAIT)]
+    assert arbiter.ask(D, R, other, NOW) == [wait(D, C)]
     assert arbiter.release(C, "proved too", NOW) == [Ruling(D, Verdict.FREE, "proved too", "c")]
 
 
@@ -62,7 +70,7 @@ def test_what_was_left_before_a_write_is_not_offered_after_it(arbiter):
     assert arbiter.ask(B, R, S, NOW) == [Ruling(B, Verdict.FREE, "left", "a")]
     arbiter.forget()
     assert arbiter.ask(B, R, S, NOW) == [Ruling(B, Verdict.GRANT)]
-    assert arbiter.ask(C, R, S, NOW) == [Ruling(C, Verdict.WAIT)]
+    assert arbiter.ask(C, R, S, NOW) == [wait(C, B)]
 
 
 def test_what_a_holder_left_and_nobody_can_have_is_asked_for_once_more(arbiter):
@@ -70,7 +78,7 @@ def test_what_a_holder_left_and_nobody_can_have_is_asked_for_once_more(arbiter):
         arbiter.ask(claim, R, S, 0.0)
     arbiter.release(A, "left", NOW)
     assert arbiter.ask(B, R, S, NOW, but=["a"]) == [Ruling(B, Verdict.GRANT)]
-    assert arbiter.ask(C, R, S, NOW, but=["a"]) == [Ruling(C, Verdict.WAIT)]
+    assert arbiter.ask(C, R, S, NOW, but=["a"]) == [wait(C, B)]
     assert arbiter.release(B, "left anew", NOW) == [Ruling(C, Verdict.FREE, "left anew", "b")]
     assert arbiter.ask(D, R, S, NOW, but=["a"]) == [Ruling(D, Verdict.FREE, "left anew", "b")]
 
@@ -124,7 +132,7 @@ def test_a_holder_that_takes_too_long_is_passed_over(arbiter):
 
 
 def test_beyond_the_bound_everybody_may_ask():
-    arbiter: Arbiter[str] = Arbiter(lease=10.0, bound=1)
+    arbiter = made(bound=1)
     arbiter.ask(A, R, S, 0.0)
     assert arbiter.ask(B, R, S, 0.0) == [Ruling(B, Verdict.GRANT)]
     assert len(arbiter) == 1
@@ -156,7 +164,7 @@ def test_who_asks_a_moment_late_is_told_what_was_left(arbiter):
 
 
 def test_what_was_left_is_bounded():
-    arbiter: Arbiter[str] = Arbiter(lease=10.0, bound=3)
+    arbiter = made(bound=3)
     for number in range(10):
         arbiter.ask(A, bytes([number]), S, 0.0)
         arbiter.release(A, "left", NOW)
@@ -168,7 +176,7 @@ class Fleet(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.arbiter: Arbiter[str] = Arbiter(lease=10.0, bound=1000)
+        self.arbiter = made(bound=1000, share=1000, distrust=0.0)
         self.now = 0.0
         self.tokens = 0
         self.state: dict[Claim, tuple[Verdict, bytes, bytes]] = {}
@@ -228,3 +236,46 @@ class Fleet(RuleBasedStateMachine):
 
 Fleet.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 test_fleet = Fleet.TestCase
+
+
+def test_one_peer_makes_others_wait_for_so_much_at_a_time():
+    arbiter = made(share=2)
+    greedy = [Claim("greedy", token) for token in range(5)]
+    for token, claim in enumerate(greedy):
+        assert arbiter.ask(claim, bytes([token]), S, 0.0) == [Ruling(claim, Verdict.GRANT)]
+    assert len(arbiter) == 2
+    assert arbiter.ask(B, bytes([1]), S, 0.0) == [wait(B, greedy[1])]
+    assert arbiter.ask(C, bytes([4]), S, 0.0) == [Ruling(C, Verdict.GRANT)]
+    arbiter.abandon(greedy[0], 0.0)
+    assert len(arbiter) == 3
+    assert arbiter.peers() == {"greedy", "b", "c"}
+
+
+def test_nobody_waits_again_for_one_that_let_others_wait_for_nothing(arbiter):
+    arbiter.ask(A, R, S, 0.0)
+    arbiter.ask(B, R, S, 0.0)
+    assert arbiter.expire(10.0) == [Ruling(B, Verdict.GRANT)]
+    again = Claim("a", 2)
+    assert arbiter.ask(again, b"another", S, 11.0) == [Ruling(again, Verdict.GRANT)]
+    assert arbiter.ask(C, b"another", S, 11.0) == [Ruling(C, Verdict.GRANT)]
+    assert arbiter.ask(D, b"another", S, 11.0) == [wait(D, C)]
+    arbiter.expire(71.0)
+    later = Claim("a", 3)
+    arbiter.ask(later, b"a third", S, 71.0)
+    assert arbiter.ask(B, b"a third", S, 71.0) == [wait(B, later)]
+
+
+def test_a_holder_that_is_late_with_what_nobody_waits_for_harms_nobody(arbiter):
+    arbiter.ask(A, R, S, 0.0)
+    assert arbiter.expire(10.0) == []
+    again = Claim("a", 2)
+    arbiter.ask(again, R, S, 11.0)
+    assert arbiter.ask(B, R, S, 11.0) == [wait(B, again)]
+
+
+def test_what_a_claim_holds(arbiter):
+    arbiter.ask(A, R, S, 0.0)
+    arbiter.ask(B, R, T, 0.0)
+    assert arbiter.holding(A) == (R, S)
+    assert arbiter.holding(B) is None
+    assert arbiter.holding(C) is None

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from p2pcache.swarm import drops
-from p2pcache.swarm.frames import Ack, Drop
+from p2pcache.swarm.frames import Ack
 
 TOPIC = b"t" * 16
 
@@ -97,7 +97,7 @@ def test_the_same_invalidation_twice_is_done_once_and_acknowledged_twice(world, 
     async def test():
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
-            await guest.say(*(Drop(token, world.peer(31), 7, 0.5, (TOPIC,), None) for token in (1, 2)))
+            await guest.say(*(guest.drop(token, 7, 0.5, (TOPIC,)) for token in (1, 2)))
             assert {(await guest.hear(Ack)).id, (await guest.hear(Ack)).id} == {1, 2}
             assert len(node.outside.drops) == 1
 
@@ -127,7 +127,7 @@ def test_what_is_being_forgotten_is_forgotten_although_the_session_ends_meanwhil
         node.outside.stall = 0.5
         async with world.running(node):
             async with world.guest(node) as guest:
-                await guest.say(Drop(1, world.peer(31), 7, 0.0, (TOPIC,), None))
+                await guest.say(guest.drop(1, 7, 0.0, (TOPIC,)))
                 await world.until(lambda: list(node.mesh.drops._log.recent(time.time())))
             await world.until(lambda: len(node.mesh.members) == 0)
             assert node.outside.drops == [((TOPIC,), None)]
@@ -140,7 +140,7 @@ def test_what_was_dropped_a_while_ago_leaves_what_was_proved_since(world, run, a
     async def test():
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
-            await guest.say(Drop(1, world.peer(31), 7, age, (TOPIC,), None))
+            await guest.say(guest.drop(1, 7, age, (TOPIC,)))
             await guest.hear(Ack)
             assert node.outside.dropped_until == pytest.approx(time.time() - ago, abs=0.5)
 

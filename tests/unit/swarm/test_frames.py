@@ -15,6 +15,7 @@ from p2pcache.swarm.frames import CHUNK, FRAME_MAX, FrameDecoder, FrameError, Pa
 
 PEER = "12D3KooW" + "A" * 44
 digest = st.binary(min_size=32, max_size=32)
+signature = st.binary(min_size=64, max_size=64)
 token = st.integers(min_value=0, max_value=2**63 - 1)
 
 
@@ -23,7 +24,7 @@ def framed(body: bytes) -> bytes:
 
 
 def decode(data: bytes) -> list[object]:
-    return list(FrameDecoder().feed(data))
+    return [frame for frame, _ in FrameDecoder().feed(data)]
 
 
 FRAMES = st.one_of(
@@ -34,7 +35,8 @@ FRAMES = st.one_of(
     st.builds(frames.Get, token, st.binary(min_size=36, max_size=36)),
     st.builds(frames.Part, token, st.integers(0, 2**32), st.binary(max_size=200)),
     st.builds(frames.Miss, token),
-    st.builds(frames.Ask, token, digest, st.binary(min_size=16, max_size=16)),
+    st.builds(frames.Ask, token, digest, st.binary(min_size=16, max_size=16), st.floats(0, 2**40), signature),
+    st.builds(frames.Wait, token, st.just(PEER), st.floats(0, 2**40), signature),
     st.builds(frames.Free, token, st.none(), st.just(PEER)),
     st.builds(frames.Ping, token),
 )
@@ -47,7 +49,7 @@ def test_frames_survive_any_cut_of_the_stream(sent, cuts):
     for cut in [*cuts, len(data)]:
         piece, data = data[:cut], data[cut:]
         got += decoder.feed(piece)
-    assert got == sent
+    assert got == [(frame, len(encode(frame)) - 4) for frame in sent]
 
 
 @given(st.binary(max_size=300))

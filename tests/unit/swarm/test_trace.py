@@ -20,7 +20,7 @@ def session(peer, reason=""):
 
 
 def told(trace, members, directory=None, since=0.0, pointer=None):
-    directory = directory or Directory(10, 10, 10)
+    directory = directory or Directory(10_000, 10_000, 10)
     return explain(pointer.name if pointer else b"n", CID, since, trace, members, directory)
 
 
@@ -31,7 +31,7 @@ def test_who_was_asked_and_what_came_of_it():
 
 
 def test_why_the_others_were_not(pointer):
-    directory, held = Directory(10, 10, 10), pointer(cid=CID)
+    directory, held = Directory(10_000, 10_000, 10), pointer(cid=CID)
     for peer in ("slow", "able"):
         directory.add(held, peer)
     members = [session("none"), session("slow", "it answers too slowly"), session("able")]
@@ -43,7 +43,7 @@ def test_why_the_others_were_not(pointer):
 
 
 def test_another_block_of_the_same_resource_counts(pointer):
-    trace, directory, other = Trace(), Directory(10, 10, 10), pointer(cid=CID[:4] + b"o" * 32)
+    trace, directory, other = Trace(), Directory(10_000, 10_000, 10), pointer(cid=CID[:4] + b"o" * 32)
     directory.add(other, "one")
     trace.note(other.cid, "one", "had announced it, but has it no more")
     assert told(trace, [], directory, pointer=other) == ["peer one had announced it, but has it no more"]
