@@ -1,39 +1,80 @@
-# Sourced by action.yml's step, by any POSIX shell.
-# 1. Give this action a fixed name that `uses: ./...` reaches from the workspace: `_actions/p2pcache`, two folders above
-#    it. The target is relative because the runner resolves it on the host, where a job container's /__w has another name.
+# Sourced by action.yml's step, by any POSIX shell, under `set -e`. Whatever fails here, the job goes on.
 action=${GITHUB_ACTION_PATH%/}
-work=${GITHUB_WORKSPACE%/*/*}
-link=$work/_actions/p2pcache
-case $action in
-  "$work"/*) target=..${action#"$work"} ;;
-  *) target=$action ;;
-esac
-if [ "$ACT" = true ]; then
-  link=$GITHUB_WORKSPACE/.p2pcache target=$action
-  echo "act=true" >>"$GITHUB_OUTPUT"
-fi
-if [ "$(readlink "$link" 2>/dev/null)" != "$target" ]; then
-  mkdir -p "${link%/*}" && rm -rf "$link" && ln -s "$target" "$link"
+
+tell() { echo "::$1 title=p2pcache::$2"; }
+
+# 1. Give this action a fixed name that `uses: ./...` reaches from the workspace: two folders above it, beside the
+#    owners of actions, under a name that no owner can have (a login has no dot). The target is relative because the
+#    runner resolves it on the host, where a job container's /__w has another name. act looks in the workspace only.
+give_name() {
+  work=${GITHUB_WORKSPACE%/*/*}
+  if [ "$ACT" = true ]; then
+    kind=act link=$GITHUB_WORKSPACE/.p2pcache target=$action
+  else
+    kind=runner link=$work/_actions/.p2pcache
+    case $action in
+      "$work"/*) target=..${action#"$work"} ;;
+      *) target=$action ;;
+    esac
+  fi
+  if [ -L "$link" ]; then
+    rm -f "$link" || return 1
+  elif [ -e "$link" ]; then
+    return 1 # somebody's file or folder, not ours to remove
+  fi
+  mkdir -p "${link%/*}" && ln -s "$target" "$link" && [ -f "$link/post/action.yml" ] || return 1
+  echo "post=$kind" >>"$GITHUB_OUTPUT"
+}
+if ! give_name 2>/dev/null; then
+  tell warning "no report at the job's end: a link at $link cannot be made. The cache works, and ends with the job."
 fi
 
-# 2. Hand over to Python.
-for python in python3 python python3.13 python3.12 python3.11; do
-  if command -v "$python" >/dev/null 2>&1; then
-    exec "$python" "$action/entrypoint.py"
-  fi
+# 2. Hand over to the newest Python that runs p2pcache: of the path, the runner's tool cache, pyenv or uv. The
+#    interpreter itself says whether it does; what is met here may be 2.7, a shim that leads nowhere, or PyPy.
+usable() {
+  "$1" -I -c "import sys; assert sys.version_info[:2] == (3, $2) and sys.implementation.name == 'cpython'; \
+import ssl, sqlite3" </dev/null >/dev/null 2>&1
+}
+for minor in 13 12 11; do
+  for python in "python3.$minor" python3 python \
+    "${RUNNER_TOOL_CACHE:-/nonexistent}/Python/3.$minor".*/*/bin/python3 \
+    "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$minor".*/bin/python3 \
+    "${UV_PYTHON_INSTALL_DIR:-$HOME/.local/share/uv/python}/cpython-3.$minor".*/bin/python3; do
+    if usable "$python" "$minor"; then
+      exec "$python" -I "$action/entrypoint.py"
+    fi
+  done
 done
-text="there is no Python in this image: choose one that has Python 3.11 to 3.13, or use p2pcache's Docker action"
-if [ "$INPUT_STRICT" = true ]; then
-  echo "::error title=p2pcache::$text."
-  exit 1
-fi
+
+# 3. None: lead the job past the cache.
+found=none
+for python in python3 python; do
+  version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' </dev/null 2>/dev/null) || continue
+  case $version in
+    *[!0-9.]*) ;;
+    ?*) found="only Python $version" && break ;;
+  esac
+done
+text="Python 3.11, 3.12 or 3.13 is needed and $found is here: add \`uses: actions/setup-python\` with python-version \
+3.13 before it, choose an image that has one, or use p2pcache's Docker action"
+case $INPUT_STRICT in
+  [Tt]rue | TRUE)
+    tell error "$text."
+    exit 1
+    ;;
+esac
+api=$GITHUB_API_URL
+case $INPUT_UPSTREAM in
+  "" | *[!-A-Za-z0-9._~:/]*) ;; # what is no plain URL could be another line of the files below
+  *) api=${INPUT_UPSTREAM%/} ;;
+esac
 {
-  echo "api-url=$GITHUB_API_URL"
-  echo "graphql-url=$GITHUB_GRAPHQL_URL"
+  echo "api-url=$api"
+  echo "graphql-url=${api%/v3}/graphql"
   echo "p2p-connected=false"
 } >>"$GITHUB_OUTPUT"
 {
-  echo "P2PCACHE_API_URL=$GITHUB_API_URL"
-  echo "P2PCACHE_GRAPHQL_URL=$GITHUB_GRAPHQL_URL"
+  echo "P2PCACHE_API_URL=$api"
+  echo "P2PCACHE_GRAPHQL_URL=${api%/v3}/graphql"
 } >>"$GITHUB_ENV"
-echo "::warning title=p2pcache::$text. The job goes on without the cache."
+tell warning "$text. The job goes on without the cache."

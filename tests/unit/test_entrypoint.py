@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import json
-import os
 import re
 import subprocess
 import sys
@@ -173,68 +171,3 @@ def test_what_is_no_interpreter_is_none(entrypoint, tmp_path):
 
 def test_a_message_stays_one_command(entrypoint):
     assert entrypoint.escape("a\r\n::set-env name=X::y % \x1b[31m") == "a  ::set-env name=X::y %25  [31m"
-
-
-POST = ROOT / "post"
-
-
-@pytest.mark.needs("node")
-def test_the_post_step_hands_over_what_main_kept(tmp_path):
-    state = tmp_path / "state"
-    state.touch()
-    python = tmp_path / "python"
-    python.write_text('#!/bin/sh\necho "$*" "$PYTHONPATH"\necho oops >&2\nexit "$CODE"\n')
-    python.chmod(0o755)
-    given = json.dumps({"python": str(python), "path": "/somewhere"})
-    environ = {
-        "PATH": os.environ["PATH"],
-        "GITHUB_STATE": str(state),
-        "INPUT_ENVIRONMENT": given,
-        "INPUT_STRICT": "false",
-    }
-    subprocess.run(["node", POST / "main.js"], env=environ, check=True, timeout=20)
-    kept = {f"STATE_{name}": value for name, value in said(state).items()}
-
-    def post(**more):
-        environ = {"PATH": os.environ["PATH"], "CODE": "0", **kept, **more}
-        return subprocess.run(
-            ["node", POST / "post.js"], env=environ, capture_output=True, text=True, timeout=20, check=False
-        )
-
-    assert post().stdout == "-m p2pcache.runner.main finish /somewhere\n"
-    failed = post(CODE="1")
-    assert failed.returncode == 0
-    assert failed.stdout.splitlines()[-1] == "::warning title=p2pcache::No report: oops"
-    assert post(CODE="1", STATE_strict="true").returncode == 1
-    assert "::warning" in post(STATE_environment="nonsense").stdout
-
-
-@pytest.mark.parametrize("shell", ["sh", "bash"])
-def test_an_image_without_python_is_told_and_the_link_is_made(tmp_path, shell):
-    """start.sh with nothing on its path but what it needs."""
-    action = tmp_path / "work/_actions/o/r/v1"
-    workspace = tmp_path / "work/repo/repo"
-    (action / "post").mkdir(parents=True)
-    workspace.mkdir(parents=True)
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for tool in ("readlink", "mkdir", "rm", "ln"):
-        (tools / tool).symlink_to(f"/usr/bin/{tool}" if Path(f"/usr/bin/{tool}").exists() else f"/bin/{tool}")
-    environ = {
-        "PATH": str(tools), "GITHUB_ACTION_PATH": str(action), "GITHUB_WORKSPACE": str(workspace),
-        "GITHUB_OUTPUT": str(tmp_path / "out"), "GITHUB_ENV": str(tmp_path / "env"),
-        "GITHUB_API_URL": "https://api.github.com", "GITHUB_GRAPHQL_URL": "https://api.github.com/graphql",
-    }  # fmt: skip
-    command = [f"/bin/{shell}", "-e", "-c", f'. "{POST}/start.sh"']
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("::warning title=p2pcache::there is no Python in this image")
-    assert "api-url=https://api.github.com" in (tmp_path / "out").read_text()
-    link = tmp_path / "work/_actions/p2pcache"
-    assert str(link.readlink()) == "../_actions/o/r/v1", "relative: the runner resolves it on the host"
-    assert (workspace / "../../_actions/p2pcache/post").is_dir()
-    strict = subprocess.run(
-        command, env={**environ, "INPUT_STRICT": "true"}, capture_output=True, text=True, check=False, timeout=20
-    )
-    assert strict.returncode == 1
-    assert strict.stdout.startswith("::error")

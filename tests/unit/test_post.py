@@ -1,0 +1,272 @@
+"""`post/start.sh` as the runner sources it: the link to the post step, and the choice of an interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOL = "tools/Python/3.12.9/x64"
+TOOLS = ("cat", "ln", "mkdir", "rm")
+KNOWN_SHELLS = {"sh": ["/bin/sh"], "bash": ["/bin/bash"], "busybox": ["/bin/busybox", "sh"]}
+SHELLS = {name: command for name, command in KNOWN_SHELLS.items() if Path(command[0]).exists()}
+
+
+def said(path: Path) -> dict[str, str]:
+    return {k: v for k, _, v in re.findall(r"^(\S+)<<(\S+)\n(.*?)\n\2$", path.read_text(), re.DOTALL | re.MULTILINE)}
+
+
+def uses(kind: str) -> str:
+    """The path that action.yml gives the runner for its post step, where start.sh said `kind`."""
+    text = (ROOT / "action.yml").read_text()
+    found = re.findall(rf"outputs\.post == '{kind}'\n\s+uses: (\./\S+)", text)
+    assert len(found) == 1
+    return str(found[0])
+
+
+@dataclass
+class Runner:
+    """The folders of a runner, below `base`."""
+
+    base: Path
+    action: Path
+
+    @property
+    def workspace(self) -> Path:
+        return self.base / "work/app/app"
+
+    @property
+    def tools(self) -> Path:
+        return self.base / "bin"
+
+    def start(self, shell: str = "sh", **variables: str) -> subprocess.CompletedProcess[str]:
+        environ = {
+            "PATH": str(self.tools), "HOME": str(self.base / "home"), "RUNNER_TOOL_CACHE": str(self.base / "tools"),
+            "GITHUB_ACTION_PATH": str(self.action), "GITHUB_WORKSPACE": str(self.workspace),
+            "GITHUB_OUTPUT": str(self.base / "out"), "GITHUB_ENV": str(self.base / "env"),
+            "GITHUB_API_URL": "https://ghes.example/api/v3", **variables,
+        }  # fmt: skip
+        for name in ("out", "env"):
+            (self.base / name).write_text("")
+        return subprocess.run(
+            [*SHELLS[shell], "-e", "-c", '. "$GITHUB_ACTION_PATH/post/start.sh"'],
+            env=environ, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return dict(line.split("=", 1) for line in (self.base / "out").read_text().splitlines())
+
+    def python(self, where: str, version: str, *more: str) -> Path:
+        """An interpreter that answers what it is asked as `version` would; `more`: statements it runs before."""
+        path = self.base / where
+        path.parent.mkdir(parents=True, exist_ok=True)
+        numbers = tuple(map(int, version.split(".")))
+        lines = [
+            f"#!{sys.executable}",
+            "import sys",
+            f"if sys.argv[-1].endswith('entrypoint.py'): sys.exit(print({f'chosen {where}'!r}))",
+            f"if {numbers < (3, 4)} and '-I' in sys.argv: sys.exit('Unknown option: -I')",
+            f"sys.version_info = {numbers}",
+            *more,
+            "exec(sys.argv[-1])",
+        ]
+        path.write_text("\n".join(lines))
+        path.chmod(0o755)
+        return path
+
+
+@pytest.fixture
+def runner(tmp_path):
+    """Lay out a runner's folders with the action checked out for OWNER/REPO@v1."""
+
+    def lay_out(repository: str = "octo/cache") -> Runner:
+        action = tmp_path / "work/_actions" / repository / "v1"
+        shutil.copytree(ROOT / "post", action / "post")
+        (action / "entrypoint.py").touch()
+        made = Runner(tmp_path, action)
+        made.workspace.mkdir(parents=True)
+        made.tools.mkdir()
+        for tool in TOOLS:
+            (made.tools / tool).symlink_to(shutil.which(tool))
+        return made
+
+    return lay_out
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    "repository", ["p2pcache/p2pcache", "p2pcache/post", "octo/p2pcache", "octo/post", "post/post", "P2PCACHE/cache"]
+)
+def test_the_post_step_is_found_whoever_owns_the_action(runner, repository, shell):
+    there = runner(repository)
+    neighbour = there.base / "work/_actions/p2pcache/other/v2/action.yml"
+    neighbour.parent.mkdir(parents=True)
+    neighbour.write_text("name: another action of an owner of this name\n")
+    for _ in "a second use changes nothing":
+        assert there.start(shell).returncode == 0
+        assert there.outputs["post"] == "runner"
+        # As the runner does: actions/runner, ActionManager.LoadAction joins workspace and path.
+        found = (there.workspace / uses("runner") / "action.yml").resolve()
+        assert found == there.action / "post/action.yml"
+        assert (there.action / "entrypoint.py").exists()
+        assert neighbour.exists()
+    link = there.base / "work/_actions/.p2pcache"
+    assert str(link.readlink()) == f"../_actions/{repository}/v1", "relative: the runner resolves it on the host"
+
+
+def test_no_github_login_can_be_the_links_name():
+    """A login is letters, digits and hyphens; an enterprise's has an underscore too."""
+    name = uses("runner").split("/")[-2]
+    assert uses("runner") == f"./../../_actions/{name}/post"
+    assert not re.fullmatch(r"[A-Za-z0-9_-]+", name)
+
+
+def test_under_act_the_link_is_in_the_workspace(runner):
+    there = runner()
+    assert there.start(ACT="true").returncode == 0
+    assert there.outputs["post"] == "act"
+    assert (there.workspace / uses("act") / "action.yml").resolve() == there.action / "post/action.yml"
+
+
+@pytest.mark.parametrize("act", ["true", ""])
+@pytest.mark.parametrize("kind", ["folder", "file", "read-only"])
+def test_what_is_no_link_stays_and_the_job_goes_on_without_the_post_step(runner, act, kind):
+    there = runner()
+    there.python("bin/python3.12", "3.12.1")
+    name = there.workspace / ".p2pcache" if act else there.base / "work/_actions/.p2pcache"
+    if kind == "folder":
+        name.mkdir()
+        (name / "kept").write_text("precious")
+    elif kind == "file":
+        name.write_text("precious")
+    else:
+        (there.tools / "ln").unlink()
+        (there.tools / "ln").symlink_to(shutil.which("false"))
+    done = there.start(ACT=act, INPUT_STRICT="true")
+    assert done.returncode == 0, done.stderr
+    assert f"::warning title=p2pcache::no report at the job's end: a link at {name} cannot be made" in done.stdout
+    assert done.stdout.splitlines()[-1] == "chosen bin/python3.12"
+    assert "post" not in there.outputs
+    if kind == "folder":
+        assert [(path.name, path.read_text()) for path in name.iterdir()] == [("kept", "precious")]
+    elif kind == "file":
+        assert name.read_text() == "precious"
+
+
+def test_a_link_of_another_version_is_replaced(runner):
+    there = runner()
+    link = there.base / "work/_actions/.p2pcache"
+    (there.base / "elsewhere").mkdir()
+    (there.base / "elsewhere/kept").touch()
+    link.symlink_to("../../elsewhere")
+    there.start()
+    assert (link / "post/action.yml").samefile(there.action / "post/action.yml")
+    assert [path.name for path in (there.base / "elsewhere").iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("there_are", "chosen"),
+    [
+        ({"bin/python3": "3.6.15", "bin/python": "2.7.18", "bin/python3.12": "3.12.1"}, "bin/python3.12"),
+        ({"bin/python3": "2.7.18", "bin/python": "3.11.9"}, "bin/python"),
+        ({"bin/python3": "3.13.1", "bin/python3.12": "3.12.1"}, "bin/python3"),
+        ({"bin/python3": "3.14.0", "bin/python3.11": "3.11.2"}, "bin/python3.11"),
+        ({"bin/python3": "3.11.2", "bin/python3.13": "3.13.0"}, "bin/python3.13"),
+        ({"bin/python3": "3.8.1", f"{TOOL}/bin/python3": "3.12.9"}, f"{TOOL}/bin/python3"),
+        ({"home/.pyenv/versions/3.11.7/bin/python3": "3.11.7"}, "home/.pyenv/versions/3.11.7/bin/python3"),
+        (
+            {"home/.local/share/uv/python/cpython-3.13.1-linux-x86_64-gnu/bin/python3": "3.13.1"},
+            "home/.local/share/uv/python/cpython-3.13.1-linux-x86_64-gnu/bin/python3",
+        ),
+    ],
+)  # fmt: skip
+def test_the_newest_usable_python_is_chosen(runner, there_are, chosen):
+    there = runner()
+    for where, version in there_are.items():
+        there.python(where, version)
+    done = there.start()
+    assert done.stdout == f"chosen {chosen}\n", done.stderr
+
+
+def test_another_implementation_and_one_without_its_modules_are_passed_over(runner):
+    there = runner()
+    there.python("bin/python3.13", "3.13.0", "sys.implementation.name = 'pypy'")
+    there.python("bin/python3.12", "3.12.0", "sys.modules['ssl'] = None")
+    there.python("bin/python3.11", "3.11.0")
+    assert there.start().stdout == "chosen bin/python3.11\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("name", "version", "found"),
+    [
+        ("", "", "none"),
+        ("python3", "3.6.15", "only Python 3.6.15"),
+        ("python", "2.7.18", "only Python 2.7.18"),
+        ("python3", "garbled", "none"),
+    ],
+)
+def test_without_a_usable_python_the_job_goes_on_past_the_cache(runner, shell, name, version, found):
+    there = runner()
+    if version == "garbled":
+        there.python(f"bin/{name}", "3.6.15", "sys.exit('(3, ' in sys.argv[-1] or print('3::set-env\\n::error::x'))")
+    elif name:
+        there.python(f"bin/{name}", version)
+    done = there.start(shell)
+    assert done.returncode == 0, done.stderr
+    (said,) = done.stdout.splitlines()
+    assert said.startswith(f"::warning title=p2pcache::Python 3.11, 3.12 or 3.13 is needed and {found} is here: add")
+    api, graphql = "https://ghes.example/api/v3", "https://ghes.example/api/graphql"
+    assert there.outputs == {"post": "runner", "api-url": api, "graphql-url": graphql, "p2p-connected": "false"}
+    assert (there.base / "env").read_text() == f"P2PCACHE_API_URL={api}\nP2PCACHE_GRAPHQL_URL={graphql}\n"
+    strict = there.start(shell, INPUT_STRICT="true")
+    assert strict.returncode == 1
+    assert strict.stdout.startswith("::error title=p2pcache::Python 3.11")
+
+
+def test_an_upstream_that_is_no_url_reaches_no_file(runner):
+    there = runner()
+    there.start(INPUT_UPSTREAM="http://127.0.0.1:8080/")
+    assert there.outputs["graphql-url"] == "http://127.0.0.1:8080/graphql"
+    there.start(INPUT_UPSTREAM="http://x\nPATH=/evil")
+    assert "evil" not in (there.base / "env").read_text()
+
+
+@pytest.mark.needs("node")
+def test_the_post_step_hands_over_what_main_kept(tmp_path):
+    state = tmp_path / "state"
+    state.touch()
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$*" "$PYTHONPATH"\necho oops >&2\nexit "$CODE"\n')
+    python.chmod(0o755)
+    given = json.dumps({"python": str(python), "path": "/somewhere"})
+    environ = {
+        "PATH": os.environ["PATH"],
+        "GITHUB_STATE": str(state),
+        "INPUT_ENVIRONMENT": given,
+        "INPUT_STRICT": "false",
+    }
+    subprocess.run(["node", ROOT / "post/main.js"], env=environ, check=True, timeout=20)
+    kept = {f"STATE_{name}": value for name, value in said(state).items()}
+
+    def post(**more):
+        environ = {"PATH": os.environ["PATH"], "CODE": "0", **kept, **more}
+        return subprocess.run(
+            ["node", ROOT / "post/post.js"], env=environ, capture_output=True, text=True, timeout=20, check=False
+        )
+
+    assert post().stdout == "-m p2pcache.runner.main finish /somewhere\n"
+    failed = post(CODE="1")
+    assert failed.returncode == 0
+    assert failed.stdout.splitlines()[-1] == "::warning title=p2pcache::No report: oops"
+    assert post(CODE="1", STATE_strict="true").returncode == 1
+    assert "::warning" in post(STATE_environment="nonsense").stdout
