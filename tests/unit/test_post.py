@@ -233,6 +233,21 @@ def test_without_a_usable_python_the_job_goes_on_past_the_cache(runner, shell, n
     assert strict.stdout.startswith("::error title=p2pcache::Python 3.11")
 
 
+def test_real_old_pythons_are_no_error(runner):
+    """Those that are here; what every machine can check is in test_entrypoint."""
+    there = runner()
+    for python in Path.home().glob(".pyenv/versions/*/bin/python"):
+        version = python.parts[-3]
+        if version.split(".")[:2] in (["2", "7"], ["3", "6"], ["3", "10"]):
+            (there.tools / "python3").unlink(missing_ok=True)
+            (there.tools / "python3").symlink_to(python)
+            assert f"only Python {version} is here" in there.start().stdout
+            command = [python, ROOT / "entrypoint.py"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+            assert done.returncode == 1
+            assert done.stderr.startswith("p2pcache needs Python 3.11"), "a sentence, no SyntaxError"
+
+
 def test_an_upstream_that_is_no_url_reaches_no_file(runner):
     there = runner()
     there.start(INPUT_UPSTREAM="http://127.0.0.1:8080/")

@@ -1,0 +1,73 @@
+"""Set up the environment and hand over to `p2pcache.runner.main` in it.
+
+Whatever goes wrong, the job goes on: one warning, and outputs that lead straight to GitHub. With `strict`, it fails.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from action.environment import ROOT, SetupError, environment
+
+HAND_OVER_SECONDS = 120
+
+
+def hand_over(python: Path, environ: Mapping[str, str]) -> None:
+    """Run the rest in the environment; its stdout is the step's, its last line on stderr the reason of a failure.
+
+    Raises:
+        SetupError: it failed, or it took too long.
+    """
+    variables = {k: v for k, v in environ.items() if not k.startswith("PYTHON")}
+    variables.update(PYTHONPATH=str(ROOT), PYTHONSAFEPATH="1", PYTHONNOUSERSITE="1")
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and module
+            [python, "-m", "p2pcache.runner.main", "start"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, errors="replace", env=variables, timeout=HAND_OVER_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise SetupError(f"the node was not ready within {HAND_OVER_SECONDS} s") from None
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    if done.returncode:
+        raise SetupError(lines[-1] if lines else f"it ended with status {done.returncode}")
+
+
+def escape(text: str) -> str:
+    """A message that stays one workflow command, whatever is in it (actions/toolkit, command.ts)."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return text[:1000].replace("%", "%25")
+
+
+def append(path: str | None, values: Mapping[str, str]) -> None:
+    """Append to one of the runner's files, with delimiters nobody can guess."""
+    if not path:
+        return
+    with Path(path).open("a", encoding="utf-8") as file:
+        for name, value in values.items():
+            mark = f"ghadelimiter_{uuid.uuid4()}"
+            file.write(f"{name}<<{mark}\n{value}\n{mark}\n")
+
+
+def fall_back(reason: str, environ: Mapping[str, str]) -> int:
+    """Lead the job past the cache; the exit status is what `strict` says."""
+    api = environ.get("INPUT_UPSTREAM", "").strip() or environ.get("GITHUB_API_URL") or "https://api.github.com"
+    graphql = re.sub(r"/api/v3$", "/api", api.rstrip("/")) + "/graphql"
+    append(environ.get("GITHUB_OUTPUT"), {"api-url": api, "graphql-url": graphql, "p2p-connected": "false"})
+    append(environ.get("GITHUB_ENV"), {"P2PCACHE_API_URL": api, "P2PCACHE_GRAPHQL_URL": graphql})
+    strict = environ.get("INPUT_STRICT", "").strip().lower() == "true"
+    kind, rest = ("error", "") if strict else ("warning", " The job goes on without the cache.")
+    print(f"::{kind} title=p2pcache::{escape(reason)}.{rest}", flush=True)
+    return 1 if strict else 0
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Set up and hand over; the step's exit status."""
+    try:
+        hand_over(environment(environ), environ)
+    except (SetupError, OSError) as error:
+        return fall_back(str(error).rstrip("."), environ)
+    return 0

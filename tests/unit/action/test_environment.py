@@ -1,0 +1,134 @@
+"""Where the environment is looked for and made. Building one is in test_build."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from action import environment, installers
+from action.environment import SetupError
+from action.installers import InstallError
+
+
+def interpreter(place: Path) -> Path:
+    python = place / "p2pcache" / environment.environment_key() / "bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    return python
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """What is built instead of an environment, each recorded."""
+    built: list[Path] = []
+
+    def build(folder, environ):
+        built.append(folder)
+        (folder / "bin").mkdir(parents=True)
+
+    monkeypatch.setattr(environment, "build", build)
+    return built
+
+
+def test_one_in_a_tool_cache_that_cannot_be_written_is_used(tmp_path, monkeypatch, builds):
+    """As an image has it that was made with one."""
+    python = interpreter(tmp_path / "tools")
+    monkeypatch.setattr(environment.os, "access", lambda *_: False)
+    environ = {"RUNNER_TOOL_CACHE": str(tmp_path / "tools"), "RUNNER_TEMP": str(tmp_path / "temp")}
+    assert environment.environment(environ) == python
+    assert builds == []
+
+
+def test_one_whose_interpreter_is_gone_is_built_again(tmp_path, builds):
+    python = interpreter(tmp_path)
+    python.unlink()
+    assert environment.environment({"RUNNER_TOOL_CACHE": str(tmp_path)}) == python
+    assert builds == [python.parents[1]]
+
+
+def test_why_one_cannot_be_built_is_told(tmp_path, monkeypatch):
+    def build(folder, environ):
+        raise InstallError("no luck")
+
+    monkeypatch.setattr(environment, "build", build)
+    with pytest.raises(SetupError, match=r"^the environment cannot be built: no luck$"):
+        environment.environment({"RUNNER_TEMP": str(tmp_path)})
+
+
+def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def fill(new, aside, environ):
+        (aside / "half").touch()
+        raise InstallError("no luck")
+
+    monkeypatch.setattr(environment, "_fill", fill)
+    with pytest.raises(InstallError):
+        environment.build(tmp_path / "env", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_job_that_comes_second_uses_the_firsts_environment(tmp_path, monkeypatch):
+    folder = tmp_path / "env"
+
+    def fill(new, aside, environ):
+        new.mkdir()
+        (folder / "bin").mkdir(parents=True)
+        (folder / "bin/python").touch()
+
+    monkeypatch.setattr(environment, "_fill", fill)
+    environment.build(folder, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["env"]
+
+
+Usage = namedtuple("Usage", "free")
+
+
+def test_a_tool_cache_that_cannot_be_written_or_is_full_gives_way(tmp_path, monkeypatch):
+    temp = tmp_path / "temp"
+    assert environment.roomy([Path("/proc/nowhere"), temp]) == temp
+    full = tmp_path / "full"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0 if path == full else environment.NEEDED_BYTES))
+    assert environment.roomy([full, temp]) == temp
+    with pytest.raises(SetupError, match=r"full is full: 0 MB are free and 300 needed.*set one of them"):
+        environment.roomy([full])
+    monkeypatch.setattr(environment.os, "access", lambda *_: False)
+    with pytest.raises(SetupError, match=f"{temp} cannot be written"):
+        environment.roomy([temp])
+    with pytest.raises(SetupError, match="neither is set"):
+        environment.roomy([])
+
+
+def test_the_key_names_lock_and_interpreter(tmp_path, monkeypatch):
+    keys = {environment.environment_key(), environment.environment_key()}
+    assert len(keys) == 1
+    monkeypatch.setattr(environment.platform, "python_version", lambda: "3.12.99")
+    keys.add(environment.environment_key())
+    monkeypatch.setattr(environment.sys, "base_prefix", "/opt")
+    keys.add(environment.environment_key())
+    (tmp_path / "lock").write_text("x==1")
+    monkeypatch.setattr(environment, "LOCK", tmp_path / "lock")
+    keys.add(environment.environment_key())
+    assert len(keys) == 4
+
+
+def test_what_does_not_run_is_no_interpreter(tmp_path):
+    assert not environment.works(tmp_path / "python")
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    assert not environment.works(tmp_path / "python")
+
+
+def test_a_python_without_pip_and_venv_is_told_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InstallError, match="install python3-venv or uv, or add `uses: actions/setup-python`"):
+        environment.build(tmp_path / "env", {"PATH": "/nonexistent"})
+
+
+def test_the_package_that_is_tried_first_is_in_the_lock():
+    lines = installers.probe_lines(environment.LOCK.read_text())
+    assert lines.startswith(f"{installers.PROBE}==")
+    assert lines.count("==") == 1
+    assert "--hash=sha256:" in lines
