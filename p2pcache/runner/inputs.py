@@ -12,7 +12,7 @@ from p2pcache.runner.bootstrap import AUTO, BootstrapError, Target, parse
 from p2pcache.runner.network import Mode
 from p2pcache.settings import Settings, load
 
-PERSISTED_BYTES = 256 << 20
+PERSISTED_BYTES = 64 << 20
 """The disk store's bound when it is kept across runs: a repository's caches have 10 GB together (docs.github.com)."""
 _BOOTSTRAP = "CACHE_BOOTSTRAP_PEERS"
 _VARIABLES = {

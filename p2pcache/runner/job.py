@@ -30,9 +30,12 @@ class Job:
         return self.directory / "run"
 
     @property
-    def store(self) -> Path:
-        """The node's ``--dir``; `action.yml` names it too, for ``persist``."""
-        return self.directory / "store"
+    def node(self) -> Path:
+        """The node's ``--dir``: its identity, which lives as long as the job, and its sealed store.
+
+        `action.yml` names the store, ``node/store``, for ``persist``.
+        """
+        return self.directory / "node"
 
     @property
     def gh(self) -> Path:

@@ -36,7 +36,7 @@ def begin(job: Job, given: Inputs) -> dict[str, Any]:
     """
     network, found = _look_around(given)
     given.variables["CACHE_BOOTSTRAP_PEERS"] = ",".join(found.multiaddrs)
-    flags = ["--listen", f"127.0.0.1:{given.gateway_port}", "--socket", str(job.socket), "--dir", str(job.store)]
+    flags = ["--listen", f"127.0.0.1:{given.gateway_port}", "--socket", str(job.socket), "--dir", str(job.node)]
     started = supervisor.start(flags, job.run, READY_SECONDS, environ=given.variables, remove_at_end=job.gh_files)
     ready = supervisor.with_swarm(job.run, started, SWARM_SECONDS)
     connected = found.reachable and _connected(ready["socket"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -100,6 +102,31 @@ def test_persist_without_a_secret_is_told(step, capfd):
     assert "persist needs `secret`" in out
     assert "without `secret` this job's answers stay in this job" in out
     assert err.splitlines()[-1] == "stop here"
+
+
+def test_what_is_kept_for_the_next_run_has_no_key_and_the_next_job_is_another_peer(step, tmp_path):
+    """The store by itself: whoever reads a repository's caches must not become a member by its identity."""
+    step.setenv("INPUT_ENABLE_P2P", "true")
+    step.setenv("INPUT_PERSIST", "true")
+    step.setenv("INPUT_SECRET", hashlib.sha256(b"the tests of persist").hexdigest())
+    step.setenv("INPUT_LISTEN_PORT", "0")
+    job = Job.from_env(os.environ)
+    peers = []
+    for _ in range(2):
+        (tmp_path / "GITHUB_OUTPUT").write_text("")
+        assert run("start") == 0
+        peers.append(said(tmp_path, "GITHUB_OUTPUT")["peer-id"])
+        assert run("finish") == 0
+        kept = list((job.node / "store").iterdir())
+        assert kept
+        assert not any(b"PRIVATE KEY" in file.read_bytes() for file in kept)
+        # What the runner does between jobs, and actions/cache at their beginning.
+        (job.node / "store").rename(tmp_path / "kept")
+        shutil.rmtree(job.directory)
+        job.node.mkdir(parents=True)
+        (tmp_path / "kept").rename(job.node / "store")
+    assert all(peers)
+    assert peers[0] != peers[1]
 
 
 def test_a_mode_that_is_insisted_on_is_reported(step, tmp_path, capfd):

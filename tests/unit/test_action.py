@@ -1,0 +1,49 @@
+"""The two action.yml: what they promise to each other, to the runner and to actions/cache."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from p2pcache.runner.job import Job
+
+ROOT = Path(__file__).parents[2]
+COMPOSITE = yaml.safe_load((ROOT / "action.yml").read_text())
+DOCKER = yaml.safe_load((ROOT / "docker/action.yml").read_text())
+ONE_KIND_ONLY = {"persist", "job-container", "job-network"}
+
+
+@pytest.fixture
+def cache():
+    """The step that keeps the store."""
+    (step,) = [step for step in COMPOSITE["runs"]["steps"] if step.get("uses", "").startswith("actions/cache")]
+    return step
+
+
+def test_both_kinds_take_the_same_inputs_and_give_the_same_outputs():
+    assert set(COMPOSITE["inputs"]) ^ set(DOCKER["inputs"]) <= ONE_KIND_ONLY
+    for name in set(COMPOSITE["inputs"]) & set(DOCKER["inputs"]):
+        assert COMPOSITE["inputs"][name] == DOCKER["inputs"][name], name
+    described = {name: output["description"] for name, output in COMPOSITE["outputs"].items()}
+    assert described == {name: output["description"] for name, output in DOCKER["outputs"].items()}
+
+
+def test_every_input_of_the_composite_reaches_its_step():
+    (start,) = [step for step in COMPOSITE["runs"]["steps"] if step.get("id") == "start"]
+    assert start["env"] == {
+        "INPUT_" + name.upper().replace("-", "_"): f"${{{{ inputs.{name} }}}}" for name in COMPOSITE["inputs"]
+    }
+
+
+def test_what_is_kept_is_the_store_alone(cache, tmp_path):
+    path = cache["with"]["path"].replace("${{ runner.temp }}", str(tmp_path))
+    assert Path(path) == Job.from_env({"RUNNER_TEMP": str(tmp_path)}).node / "store"
+
+
+def test_a_matrix_keeps_one_entry_a_run(cache):
+    key = cache["with"]["key"]
+    assert set(re.findall(r"\$\{\{ (\S+) \}\}", key)) == {"runner.os", "github.run_id"}, "the same for every job of a run"
+    assert key.startswith(cache["with"]["restore-keys"].strip())
