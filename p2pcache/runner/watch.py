@@ -35,7 +35,7 @@ MOST_FAILURES = 5
 GRACE_SECONDS = 8.0
 """How long a node may take to flush and leave after SIGTERM."""
 LOG_BYTES = 4 << 20
-LOG_LOOK_SECONDS = 30.0
+LOOK_SECONDS = 30.0
 JOURNAL_BYTES = 1024 * (16 << 10)
 """What `p2pcache.gateway.keeper` maps."""
 DRAINED = b"drained"
@@ -232,7 +232,9 @@ class Watch:
             if self.trace and os.waitpid(self.trace, os.WNOHANG)[0]:
                 self.trace = 0
                 raise StopAskedError  # the job is over
-            self._next_signal(LOG_LOOK_SECONDS)
+            self._next_signal(LOOK_SECONDS)
+            if not self.directory.exists():
+                raise StopAskedError  # the job is over and its folder emptied, and no post step said so
             self._bound_log()
 
     def _next_signal(self, seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -134,6 +135,16 @@ def test_stop_ends_a_node_whose_supervisor_was_killed(script, run):
     await_(lambda: watch.started_at(state["pid"]) is None)
     assert supervisor.stop(run, 0.3)
     await_(lambda: watch.started_at(ready["pid"]) is None)
+
+
+def test_it_ends_when_the_job_took_its_folder_away(script, run):
+    """Where no post step ended it, and no runner did: the runner's temporary folder is emptied all the same."""
+    supervisor.start([], run, 10, command=script(FAKE))
+    state = supervisor.status(run)
+    assert state
+    shutil.rmtree(run)
+    os.kill(state["pid"], signal.SIGHUP)  # it looks every half minute, and when it is woken
+    await_(lambda: watch.started_at(state["pid"]) is None and watch.started_at(state["node"]) is None)
 
 
 def test_a_pid_used_again_is_not_the_node(run):
