@@ -16,7 +16,7 @@ NODE_READY := $(if $(NPM),tests/node/node_modules/.package-lock.json)
 PYTEST := $(RUN) -m pytest -q
 WORKERS ?= 2
 
-.PHONY: help setup demo test coverage lint bench e2e format lock clean
+.PHONY: help setup demo test coverage lint bench e2e format lock pyz clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ lock:  ## refresh the locks (needs uv; LOCK_FLAGS=--upgrade for newer versions)
 	@$(COMPILE) $(LOCK_FLAGS) -o requirements.lock pyproject.toml
 	@$(COMPILE) $(LOCK_FLAGS) --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	@echo uv | $(COMPILE) $(LOCK_FLAGS) -o requirements-uv.lock -
+
+pyz:  ## dist/p2pcache-PLATFORM.pyz, p2pcache in one file (PYTHON needs pip; PLATFORM=Linux-aarch64 for another one)
+	@$(PYTHON) release/pyz.py $(if $(PLATFORM),dist/p2pcache-$(PLATFORM).pyz $(PLATFORM))
 
 clean:  ## remove what the targets above made
 	@rm -rf $(VENV) $(RECORDINGS) tests/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache

@@ -14,7 +14,7 @@ CAUSES = (
     ),
     (
         r"Read-only file system|Permission denied|Errno 13\b|Errno 30\b|os error 13\b|os error 30\b",
-        "a folder cannot be written: let RUNNER_TOOL_CACHE and TMPDIR name folders of the runner's user",
+        "a folder cannot be written: let RUNNER_TOOL_CACHE and UV_CACHE_DIR name folders of the runner's user",
     ),
     (
         r"TLS CA certificate bundle, invalid path",

@@ -45,5 +45,7 @@ def test_what_is_kept_is_the_store_alone(cache, tmp_path):
 
 def test_a_matrix_keeps_one_entry_a_run(cache):
     key = cache["with"]["key"]
-    assert set(re.findall(r"\$\{\{ (\S+) \}\}", key)) == {"runner.os", "github.run_id"}, "the same for every job of a run"
+    assert set(re.findall(r"\$\{\{ (\S+) \}\}", key)) == {"runner.os", "github.run_id"}, (
+        "the same for every job of a run"
+    )
     assert key.startswith(cache["with"]["restore-keys"].strip())
