@@ -1,4 +1,4 @@
-"""Where the environment is looked for and made. Building one is in test_build."""
+"""Where the environment is looked for and made. Building one is in tests/integration/action."""
 
 from __future__ import annotations
 
