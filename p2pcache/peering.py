@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import socket
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -114,27 +113,15 @@ def swarm_config(settings: Settings, keyring: Keyring) -> SwarmConfig:
     from p2pcache.swarm import SwarmConfig  # a node that works alone does not pay for it
 
     return SwarmConfig(
-        listen=settings.p2p_listen or f"/ip4/0.0.0.0/tcp/{_port(settings)}",
+        listen=settings.p2p_listen or f"/ip4/0.0.0.0/tcp/{settings.p2p_port}",
         bootstrap=tuple(_with_peer(address, settings.hub_peer_id) for address in settings.bootstrap),
         announce=settings.announce,
-        identity=settings.directory / "identity.key",
+        # A hub and the jobs of one user share a directory; one key would make them one peer.
+        identity=settings.directory / ("identity.key" if settings.hub else "member.key"),
         membership_keys=keyring.membership_keys,
         hub=settings.hub,
         mdns=settings.mdns,
     )
-
-
-def _port(settings: Settings) -> int:
-    """The swarm's port. Jobs that share a host cannot all have the default: unless told, they take any free one."""
-    if settings.p2p_port_given or settings.hub:
-        return settings.p2p_port
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", settings.p2p_port))
-        except OSError:
-            return 0
-    return settings.p2p_port
 
 
 def _with_peer(address: str, peer_id: str) -> str:

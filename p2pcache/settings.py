@@ -62,8 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keeper: tuple[int, int] | None = None
     adopt: tuple[tuple[int, int], ...] = ()
     p2p: bool = True
-    p2p_port: Port = 9000
-    p2p_port_given: bool = False
+    p2p_port: Port = 0
     p2p_listen: str = ""
     bootstrap: tuple[str, ...] = ()
     hub_peer_id: str = ""
@@ -244,7 +243,6 @@ def load(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os
         values["directory"] = _cache_directory(environ)
     # act sets both variables: its `github.token` is whatever its user gave it.
     values["in_actions"] = environ.get("GITHUB_ACTIONS") == "true" and environ.get("ACT") != "true"
-    values["p2p_port_given"] = "p2p_port" in values
     if values.get("gateway_host") and not values.get("control_token"):
         raise SettingsError(
             "--gateway-host: from other machines only who has the CACHE_CONTROL_TOKEN is answered: set one"

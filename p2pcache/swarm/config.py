@@ -94,10 +94,12 @@ class SwarmConfig:
     """How this node takes part.
 
     Attributes:
-        listen: multiaddr such as ``/ip4/0.0.0.0/tcp/9000``; port 0 takes any free one.
+        listen: multiaddr such as ``/ip4/0.0.0.0/tcp/9000``; port 0 takes any free one, and so does a member whose
+            wish is taken.
         bootstrap: multiaddrs dialled for ever; ``/p2p/<id>`` may be left out.
-        announce: addresses told to other members; empty: derived from `listen` and the interfaces.
-        identity: file of the Ed25519 key, created with mode 0600 when absent.
+        announce: addresses told to other members; empty, or where the port was lost: derived from what is listened
+            on and the interfaces.
+        identity: file of the Ed25519 key, created with mode 0600 when absent; one process at a time has it.
         membership_keys: 32 bytes each; the first proves, all are accepted (rotation).
         hub: keep every block seen and relay between members that cannot dial each other.
         mdns: look for members on the local network.
@@ -157,8 +159,9 @@ class PeerRow(msgspec.Struct, frozen=True):
         rtt_ms: round trip in milliseconds, None until measured.
         blocks_in, bytes_in, bytes_out: blocks and their bytes received and sent.
         announced: pointers it announced and still stands for.
-        state: ``hub``, ``member``, ``slow``, ``relayed``, ``dropped`` or ``refused``.
-        reason: why it is slow, was dropped or was refused; else "".
+        state: ``hub``, ``member``, ``slow``, ``relayed``, ``dropped``, ``refused``, or ``unreached`` for a bootstrap
+            peer that cannot be dialled at present.
+        reason: why it is slow, was dropped, was refused or is unreached; else "".
     """
 
     peer_id: str

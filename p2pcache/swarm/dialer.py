@@ -62,10 +62,12 @@ class Dialer:
             try:
                 async with self._host.dial(address) as link:
                     peer = link.peer
+                    self._members.unreached.pop(address, None)
                     self._members.choose(peer)
                     ended = await self._meet(link)
             except LinkError as error:
                 ended, peer, why = Ended(Reason.BROKEN), "", str(error)
+                self._members.unreached[address] = why
                 log.debug("bootstrap %s: %s", address, why)
             else:
                 why = str(ended)

@@ -171,16 +171,17 @@ class LibP2PHost:
         self._protocols: GenericMultistreamSelector[None] = GenericMultistreamSelector()
         self._protocols.add_handler(PROTOCOL, None)
 
-    async def bind(self) -> Address:
+    async def bind(self, *, any_port: bool = False) -> Address:
         """See `link.Host.bind`."""
         wanted = self._listen
         try:
             # Without SO_REUSEPORT, so a port another process has is an error and not a lottery.
-            self._listeners = await trio.open_tcp_listeners(wanted.port, host=wanted.host, backlog=512)
+            port = 0 if any_port else wanted.port
+            self._listeners = await trio.open_tcp_listeners(port, host=wanted.host, backlog=512)
         except OSError as error:
             raise SwarmError(
                 f"the swarm cannot listen on {wanted} ({error.strerror or 'not possible'}): "
-                "choose another port with CACHE_LISTEN_PORT or --p2p-listen"
+                "stop what listens there, or choose another port with CACHE_LISTEN_PORT or --p2p-listen"
             ) from None
         return Address(wanted.kind, wanted.host, self._listeners[0].socket.getsockname()[1])
 

@@ -38,8 +38,8 @@ class Host(Protocol):
 
     peer: str
 
-    async def bind(self) -> Address:
-        """Begin to listen and say where. Raises `SwarmError`."""
+    async def bind(self, *, any_port: bool = False) -> Address:
+        """Begin to listen and say where: at the port wished for, or at any free one. Raises `SwarmError`."""
         ...
 
     async def serve(self, handler: Callable[[Link], Awaitable[None]]) -> NoReturn:

@@ -10,6 +10,7 @@ import msgspec
 
 from p2pcache.swarm.activity import Activity
 from p2pcache.swarm.config import Limits, PeerRow
+from p2pcache.swarm.multiaddrs import Address
 from p2pcache.swarm.reasons import Ended, Reason
 from p2pcache.swarm.session import Session
 
@@ -37,6 +38,8 @@ class Members:
         self.relayed: OrderedDict[str, str] = OrderedDict()
         """Members known through another: theirs and the other's peer id."""
         self.activity = Activity()
+        self.unreached: dict[Address, str] = {}
+        """Bootstrap peers that cannot be dialled at present, and why."""
         self._changed = changed
         self._chosen: OrderedDict[str, None] = OrderedDict()
         self._sessions: dict[str, Session] = {}
@@ -141,7 +144,11 @@ class Members:
             for peer, via in list(self.relayed.items())
             if via in self._sessions
         ]
-        return [*here, *relayed, *self._past, *self._refused]
+        unreached = [
+            _with(_stranger(address.peer or "", str(address.bare()), dialled=True), state="unreached", reason=why)
+            for address, why in list(self.unreached.items())
+        ]
+        return [*here, *relayed, *unreached, *self._past, *self._refused]
 
     def _preferred(self, session: Session) -> bool:
         """Two that dial each other at once must agree: the connection dialled by the smaller id stays."""

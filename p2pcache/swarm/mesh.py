@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from p2pcache.swarm import book as books
 from p2pcache.swarm import frames, mdns, multiaddrs
 from p2pcache.swarm.book import Book
 from p2pcache.swarm.complaints import Complaints
-from p2pcache.swarm.config import SwarmConfig
+from p2pcache.swarm.config import SwarmConfig, SwarmError
 from p2pcache.swarm.dialer import Dialer
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.drops import Drops
@@ -61,6 +61,8 @@ class Mesh:
         self._directory = directory
         self._card = Card(config.hub, ())
         self._complaints = Complaints()
+        self.port = 0
+        """What this node listens at, once it does."""
         self.members = Members(host.peer, config.limits, outside.changed, hub=config.hub)
         self.book = Book(host.peer, config.limits.known)
         self.exchange = Exchange(self.members, directory, outside)
@@ -88,8 +90,7 @@ class Mesh:
         Raises:
             SwarmError: the address cannot be listened on.
         """
-        listening = await self._host.bind()
-        told = self._config.announce or tuple(map(str, multiaddrs.announced(listening, multiaddrs.interfaces())))
+        told = await self._listen()
         self._card = Card(self._config.hub, told[:8])
         path = self._config.identity.with_name(self._config.identity.name + ".peers")
         self.book.restore(books.load(path), trio.current_time())
@@ -114,13 +115,31 @@ class Mesh:
             for session in sessions:
                 await session.closed.wait()
 
+    async def _listen(self) -> tuple[str, ...]:
+        """Listen, and say where others reach this node."""
+        announce = self._config.announce
+        try:
+            listening = await self._host.bind()
+        except SwarmError:
+            if self._config.hub:  # members look for a hub where it was said to be
+                raise
+            listening = await self._host.bind(any_port=True)
+            self._outside.warn(f"{self._config.listen} cannot be had: the swarm listens on {listening} instead")
+            announce = ()  # those addresses lead to whoever has that port
+        self.port = listening.port
+        return announce or tuple(map(str, multiaddrs.announced(listening, multiaddrs.interfaces())))
+
     async def _discover(self, told: tuple[str, ...]) -> None:
         try:
-            await mdns.discover(
-                self._host.peer, told, lambda peer, addresses: self.book.learn(peer, addresses, trio.current_time())
-            )
+            await mdns.discover(self._host.peer, told, self._discovered)
         except OSError as error:
             self._outside.warn(f"members on the local network are not looked for: {error.strerror or 'no multicast'}")
+
+    def _discovered(self, peer: str, addresses: Sequence[str]) -> None:
+        now = trio.current_time()
+        self.book.learn(peer, addresses, now)
+        if not self._bootstrap and not self.members.hubs():  # nobody else will bring these two together
+            self.book.hurry(now)
 
     async def meet(self, link: Link) -> Ended:
         """Introduce, admit and serve one link until it ends; says how it did."""

@@ -28,7 +28,7 @@ class Reason(enum.IntEnum):
         return cls(number) if number in cls._value2member_map_ else cls.LEAVING
 
 
-_SECRET = "the swarm secrets differ: set the same CACHE_SECRET on both nodes"  # noqa: S105  # a sentence, no secret
+_SECRET = "the swarm secrets differ: CACHE_SECRET has to be the same on both sides"  # noqa: S105  # a sentence, no secret
 _CLOCK = "the clocks differ by more than five minutes: set both by NTP"
 
 OURS = {

@@ -13,6 +13,7 @@ from p2pcache.swarm import identity, multiaddrs, trace
 from p2pcache.swarm.bridge import Bridge, BridgeClosed
 from p2pcache.swarm.config import BlockStore, Limits, PeerRow, SwarmConfig, SwarmError, SwarmEvents
 from p2pcache.swarm.directory import Directory
+from p2pcache.swarm.identity import Identity
 from p2pcache.swarm.link import Host
 from p2pcache.swarm.mesh import Mesh
 from p2pcache.swarm.multiaddrs import Address
@@ -62,8 +63,10 @@ class Swarm:
         self._alone_since = time.monotonic()
         self._changed = asyncio.Condition()
         self._waking: asyncio.Task[None] | None = None
+        self._identity: Identity | None = None
         self.peer_id = ""
         self.multiaddrs: tuple[str, ...] = ()
+        self.port = 0
         self.tier: Tier = self._tier
         self.leases: Leases = self._leases
 
@@ -74,16 +77,26 @@ class Swarm:
             SwarmError: one sentence: the configuration, the identity file or the port cannot be used.
         """
         listen, bootstrap = self._checked()
-        seed = await asyncio.to_thread(identity.load, self._config.identity)
-        me = identity.Identity(seed)
-        self.peer_id = me.peer
+        self._identity = await asyncio.to_thread(identity.hold, self._config.identity)
+        try:
+            await self._begin(listen, bootstrap, self._identity)
+        except SwarmError:
+            self._identity.release()
+            raise
+
+    async def _begin(self, listen: Address, bootstrap: tuple[Address, ...], own: Identity) -> None:
+        if self._config.hub and not own.kept:
+            raise SwarmError(
+                f"another hub runs with {self._config.identity}: stop it, or give this one its own directory with --dir"
+            )
+        self.peer_id = own.peer
         bridge = Bridge()
         outside = Across(bridge, self._store, self._events, self._count)
         ready: asyncio.Future[tuple[Mesh, tuple[str, ...]]] = asyncio.get_running_loop().create_future()
 
         async def main() -> None:
-            host = self._make_host(seed, listen, self._config.limits)
-            mesh = Mesh(self._config, bootstrap, host, outside, self._directory, me)
+            host = self._make_host(own.seed, listen, self._config.limits)
+            mesh = Mesh(self._config, bootstrap, host, outside, self._directory, own)
             await mesh.run(lambda addresses: bridge.tell(ready.set_result, (mesh, addresses)))
 
         finished = bridge.start(main)
@@ -93,6 +106,7 @@ class Swarm:
             await bridge.stop(_STOP)
             raise _failure(finished.result() if finished.done() else None)
         self._mesh, self.multiaddrs = ready.result()
+        self.port = self._mesh.port
         self._bridge = bridge
         self._tier.attach(bridge, self._mesh)
         self._leases.attach(bridge, self._mesh)
@@ -107,6 +121,8 @@ class Swarm:
                     await bridge.call(self._mesh.leave)
         if bridge is not None and not await bridge.stop(_STOP):
             self._events.warn("the swarm did not stop in time and is left behind")
+        if self._identity is not None:
+            self._identity.release()
 
     def publish_quota(self, scope: bytes, state: bytes) -> None:
         """Tell members the newest bucket state of a scope, at most 1,024 sealed bytes."""

@@ -13,7 +13,7 @@ from p2pcache.runner.job import Job
 ROOT = Path(__file__).parents[2]
 COMPOSITE = yaml.safe_load((ROOT / "action.yml").read_text())
 DOCKER = yaml.safe_load((ROOT / "docker/action.yml").read_text())
-ONE_KIND_ONLY = {"persist", "job-container", "job-network"}
+ONE_KIND_ONLY = {"persist", "job-token", "job-container", "job-network"}
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_every_input_of_the_composite_reaches_its_step():
     (start,) = [step for step in COMPOSITE["runs"]["steps"] if step.get("id") == "start"]
     assert start["env"] == {
         "INPUT_" + name.upper().replace("-", "_"): f"${{{{ inputs.{name} }}}}" for name in COMPOSITE["inputs"]
-    }
+    } | {"INPUT_JOB_TOKEN": "${{ github.token }}"}
 
 
 def test_what_is_kept_is_the_store_alone(cache, tmp_path):

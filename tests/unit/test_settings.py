@@ -204,6 +204,7 @@ def test_secrets_are_compared_by_value():
 
 
 def test_a_hub_has_a_port_of_its_own_unless_told():
+    assert of().p2p_port == 0, "any free one: jobs that share a host cannot all have the same"
     assert of(hub="true").p2p_port == 9100
     assert of({"CACHE_LISTEN_PORT": "9001"}, hub="true").p2p_port == 9001
 

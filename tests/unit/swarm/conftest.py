@@ -110,7 +110,9 @@ class MemoryHost:
         self.listen = listen
         self.incoming, self.accepted = trio.open_memory_channel[MemoryLink](100)
 
-    async def bind(self) -> Address:
+    async def bind(self, *, any_port: bool = False) -> Address:
+        while any_port and self.listen in self.net.hosts:
+            self.listen = replace(self.listen, port=self.listen.port + 1)
         if self.listen in self.net.hosts:
             raise SwarmError(f"the swarm cannot listen on {self.listen}")
         self.net.hosts[self.listen] = self

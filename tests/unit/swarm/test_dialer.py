@@ -19,11 +19,15 @@ def test_an_unreachable_bootstrap_is_named_once_and_tried_for_ever(world, run):
                 "bootstrap /ip4/10.0.0.1/tcp/9000: nothing listens there; it is tried again in the background"
             ]
             assert 25 < len(world.net.dials) < 120
+            [row] = node.mesh.members.rows(lambda _: 0)
+            assert (row.address, row.state, row.reason) == (world.address(0), "unreached", "nothing listens there")
             late = world.node(0)
             began = trio.current_time()
             nursery.start_soon(late.run)
             await world.met(node, late)
             assert trio.current_time() - began < 5
+            [row] = node.mesh.members.rows(lambda _: 0)
+            assert row.state == "member"
 
     run(test)
 

@@ -184,8 +184,23 @@ def test_what_is_no_libp2p_peer(speak, says):
 
 def test_a_busy_port_is_one_sentence():
     async def test(server, address):
-        with pytest.raises(SwarmError, match=r"cannot listen on .* \(Address already in use\): choose another port"):
+        with pytest.raises(SwarmError, match=r"cannot listen on .* \(Address already in use\): stop what listens"):
             await LibP2PHost(bytes([3]) * 32, address, PATIENT).bind()
+
+    scene(test)
+
+
+def test_any_other_port_is_one_that_is_listened_on():
+    async def test(server, address):
+        other = LibP2PHost(bytes([3]) * 32, address, PATIENT)
+        elsewhere = await other.bind(any_port=True)
+        assert elsewhere.host == address.host
+        assert elsewhere.port not in (0, address.port)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other.serve, echo)
+            async with host(2).dial(elsewhere) as link:
+                assert link.peer == other.peer
+            nursery.cancel_scope.cancel()
 
     scene(test)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -65,3 +66,31 @@ def test_a_place_that_cannot_be_written(tmp_path):
         identity.load(tmp_path / "file" / "identity")
     with pytest.raises(SwarmError, match="cannot be written"):
         identity.load(tmp_path / ("x" * 250))
+
+
+def test_a_key_is_one_processs_at_a_time(tmp_path):
+    path = tmp_path / "identity"
+    first, second, third = (identity.hold(path) for _ in range(3))
+    assert first.kept
+    assert first.seed == identity.load(path)
+    assert not second.kept
+    assert len({first.seed, second.seed, third.seed}) == 3
+    second.release()
+    assert not identity.hold(path).kept
+    first.release()
+    first.release()
+    again = identity.hold(path)
+    assert again.kept
+    assert again.seed == first.seed
+    again.release()
+
+
+def test_where_files_cannot_be_locked_the_key_is_used_all_the_same(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    held = identity.hold(tmp_path / "identity")
+    assert held.kept
+    assert held.seed == identity.load(tmp_path / "identity")
+    held.release()

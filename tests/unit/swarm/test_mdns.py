@@ -75,6 +75,26 @@ def test_members_found_are_linked(world, run, monkeypatch):
     run(test)
 
 
+@pytest.mark.parametrize("bootstrap", [(), (7,)], ids=["alone", "a hub may come"])
+def test_members_that_only_multicast_brings_together_are_linked_at_once(world, run, monkeypatch, bootstrap):
+    """With a hub to join first, links among members take their turn."""
+    node, other = world.node(0, *bootstrap, mdns=True), world.node(1)
+
+    async def discover(peer, told, found):
+        found(other.peer, [world.address(1)])
+
+    monkeypatch.setattr(mdns, "discover", discover)
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+
+    async def test():
+        async with world.running(other, node):
+            began = trio.current_time()
+            await world.met(node, other)
+            assert (trio.current_time() - began < 2.0) == (not bootstrap)
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     ("error", "says"), [(OSError(19, "No such device"), "No such device"), (OSError(), "no multicast")]
 )

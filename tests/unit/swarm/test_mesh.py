@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+import pytest
 import trio
 
+from p2pcache.swarm import SwarmError
 from p2pcache.swarm.arbiter import choose
 
 
@@ -134,5 +136,29 @@ def test_callers_for_one_block_share_one_transfer(world, run):
                     nursery.start_soon(fetch)
             assert got == [sealed] * 5
             assert b.mesh.members.get(a.peer).blocks_in == 1
+
+    run(test)
+
+
+def test_a_member_whose_port_is_taken_takes_another_and_says_so_in_one_line(world, run):
+    async def test():
+        first, second = world.node(0), world.node(1, 0, listen=world.address(0), announce=("/ip4/192.0.2.1/tcp/9000",))
+        async with world.running(first, second):
+            await world.met(first, second)
+            assert second.mesh.port == 9001
+            assert second.told == (f"/ip4/10.0.0.1/tcp/9001/p2p/{second.peer}",), "what was to be announced is lost too"
+            [said] = second.outside.warnings
+            assert said == "/ip4/10.0.0.1/tcp/9000 cannot be had: the swarm listens on /ip4/10.0.0.1/tcp/9001 instead"
+            assert first.mesh.port == 9000
+
+    run(test)
+
+
+def test_a_hub_whose_port_is_taken_is_none(world, run):
+    async def test():
+        async with world.running(world.node(0)):
+            hub = world.node(1, hub=True, listen=world.address(0))
+            with pytest.raises(SwarmError, match="cannot listen on"):
+                await hub.mesh.run(pytest.fail)
 
     run(test)

@@ -425,3 +425,32 @@ async def test_an_announcement_that_outlives_the_swarm_is_worth_nothing(config, 
         a._directory.add(held, "a peer")
         assert await a.tier.find(held.name) == [held]
         assert await a.tier.block(held) is None
+
+
+async def test_two_members_of_one_directory_are_two_peers(config):
+    async with running(config("a"), config("a")) as [(_, first), (_, second)]:
+        assert first.peer_id != second.peer_id
+        assert first.port != second.port
+
+
+async def test_a_hub_has_its_own_directory(config):
+    node = Node()
+    async with running(config("a", hub=True)) as [(_, hub)]:
+        with pytest.raises(
+            SwarmError, match=r"another hub runs with .*/a: stop it, or give this one its own directory"
+        ):
+            await Swarm(config("a", hub=True), node, node).start()
+        assert hub.peer_id
+    again = Swarm(config("a", hub=True), node, node)
+    await again.start()
+    await again.stop()
+    assert again.peer_id == hub.peer_id
+
+
+async def test_a_swarm_that_cannot_start_leaves_the_key_to_others(config):
+    node = Node()
+    async with running(config("a")) as [(_, taken)]:
+        where = f"/ip4/127.0.0.1/tcp/{taken.port}"
+        for _ in range(2):
+            with pytest.raises(SwarmError, match="cannot listen on"):
+                await Swarm(config("b", hub=True, listen=where), node, node).start()
