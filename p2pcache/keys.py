@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 
-from p2pcache.cache.sealing import Keyring
+import msgspec
+
+from p2pcache import values
+from p2pcache.cache.sealing import Keyring, generate_secret
 from p2pcache.cache.wanted import Identity
 from p2pcache.github.scopes import token_kind
 from p2pcache.settings import Settings, SettingsError, Share
@@ -18,20 +22,56 @@ def keyring_of(settings: Settings) -> tuple[Keyring, str]:
     """The keys, and why the node works alone ("" when it does not) (DESIGN section 5).
 
     Raises:
-        SettingsError: a secret is weak.
+        SettingsError: a secret is weak; or what is meant to be a hub would work alone.
     """
+    keyring, alone = _keyring_of(settings)
+    if settings.hub and alone:
+        raise SettingsError(f"--hub: {alone}, and a hub is there for the swarm: change one of the two")
+    return keyring, alone
+
+
+def with_secret(settings: Settings) -> tuple[Settings, str]:
+    """A hub's settings with a secret, made and kept in its directory where nobody gave one; and how to hand it out.
+
+    Raises:
+        SettingsError: the file can be neither read nor written, or is empty.
+    """
+    path = settings.directory / "secret"
+    if not settings.hub or not settings.p2p or settings.secrets:
+        return settings, ""
+    if not path.exists() and _stands_in(settings):
+        return (
+            settings,
+            "this hub's secret is its token, which jobs do not have: for those, set CACHE_SECRET",
+        )
+    try:
+        if not path.exists():
+            from p2pcache.swarm.identity import write_once  # a node that works alone does not pay for it
+
+            write_once(path, f"{generate_secret()}\n".encode())
+        secrets = values.secrets(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise SettingsError(f"{path}: this hub's secret cannot be kept there ({reason}): set CACHE_SECRET") from None
+    if not secrets:
+        raise SettingsError(f"{path}: it is empty: remove it, and a new secret is made")
+    hand_out = f"gh secret set CACHE_SECRET <{shlex.quote(str(path))}"
+    hint = f"this hub's secret is in {path}; hand it to the jobs with: {hand_out}"
+    return msgspec.structs.replace(settings, secrets=secrets), hint
+
+
+def _keyring_of(settings: Settings) -> tuple[Keyring, str]:
     if settings.secrets:
         try:
             keyring = Keyring.from_secrets([secret.reveal() for secret in settings.secrets], settings.upstream)
         except ValueError as error:
             raise SettingsError(f"CACHE_SECRET: {error}") from None
         return keyring, _alone(settings, "")
-    token = settings.token.reveal() if settings.token else ""
-    if token and token_kind(token) in LONG_LIVED:
+    if settings.token and _stands_in(settings):
         # One that is too weak to be a secret is no reason to refuse its owner a cache.
         with contextlib.suppress(ValueError):
-            return Keyring.from_secrets([token], settings.upstream), _alone(settings, "")
-    if not token:
+            return Keyring.from_secrets([settings.token.reveal()], settings.upstream), _alone(settings, "")
+    if not settings.token:
         reason = (
             "no CACHE_SECRET, and no GITHUB_TOKEN to stand in for one: this node works alone, and what it stores "
             f"cannot be read by the next; {TOKEN_HINT}"
@@ -54,6 +94,10 @@ def identity_of(settings: Settings) -> Identity:
     if token is not None and token_kind(token) in LONG_LIVED:
         token = None
     return Identity(token, settings.repository or None, per_credential=settings.share is Share.VERIFIED)
+
+
+def _stands_in(settings: Settings) -> bool:
+    return settings.token is not None and token_kind(settings.token.reveal()) in LONG_LIVED
 
 
 def _alone(settings: Settings, reason: str) -> str:

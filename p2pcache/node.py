@@ -49,6 +49,8 @@ SNAPSHOT = 8192
 """Pointers of yesterday's disk that a joining peer is told of."""
 STATS_SECONDS = 1.0
 MEASURE_SECONDS = 5.0
+FAILED = "failed: "
+JOIN = "join"
 
 
 class Node:
@@ -152,7 +154,7 @@ class Node:
 
         Raises:
             ListenError: an address cannot be listened on.
-            SettingsError: the ready file cannot be written.
+            SettingsError: the ready file cannot be written; or what is meant to be a hub cannot be one.
         """
         settings = self.settings
         self._sockets = self._listen()
@@ -164,12 +166,27 @@ class Node:
             await self._server.adopt(keeper.adopt(settings.adopt))
         if self.swarm is not None:
             self.p2p = "starting"
-            self._background.append(asyncio.create_task(self._join(), name="join"))
+            joining = asyncio.create_task(self._join(), name=JOIN)
+            self._background.append(joining)
+            if settings.hub:
+                await self._must(joining)
         if settings.stats_file:
             self._background.append(asyncio.create_task(self._persist(settings.stats_file), name="stats"))
         if self.disk is not None:
             self._background.append(asyncio.create_task(self._measure(self.disk), name="measure"))
         self._write_ready()
+
+    async def _must(self, joining: asyncio.Task[None]) -> None:
+        """A hub that works alone would look like one for ever: it has to join."""
+        await joining
+        if self.p2p != "ready":
+            await self.stop()
+            raise SettingsError(self.p2p.removeprefix(FAILED))
+
+    async def settled(self, seconds: float) -> None:
+        """Wait, but no longer than that, until the swarm is there, or is known not to be."""
+        if joining := [task for task in self._background if task.get_name() == JOIN]:
+            await asyncio.wait(joining, timeout=seconds)
 
     def _listen(self) -> list[socket.socket]:
         settings = self.settings
@@ -200,8 +217,9 @@ class Node:
         try:
             await self.swarm.start()
         except SwarmError as error:
-            log.warning("%s; this node works alone", error)
-            self.p2p = f"failed: {error}"
+            if not self.settings.hub:
+                log.warning("%s; this node works alone", error)
+            self.p2p = f"{FAILED}{error}"
         else:
             self.peer_id, self.multiaddrs, self.p2p = self.swarm.peer_id, self.swarm.multiaddrs, "ready"
             self.engine.policy.node = self.peer_id
@@ -291,6 +309,7 @@ class Node:
             "peer_id": self.peer_id,
             "multiaddrs": list(self.multiaddrs),
             "p2p": self.p2p,
+            "p2p_port": self.swarm.port if self.swarm else 0,
             "version": __version__,
         }
 

@@ -14,24 +14,26 @@ import uvloop
 
 from p2pcache.commands.console import fail, settings_or_exit
 from p2pcache.gateway.listen import ListenError
+from p2pcache.keys import with_secret
 from p2pcache.node import Node
 from p2pcache.runner import watch
 from p2pcache.settings import Settings, SettingsError, hide
 
 
 def serve(flags: Mapping[str, str]) -> None:
-    """Run until SIGTERM or SIGINT; exit 2 on a setting that cannot be used, 1 on an address that is taken."""
+    """Run until SIGTERM or SIGINT; exit 2 on settings that cannot be used, 1 on a gateway address that is taken."""
     _take_secrets(flags.get("secrets_fd", ""))
     settings = settings_or_exit(flags)
     configure_log(settings)
     try:
-        node = Node(settings)
+        settings, hint = with_secret(settings)
+        if hint:
+            logging.getLogger("p2pcache").info("%s", hint)
+        uvloop.run(_serve(Node(settings)))
     except SettingsError as error:
         fail(str(error), 2)
-    try:
-        uvloop.run(_serve(node))
-    except (ListenError, SettingsError) as error:
-        fail(str(error), 2 if isinstance(error, SettingsError) else 1)
+    except ListenError as error:
+        fail(str(error))
 
 
 def _take_secrets(descriptor: str) -> None:

@@ -1,9 +1,11 @@
+"""Which secret a node's keys come from; what a hub does that has none."""
+
 from __future__ import annotations
 
 import pytest
 
 from p2pcache.cache.sealing import generate_secret
-from p2pcache.keys import identity_of, keyring_of
+from p2pcache.keys import identity_of, keyring_of, with_secret
 from p2pcache.settings import Settings, SettingsError, load
 
 HOME = {"XDG_CACHE_HOME": "/var/cache"}
@@ -71,3 +73,88 @@ class TestKeyring:
     )
     def test_why_a_node_works_alone(self, told: dict[str, str], why: str) -> None:
         assert why in keyring_of(of(CACHE_SECRET=generate_secret(), **told))[1]
+
+
+SECRET = generate_secret()
+TOKEN = "ghp_" + "a1B2c3D4e5" * 4
+
+
+@pytest.fixture
+def settings(tmp_path):
+    def read(*flags: str, **variables: str) -> Settings:
+        given = {"directory": str(tmp_path), **dict.fromkeys(flags, "true")}
+        return load({**given, **({"p2p": "false"} if "p2p" in flags else {})}, variables)
+
+    return read
+
+
+def test_a_hub_without_a_secret_makes_one_and_keeps_it(settings, tmp_path):
+    first, hint = with_secret(settings("hub"))
+    file = tmp_path / "secret"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert hint.endswith(f"hand it to the jobs with: gh secret set CACHE_SECRET <{file}")
+    assert [secret.reveal() for secret in first.secrets] == [file.read_text().strip()]
+    assert first.secrets[0].reveal() not in hint
+    again, _ = with_secret(settings("hub"))
+    assert again.secrets == first.secrets
+    keyring, alone = keyring_of(first)
+    assert alone == ""
+    assert keyring.membership_keys == keyring_of(settings(CACHE_SECRET=file.read_text()))[0].membership_keys
+
+
+def test_a_secret_that_is_given_counts_and_none_is_kept(settings, tmp_path):
+    given = settings("hub", CACHE_SECRET=SECRET)
+    assert with_secret(given) == (given, "")
+    assert not (tmp_path / "secret").exists()
+
+
+def test_a_personal_token_is_a_hubs_secret_unless_it_made_one_before(settings, tmp_path):
+    given = settings("hub", GITHUB_TOKEN=TOKEN)
+    same, hint = with_secret(given)
+    assert same == given
+    assert "its token" in hint
+    (tmp_path / "secret").write_text(SECRET)
+    assert [secret.reveal() for secret in with_secret(given)[0].secrets] == [SECRET]
+
+
+def test_a_jobs_token_is_no_secret(settings, tmp_path):
+    with_secret(settings("hub", GITHUB_TOKEN="ghs_" + "a" * 36))
+    assert (tmp_path / "secret").exists()
+
+
+def test_only_a_hub_makes_one(settings, tmp_path):
+    for given in (settings(), settings("hub", "p2p")):
+        assert with_secret(given) == (given, "")
+    assert not (tmp_path / "secret").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"\n", "it is empty"), (b"\xff\xfe", "cannot be kept there .it is no text")],
+    ids=["empty", "no text"],
+)
+def test_a_file_that_is_no_secret(settings, tmp_path, content, says):
+    (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(SettingsError, match=f"{tmp_path}/secret: .*{says}"):
+        with_secret(settings("hub"))
+
+
+def test_a_directory_that_cannot_be_written(settings, tmp_path):
+    (tmp_path / "file").write_text("")
+    given = load({"hub": "true", "directory": str(tmp_path / "file" / "below")}, {})
+    with pytest.raises(SettingsError, match=r"cannot be kept there .Not a directory.: set CACHE_SECRET"):
+        with_secret(given)
+
+
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [
+        ({"CACHE_ENABLE_P2P": "false"}, "peer to peer is off"),
+        ({"CACHE_SHARE": "off"}, "CACHE_SHARE is off"),
+        ({"CACHE_BACKENDS": "disk"}, "CACHE_BACKENDS leaves out p2p"),
+    ],
+)
+def test_a_hub_that_would_work_alone_is_refused(settings, variables, why):
+    assert why in keyring_of(settings(CACHE_SECRET=SECRET, **variables))[1]
+    with pytest.raises(SettingsError, match=f"--hub: {why}"):
+        keyring_of(settings("hub", CACHE_SECRET=SECRET, **variables))
