@@ -10,8 +10,9 @@ import click
 
 from p2pcache.commands.console import fail, note, settings_or_exit
 from p2pcache.commands.environment import client_environment, exports, farewell
+from p2pcache.commands.hubs import with_hub
 from p2pcache.gateway.ask import NodeError, ask
-from p2pcache.keys import TOKEN_HINT, keyring_of
+from p2pcache.keys import TOKEN_HINT, keyring_of, with_secret
 from p2pcache.runner import supervisor
 from p2pcache.runner.job import Job
 from p2pcache.runner.report import text
@@ -28,9 +29,12 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
     settings = settings_or_exit(flags)
     job = Job(settings.directory)
     try:
+        settings, hint = with_secret(settings)
         _, alone = keyring_of(settings)
     except SettingsError as error:
         fail(str(error), 2)
+    if hint:
+        note(hint)
     try:
         ready = _start(settings, flags, job, timeout)
     except RunningError:
@@ -50,7 +54,8 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
 
 
 def _start(settings: Settings, flags: Mapping[str, str], job: Job, timeout: float) -> dict[str, Any]:
-    given = as_flags({"stats_file": str(job.stats), **flags, **_listening(settings)})
+    bootstrap = ",".join(with_hub(settings).bootstrap)
+    given = as_flags({"stats_file": str(job.stats), **flags, "bootstrap": bootstrap, **_listening(settings)})
     # When the node has ended for good, gh is to go to GitHub again.
     started = supervisor.start(given, job.run, timeout, remove_at_end=job.gh_files)
     return supervisor.with_swarm(job.run, started, SWARM_SECONDS)

@@ -14,14 +14,17 @@ import uvloop
 
 from p2pcache.commands.console import fail, note, settings_or_exit
 from p2pcache.commands.environment import client_environment
+from p2pcache.commands.hubs import with_hub
 from p2pcache.commands.serve import configure_log
 from p2pcache.gateway.listen import ListenError
 from p2pcache.node import Node
 from p2pcache.runner import watch
 from p2pcache.runner.job import Job
+from p2pcache.runner.joining import SWARM_SECONDS, join
 from p2pcache.runner.report import text
 from p2pcache.settings import SettingsError, for_commands
 
+CONNECT_SECONDS = 3.0
 NOT_FOUND, CANNOT_EXECUTE = 127, 126
 """Exit statuses of a shell (POSIX, Shell Command Language, 2.8.2)."""
 
@@ -35,7 +38,8 @@ def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
         settings = settings_or_exit({"socket": f"{scratch}/node.sock", **flags})
         configure_log(settings)
         try:
-            return uvloop.run(_run(Node(settings), Job(Path(scratch)), command))
+            node = Node(with_hub(settings))
+            return uvloop.run(_run(node, Job(Path(scratch)), command))
         except (ListenError, SettingsError) as error:
             fail(str(error), 2 if isinstance(error, SettingsError) else 1)
 
@@ -44,6 +48,9 @@ async def _run(node: Node, job: Job, command: Sequence[str]) -> int:
     async with node:
         if node.alone:
             note(node.alone)
+        # A command that asks at once is to be answered by the peers already.
+        await node.settled(SWARM_SECONDS)
+        await asyncio.to_thread(join, node.ready(), node.settings.bootstrap, CONNECT_SECONDS)
         environment = {**for_commands(), **client_environment(node.ready(), job)}
         try:
             process = await asyncio.create_subprocess_exec(*command, env=environment)

@@ -66,9 +66,9 @@ class TestKeyring:
     @pytest.mark.parametrize(
         ("told", "why"),
         [
-            ({"CACHE_ENABLE_P2P": "false"}, "CACHE_ENABLE_P2P is off"),
-            ({"CACHE_SHARE": "off"}, "CACHE_SHARE is off"),
-            ({"CACHE_BACKENDS": "disk"}, "leaves out p2p"),
+            ({"CACHE_ENABLE_P2P": "false"}, "peer to peer is off"),
+            ({"CACHE_SHARE": "off"}, "sharing is off"),
+            ({"CACHE_BACKENDS": "disk"}, "peers are not among the backends"),
         ],
     )
     def test_why_a_node_works_alone(self, told: dict[str, str], why: str) -> None:
@@ -150,8 +150,8 @@ def test_a_directory_that_cannot_be_written(settings, tmp_path):
     ("variables", "why"),
     [
         ({"CACHE_ENABLE_P2P": "false"}, "peer to peer is off"),
-        ({"CACHE_SHARE": "off"}, "CACHE_SHARE is off"),
-        ({"CACHE_BACKENDS": "disk"}, "CACHE_BACKENDS leaves out p2p"),
+        ({"CACHE_SHARE": "off"}, "sharing is off"),
+        ({"CACHE_BACKENDS": "disk"}, "peers are not among the backends"),
     ],
 )
 def test_a_hub_that_would_work_alone_is_refused(settings, variables, why):

@@ -1,16 +1,19 @@
 """The commands as a shell sees them: what is printed where, and the exit status."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from p2pcache import __version__
+from p2pcache.cache.sealing import generate_secret
 from p2pcache.cli import main
 
 COMMANDS = ("serve", "up", "env", "down", "run", "get", "stats", "peers", "keygen", "demo")
@@ -170,3 +173,97 @@ def test_run_leads_its_command_to_the_node_and_leaves_its_flags_alone(tmp_path):
     assert url.startswith("http://127.0.0.1:")
     assert rest == ["--hub", "--dir", "x"]
     assert "no API calls went through the cache" in ended.stderr
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """Start ``serve --hub``; gives its process. What is still there at the end is stopped."""
+    started = []
+
+    def start(*flags, **variables):
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "p2pcache", "serve", "--hub", *flags],
+                env={**environ, **variables},
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def ready(path, process):
+    """What a node's ready file says once it is there."""
+    end = time.monotonic() + 30
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return json.loads(path.read_text())
+
+
+def test_a_hub_as_the_readme_starts_it_is_one(hub, tmp_path):
+    """Without a secret it makes one, and says how to hand it out; a job that has it can join."""
+    where = ("--p2p-listen", "/ip4/127.0.0.1/tcp/0", "--ready-file", str(tmp_path / "ready"))
+    process = hub(*where)
+    assert ready(tmp_path / "ready", process)["p2p"] == "ready", "a hub is ready when it is one"
+    secret = tmp_path / "cache/p2pcache/secret"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    address = json.loads((tmp_path / "ready").read_text())["multiaddrs"][0]
+    script = 'exec "$0" -m p2pcache peers --json'
+    variables = {"CACHE_SECRET": secret.read_text(), "GITHUB_TOKEN": "ghs_job"}
+    ended = p2pcache(tmp_path, "run", "--bootstrap", address, "sh", "-c", script, sys.executable, **variables)
+    assert [row["state"] for row in json.loads(ended.stdout)] == ["hub"], ended.stderr
+    process.terminate()
+    said = process.communicate(timeout=20)[1]
+    assert f"hand it to the jobs with: gh secret set CACHE_SECRET <{secret}" in said
+    assert secret.read_text().strip() not in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "says"),
+    [
+        (["--no-p2p"], {}, "--hub: peer to peer is off (--no-p2p or CACHE_ENABLE_P2P)"),
+        (["--share", "off"], {}, "--hub: CACHE_SHARE is off"),
+        (["--backends", "disk"], {}, "--hub: CACHE_BACKENDS leaves out p2p"),
+        (["--dir", "/dev/null/x"], {}, "/dev/null/x/secret: this hub's secret cannot be kept there"),
+        ([], {"CACHE_SECRET": "weak"}, "CACHE_SECRET: "),
+    ],
+)
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_a_hub_that_cannot_be_one_is_one_line_and_exit_2(tmp_path, command, flags, variables, says):
+    ended = p2pcache(tmp_path, command, "--hub", *flags, **variables)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(f"p2pcache: {says}"), ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_hub_whose_port_is_taken_is_one_line_and_exit_2(hub):
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = hub(CACHE_SECRET=generate_secret(), CACHE_LISTEN_PORT=port)
+        said = process.communicate(timeout=30)[1]
+    assert process.returncode == 2
+    assert f"p2pcache: the swarm cannot listen on /ip4/0.0.0.0/tcp/{port} (Address already in use): stop" in said
+    assert "Traceback" not in said
+    assert "works alone" not in said
+
+
+def test_a_second_hub_of_one_directory_is_told(hub, tmp_path):
+    flags = ("--p2p-listen", "/ip4/127.0.0.1/tcp/0", "--ready-file", str(tmp_path / "ready"))
+    first = hub(*flags, "--socket", str(tmp_path / "s"))
+    ready(tmp_path / "ready", first)
+    second = hub(*flags[:2])
+    said = second.communicate(timeout=30)[1]
+    assert second.returncode == 2
+    assert "another hub runs with" in said
+    assert first.poll() is None
