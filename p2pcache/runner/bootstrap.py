@@ -19,6 +19,7 @@ DOCKER0 = "172.17.0.1"
 HOST_NAME = "host.docker.internal"
 PROBE_SECONDS = 1.0
 AUTO = "auto"
+GIVEN = "given"
 MOST_TARGETS = 16
 _HELLO = b"\x13/multistream/1.0.0\n"  # what every libp2p listener says first (multistream-select 1.0.0)
 
@@ -32,12 +33,13 @@ class BootstrapError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the user knows of the hub. Without `host`: "the hub on my host, at this port"."""
+    """What the user knows of the hub. Without `host`: "the hub on my host, at this port"; `named`: the user said so."""
 
     host: str = ""
     port: int = HUB_PORT
     peer_id: str = ""
     protocol: str = ""
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,14 @@ class Found:
         multiaddrs: as ``--bootstrap`` takes them.
         reachable: one of them answered.
         sentence: for the log.
-        given: the user named a host.
+        missed: of each hub that was named and did not answer there, where and what is done instead.
         rows: the same for a table, each value short: (fact, value).
     """
 
     multiaddrs: tuple[str, ...]
     reachable: bool
     sentence: str
-    given: bool = False
+    missed: tuple[str, ...] = ()
     rows: tuple[tuple[str, str], ...] = ()
 
 
@@ -97,15 +99,18 @@ def parse(text: str) -> Target:
             f"bootstrap peer {text[:120]!r}: expected a multiaddr such as /ip4/172.17.0.1/tcp/9100, "
             f"/dns4/hub/tcp/9100/p2p/12D3..., /tcp/9100 for a hub on this host, or {AUTO}"
         )
-    return Target(pairs.get(host_protocol, ""), int(port), pairs.get("p2p", ""), host_protocol)
+    return Target(pairs.get(host_protocol, ""), int(port), pairs.get("p2p", ""), host_protocol, named=True)
 
 
-def candidates(target: Target, network: Network, seen: Evidence) -> tuple[Candidate, ...]:
-    """Places to try, the likeliest first, each once: the order of DESIGN section 7."""
+def candidates(target: Target, network: Network, seen: Evidence, *, strict: bool = False) -> tuple[Candidate, ...]:
+    """Places to try, the likeliest first, each once: the order of DESIGN section 7.
+
+    With `strict`, a hub that is given is not looked for elsewhere, unless its peer id proves that it is the same.
+    """
     places: list[tuple[str, str]] = []
     if target.host:
-        places.append((target.host, "given"))
-    if network.via is not Mode.NONE:
+        places.append((target.host, GIVEN))
+    if network.via is not Mode.NONE and not (strict and target.host and not target.peer_id):
         if network.kind is not None:
             places += [(name, "service name") for name in HUB_NAMES]
         if network.shares_host:
@@ -119,7 +124,7 @@ def candidates(target: Target, network: Network, seen: Evidence) -> tuple[Candid
             places.append((DOCKER0, "docker0"))
     unique: dict[str, Candidate] = {}
     for host, why in places:
-        protocol = target.protocol if why == "given" else ""
+        protocol = target.protocol if why == GIVEN else ""
         unique.setdefault(host, Candidate(host, target.port, why, target.peer_id, protocol))
     return tuple(unique.values())
 
@@ -174,37 +179,49 @@ def probe_all(
 
 def choose(target: Target, network: Network, places: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Found:
     """What to tell the node, and the user."""
+    # A hub that is given but not up yet is worth retrying; a guess is not.
+    given = tuple(place.multiaddr for place in places if place.why == GIVEN)
     for place, outcome in zip(places, outcomes, strict=True):
         if outcome == "hub":
             sentence = f"{network}: the hub answers at {place} ({place.why})"
-            return Found((place.multiaddr,), True, sentence, bool(target.host), (("Hub", f"{place} ({place.why})"),))
-    # A hub that is given but not up yet is worth retrying; a guess is not.
-    given = tuple(place.multiaddr for place in places if place.why == "given")
+            row = ("Hub", f"{place} ({place.why})")
+            if place.why == GIVEN:
+                return Found(given, True, sentence, rows=(row,))
+            if not target.host or target.peer_id:
+                return Found((*given, place.multiaddr), True, sentence, rows=(row,))
+            missed = f"the hub that was named is not at {places[0]} ({outcomes[0]})"
+            instead = f"{missed}: the one at {place} ({place.why}) is used instead"
+            return Found((*given, place.multiaddr), True, sentence, (instead,), (row, ("Named", missed)))
     tried = "; ".join(f"{place} {outcome}" for place, outcome in zip(places, outcomes, strict=True))
     why, remedy = _remedy(target, network, outcomes)
     sentence = f"{network}: no hub reached ({tried or 'nothing to try'}): {why}: {remedy}"
     rows = (("Hub", "not reached"), ("Tried", tried or "nothing"), ("Why", why), ("What helps", remedy))
-    return Found(given, False, sentence, bool(target.host), rows)
+    return Found(given, False, sentence, (sentence,) if target.named else (), rows)
 
 
 def resolve(
-    targets: Sequence[Target], network: Network, seen: Evidence, ask: Callable[[Candidate], Outcome] = probe
+    targets: Sequence[Target],
+    network: Network,
+    seen: Evidence,
+    ask: Callable[[Candidate], Outcome] = probe,
+    *,
+    strict: bool = False,
 ) -> Found:
-    """Probe the candidates of all targets and choose an address for each."""
+    """Probe the candidates of all targets and choose an address for each; `strict`: a hub that is named is no other."""
+
+    def one(target: Target) -> Found:
+        places = candidates(target, network, seen, strict=strict)
+        return choose(target, network, places, probe_all(places, ask))
+
     with ThreadPoolExecutor(max_workers=MOST_TARGETS) as pool:
-        found = list(pool.map(lambda target: _resolve_one(target, network, seen, ask), targets[:MOST_TARGETS]))
+        found = list(pool.map(one, targets[:MOST_TARGETS]))
     return Found(
         tuple(address for one in found for address in one.multiaddrs),
         any(one.reachable for one in found),
         "; ".join(one.sentence for one in found),
-        any(one.given for one in found),
+        tuple(missed for one in found for missed in one.missed),
         next((one for one in found if one.reachable), found[0]).rows if found else (),
     )
-
-
-def _resolve_one(target: Target, network: Network, seen: Evidence, ask: Callable[[Candidate], Outcome]) -> Found:
-    places = candidates(target, network, seen)
-    return choose(target, network, places, probe_all(places, ask))
 
 
 def _remedy(target: Target, network: Network, outcomes: Sequence[Outcome]) -> tuple[str, str]:
@@ -217,7 +234,7 @@ def _remedy(target: Target, network: Network, outcomes: Sequence[Outcome]) -> tu
     if network.shares_host:
         return (
             "none listens on this machine",
-            f"start one with `p2pcache serve --hub`, or give its address (port {port})",
+            f"start one with `p2pcache serve --hub`, or name another in bootstrap-peers (port {port})",
         )
     where = f"start the hub with --p2p-listen /ip4/0.0.0.0/tcp/{port}"
     if network.kind in (Kind.COMPOSE, Kind.GITHUB_ACTIONS):

@@ -87,6 +87,14 @@ def read(environ: Mapping[str, str]) -> Inputs:
     )
 
 
+def in_words_of_inputs(sentence: str, environ: Mapping[str, str]) -> str:
+    """The sentence with the inputs in place of the node's variables, but for those the job's own environment set."""
+    for name, variable in _VARIABLES.items():
+        if text(name) or not environ.get(variable):
+            sentence = re.sub(rf"\b{variable}\b", f"input {name}", sentence)
+    return sentence
+
+
 def text(name: str) -> str:
     """An input. A composite's steps get none by themselves; `action.yml` maps them to names a shell lets through."""
     return str(core.get_input(name) or core.get_input(name.replace("-", "_")))

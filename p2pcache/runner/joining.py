@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from p2pcache.gateway.ask import NodeError, ask_any
-from p2pcache.runner import supervisor
-from p2pcache.runner.job import Job
 
 SWARM_SECONDS = 20.0
 """libp2p takes a second to load; ten times as long where a dozen jobs start at once."""
@@ -25,15 +23,6 @@ class Joined:
 
     connected: bool
     problem: str = ""
-
-
-def await_swarm(job: Job, ready: dict[str, Any]) -> dict[str, Any]:
-    """The ready file once it tells of the swarm too: libp2p is loaded beside the gateway, which answers before."""
-    end = time.monotonic() + SWARM_SECONDS
-    while ready.get("p2p") == "starting" and time.monotonic() < end:
-        time.sleep(LOOK_SECONDS)
-        ready = supervisor.ready(job.run) or ready
-    return ready
 
 
 def join(ready: Mapping[str, Any], hubs: Iterable[str], seconds: float = CONNECT_SECONDS) -> Joined:

@@ -74,13 +74,18 @@ def publish(record: Mapping[str, Any], more: Mapping[str, str], gh: str) -> None
         "P2PCACHE_MULTIADDR": outputs["multiaddr"],
         "P2PCACHE_NETWORK_MODE": outputs["network-mode"],
         "CACHE_ENABLE_P2P": "true" if record["p2p"] else "false",
-        "CACHE_LISTEN_PORT": str(record["p2p-port"]),
+        "CACHE_LISTEN_PORT": str(record["p2p-port"]),  # the one that is listened on, whatever was wished for
         "CACHE_BOOTSTRAP_PEERS": outputs["bootstrap-peers"],
     }
     if record["gh"]:
         variables["GH_CONFIG_DIR"] = gh
     for name, value in variables.items():
-        core.export_variable(name, value)
+        if value:
+            core.export_variable(name, value)
+    for note in record["notes"]:
+        core.info(note)
+    for warning in record["warnings"]:
+        core.warning(f"p2pcache: {warning}")
     core.info(f"p2pcache answers at {outputs['api-url']} and on {outputs['socket']}")
 
 
@@ -89,7 +94,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         {"start": start, "finish": finish}[arguments[0]](environ)
     except FAILURES as error:
-        print(error, file=sys.stderr)
+        print(inputs.in_words_of_inputs(str(error), environ), file=sys.stderr)
         return 1
     return 0
 

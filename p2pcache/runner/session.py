@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,47 +10,39 @@ from typing import Any
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
 from p2pcache.gateway.ask import NodeError, ask
-from p2pcache.runner import evidence, supervisor
+from p2pcache.runner import evidence, inputs, supervisor
 from p2pcache.runner.bootstrap import Found, resolve
 from p2pcache.runner.inputs import Inputs
 from p2pcache.runner.job import Job
+from p2pcache.runner.joining import SWARM_SECONDS, Joined, join
 from p2pcache.runner.network import Network, decide
 from p2pcache.runner.report import headline, markdown
 from p2pcache.runner.supervisor import SupervisorError
 
 READY_SECONDS = 20.0
-SWARM_SECONDS = 5.0
-CONNECT_SECONDS = 3.0
-LOOK_SECONDS = 0.05
 
 
 def begin(job: Job, given: Inputs) -> dict[str, Any]:
     """Look around, start the node, and remember how later steps reach it.
 
     Returns:
-        What `Job.recall` gives from now on: ``outputs``, ``variables`` to export, ``facts`` for the summary, ...
+        What `Job.recall` gives from now on: ``outputs``, ``warnings`` to print, ``facts`` for the summary, ...
 
     Raises:
-        SupervisorError: there is no node; or, with `strict`, not what was asked for.
+        SupervisorError: there is no node; or, with `strict`, not what was asked for. No process is left behind.
     """
     network, found = _look_around(given)
+    if given.strict and found.missed and not found.reachable:
+        raise SupervisorError("; ".join(found.missed))
     given.variables["CACHE_BOOTSTRAP_PEERS"] = ",".join(found.multiaddrs)
     flags = ["--listen", f"127.0.0.1:{given.gateway_port}", "--socket", str(job.socket), "--dir", str(job.node)]
     started = supervisor.start(flags, job.run, READY_SECONDS, environ=given.variables, remove_at_end=job.gh_files)
-    ready = supervisor.with_swarm(job.run, started, SWARM_SECONDS)
-    connected = found.reachable and _connected(ready["socket"])
-    _complain(given, ready, found)
-    record = {
-        "outputs": _outputs(job, ready, network, found, connected=connected),
-        "p2p": given.settings.p2p,
-        "p2p-port": given.settings.p2p_port,
-        "gh": given.gh,
-        "report": given.report,
-        "strict": given.strict,
-        "sentence": found.sentence,
-        "facts": {"Network": f"{network}: {network.reason}", **dict(found.rows or (("Hub", found.sentence),))},
-    }
-    job.remember(record)
+    try:
+        record = _record(job, given, network, found, started)
+        job.remember(record)
+    except BaseException:
+        supervisor.stop(job.run)  # nobody else will: a step that fails publishes nothing, so no post step runs
+        raise
     return record
 
 
@@ -77,6 +68,25 @@ def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> N
         core.warning(f"p2pcache: no report: {error}; its last words: {supervisor.last_words(job.run)}")
 
 
+def _record(job: Job, given: Inputs, network: Network, found: Found, started: dict[str, Any]) -> dict[str, Any]:
+    ready = supervisor.with_swarm(job.run, started, SWARM_SECONDS)
+    joined = join(ready, found.multiaddrs if found.reachable else ())
+    if given.strict and joined.problem:
+        raise SupervisorError(joined.problem)
+    return {
+        "outputs": _outputs(job, ready, network, found, connected=joined.connected),
+        "p2p": given.settings.p2p,
+        "p2p-port": ready.get("p2p_port") or "",
+        "gh": given.gh,
+        "report": given.report,
+        "strict": given.strict,
+        "sentence": found.sentence,
+        "notes": _notes(given, ready),
+        "warnings": _warnings(given, found, joined),
+        "facts": _facts(given, network, found, joined),
+    }
+
+
 def _look_around(given: Inputs) -> tuple[Network, Found]:
     seen = evidence.collect()
     network = decide(seen)
@@ -87,9 +97,9 @@ def _look_around(given: Inputs) -> tuple[Network, Found]:
     elif not given.settings.secrets and _dies_with_the_job(given):
         found = Found((), False, "without `secret` this job's answers stay in this job: p2pcache keygen makes one")
     else:
-        found = resolve(given.targets, network, seen)
+        found = resolve(given.targets, network, seen, strict=given.strict)
     core.info(f"{network}: {network.reason}")
-    if not found.given or found.reachable:
+    if found.reachable or not found.missed:
         core.info(found.sentence)
     if given.persist and not given.settings.secrets:
         core.info("persist needs `secret`: without one the store's key dies with the job, so nothing is kept")
@@ -101,35 +111,25 @@ def _dies_with_the_job(given: Inputs) -> bool:
     return token is None or token.reveal().startswith("ghs_")
 
 
-def _complain(given: Inputs, ready: Mapping[str, Any], found: Found) -> None:
-    """Say what the user asked for and does not get.
-
-    Raises:
-        SupervisorError: with `strict`.
-    """
-    state = str(ready.get("p2p", ""))
-    if state.startswith("failed"):
-        problem = f"peer to peer {state}"
-    elif found.given and not found.reachable:
-        problem = found.sentence
-    else:
-        return
-    if given.strict:
-        raise SupervisorError(problem)
-    core.warning(f"p2pcache: {problem}. This job's cache works alone.")
+def _notes(given: Inputs, ready: Mapping[str, Any]) -> list[str]:
+    wished, bound = given.settings.p2p_port, ready.get("p2p_port")
+    lost = wished and bound and wished != bound
+    return [f"port {wished} cannot be had: peers reach this node at port {bound}"] if lost else []
 
 
-def _connected(socket: str) -> bool:
-    """Whether a peer is there within the deadline."""
-    end = time.monotonic() + CONNECT_SECONDS
-    while time.monotonic() < end:
-        try:
-            if ask(socket, "/-/stats").get("peers", {}).get("connected", 0) > 0:
-                return True
-        except NodeError:
-            return False
-        time.sleep(LOOK_SECONDS)
-    return False
+def _warnings(given: Inputs, found: Found, joined: Joined) -> list[str]:
+    """What the user asked for and does not get."""
+    problems = [*found.missed, *([joined.problem] if joined.problem else ())]
+    alone = "" if joined.connected else ". This job's cache works alone."
+    return [inputs.in_words_of_inputs(f"{problem}{alone}", given.variables) for problem in problems]
+
+
+def _facts(given: Inputs, network: Network, found: Found, joined: Joined) -> dict[str, str]:
+    facts = {"Network": f"{network}: {network.reason}", **dict(found.rows or (("Hub", found.sentence),))}
+    if joined.connected or joined.problem:
+        said = "joined when the job began" if joined.connected else joined.problem
+        facts["Swarm"] = inputs.in_words_of_inputs(said, given.variables)
+    return facts
 
 
 def _outputs(job: Job, ready: Mapping[str, Any], network: Network, found: Found, *, connected: bool) -> dict[str, str]:

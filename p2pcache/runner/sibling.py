@@ -25,7 +25,7 @@ from p2pcache.runner.main import FAILURES, publish, say_second_use
 from p2pcache.runner.network import Mode
 from p2pcache.settings import environment, hide
 
-START_SECONDS = 45.0
+START_SECONDS = 60.0
 STOP_SECONDS = 15
 LOOK_SECONDS = 0.1
 ACT = "ACT"
@@ -243,7 +243,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         {"start": start, "finish": finish, "run": run}[arguments[0]](environ)
     except (*FAILURES, SiblingError, EngineError) as error:
-        return _fail(str(error), arguments[0], environ)
+        return _fail(inputs.in_words_of_inputs(str(error), environ), arguments[0], environ)
     return 0
 
 

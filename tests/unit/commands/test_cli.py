@@ -231,8 +231,8 @@ def test_a_hub_as_the_readme_starts_it_is_one(hub, tmp_path):
     ("flags", "variables", "says"),
     [
         (["--no-p2p"], {}, "--hub: peer to peer is off (--no-p2p or CACHE_ENABLE_P2P)"),
-        (["--share", "off"], {}, "--hub: CACHE_SHARE is off"),
-        (["--backends", "disk"], {}, "--hub: CACHE_BACKENDS leaves out p2p"),
+        (["--share", "off"], {}, "--hub: sharing is off"),
+        (["--backends", "disk"], {}, "--hub: peers are not among the backends"),
         (["--dir", "/dev/null/x"], {}, "/dev/null/x/secret: this hub's secret cannot be kept there"),
         ([], {"CACHE_SECRET": "weak"}, "CACHE_SECRET: "),
     ],

@@ -36,11 +36,11 @@ CUSTOM_SEEN = Evidence(interfaces=(Interface("eth0", "172.18.0.9/16"),), gateway
     ("text", "target"),
     [
         ("auto", Target()),
-        ("/tcp/9200", Target(port=9200)),
-        ("/tcp/9200/p2p/12D3", Target(port=9200, peer_id="12D3")),
-        ("/ip4/10.0.0.1/tcp/9100", Target("10.0.0.1", 9100, "", "ip4")),
-        ("/dns4/hub/tcp/9100/p2p/12D3", Target("hub", 9100, "12D3", "dns4")),
-        ("/ip6/::1/tcp/9100", Target("::1", 9100, "", "ip6")),
+        ("/tcp/9200", Target(port=9200, named=True)),
+        ("/tcp/9200/p2p/12D3", Target(port=9200, peer_id="12D3", named=True)),
+        ("/ip4/10.0.0.1/tcp/9100", Target("10.0.0.1", 9100, "", "ip4", named=True)),
+        ("/dns4/hub/tcp/9100/p2p/12D3", Target("hub", 9100, "12D3", "dns4", named=True)),
+        ("/ip6/::1/tcp/9100", Target("::1", 9100, "", "ip6", named=True)),
     ],
 )
 def test_parse(text: str, target: Target) -> None:
@@ -212,8 +212,54 @@ def test_the_loopback_mistake_is_mended_where_the_host_is_reachable() -> None:
     target = parse("/ip4/127.0.0.1/tcp/9200/p2p/12D3")
     found = resolve([target], BRIDGE, SEEN, lambda c: "hub" if c.host == "172.17.0.1" else "refused")
     assert found.reachable
-    assert found.multiaddrs == ("/ip4/172.17.0.1/tcp/9200/p2p/12D3",)
+    assert found.multiaddrs == ("/ip4/127.0.0.1/tcp/9200/p2p/12D3", "/ip4/172.17.0.1/tcp/9200/p2p/12D3")
     assert found.sentence == "bridge network: the hub answers at 172.17.0.1:9200 (default gateway)"
+
+
+NAMED = parse("/dns4/hub.example/tcp/9100")
+
+
+def on_loopback(candidate: Candidate) -> Outcome:
+    return "hub" if candidate.host == "127.0.0.1" else "unknown name"
+
+
+def test_another_hub_than_the_one_named_is_not_taken_without_a_word() -> None:
+    found = resolve([NAMED], PLAIN, SEEN, on_loopback)
+    assert found.reachable
+    assert found.multiaddrs == ("/dns4/hub.example/tcp/9100", "/ip4/127.0.0.1/tcp/9100"), "the named one may come yet"
+    said = "the hub that was named is not at hub.example:9100 (unknown name)"
+    assert found.missed == (f"{said}: the one at 127.0.0.1:9100 (loopback of the host) is used instead",)
+    assert dict(found.rows) == {"Hub": "127.0.0.1:9100 (loopback of the host)", "Named": said}
+
+
+def test_strict_takes_the_hub_that_is_named_or_none() -> None:
+    found = resolve([NAMED], PLAIN, SEEN, on_loopback, strict=True)
+    assert not found.reachable
+    assert found.multiaddrs == ("/dns4/hub.example/tcp/9100",)
+    assert "hub.example:9100 unknown name" in found.missed[0]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_peer_id_proves_that_it_is_the_hub_that_is_named(strict: bool) -> None:
+    found = resolve([parse("/dns4/hub.example/tcp/9100/p2p/12D3")], PLAIN, SEEN, on_loopback, strict=strict)
+    assert found.reachable
+    assert found.missed == ()
+    assert all(address.endswith("/p2p/12D3") for address in found.multiaddrs)
+
+
+@pytest.mark.parametrize(
+    ("said", "missed"), [("auto", 0), ("/tcp/9200", 1), ("/ip4/10.0.0.1/tcp/9100", 1)], ids=["guess", "port", "host"]
+)
+def test_only_what_is_named_is_missed(said: str, missed: int) -> None:
+    assert len(resolve([parse(said)], PLAIN, SEEN, lambda _: "refused").missed) == missed
+
+
+def test_one_of_two_hubs_is_enough_and_the_other_is_told() -> None:
+    targets = [parse("/dns4/a/tcp/1"), parse("/dns4/b/tcp/2")]
+    found = resolve(targets, PLAIN, SEEN, lambda c: "hub" if c.host == "b" else "refused", strict=True)
+    assert found.reachable
+    assert len(found.missed) == 1
+    assert "a:1 refused" in found.missed[0]
 
 
 def test_the_summarys_rows_are_short() -> None:

@@ -80,7 +80,7 @@ def test_an_input_beats_the_jobs_variable_which_counts_too(given):
 @pytest.mark.parametrize("variable", ["CACHE_BOOTSTRAP_PEERS", "CACHE_P2P_BOOTSTRAP", "MCP_P2P_BOOTSTRAP_PEERS"])
 def test_bootstrap_peers_from_the_job(given, variable):
     read = given({variable: "/ip4/10.0.0.1/tcp/1\n/tcp/2"})
-    assert read.targets == (Target("10.0.0.1", 1, "", "ip4"), Target(port=2))
+    assert read.targets == (Target("10.0.0.1", 1, "", "ip4", named=True), Target(port=2, named=True))
     assert variable not in read.variables, "the node is told resolved addresses only"
 
 
@@ -120,3 +120,21 @@ def test_an_input_that_cannot_be_used(given, name, value, said):
 def test_a_setting_that_cannot_be_used(given):
     with pytest.raises(SettingsError, match="CACHE_SHARE"):
         given(share="everything")
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({}, "input secret has to be the same; CACHE_SECRETS is no name"),
+        ({"CACHE_SECRET": ""}, "input secret has to be the same; CACHE_SECRETS is no name"),
+        ({"CACHE_SECRET": "x"}, "CACHE_SECRET has to be the same; CACHE_SECRETS is no name"),
+    ],
+    ids=["not set", "empty", "the job's own"],
+)
+def test_what_the_node_says_names_what_the_reader_can_set(environ, said):
+    assert inputs.in_words_of_inputs("CACHE_SECRET has to be the same; CACHE_SECRETS is no name", environ) == said
+
+
+def test_an_input_that_is_given_is_named_whatever_the_job_has_set(given):
+    given(secret=SECRET)
+    assert inputs.in_words_of_inputs("CACHE_SECRET: weak", {"CACHE_SECRET": SECRET}) == "input secret: weak"

@@ -6,7 +6,6 @@ import pytest
 
 from p2pcache.gateway.ask import NodeError
 from p2pcache.runner import joining, supervisor
-from p2pcache.runner.job import Job
 from p2pcache.runner.joining import Joined, join
 
 READY = {"p2p": "ready", "socket": "/s"}
@@ -103,7 +102,6 @@ def test_a_node_that_does_not_answer(peers):
 def test_the_swarm_is_waited_for_within_bounds(monkeypatch, tmp_path):
     states = iter([None, {"p2p": "starting"}, {"p2p": "ready"}])
     monkeypatch.setattr(supervisor, "ready", lambda _: next(states))
-    assert joining.await_swarm(Job(tmp_path), {"p2p": "starting"}) == {"p2p": "ready"}
-    monkeypatch.setattr(joining, "SWARM_SECONDS", 0.1)
+    assert supervisor.with_swarm(tmp_path, {"p2p": "starting"}, 20.0) == {"p2p": "ready"}
     monkeypatch.setattr(supervisor, "ready", lambda _: None)
-    assert joining.await_swarm(Job(tmp_path), {"p2p": "starting"}) == {"p2p": "starting"}
+    assert supervisor.with_swarm(tmp_path, {"p2p": "starting"}, 0.1) == {"p2p": "starting"}

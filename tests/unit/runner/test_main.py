@@ -7,13 +7,15 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from p2pcache.cache.sealing import generate_secret
 from p2pcache.gateway.ask import NodeError, ask
-from p2pcache.runner import main, session, supervisor
+from p2pcache.runner import main, supervisor
 from p2pcache.runner.job import Job
 from p2pcache.runner.supervisor import SupervisorError
 
@@ -55,9 +57,9 @@ def test_a_job_from_start_to_finish(step, tmp_path, capfd):
         "stats-file", "environment",
     }  # fmt: skip
     assert set(variables) == {
-        "P2PCACHE_API_URL", "P2PCACHE_GRAPHQL_URL", "P2PCACHE_SOCKET", "P2PCACHE_PEER_ID", "P2PCACHE_MULTIADDR",
-        "P2PCACHE_NETWORK_MODE", "CACHE_ENABLE_P2P", "CACHE_LISTEN_PORT", "CACHE_BOOTSTRAP_PEERS", "GH_CONFIG_DIR",
-    }  # fmt: skip
+        "P2PCACHE_API_URL", "P2PCACHE_GRAPHQL_URL", "P2PCACHE_SOCKET", "P2PCACHE_NETWORK_MODE", "CACHE_ENABLE_P2P",
+        "GH_CONFIG_DIR",
+    }, "what there is not (a peer id, a port) is not exported"  # fmt: skip
     assert outputs["p2p-connected"] == "false"
     assert json.loads(outputs["environment"])["path"] == os.environ["PYTHONPATH"]
     assert outputs["socket"] in Path(variables["GH_CONFIG_DIR"], "config.yml").read_text()
@@ -139,7 +141,7 @@ def test_a_mode_that_is_insisted_on_is_reported(step, tmp_path, capfd):
 def test_a_bad_input_is_the_last_line_of_stderr(step, capfd):
     step.setenv("INPUT_SHARE", "everything")
     assert run("start") == 1
-    assert "CACHE_SHARE" in capfd.readouterr().err.splitlines()[-1]
+    assert capfd.readouterr().err.splitlines()[-1].startswith("input share: read 'everything'")
 
 
 def test_finish_without_a_start(step):
@@ -198,25 +200,41 @@ def test_a_swarm_that_failed_is_a_warning_or_with_strict_an_error(swarm, step, c
     )
 
 
+def test_a_strict_failure_leaves_no_process_behind(step, tmp_path, capfd):
+    """The node runs already when its swarm fails: a file that is no key is in its directory."""
+    store = Job.from_env(os.environ).node
+    store.mkdir(parents=True)
+    (store / "member.key").write_text("no key")
+    for name, value in {"STRICT": "true", "ENABLE_P2P": "true", "SECRET": generate_secret()}.items():
+        step.setenv(f"INPUT_{name}", value)
+    assert run("start") == 1
+    assert "is not an Ed25519 key" in capfd.readouterr().err
+    assert supervisor.status(Job.from_env(os.environ).run) is None
+    assert said(tmp_path, "GITHUB_OUTPUT") == {}
+    step.setenv("INPUT_STRICT", "false")
+    assert run("start") == 0
+    [warning] = [line for line in capfd.readouterr().out.splitlines() if line.startswith("::warning")]
+    assert "is not an Ed25519 key" in warning
+    assert warning.endswith("This job's cache works alone.")
+    assert said(tmp_path, "GITHUB_OUTPUT")["p2p-connected"] == "false"
+
+
+def test_the_port_that_is_exported_is_the_one_that_is_listened_on(step, tmp_path, capfd):
+    with socket.create_server(("", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for name, value in {"LISTEN_PORT": port, "ENABLE_P2P": "true", "SECRET": generate_secret()}.items():
+            step.setenv(f"INPUT_{name}", value)
+        assert run("start") == 0
+    variables = said(tmp_path, "GITHUB_ENV")
+    bound = variables["CACHE_LISTEN_PORT"]
+    assert bound != port
+    assert f"/tcp/{bound}/p2p/{variables['P2PCACHE_PEER_ID']}" in variables["P2PCACHE_MULTIADDR"]
+    assert f"port {port} cannot be had: peers reach this node at port {bound}" in capfd.readouterr().out
+    socket.create_connection(("127.0.0.1", int(bound)), 5).close()
+
+
 def test_a_hub_that_was_named_and_is_not_there_is_a_warning(swarm, step, capfd):
     step.setenv("INPUT_BOOTSTRAP_PEERS", "/ip4/127.0.0.1/tcp/1")
     swarm.append({"p2p": "ready"})
     assert run("start") == 0
     assert "no hub reached (127.0.0.1:1 refused" in capfd.readouterr().out.split("::warning::p2pcache: ")[1]
-
-
-@pytest.mark.parametrize("answer", [{"peers": {"connected": 1}}, NodeError("gone")])
-def test_whether_a_peer_is_connected(step, answer):
-    def reply(*_):
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    step.setattr(session, "ask", reply)
-    assert session._connected("/s") is (not isinstance(answer, Exception))
-
-
-def test_a_peer_that_does_not_come_is_not_awaited_for_ever(step):
-    step.setattr(session, "ask", lambda *_: {"peers": {"connected": 0}})
-    step.setattr(session, "CONNECT_SECONDS", 0.1)
-    assert not session._connected("/s")

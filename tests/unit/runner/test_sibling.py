@@ -24,8 +24,8 @@ RECORD = {
         "peer-id": "12D3", "multiaddr": "", "network-mode": "host", "bootstrap-peers": "", "p2p-connected": "false",
         "stats-file": "/inside/stats.json",
     },
-    "p2p": True, "p2p-port": 9000, "gh": True, "report": True, "strict": False,
-    "sentence": "no hub", "facts": {"Network": "host network: x"},
+    "p2p": True, "p2p-port": 9001, "gh": True, "report": True, "strict": False,
+    "sentence": "no hub", "notes": [], "warnings": [], "facts": {"Network": "host network: x"},
 }  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def test_a_second_use(engine: FakeEngine, environ: dict[str, str], capsys: pytes
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        pytest.param({"error": "CACHE_SHARE: read 'x'"}, "CACHE_SHARE: read 'x'", id="a reason of its own"),
+        pytest.param({"error": "CACHE_SHARE: read 'x'"}, "input share: read 'x'", id="a reason of its own"),
         pytest.param(None, "ended before its node was ready: no disk", id="dead"),
         pytest.param({}, "not ready after 0.2 s", id="too slow"),
     ],
