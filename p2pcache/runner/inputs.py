@@ -88,7 +88,8 @@ def read(environ: Mapping[str, str]) -> Inputs:
 
 
 def in_words_of_inputs(sentence: str, environ: Mapping[str, str]) -> str:
-    """The sentence with the inputs in place of the node's variables, but for those the job's own environment set."""
+    """The sentence with inputs in place of the node's flag and variables, those apart that the job itself set."""
+    sentence = re.sub(r"(?<!\S)--listen\b", "input gateway-port", sentence)
     for name, variable in _VARIABLES.items():
         if text(name) or not environ.get(variable):
             sentence = re.sub(rf"\b{variable}\b", f"input {name}", sentence)

@@ -81,7 +81,7 @@ def test_a_bad_input_is_one_warning_and_the_job_goes_on(act):
     )
     assert run.code == 0, run.log
     assert run.log.count("::warning") == 1
-    assert "CACHE_SHARE: read 'everything'" in run.log
+    assert "input share: read 'everything'" in run.log
     assert "200" in run.lines, "the exported address leads to GitHub itself"
 
 
@@ -140,6 +140,7 @@ def test_a_second_run_is_warm_from_the_first(act, tmp_path):
     first = act(STEPS + use + ask, *flags)
     assert first.saved == (0, 1), first.log
     assert len(list(store.iterdir())) == 1, first.log
+    assert not list(store.rglob("*.key")), "jobs that were given one key would be one peer"
     second = act(STEPS + use + ask, *flags)
     assert second.code == 0, second.log
     assert second.saved == (1, 1), second.log

@@ -141,7 +141,7 @@ def test_a_bad_input_is_told_by_the_sibling(runner):
     phase, _ = runner
     started = phase("start", INPUT_SHARE="everything")
     assert started.returncode == 0
-    assert "CACHE_SHARE: read 'everything'" in started.stdout
+    assert "input share: read 'everything'" in started.stdout
     assert siblings() == []
 
 
