@@ -454,3 +454,9 @@ async def test_a_swarm_that_cannot_start_leaves_the_key_to_others(config):
         for _ in range(2):
             with pytest.raises(SwarmError, match="cannot listen on"):
                 await Swarm(config("b", hub=True, listen=where), node, node).start()
+
+
+async def test_a_swarm_that_never_started_can_be_stopped(config):
+    node = Node()
+    await Swarm(config("a"), node, node).stop()
+    assert node.warnings == []
