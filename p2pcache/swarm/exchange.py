@@ -211,8 +211,8 @@ class Exchange:
             if sealed is None:
                 self._members.counters["peer_miss"] += 1
                 self._directory.remove(cid, session.peer)
-                if holding.announced and session.running:
-                    session.score.missed(time.monotonic())  # its own word, not what somebody said of it
+                if holding.announced and session.running and session.peer not in self._members.hubs():
+                    session.score.missed(time.monotonic())  # its own word, not what others said of it or to a hub
             else:
                 said = f"gave it in {(time.monotonic() - began) * 1000:.0f} ms"
             transfer.sealed = transfer.sealed or sealed

@@ -214,3 +214,31 @@ def test_a_link_of_its_own_wish_that_breaks_is_made_again(world, run):
             assert not node.outside.warnings
 
     run(test)
+
+
+def test_a_bootstrap_peer_that_changes_its_mind_does_not_fill_the_log(world, run):
+    async def test():
+        node, other = world.node(1, 0), world.node(0, membership_keys=(b"x" * 32,))
+        async with world.running(node) as nursery:
+            for _ in range(5):
+                await trio.sleep(5)
+                nursery.start_soon(other.run)
+                await trio.sleep(5)
+                other.die()
+                other = world.node(0, membership_keys=(b"x" * 32,))
+            assert len(node.outside.warnings) == 2
+
+    run(test)
+
+
+def test_only_what_the_configuration_names_is_a_hub(world, run):
+    async def test():
+        node, named = world.node(0, 1), world.node(1, hub=True)
+        async with world.running(named, node), world.guest(node, 30, hub=True, chosen=False):
+            await world.until(lambda: len(node.mesh.members) == 2)
+            assert node.mesh.members.hubs() == [named.peer]
+            for number in range(100):
+                node.mesh.members.choose(f"peer-{number}")
+            assert not node.mesh.members.chosen(named.peer)  # addresses are few, and so are those found at them
+
+    run(test)

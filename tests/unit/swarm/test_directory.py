@@ -248,3 +248,10 @@ def test_a_topic_named_twice_is_forgotten_once(pointer):
     directory.drop([b"t" * 16], None, twice.proved_at)
     assert directory.find(twice.name) == []
     assert len(directory) == 0
+
+
+def test_a_holders_own_word_counts_whatever_it_stands_beside(pointer):
+    here, cid = directory(), pointer().cid
+    for number in range(40):
+        here.add(pointer(cid, name=bytes([number]) * 32, size=10), A, announced=number == 20)
+    assert here.holders(cid)[A].announced

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 import trio
 
-from p2pcache.swarm import drops
-from p2pcache.swarm.frames import Ack
+from p2pcache.swarm import Limits, drops
+from p2pcache.swarm.frames import Ack, Bye
+from p2pcache.swarm.reasons import Reason
 
 TOPIC = b"t" * 16
 
@@ -143,5 +144,36 @@ def test_what_was_dropped_a_while_ago_leaves_what_was_proved_since(world, run, a
             await guest.say(guest.drop(1, 7, age, (TOPIC,)))
             await guest.hear(Ack)
             assert node.outside.dropped_until == pytest.approx(time.time() - ago, abs=0.5)
+
+    run(test)
+
+
+def test_what_another_has_not_signed_is_not_done_and_ends_the_session(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node) as guest:
+            forged = guest.drop(1, 7, 0.0, (TOPIC,))
+            forged.origin = world.peer(31)
+            await guest.say(forged)
+            assert (await guest.hear(Bye)).reason == Reason.GARBAGE
+            assert node.outside.drops == []
+
+    run(test)
+
+
+def test_who_brings_the_drops_of_members_nobody_has_met_pays_for_their_room(world, run):
+    async def test():
+        node = world.node(0, limits=Limits(drops_bytes=4 * 465 * 3))
+        async with world.running(node), world.guest(node, 30) as guest, world.guest(node, 31) as honest:
+            await honest.say(honest.drop(1, 1, 0.0, (TOPIC,)))
+            await honest.hear(Ack)
+            for number in range(10):
+                guest.me = world.identity(number)
+                await guest.say(guest.drop(number, number, 0.0, (TOPIC,)))
+            for _ in range(10):
+                await guest.hear(Ack)
+            kept = [drop.origin for drop in node.mesh.drops._log.recent(time.time())]
+            assert len(kept) == 4
+            assert world.peer(31) in kept
 
     run(test)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from p2pcache.swarm import Limits
-from p2pcache.swarm.frames import Known, Peers, Quota
+from p2pcache.swarm.frames import Known, Peers, Ping, Pong, Quota
 
 SCOPE = b"s" * 16
 
@@ -156,5 +156,44 @@ def test_of_several_hubs_none_is_left_to_tell_everybody(world, run):
             async with world.guest(hub, 5):
                 while world.peer(5) not in {each.peer for each in (await member.hear(Peers)).known}:
                     pass
+
+    run(test)
+
+
+def test_what_one_member_says_of_others_is_not_believed(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, hub=True, chosen=False) as guest:
+            await guest.say(Peers((Known(world.peer(5), ("/ip4/10.0.0.50/tcp/1",)),)), Ping(7))
+            await guest.hear(Pong)
+            assert len(node.mesh.book) == 0
+            assert not node.mesh.members.relayed
+
+    run(test)
+
+
+def test_a_member_is_told_of_where_it_came_from_only(world, run):
+    async def test():
+        node = world.node(0)
+        claimed = ("/ip4/10.0.0.99/tcp/7", "/ip4/10.0.0.77/tcp/22")
+        async with world.running(node), world.guest(node, 31) as other, world.guest(node, addresses=claimed):
+            heard = {}
+            while world.peer(30) not in heard:
+                heard |= {each.peer: each.addresses for each in (await other.hear(Peers)).known}
+            assert heard[world.peer(30)] == ("/ip4/10.0.0.99/tcp/7",)
+
+    run(test)
+
+
+def test_more_gossip_than_a_member_may_spread_is_not_listened_to(world, run):
+    async def test():
+        node = world.node(0, limits=Limits(gossip_rate=1.0, gossip_burst=500))
+        async with world.running(node), world.guest(node) as guest:
+            for number in range(50):
+                await guest.say(Quota(bytes([number]) * 16, time.time(), b"x" * 50))
+            await guest.say(Ping(7))
+            assert (await guest.hear(Pong)).id == 7
+            assert 0 < len(node.outside.quotas) < 10
+            assert len(node.mesh.members) == 1
 
     run(test)

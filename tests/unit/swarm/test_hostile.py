@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 import trio
 
@@ -403,5 +404,118 @@ def test_blocks_are_served_in_parts_between_which_others_pass(world, run, block)
             assert missed_after < len(sealed)
             assert len(list(parts(1, sealed))) > 10
             assert encode(Ping(1))
+
+    run(test)
+
+
+def test_a_holder_is_judged_by_its_own_word_of_a_size(world, run):
+    async def test():
+        node, honest = world.node(0), world.node(1, 0)
+        held, sealed = honest.outside.hold(50_000)
+        async with world.running(node, honest), world.guest(node) as guest:
+            await world.until(lambda: node.directory.find(held.name))
+            for size in (10, 1 << 31):
+                await guest.say(Have((wire(msgspec.structs.replace(held, size=size)),)), Ping(size))
+                await guest.hear(Pong)
+                node.mesh.members.get(world.peer(30)).score.latency = 0.0001
+
+                async def miss():
+                    await guest.say(Miss((await guest.hear(Get)).id))
+
+                async with trio.open_nursery() as nursery:
+                    if size == 10:
+                        nursery.start_soon(miss)
+                    assert await node.mesh.exchange.fetch(held.cid) == sealed
+            assert honest.peer in node.mesh.members
+
+    run(test)
+
+
+def test_one_peer_is_sent_a_share_of_what_is_in_flight(world, run):
+    async def test():
+        node, good = world.node(0, limits=Limits(in_flight=400_000)), world.node(1, 0)
+        held = [node.outside.hold(60_000)[0] for _ in range(8)]
+        async with world.running(node, good), world.guest(node) as deaf:
+            await world.until(lambda: good.directory.find(held[0].name))
+            for link in world.net.links:
+                if link.peer == world.peer(30):
+                    link.deaf = True
+            for token, pointer in enumerate(held):
+                await deaf.say(Get(token, pointer.cid))
+            await world.until(
+                lambda: node.mesh.members.get(world.peer(30)).serving == 0 or node.mesh.exchange._budget.used
+            )
+            assert node.mesh.exchange._budget.used <= 100_000
+            assert await good.mesh.exchange.fetch(held[3].cid) is not None
+
+    run(test)
+
+
+def test_a_hub_passes_on_no_faster_than_members_listen_and_loses_the_oldest(world, run, pointer):
+    async def test():
+        slow = Limits(announce_rate=20_000, announce_burst=40_000)
+        hub, member = world.node(0, hub=True, limits=slow), world.node(1, 0, limits=slow)
+        held, _ = member.outside.hold()
+        async with world.running(hub, member), world.guest(hub, 30) as one, world.guest(hub, 31) as other:
+            await world.until(lambda: hub.directory.find(held.name))
+            flood = [pointer() for _ in range(100)]
+            await one.say(Have(tuple(map(wire, flood))))
+            news = pointer()
+            await other.say(Have((wire(news),)))
+            await world.until(lambda: member.directory.find(news.name))
+            await world.until(lambda: member.directory.find(flood[-1].name))
+            assert hub.peer in member.mesh.members
+
+    run(test)
+
+
+def test_hints_do_not_bring_a_peer_that_is_behind_to_where_it_is_dropped(world, run):
+    async def test():
+        node = world.node(0, limits=Limits(queue=50_000, write_timeout=1000.0, ping_interval=500.0))
+        async with world.running(node), world.guest(node):
+            await world.until(lambda: len(node.mesh.members) == 1)
+            for link in world.net.links:
+                if link.peer == world.peer(30):
+                    link.deaf = True
+            for _ in range(20):
+                node.mesh.members.hint(b"x" * 10_000)
+            assert len(node.mesh.members) == 1
+            assert node.mesh.members.counters["hints_skipped"] > 10
+
+    run(test)
+
+
+def test_one_member_is_kept_so_much_of_by_a_hub(world, run):
+    async def test():
+        hub, good = world.node(0, hub=True, limits=Limits(hub_keep_rate=1.0, hub_keep_burst=250)), world.node(1, 0)
+        for _ in range(5):
+            good.outside.hold(100)
+        other = world.node(2, 0)
+        theirs, _ = other.outside.hold(100)
+        async with world.running(hub, good):
+            await world.until(lambda: hub.mesh.members.counters or len(hub.outside.kept) == 2)
+            await trio.sleep(1)
+            assert len(hub.outside.kept) == 2
+            async with world.running(other):
+                await world.until(lambda: theirs in hub.outside.kept)
+
+    run(test)
+
+
+def test_what_its_announcer_took_along_a_hub_does_not_look_for(world, run, pointer):
+    async def test():
+        hub = world.node(0, hub=True, limits=Limits(hub_fetches=1))
+        async with world.running(hub), world.guest(hub, 30) as one:
+            slow, gone = pointer(), pointer()
+            async with world.guest(hub, 31) as other:
+                await one.say(Have((wire(slow),)))
+                get = await one.hear(Get)
+                await other.say(Have((wire(gone),)), Ping(1))
+                await other.hear(Pong)
+            await world.until(lambda: len(hub.mesh.members) == 1)
+            await one.say(Miss(get.id), Ping(2))
+            await one.hear(Pong)
+            await world.until(lambda: not hub.mesh.exchange._keeping)
+            assert not hub.outside.kept
 
     run(test)

@@ -94,3 +94,17 @@ def test_where_files_cannot_be_locked_the_key_is_used_all_the_same(tmp_path, mon
     assert held.kept
     assert held.seed == identity.load(tmp_path / "identity")
     held.release()
+
+
+def test_a_signature_is_its_authors_and_of_this_statement():
+    me = identity.Identity(b"1" * 32)
+    signature = me.sign(b"said")
+    assert identity.signed(me.peer, b"said", signature)
+    assert not identity.signed(me.peer, b"not said", signature)
+    assert not identity.signed(identity.peer_id(b"2" * 32), b"said", signature)
+    assert not identity.signed(me.peer, b"said", b"short")
+
+
+@pytest.mark.parametrize("peer", ["", "0OIl", "Qm" + "a" * 44, "z" * 64, "1" * 52])
+def test_who_has_no_ed25519_key_has_signed_nothing(peer):
+    assert not identity.signed(peer, b"said", bytes(64))

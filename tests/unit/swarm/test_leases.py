@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 import trio
 
-from p2pcache.swarm import Limits
+from p2pcache.swarm import Limits, statements
 from p2pcache.swarm.arbiter import choose
 from p2pcache.swarm.frames import Ask, Free, Grant, Ping, Pong, Release, Wait, wire
 from p2pcache.swarm.reasons import Ended, Reason
@@ -546,5 +547,159 @@ def test_members_that_leave_together_are_not_told_of_each_others_leases(world, r
             token = await node.mesh.leases.acquire(b"r" * 32, SCOPE)
             assert token is not None
             node.mesh.leases.release(token, None)
+
+    run(test)
+
+
+def shown(token, resource, arbiter, holder, ago=0.0):
+    """An arbiter's word, with the signature of who asks."""
+    at = time.time() - ago
+    return Wait(token, holder.peer, at, holder.sign(statements.ask(resource, at, arbiter)))
+
+
+def test_an_arbiters_bare_word_is_believed_for_one_deadline(world, run):
+    async def test():
+        node, name = world.node(0, limits=Limits(lease=100.0)), b"r" * 32
+        async with world.running(node), world.guest(node, hub=True) as hub:
+            await world.until(lambda: len(node.mesh.members) == 1)
+
+            async def lie():
+                while True:
+                    asked = await hub.hear(Ask)
+                    await hub.say(said(asked.id, hub))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lie)
+                for turn in range(4):
+                    began = trio.current_time()
+                    token = await node.mesh.leases.acquire(name, SCOPE)
+                    assert token is not None
+                    took = trio.current_time() - began
+                    assert took == pytest.approx(Limits().peer_deadline if turn < 3 else 0.0, abs=0.02)
+                    node.mesh.leases.abandon(token)
+                nursery.cancel_scope.cancel()
+
+    run(test)
+
+
+@pytest.mark.parametrize("skew", [0.0, 200.0])
+def test_an_arbiter_that_shows_who_asks_is_believed(world, run, skew):
+    async def test():
+        node, name, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), b"r" * 32, []
+        asker = world.identity(31)
+        async with world.running(node), world.guest(node, hub=True) as hub, world.guest(node, 31, skew=skew):
+            await world.until(lambda: len(node.mesh.members) == 2)
+
+            async def acquire():
+                got.append(await node.mesh.leases.acquire(name, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                asked = await hub.hear(Ask)
+                await hub.say(shown(asked.id, name, hub.me.peer, asker, -skew))
+                await trio.sleep(3)
+                assert got == []
+                await hub.say(Free(asked.id, None, asker.peer))
+            assert got == [None]
+
+    run(test)
+
+
+def test_of_two_who_say_that_they_ask_one_does(world, run):
+    """And what the doubted one says in the end counts."""
+
+    async def test():
+        node, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), []
+        async with world.running(node), world.guest(node, 30) as one, world.guest(node, 31) as other:
+            await world.until(lambda: len(node.mesh.members) == 2)
+            peers = [node.peer, one.me.peer, other.me.peer]
+
+            def ranked(name):
+                first = choose(name, peers)
+                return [first, choose(name, [peer for peer in peers if peer != first])]
+
+            names = (os.urandom(32) for _ in range(500))
+            name = next(name for name in names if ranked(name) == [one.me.peer, other.me.peer])
+
+            async def acquire():
+                got.append(await node.mesh.leases.acquire(name, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                first = await one.hear(Ask)
+                await one.say(said(first.id, one))
+                second = await other.hear(Ask)
+                await other.say(said(second.id, other))
+                await trio.sleep(3)
+                assert got == []
+                await one.say(Free(first.id, None, one.me.peer))
+            assert got == [None]
+            assert not node.mesh.leases._mine
+            got.clear()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                first = await one.hear(Ask)
+                await one.say(said(first.id, one))
+                second = await other.hear(Ask)
+                await other.say(said(second.id, other))
+                await trio.sleep(1)
+                await one.say(Grant(first.id, None, ""))
+                assert (await one.hear(Release)).undone
+                assert got == []
+                await other.say(Grant(second.id, None, ""), Free(second.id, None, ""))
+            assert got == [second.id]
+            node.mesh.leases.release(second.id, None)
+
+    run(test)
+
+
+def test_this_nodes_own_word_is_enough_for_it(world, run):
+    async def test():
+        node, name, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), b"r" * 32, []
+        async with world.running(node), world.guest(node, hub=True) as hub:
+            await world.until(lambda: len(node.mesh.members) == 1)
+
+            async def acquire(scope):
+                got.append(await node.mesh.leases.acquire(name, scope))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire, SCOPE)
+                first = await hub.hear(Ask)
+                await hub.say(Grant(first.id, None, ""))
+                await world.until(lambda: got)
+                nursery.start_soon(acquire, OTHER)
+                second = await hub.hear(Ask)
+                await hub.say(Wait(second.id, node.peer, time.time(), bytes(64)))
+                await trio.sleep(2)
+                assert got == [first.id]
+                await hub.say(Free(second.id, None, node.peer))
+            assert got == [first.id, None]
+            node.mesh.leases.release(first.id, None)
+
+    run(test)
+
+
+def test_what_is_left_is_what_was_asked_for(world, run, pointer):
+    async def test():
+        node, name = world.node(0), b"r" * 32
+        async with world.running(node), world.guest(node, hub=True) as hub, world.guest(node, 31) as member:
+            await member.say(member.ask(1, name, SCOPE, node.peer))
+            await member.hear(Grant)
+            other = pointer()
+            await member.say(Release(1, wire(other)), Ping(5))
+            await member.hear(Pong)
+            assert not node.directory.find(other.name)
+            got = []
+
+            async def acquire():
+                got.append(await node.mesh.leases.acquire(b"x" * 32, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                asked = await hub.hear(Ask)
+                await hub.say(Free(asked.id, wire(other), member.me.peer))
+            await hub.say(Free(99, wire(other), member.me.peer), Ping(6))
+            await hub.hear(Pong)
+            assert not node.directory.find(other.name)
 
     run(test)

@@ -118,3 +118,25 @@ def test_interfaces_without_ipv6(monkeypatch, tmp_path):
 def test_an_interface_without_an_address(monkeypatch):
     monkeypatch.setattr(socket, "if_nameindex", lambda: [(99, "nosuch0")])
     assert all(":" in each for each in multiaddrs.interfaces())
+
+
+@pytest.mark.parametrize(
+    ("seen", "dialled", "claimed", "found"),
+    [
+        ("/ip4/10.0.0.1/tcp/40000", False, ["/ip4/10.0.0.1/tcp/9000"], ["/ip4/10.0.0.1/tcp/9000"]),
+        ("/ip4/10.0.0.1/tcp/40000", False, ["/ip4/10.0.0.2/tcp/9000", "/dns4/x.org/tcp/22", "no address"], []),
+        ("/ip4/10.0.0.1/tcp/40000", False, ["/ip4/10.0.0.1/tcp/1/p2p/12D3KooW" + "A" * 44], ["/ip4/10.0.0.1/tcp/1"]),
+        ("/ip4/127.0.0.1/tcp/40000", False, ["/ip4/192.168.7.7/tcp/1"], ["/ip4/192.168.7.7/tcp/1"]),
+        ("/dns4/hub/tcp/9100", True, ["/ip4/10.0.0.2/tcp/9100"], ["/dns4/hub/tcp/9100"]),
+        (
+            "/ip4/10.0.0.1/tcp/1",
+            True,
+            ["/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/2"],
+            ["/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/2"],
+        ),
+    ],
+    ids=["where it came from", "elsewhere", "with its id", "this machine", "where it was dialled", "both"],
+)
+def test_a_member_is_where_it_has_shown_itself(monkeypatch, seen, dialled, claimed, found):
+    monkeypatch.setattr(multiaddrs, "interfaces", lambda: ["127.0.0.1", "192.168.7.7"])
+    assert multiaddrs.proved(seen, dialled, claimed) == tuple(found)
