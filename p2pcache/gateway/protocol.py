@@ -166,11 +166,6 @@ class GatewayProtocol(HttpToolsProtocol):
         self._upgrading = False
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head; one of a trailer is nobody's header (RFC 9110 section 6.5.1)."""
-        if self._in_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Answer at once what stands ready; hand everything else on."""
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
@@ -186,6 +181,7 @@ class GatewayProtocol(HttpToolsProtocol):
         elif not self._answer_hot() and self._usable(large=large):
             self.scope["extensions"] = self._extensions()  # type: ignore[typeddict-item]
             super().on_headers_complete()
+            self.headers = []  # what still comes are trailer fields, which are nobody's headers (RFC 9110, 6.5.1)
         self._in_head = False
 
     def _extensions(self) -> dict[str, Callable[[], object]]:

@@ -117,6 +117,19 @@ async def test_a_request_stands_in_the_journal_until_it_is_answered(site, client
     await site.until(State.IDLE)
 
 
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+
+
+async def test_an_upgrade_is_one_request_in_the_journal(site, client):
+    """Its head is parsed twice."""
+    reader, writer = client
+    for request in (GET % b"/echo", POST + b"ping", GET % b"/hot"):
+        head, _, rest = request.partition(b"\r\n\r\n")
+        writer.write(head + b"\r\n" + UPGRADE + rest)
+        await body(reader)
+        await site.until(State.IDLE)
+
+
 @pytest.mark.parametrize("first", [b"/hot", b"/echo"])
 async def test_a_pipelined_request_is_never_taken_for_none(site, client, first):
     reader, writer = client
