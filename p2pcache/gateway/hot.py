@@ -25,8 +25,8 @@ Key = tuple[bytes | None, ...]
 _KEYED = {b"host": 1, b"authorization": 2, b"accept": 3, b"x-github-api-version": 4, b"accept-encoding": 5}
 _HARMLESS = frozenset({b"user-agent", b"accept-language", b"content-type", b"time-zone", b"sec-fetch-mode"})
 """Fields clients send with every read that change no answer; one not known here takes the long way."""
-_KEEP_ALIVE = (b"connection", b"keep-alive")
-"""The one ``Connection`` that names no other field of the request."""
+_KEEP_ALIVE = frozenset({b"keep-alive", b"Keep-Alive"})
+"""Of ``Connection``: what names no other field of the request."""
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ def key_of(url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Key | None:
     for name, value in headers:
         place = _KEYED.get(name)
         if place is None:
-            if name not in _HARMLESS and (name, value.lower()) != _KEEP_ALIVE:
+            if name not in _HARMLESS and not (name == b"connection" and value in _KEEP_ALIVE):
                 return None
         elif key[place] is not None:
             return None
