@@ -165,7 +165,7 @@ def _settings(own: Mapping[str, Any], shared: Path, host_shared: str, network: s
         "Image": own["Image"],
         "Entrypoint": [sys.executable, "-I", "-m", "p2pcache.runner.sibling"],
         "Cmd": ["run"],
-        # Whoever may ask the engine sees these as long as the container is there: all else comes by its input.
+        # Any user of the engine can read these while the container exists, so everything else comes by its input.
         "Env": [f"RUNNER_TEMP={shared}", f"HOME={shared}"],
         "OpenStdin": True,
         "StdinOnce": True,

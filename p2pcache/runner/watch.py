@@ -82,7 +82,10 @@ def received(descriptor: int) -> dict[str, str]:
     with socket.socket(fileno=descriptor) as channel:
         channel.settimeout(HANDOVER_SECONDS)
         channel.sendall(b"?")
-        return {str(name): str(value) for name, value in json.loads(_whole(channel)).items()}
+        found = json.loads(_whole(channel))
+        if not isinstance(found, dict):
+            raise ValueError("these are no variables")  # noqa: TRY004 - what was read, not how it is used
+        return {str(name): str(value) for name, value in found.items()}
 
 
 def give(channel: socket.socket, secrets: Mapping[str, str]) -> None:
