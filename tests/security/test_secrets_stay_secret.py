@@ -198,7 +198,7 @@ class TestOtherProcessesOfTheUser:
             assert [name for name, value in SECRETS.items() if value.encode() in text or name.encode() in text] == []
 
     def test_nor_that_of_a_node_that_has_just_been_started_again(self, up):
-        """A spy that kills a node may look into its successor before that has closed itself: nothing secret is there."""
+        """A spy that kills a node may look into its successor before that has closed itself: nothing is there yet."""
         before = up()["node"]
         os.kill(before, signal.SIGKILL)
         after = until(lambda: (state := up())["node"] != before and state["node"])

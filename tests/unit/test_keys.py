@@ -66,12 +66,12 @@ class TestKeyring:
     @pytest.mark.parametrize(
         ("told", "why"),
         [
-            ({"CACHE_ENABLE_P2P": "false"}, "peer to peer is off"),
-            ({"CACHE_SHARE": "off"}, "sharing is off"),
-            ({"CACHE_BACKENDS": "disk"}, "peers are not among the backends"),
+            ({"CACHE_ENABLE_P2P": "false"}, "CACHE_ENABLE_P2P"),
+            ({"CACHE_SHARE": "off"}, "CACHE_SHARE"),
+            ({"CACHE_BACKENDS": "disk"}, "CACHE_BACKENDS"),
         ],
     )
-    def test_why_a_node_works_alone(self, told: dict[str, str], why: str) -> None:
+    def test_a_node_that_works_alone_names_what_makes_it(self, told: dict[str, str], why: str) -> None:
         assert why in keyring_of(of(CACHE_SECRET=generate_secret(), **told))[1]
 
 
