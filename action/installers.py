@@ -84,7 +84,7 @@ def with_certificates(variables: Mapping[str, str], settings: Mapping[str, str])
     """Have both trust what the system trusts, unless they were told what to trust."""
     told = settings.get("cert") or variables.get("REQUESTS_CA_BUNDLE") or variables.get("CURL_CA_BUNDLE")
     system = next((path for path in BUNDLES if sys.platform == "linux" and Path(path).is_file()), "")
-    # Its variable had two names: uv knows the second since 0.11.
+    # One variable under its older and its newer name.
     found = {"UV_NATIVE_TLS": "true", "UV_SYSTEM_CERTS": "true", "SSL_CERT_FILE": told, **variables}
     found["PIP_CERT"] = told or variables.get("SSL_CERT_FILE") or system
     return {name: value for name, value in found.items() if value}
