@@ -36,7 +36,7 @@ def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
     watch.conceal()
     with tempfile.TemporaryDirectory(prefix="p2pcache-") as scratch:
         settings = settings_or_exit({"socket": f"{scratch}/node.sock", **flags})
-        configure_log(settings)
+        configure_log(settings, dated=False)
         try:
             node = Node(with_hub(settings))
             return uvloop.run(_run(node, Job(Path(scratch)), command))

@@ -46,9 +46,10 @@ def _take_secrets(descriptor: str) -> None:
             fail(f"--secrets-fd: the supervisor gives nothing: {error}")
 
 
-def configure_log(settings: Settings) -> None:
-    """The product's own lines on stderr, with time (UTC) and level; libraries only when they warn."""
-    formatter = logging.Formatter("%(asctime)s %(levelname)s p2pcache: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+def configure_log(settings: Settings, *, dated: bool = True) -> None:
+    """The product's own lines on stderr, `dated` with time (UTC) and level; libraries only when they warn."""
+    line = "p2pcache: %(message)s"
+    formatter = logging.Formatter(f"%(asctime)s %(levelname)s {line}" if dated else line, "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)

@@ -213,6 +213,20 @@ def test_a_hub_is_not_held_up_by_what_it_cannot_get(world, run, pointer):
     run(test)
 
 
+def test_a_peer_is_not_sent_to_itself_for_what_it_announced(world, run, pointer):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node) as guest:
+            own = pointer()
+            await guest.say(Have((wire(own),)))
+            await world.until(lambda: node.directory.find(own.name))
+            await guest.say(Get(1, own.cid))
+            assert (await guest.hear(Miss)).id == 1
+            assert "blocks_relayed" not in node.mesh.members.activity.totals([])
+
+    run(test)
+
+
 def test_blocks_served_just_now_are_remembered_within_a_bound(world, run):
     async def test():
         node = world.node(0)

@@ -247,7 +247,8 @@ async def test_before_the_start_and_after_the_stop_it_is_an_empty_tier(config, p
     assert node.warnings == []
 
 
-async def test_a_swarm_that_stops_meanwhile_answers_nothing(config, pointer, block):
+@pytest.mark.parametrize("end", [Swarm.stop, lambda swarm: swarm._bridge.stop(3)], ids=["stops", "dies"])
+async def test_a_swarm_that_ends_meanwhile_answers_nothing(config, pointer, block, end):
     async with running(config("a"), config("b")) as [(_, a), (_, b)]:
         held = pointer()
         await a.tier.store(held, b"")
@@ -255,7 +256,7 @@ async def test_a_swarm_that_stops_meanwhile_answers_nothing(config, pointer, blo
         lease = await a.leases.acquire(b"r" * 32, SCOPE)
         waiting = asyncio.ensure_future(b.leases.acquire(b"r" * 32, SCOPE))
         await asyncio.sleep(0.05)
-        await b.stop()
+        await end(b)
         assert await asyncio.wait_for(waiting, 1) is not None
         assert await b.tier.block(held) is None
         assert lease is not None
