@@ -21,6 +21,7 @@ from p2pcache.cache.engine import Engine, Policy
 from p2pcache.cache.library import Library
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.tiers import Tier
+from p2pcache.clock import unix_time
 from p2pcache.gateway import listen
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.control import ControlPlane, own_token
@@ -67,7 +68,7 @@ class Node:
         self.address = ""
         memory = Memory(settings.memory_bytes)
         self.disk = self._open_disk()
-        self.buckets = Buckets(time.time, self._quota_changed)
+        self.buckets = Buckets(unix_time, self._quota_changed)
         self.swarm: Swarm | None = None
         self.library = Library(memory, (), self.keyring, bases=self.upstreams.bases, failed=self.ledger.error)
         self._peering = Peering(self.library, self.disk, self.buckets, self.keyring, self._quota_known)
@@ -80,7 +81,7 @@ class Node:
         self.upstream = HttpUpstream(self.upstreams, __version__, self._counted, token)
         policy = Policy(settings.lifetimes, rule_failed=self._rule_failed)
         self.engine = Engine(self.library, self.upstream, self.buckets, policy)
-        self.hot = Hot(memory, self.buckets, self.ledger, time.time)
+        self.hot = Hot(memory, self.buckets, self.ledger, unix_time)
         self._said_foreign = False
         self._health = Health(self.disk, self.upstream, self.swarm, expects_peers=bool(settings.bootstrap))
         self._stored = (0, 0)
@@ -118,7 +119,7 @@ class Node:
             relay=relay,
             upstream=self.upstream,
             upstreams=self.upstreams,
-            clock=time.time,
+            clock=unix_time,
             peers_asked=self.swarm.explain if self.swarm else lambda *_: [],
         )
         names = frozenset({settings.listen.host.lower(), socket.gethostname().lower()})
@@ -283,7 +284,7 @@ class Node:
 
     def _about(self) -> About:
         uptime = time.monotonic() - self._started
-        return About(__version__, round(time.time() - uptime, 3), round(uptime, 3), self._health.reasons(self.p2p))
+        return About(__version__, round(unix_time() - uptime, 3), round(uptime, 3), self._health.reasons(self.p2p))
 
     def peers(self) -> list[Mapping[str, Any]]:
         """The peers table."""

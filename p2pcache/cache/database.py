@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from p2pcache.cache.codec import cid_of
 from p2pcache.cache.entry import Pointer
+from p2pcache.clock import unix_time
 
 VERSION = 1
 APPLICATION_ID = 0x50325043  # "P2PC"
@@ -103,7 +103,7 @@ class Database:
         sqlite3.Error, OSError: it cannot be opened, or is no database.
     """
 
-    def __init__(self, path: Path, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, max_bytes: int, clock: Callable[[], float] = unix_time) -> None:
         self._max_pages = max_bytes // _PAGE
         self._clock = clock
         self._used: dict[bytes, int] = {}

@@ -124,12 +124,14 @@ UNPROVEN = 0.0
 def believed(pointer: Pointer, topics: tuple[bytes, ...], lifetime: float, now: float, dropped: float) -> Pointer:
     """A pointer from another node, or from another day, as far as this node believes it.
 
-    Never vouched for later than `now` (a clock that runs ahead), never fresh for longer than this node's own
-    `lifetime` in seconds, with the topics by which this node would drop it, and not fresh at all when GitHub vouched
-    for it before its topics were last `dropped`: a write or a refusal that has not arrived where this comes from.
+    Never fresh for longer than this node's own `lifetime` in seconds, with the topics by which this node would drop
+    it, and not fresh at all in two cases: GitHub vouched for it before its topics were last `dropped` (a write or a
+    refusal that has not arrived where this comes from), or later than `now`: a clock was set back since, and how old
+    it is cannot be told.
     """
     proved = min(pointer.proved_at, now)
-    expires = UNPROVEN if proved <= dropped else min(pointer.expires_at, proved + lifetime)
+    known = dropped < proved == pointer.proved_at
+    expires = min(pointer.expires_at, proved + lifetime) if known else UNPROVEN
     return msgspec.structs.replace(pointer, topics=topics, proved_at=proved, expires_at=expires)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -19,6 +18,7 @@ from p2pcache.cache.database import Database, Row
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.recovery import SafeDatabase
 from p2pcache.cache.sealing import ForgedError, Keyring, Kind, SealError
+from p2pcache.clock import unix_time
 
 _DEADLINE = 1.0
 _LONG_DEADLINE = 10.0
@@ -47,7 +47,7 @@ class Disk:
     name = "disk"
 
     def __init__(
-        self, directory: Path, keyring: Keyring, max_bytes: int, *, clock: Callable[[], float] = time.time
+        self, directory: Path, keyring: Keyring, max_bytes: int, *, clock: Callable[[], float] = unix_time
     ) -> None:
         self._db = SafeDatabase(directory, max_bytes, clock)
         self._keyring = keyring

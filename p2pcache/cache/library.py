@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Tier
 from p2pcache.cache.wanted import Wanted
+from p2pcache.clock import unix_time
 from p2pcache.github import hosts, links
 
 MAX_PLACES = 65_536
@@ -80,7 +80,7 @@ class Library:
         keyring: Keyring,
         *,
         bases: tuple[str, ...] = (f"https://{hosts.API_HOST}",),
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = unix_time,
         failed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.memory = memory

@@ -14,6 +14,7 @@ from p2pcache.cache.library import Found, Library
 from p2pcache.cache.proof import Believed, Body, Proof, Tag, plain, prepare
 from p2pcache.cache.upstream import Response, Upstream, UpstreamError
 from p2pcache.cache.wanted import Wanted
+from p2pcache.clock import unix_time
 from p2pcache.github import graphql
 from p2pcache.github.etag import Vary, is_digest, vary_of, weakly_equal
 from p2pcache.github.headers import KEPT, may_be_fresh
@@ -40,7 +41,7 @@ class Policy:
 
     lifetimes: Mapping[Lifetime, float]
     node: str = ""
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = unix_time
     monotonic: Callable[[], float] = time.monotonic
     rule_failed: Callable[[str], None] = lambda _: None
 

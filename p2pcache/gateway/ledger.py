@@ -6,13 +6,13 @@ Every figure is counted, none sampled. `time_saved_ms` is the one that rests on 
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from p2pcache.clock import unix_time
 from p2pcache.gateway.stats import TIERS, About, Peers, Quota, Route, Stats, Store, Upstream, read
 
 OTHER = "other"
@@ -35,7 +35,7 @@ class RouteCount:
 class Ledger:
     """Counts what the node does. Not thread-safe: it belongs to the gateway's event loop."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = unix_time) -> None:
         self.scope = ""
         """Of this node's own token, among those of `quota`."""
         self.store = Store()
@@ -193,7 +193,7 @@ class Ledger:
             counters.saved += route.saved
 
     @classmethod
-    def restore(cls, stats: Mapping[str, Any], clock: Callable[[], float] = time.time) -> Ledger:
+    def restore(cls, stats: Mapping[str, Any], clock: Callable[[], float] = unix_time) -> Ledger:
         """A ledger that goes on counting where the node that wrote `stats` stopped; it has no peers yet.
 
         Raises:
@@ -207,7 +207,7 @@ class Ledger:
 
 
 def merge(
-    earlier: Mapping[str, Any], later: Mapping[str, Any], clock: Callable[[], float] = time.time
+    earlier: Mapping[str, Any], later: Mapping[str, Any], clock: Callable[[], float] = unix_time
 ) -> dict[str, Any]:
     """The statistics of two runs as one.
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from p2pcache.clock import unix_time
 from p2pcache.swarm.reasons import Ended, Reason
 from p2pcache.swarm.scoring import Bucket
 from p2pcache.swarm.session import Session
@@ -49,7 +50,7 @@ class Activity:
             self._counts[name] += getattr(session, name)
         if ended.reason is not Reason.DUPLICATE:
             self._counts[LEFT] += 1
-            self._say(f"member {session.peer} left after {time.time() - session.since:.0f} s: {ended}")
+            self._say(f"member {session.peer} left after {unix_time() - session.since:.0f} s: {ended}")
 
     def totals(self, sessions: Iterable[Session]) -> dict[str, int]:
         """The counts, those of the open `sessions` included."""

@@ -11,6 +11,7 @@ from functools import partial
 
 import trio
 
+from p2pcache.clock import unix_time
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.frames import Ack, Drop, encode
 from p2pcache.swarm.identity import Identity, signed
@@ -52,7 +53,7 @@ class Drops:
     async def drop(self, topics: Collection[bytes], scope: bytes | None) -> None:
         """Tell every connected peer; returns when all have forgotten, or `drop_timeout` has passed."""
         listed = sorted(topics)
-        now = time.time()
+        now = unix_time()
         async with trio.open_nursery() as nursery:
             for start in range(0, len(listed), _TOPICS):
                 batch = tuple(listed[start : start + _TOPICS])
@@ -64,7 +65,7 @@ class Drops:
 
     async def joined(self, session: Session) -> None:
         """A peer may have been cut off: tell it what it may have missed."""
-        now = time.time()
+        now = unix_time()
         for missed in list(self._log.recent(now)):
             await session.send_slowly(_frame(missed, session.token(), now))
 
@@ -74,7 +75,7 @@ class Drops:
         Raises:
             Ended: it says so of one that did not.
         """
-        at = time.time() - frame.age
+        at = unix_time() - frame.age
         made = Invalidation(frame.origin, frame.serial, at, frame.topics, frame.scope, frame.signature)
         if not signed(made.origin, made.statement, made.signature):
             raise Ended(Reason.GARBAGE)
@@ -96,7 +97,7 @@ class Drops:
         session.send(encode(Ack(frame.id)))
 
     def _forget(self, made: Invalidation) -> None:
-        self._directory.drop(made.topics, made.scope, min(made.at + _MARGIN, time.time()))
+        self._directory.drop(made.topics, made.scope, min(made.at + _MARGIN, unix_time()))
         self._leases.dropped()
 
     async def _spread(self, made: Invalidation, but: Session | None, patience: float) -> None:
@@ -105,7 +106,7 @@ class Drops:
             if session is not but:
                 token = session.token()
                 asked.append((session, token, session.acknowledged(token)))
-                session.send(_frame(made, token, time.time()))
+                session.send(_frame(made, token, unix_time()))
         with trio.move_on_after(patience) as scope:
             for _, _, done in asked:
                 await done.wait()

@@ -14,6 +14,7 @@ from typing import NoReturn
 import trio
 
 from p2pcache.cache.entry import Pointer
+from p2pcache.clock import unix_time
 from p2pcache.swarm import activity
 from p2pcache.swarm.batch import Batch
 from p2pcache.swarm.directory import Directory, Holding
@@ -122,7 +123,7 @@ class Exchange:
 
     def have(self, session: Session, frame: Have) -> None:
         """A peer announces."""
-        now = time.time()
+        now = unix_time()
         pointers = [heard(pointer, session.member.skew, now) for pointer in frame.pointers]
         news = [pointer for pointer in pointers if self._directory.add(pointer, session.peer)]
         if self._members.hub and news:

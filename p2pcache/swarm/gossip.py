@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from typing import NoReturn
 
 import trio
 
+from p2pcache.clock import unix_time
 from p2pcache.swarm.batch import Batch
 from p2pcache.swarm.book import Book
 from p2pcache.swarm.frames import Known, Peers, Quota, encode
@@ -37,11 +37,11 @@ class Quotas:
 
     def publish(self, scope: bytes, state: bytes) -> None:
         """This node saw a bucket."""
-        self._note(scope, time.time(), state, None)
+        self._note(scope, unix_time(), state, None)
 
     def seen(self, session: Session, frame: Quota) -> None:
         """A member saw one."""
-        at = min(frame.at - session.member.skew, time.time())
+        at = min(frame.at - session.member.skew, unix_time())
         if self._note(frame.scope, at, frame.state, session):
             self._outside.quota(frame.scope, frame.state)
 

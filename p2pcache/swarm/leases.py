@@ -12,7 +12,6 @@ who both say that they ask, one does.
 from __future__ import annotations
 
 import itertools
-import time
 from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import NoReturn
@@ -20,6 +19,7 @@ from typing import NoReturn
 import trio
 
 from p2pcache.cache.entry import Pointer
+from p2pcache.clock import unix_time
 from p2pcache.swarm import statements
 from p2pcache.swarm.activity import GRANTED
 from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
@@ -125,7 +125,7 @@ class LeaseDesk:
             self._send(mine.arbiter, self._word(token, mine))
 
     def _word(self, token: int, mine: Mine) -> Ask:
-        at = time.time()
+        at = unix_time()
         signature = self._me.sign(statements.ask(mine.resource, at, mine.arbiter))
         return Ask(token, mine.resource, mine.scope, at, signature, mine.but)
 
@@ -304,7 +304,7 @@ class LeaseDesk:
             others = (other for other in self._mine.values() if other is not mine)
             return any(other.state is State.HOLDING and other.resource == mine.resource for other in others)
         holder = self._members.get(frame.holder)
-        ago = time.time() - frame.at + (holder.member.skew if holder else 0.0)
+        ago = unix_time() - frame.at + (holder.member.skew if holder else 0.0)
         return (
             frame.holder != session.peer
             and -_CLOCKS <= ago <= self._limits.lease + _CLOCKS
@@ -315,7 +315,7 @@ class LeaseDesk:
         """What a holder left can be had from it where it is connected, else from who told."""
         if left is None:
             return None
-        pointer = heard(left, session.member.skew, time.time())
+        pointer = heard(left, session.member.skew, unix_time())
         if holder != self._members.me:
             self._directory.add(pointer, holder if holder in self._members else session.peer, announced=False)
         return pointer

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from p2pcache.clock import unix_time
 from p2pcache.swarm.activity import Activity
 from p2pcache.swarm.config import Limits, PeerRow
 from p2pcache.swarm.multiaddrs import Address
@@ -133,7 +134,7 @@ class Members:
             self.counters["garbage"] += 1
         row = _row(session) if session else _stranger(peer, address, dialled)
         state, past = ("dropped", self._past) if session else ("refused", self._refused)
-        past.append(_with(row, since=time.time(), state=state, reason=str(ended)))
+        past.append(_with(row, since=unix_time(), state=state, reason=str(ended)))
 
     def rows(self, announced: Callable[[str], int]) -> list[PeerRow]:
         """The table: connected, relayed, and what ended badly. May be called by any thread."""

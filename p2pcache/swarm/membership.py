@@ -6,13 +6,13 @@ there is nothing to guess the secret from at leisure.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TypeVar
 
 import trio
 
+from p2pcache.clock import unix_time
 from p2pcache.swarm import proof
 from p2pcache.swarm.config import Limits
 from p2pcache.swarm.frames import (
@@ -113,9 +113,9 @@ async def _introduce(
     if link.peer == me:
         raise Ended(Reason.ITSELF)
     mine = proof.nonce()
-    await link.write(encode(Hello(MAGIC, MAJOR, MINOR, mine, time.time())))
+    await link.write(encode(Hello(MAGIC, MAJOR, MINOR, mine, unix_time())))
     hello = await _expect(incoming, Hello)
-    skew = hello.clock - time.time()
+    skew = hello.clock - unix_time()
     if hello.magic != MAGIC:
         raise Ended(Reason.GARBAGE)
     if hello.major > MAJOR:

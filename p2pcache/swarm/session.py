@@ -11,6 +11,7 @@ from typing import assert_never
 
 import trio
 
+from p2pcache.clock import unix_time
 from p2pcache.swarm.config import Limits
 from p2pcache.swarm.frames import (
     Ack,
@@ -107,7 +108,7 @@ class Session:
         self.peer = member.peer
         self.member = member
         self.link = link
-        self.since = time.time()
+        self.since = unix_time()
         self.score = Score(0.9 * limits.peer_deadline)  # the caller, who waits all of it, has to see it pass
         self.keeping = Bucket(limits.hub_keep_rate, limits.hub_keep_burst)
         self.sending = 0

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "p2pcache"
 ROWS = (
-    ("github", "settings", "values"),
+    ("github", "settings", "values", "clock"),
     ("cache",),
     ("gateway", "swarm", "testing"),
     ("runner", "client"),
