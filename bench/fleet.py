@@ -210,7 +210,10 @@ def ordinary(world: World, count: int) -> list[Runner]:
 def swarming(world: World, count: int, *, share: bool) -> list[Runner]:
     """Runners of one swarm."""
     swarm, keyring = MemorySwarm(), Keyring.ephemeral()
-    nodes = (MemoryNode(world.upstream, world.clock, keyring=keyring, peer=swarm.join()) for _ in range(count))
+    nodes = (
+        MemoryNode(world.upstream, world.clock, keyring=keyring, peer=swarm.join(), verified=not share)
+        for _ in range(count)
+    )
     return [Swarming(node, share=share) for node in nodes]
 
 

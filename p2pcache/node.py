@@ -39,7 +39,7 @@ from p2pcache.github.quota import Bucket, charged
 from p2pcache.health import Health
 from p2pcache.keys import identity_of, keyring_of
 from p2pcache.peering import Peering, swarm_config
-from p2pcache.settings import Settings, SettingsError
+from p2pcache.settings import Settings, SettingsError, Share
 
 if TYPE_CHECKING:
     from p2pcache.swarm import Swarm
@@ -70,7 +70,14 @@ class Node:
         self.disk = self._open_disk()
         self.buckets = Buckets(unix_time, self._quota_changed)
         self.swarm: Swarm | None = None
-        self.library = Library(memory, (), self.keyring, bases=self.upstreams.bases, failed=self.ledger.error)
+        self.library = Library(
+            memory,
+            (),
+            self.keyring,
+            verified=settings.share is Share.VERIFIED,
+            bases=self.upstreams.bases,
+            failed=self.ledger.error,
+        )
         self._peering = Peering(self.library, self.disk, self.buckets, self.keyring, self._quota_known)
         if not self.alone:
             from p2pcache.swarm import Swarm  # a node that works alone does not pay for it

@@ -61,6 +61,11 @@ class Opened:
     tier: str
     sealed: bytes | None
 
+    @property
+    def own(self) -> bool:
+        """Whether this node itself had it from GitHub, or proved it."""
+        return self.sealed is None
+
 
 class Library:
     """Memory in front of the other tiers, in the order in which they are asked.
@@ -68,6 +73,7 @@ class Library:
     Args:
         memory, tiers: where entries are.
         keyring: opens and seals blocks.
+        verified: nothing that this node did not prove itself is fresh: what other tiers have are candidates.
         bases: the upstream's own URLs: a pointer from elsewhere whose `Link` leads to another place is not believed.
         clock: Unix seconds.
         failed: told of what went wrong in a tier, for the ledger: ``disk_timeout``, ``peer_error``, ``peer_block``, ...
@@ -79,6 +85,7 @@ class Library:
         tiers: Sequence[Tier],
         keyring: Keyring,
         *,
+        verified: bool = False,
         bases: tuple[str, ...] = (f"https://{hosts.API_HOST}",),
         clock: Callable[[], float] = unix_time,
         failed: Callable[[str], None] = lambda _: None,
@@ -87,6 +94,7 @@ class Library:
         self.keyring = keyring
         self.tiers = tiers
         self.guard = Guard(failed)
+        self.verified = verified
         self._bases = bases
         self._clock = clock
         self._failed = failed
@@ -111,7 +119,7 @@ class Library:
             for name in (wanted.name, *wanted.older):
                 told = await self.guard(tier.name, tier.find(name), (), FIND_SECONDS)
                 pointers = (p for p in told if p.link is None or links.within(p.link, self._bases))
-                now, dropped = self._clock(), self.dropped(wanted)
+                now, dropped = self._clock(), math.inf if self.verified else self.dropped(wanted)
                 known = (Found(believed(p, wanted.topics, lifetime, now, dropped), tier) for p in pointers)
                 found += [f for f in known if f.place not in without]
         return found

@@ -115,7 +115,9 @@ async def prepare(
     opened = await asyncio.gather(*(library.open(pointer, found) for pointer in candidates))
     for pointer, block in zip(candidates, opened, strict=True):
         if block is not None and not _link_may_be_wrong(wanted, pointer, block):
-            _add(proof, wanted, pointer, Body(pointer, block.block, block.sealed), believed)
+            # Under `verified` a tag that somebody else put beside a body says nothing of that body.
+            given = pointer.scope == wanted.scope and (block.own or not library.verified)
+            _add(proof, wanted, pointer, Body(pointer, block.block, block.sealed), believed, given=given)
     if believed.state != "given up" and _may_be_empty(wanted, proof):
         empty = Body(None, _EMPTY)
         proof.tags += [Tag(text, empty, computed=True) for text in wanted.tags(_EMPTY, None, believed.empty_accept)]
@@ -142,23 +144,23 @@ def plain(wanted: Wanted) -> Proof:
     return Proof(conditions={"if-modified-since": since} if since else {})
 
 
-def _add(proof: Proof, wanted: Wanted, pointer: Pointer, body: Body, believed: Believed) -> None:
+def _add(proof: Proof, wanted: Wanted, pointer: Pointer, body: Body, believed: Believed, *, given: bool) -> None:
     """The validators of one candidate, likeliest first.
 
-    GitHub's own is sent only for the scope it gave it to, since it may depend on who asks; beside a computed one, as
-    the rule may not be tested yet, or not hold for this operation.
+    GitHub's own, `given` with the body, is sent only for the scope it gave it to, since it may depend on who asks;
+    beside a computed one, as the rule may not be tested yet, or not hold for this operation.
     """
-    own = pointer.scope == wanted.scope
     tags = []
     if believed.state != "given up" and body.block.status == 200:
-        vary = pointer.vary if own else None
+        # Fewer fields than GitHub hashed could make the rest of them part of a forged body.
+        vary = pointer.vary if given else None
         tags = [Tag(text, body, computed=True) for text in wanted.tags(body.block, vary, believed.empty_accept)]
-    if pointer.etag and (own or _names_these_bytes(wanted, pointer.etag, body)):
-        given = Tag(pointer.etag, body, computed=False)
+    if pointer.etag and (given or _names_these_bytes(wanted, pointer.etag, body)):
+        own_tag = Tag(pointer.etag, body, computed=False)
         if not any(etag.weakly_equal(tag.text, pointer.etag) for tag in tags):
-            tags = [*tags, given] if believed.state == "holds" else [given, *tags]
+            tags = [*tags, own_tag] if believed.state == "holds" else [own_tag, *tags]
     proof.tags += tags
-    if own and wanted.read.dated and not pointer.etag and pointer.last_modified:
+    if given and wanted.read.dated and not pointer.etag and pointer.last_modified:
         proof.since = body
 
 
@@ -172,16 +174,18 @@ def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened) -> bool
     """Whether the ``Link`` that goes with the body matters more than a 304, which says nothing of it, can tell.
 
     A full last page may have a next one by now. A page of one item is asked for its ``Link`` alone, to count a list
-    (PyGithub's ``totalCount``). And how many pages there are may depend on who asks, unless the list is that of one
-    repository, which GitHub shows or does not show.
+    (PyGithub's ``totalCount``). How many pages there are may depend on who asks, unless the list is that of one
+    repository, which GitHub shows or does not show; and what another scope's pointer says of it must follow from the
+    address, since whoever made that pointer may have lied.
     """
-    if links.last_full_page(wanted.request.target, pointer.link, opened.block.body):
+    target = wanted.request.target
+    if links.last_full_page(target, pointer.link, opened.block.body):
         return True
     if pointer.link is None:
         return False
     counting = parse_qs(wanted.read.resource.query).get("per_page") == ["1"]
     within = wanted.read.resource.path.startswith(("/repos/", "/repositories/"))
-    return counting or (pointer.scope != wanted.scope and not within)
+    return counting or (pointer.scope != wanted.scope and not (within and links.follows(target, pointer.link)))
 
 
 def _may_be_empty(wanted: Wanted, proof: Proof) -> bool:

@@ -18,6 +18,10 @@ _LINK = re.compile(rf"<([^<>]*)>\s*((?:{_PARAMETER})*)")
 _PARAMETERS = re.compile(_PARAMETER)
 
 _PAGES = frozenset({"first", "prev", "next", "last"})
+# A repository, organization or user, by name or by number.
+_SAME_LIST = re.compile(
+    r"\A(?:https?://[^/]+(?:/api/v3)?)?/(?:repos/[^/]+/[^/]+|(?:orgs|users)/[^/]+|(?:repositories|organizations|user)/\d+)(?=/|\Z)"
+)
 
 # Patterns of what stands before the closing quote of a key that GitHub fills with URLs of its API.
 _KEYS = ("_url", *(rf'[{{,\s]"{key}' for key in ("url", "href", "self", "git")))
@@ -41,6 +45,28 @@ def within(link: str, bases: tuple[str, ...]) -> bool:
     """
     inside = tuple(f"{base}/" for base in bases)
     return all(target.startswith(inside) for target, relations in _targets(link) if relations & _PAGES)
+
+
+def follows(target: str, link: str) -> bool:
+    """Whether a ``Link`` says what a page's own address lets one expect: a 304 does not cover it.
+
+    Pages by number only: the next is one more, the previous one less, and nothing else of the address changes but that
+    GitHub writes a name as its id. What comes after a cursor cannot be told. `target` is the page's path and query.
+    """
+    path, _, query = target.partition("?")
+    asked = parse_qs(query, keep_blank_values=True)
+    page = _number(asked.pop("page", ["1"]))
+    pages = {relation: url for relation, url in parse(link).items() if relation in _PAGES}
+    numbers: dict[str, int] = {}
+    for relation, url in pages.items():
+        there, _, rest = url.partition("?")
+        given = parse_qs(rest, keep_blank_values=True)
+        numbers[relation] = _number(given.pop("page", ["1"]))
+        if given != asked or not _SAME_LIST.sub("", there).endswith(_SAME_LIST.sub("", path)):
+            return False
+    expected = {"next": page + 1, "prev": page - 1, "first": 1}
+    right = all(number == expected.get(relation, number) for relation, number in numbers.items())
+    return right and numbers.get("last", page + 1) > page
 
 
 def last_full_page(target: str, link: str | None, body: bytes) -> bool:
@@ -95,6 +121,10 @@ def _value(base: str) -> str:
     ours = "|".join(f"(?<={key}{end})" for key in _KEYS for end in ends)
     typed = "".join(f'(?<!"{key}_url{end})' for key in _TYPED for end in ends)
     return rf'{base}(?=[/"?#{{])(?:{ours}){typed}'
+
+
+def _number(values: list[str]) -> int:
+    return int(values[-1]) if values[-1].isdecimal() and len(values[-1]) < 10 else -1
 
 
 def _full_sizes(target: str) -> tuple[int, ...]:

@@ -50,6 +50,7 @@ class MemoryNode:
         leases: instead of the peer's.
         identity: whose job it runs in.
         lifetimes: seconds for each class.
+        verified: what other tiers have is proved before it is served.
 
     Attributes:
         identity: whose job it runs in; a runner takes one job after the other.
@@ -69,6 +70,7 @@ class MemoryNode:
         identity: Identity = ALONE,
         lifetimes: Mapping[Lifetime, float] = DEFAULT_SECONDS,
         memory_bytes: int = 64 << 20,
+        verified: bool = False,
     ) -> None:
         self.keyring = keyring or Keyring.ephemeral()
         self.errors: Counter[str] = Counter()
@@ -76,7 +78,12 @@ class MemoryNode:
         self.identity = identity
         every = (*tiers, peer.tier) if peer else tuple(tiers)
         self.library = Library(
-            Memory(memory_bytes), every, self.keyring, clock=clock, failed=lambda what: self.errors.update([what])
+            Memory(memory_bytes),
+            every,
+            self.keyring,
+            verified=verified,
+            clock=clock,
+            failed=lambda what: self.errors.update([what]),
         )
         if peer:
             peer.dropped = self.library.drop_soon

@@ -44,6 +44,7 @@ class Lab:
     clock: Clock
     keyring: Keyring = field(default_factory=Keyring.ephemeral)
     nodes: list[MemoryNode] = field(default_factory=list)
+    swarm: MemorySwarm = field(default_factory=MemorySwarm)
 
     def node(self, **options: Any) -> MemoryNode:
         made = MemoryNode(self.upstream, self.clock, **{"keyring": self.keyring, **options})
@@ -51,8 +52,7 @@ class Lab:
         return made
 
     def pair(self) -> tuple[MemoryNode, MemoryNode]:
-        swarm = MemorySwarm()
-        return self.node(peer=swarm.join()), self.node(peer=swarm.join())
+        return self.node(peer=self.swarm.join()), self.node(peer=self.swarm.join())
 
     @property
     def calls(self) -> list[int]:

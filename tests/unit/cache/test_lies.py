@@ -9,7 +9,6 @@ import pytest
 
 from p2pcache.cache import codec
 from p2pcache.cache.entry import Block, Pointer
-from p2pcache.testing import MemorySwarm
 from tests.unit.cache.lab import Lab, kept
 
 REPO = "/repos/octo/app"
@@ -17,12 +16,14 @@ ISSUES = f"{REPO}/issues?per_page=2"
 ONE, TWO = "ghp_one", "ghp_two"
 
 
-async def told(lab: Lab, target: str, block: Block | None = None, **changes: object) -> tuple[Pointer, Block]:
+async def told(
+    lab: Lab, target: str, block: Block | None = None, *, token: str | None = ONE, **changes: object
+) -> tuple[Pointer, Block]:
     """A swarm in which a liar repeats an honest node's answer with changes; lab.nodes[-1] is the one to ask."""
-    swarm = MemorySwarm()
+    swarm = lab.swarm
     liar = swarm.join()
     honest = lab.node()
-    answer = kept(await honest.get(target, ONE))
+    answer = kept(await honest.get(target, token))
     block = block or answer.entry.block
     cid, sealed = codec.seal_block(lab.keyring, block)
     pointer = msgspec.structs.replace(answer.entry.pointer, cid=cid, **changes)
@@ -38,6 +39,39 @@ async def test_a_link_leads_to_the_upstream_alone(lab: Lab, token: str) -> None:
     answer = kept(await lab.nodes[-1].get(ISSUES, token))
     assert "evil" not in (answer.entry.pointer.link or "")
     assert answer.forwarded == 200
+
+
+async def test_another_scopes_link_must_follow_from_the_address(lab: Lab) -> None:
+    await told(lab, ISSUES, link='<https://api.github.com/repositories/1/issues?per_page=2&page=3>; rel="next"')
+    answer = kept(await lab.nodes[-1].get(ISSUES, TWO))
+    assert answer.forwarded == 200
+    assert "page=2" in (answer.entry.pointer.link or "")
+
+
+@pytest.mark.parametrize("token", [ONE, TWO], ids=["as the same scope", "as another"])
+async def test_verified_believes_nobody_else(lab: Lab, token: str) -> None:
+    forged = Block(200, (("content-type", "application/json; charset=utf-8"),), b'{"forged":true}')
+    _, honest = await told(lab, REPO, forged)
+    verified = lab.node(peer=lab.swarm.join(), verified=True)
+    answer = kept(await verified.get(REPO, token))
+    assert (answer.forwarded, answer.entry.block) == (200, honest)
+    assert kept(await verified.get(REPO, token)).hit == "memory"
+
+
+async def test_verified_takes_no_part_of_a_tag_from_anybody(lab: Lab) -> None:
+    """GitHub's tag for an anonymous caller is made of `Accept` and the body: here both are in the forged body."""
+    honest = kept(await lab.node().get(REPO)).entry.block
+    forged = Block(200, honest.headers, b"application/vnd.github+json:" + honest.body)
+    await told(lab, REPO, forged, token=None, etag=None, vary=())
+    answer = kept(await lab.node(peer=lab.swarm.join(), verified=True).get(REPO))
+    assert answer.entry.block == honest
+
+
+async def test_verified_proves_what_is_true_for_nothing(lab: Lab) -> None:
+    await told(lab, REPO)
+    verified = lab.node(peer=lab.swarm.join(), verified=True)
+    assert kept(await verified.get(REPO, ONE)).hit == "revalidated"
+    assert kept(await verified.get(REPO, ONE)).hit == "memory"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,37 @@ def test_parse(link: str, expected: dict[str, str]) -> None:
     assert links.parse(link) == expected
 
 
+REPO = f"{API}/repositories/1"
+
+
+@pytest.mark.parametrize(
+    ("target", "link", "expected"),
+    [
+        ("/repos/o/r/issues", f'<{REPO}/issues?page=2>; rel="next", <{REPO}/issues?page=9>; rel="last"', True),
+        ("/repos/o/r/issues?per_page=5", f'<{REPO}/issues?per_page=5&page=2>; rel="next"', True),
+        (
+            "/repos/o/r/issues?page=3",
+            f'<{API}/repos/o/r/issues?page=2>; rel="prev", <{REPO}/issues?page=1>; rel="first"',
+            True,
+        ),
+        ("/orgs/o/repos", f'<{API}/organizations/7/repos?page=2>; rel="next"', True),
+        ("/users/u/repos", f'<{API}/user/7/repos?page=2>; rel="next"', True),
+        ("/user/repos?page=2", f'<{API}/user/repos?page=3>; rel="next", <{API}/user/repos?page=1>; rel="prev"', True),
+        ("/repos/o/r/issues", '<https://github.com/x>; rel="deprecation"', True),
+        ("/repos/o/r/issues", f'<{REPO}/issues?page=3>; rel="next"', False),
+        ("/repos/o/r/issues?page=4", f'<{REPO}/issues?page=2>; rel="prev"', False),
+        ("/repos/o/r/issues?page=4", f'<{REPO}/issues?page=2>; rel="first"', False),
+        ("/repos/o/r/issues?page=4", f'<{REPO}/issues?page=3>; rel="last"', False),
+        ("/repos/o/r/issues", f'<{REPO}/pulls?page=2>; rel="next"', False),
+        ("/repos/o/r/issues?state=all", f'<{REPO}/issues?page=2>; rel="next"', False),
+        ("/repos/o/r/issues", f'<{REPO}/issues?after=Y3Vy>; rel="next"', False),
+        ("/repos/o/r/issues?page=x", f'<{REPO}/issues?page=2>; rel="next"', False),
+    ],
+)
+def test_follows(target: str, link: str, expected: bool) -> None:
+    assert links.follows(target, link) is expected
+
+
 @pytest.mark.parametrize(
     ("link", "expected"),
     [
