@@ -15,13 +15,11 @@ from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.keys import TOKEN_HINT, keyring_of, with_secret
 from p2pcache.runner import supervisor
 from p2pcache.runner.job import Job
+from p2pcache.runner.joining import SWARM_SECONDS
 from p2pcache.runner.report import text
 from p2pcache.runner.supervisor import DirectoryError, RunningError, SupervisorError
 from p2pcache.settings import Settings, SettingsError, as_flags
 from p2pcache.settings import environment as variables
-
-SWARM_SECONDS = 5.0
-"""How long ``up`` waits for the node's peer id, which libp2p has to be loaded for."""
 
 
 def up(flags: Mapping[str, str], timeout: float) -> None:
