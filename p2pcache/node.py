@@ -291,7 +291,8 @@ class Node:
 
     def _about(self) -> About:
         uptime = time.monotonic() - self._started
-        return About(__version__, round(unix_time() - uptime, 3), round(uptime, 3), self._health.reasons(self.p2p))
+        started = round(unix_time() - uptime, 3)
+        return About(__version__, self.settings.upstream, started, round(uptime, 3), self._health.reasons(self.p2p))
 
     def peers(self) -> list[Mapping[str, Any]]:
         """The peers table."""

@@ -55,6 +55,8 @@ def explanation(status: int, headers: Mapping[str, str], milliseconds: float, *,
     source = _FROM.get(detail[1] if detail else "", "GitHub")
     lines = [f"{status} in {milliseconds:.1f} ms from {source}"]
     lines += _reasons(headers.get("p2pcache-rule", ""), headers, cache_status, with_token=with_token)
+    if believed := headers.get("p2pcache-etag-rule", ""):
+        lines.append(f"  ETag rule: {believed}")
     lines += [f"  {clause}" for clause in headers.get("p2pcache-peers", "").split("; ") if clause]
     return "\n".join([*lines, f"  Cache-Status: {cache_status or 'none'}"])
 

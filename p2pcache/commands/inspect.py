@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -17,6 +18,8 @@ from p2pcache.commands.console import fail, note, settings_or_exit
 from p2pcache.commands.explain import explanation, refusal
 from p2pcache.gateway.ask import NodeError, UnixConnection, ask_any
 from p2pcache.gateway.listen import listens
+from p2pcache.gateway.routing import Upstreams
+from p2pcache.github.hosts import API_HOST
 from p2pcache.runner.report import markdown, text
 from p2pcache.settings import ClientSettings
 
@@ -34,16 +37,15 @@ def node_socket() -> str:
 
 def get(path: str, *, explain: bool, accept: str) -> int:
     """Print the body; 0 for an answer below 400, 1 otherwise."""
-    target = path.removeprefix("https://api.github.com")
-    if not target.startswith("/"):
-        target = f"/{target}"
+    socket = node_socket()
+    host, target = _address(socket, path)
     if not all("!" <= c <= "~" for c in target):
         fail("PATH: expected an API path without spaces, e.g. /repos/OWNER/REPO", 2)
     token = ClientSettings.from_env().token
-    headers = {"Host": "api.github.com", "Accept": accept, "P2pcache-Explain": "1"}
+    headers = {"Host": host, "Accept": accept, "P2pcache-Explain": "1"}
     if token is not None:
         headers["Authorization"] = f"token {token.reveal()}"
-    connection = UnixConnection(node_socket(), GET_SECONDS)
+    connection = UnixConnection(socket, GET_SECONDS)
     started = time.perf_counter()
     try:
         connection.request("GET", target, headers=headers)
@@ -66,6 +68,19 @@ def get(path: str, *, explain: bool, accept: str) -> int:
         fields = {name.lower(): value for name, value in response.getheaders()}
         note(explanation(response.status, fields, milliseconds, **asked_with))
     return 0 if response.status < http.client.BAD_REQUEST else 1
+
+
+def _address(socket: str, path: str) -> tuple[str, str]:
+    """The Host and target by which the node knows a path, or a URL, of its own upstream's API."""
+    try:
+        upstreams = Upstreams(str(ask_any(socket, "/-/stats")["node"]["upstream"]))
+    except (NodeError, KeyError):
+        upstreams = Upstreams(f"https://{API_HOST}")
+    base = next((base for base in upstreams.bases if path.startswith(f"{base}/")), "")
+    target = "/" + path.removeprefix(base).removeprefix("/")
+    if not upstreams.enterprise:
+        return API_HOST, target
+    return upstreams.host, urlsplit(upstreams.api).path + target
 
 
 def stats(form: str) -> None:

@@ -71,9 +71,13 @@ class Store(msgspec.Struct):
 
 
 class About(msgspec.Struct):
-    """The node itself: its version, when it started (Unix seconds), for how long it runs, what is wrong with it."""
+    """The node itself.
+
+    Its version, the API behind it, when it started (Unix seconds), for how long it runs, and what is wrong with it.
+    """
 
     version: str = ""
+    upstream: str = ""
     started_at: float = 0.0
     uptime_seconds: float = 0.0
     degraded: list[str] = []
