@@ -188,7 +188,6 @@ class Node:
         """A hub that works alone would look like one for ever: it has to join."""
         await joining
         if self.p2p != "ready":
-            await self.stop()
             raise SettingsError(self.p2p.removeprefix(FAILED))
 
     async def settled(self, seconds: float) -> None:
