@@ -24,12 +24,14 @@ class Limits:
     """Peers connected at the same time; one more is refused."""
     handshakes: int = 64
     """Connections that have not proved membership yet; one more waits for a place."""
-    handshakes_per_address: int = 16
+    handshakes_per_address: int = 32
     """The same from one IPv4 address, or one IPv6 /64."""
     waiting: int = 512
     """Connections that wait for such a place; one more is closed."""
     mute: float = 0.25
-    """Seconds of silence after which a connection that has not proved membership gives way to one that waits."""
+    """Seconds after which a connection that has said nothing at all gives way to one that waits."""
+    stalled: float = 0.7
+    """The same for one that began to, and stopped: a joiner on a starved machine does that, too."""
     handshake_timeout: float = 5.0
     dial_timeout: float = 3.0
     links: int = 24
@@ -98,7 +100,7 @@ class SwarmConfig:
             wish is taken.
         bootstrap: multiaddrs dialled for ever; ``/p2p/<id>`` may be left out.
         announce: addresses told to other members; empty, or where the port was lost: derived from what is listened
-            on and the interfaces.
+            on and the interfaces. Members pass on those from which this node has shown itself.
         identity: file of the Ed25519 key, created with mode 0600 when absent; one process at a time has it.
         membership_keys: 32 bytes each; the first proves, all are accepted (rotation).
         hub: keep every block seen and relay between members that cannot dial each other.

@@ -1,9 +1,9 @@
 """The door: who has connected and not proved membership yet. Bounded in all and for each address; no I/O. Trio side.
 
-Neither a stranger that says nothing nor one that stops half-way keeps a member out. When all places are taken, those
-who come wait outside, at the price of a socket, until a place is given back or whoever has been silent for longest
-has been so for `mute` seconds and gives way. Who came last goes first: in a crowd that never proves anything a member
-is let in as soon as a place is free, not after everybody who came before it.
+Neither a stranger that says nothing nor one that stops half-way keeps a member out. When all places are taken, new
+connections wait outside, at the price of a socket, until a place is given back or one that has been silent for too long
+gives way. The last to come goes first: in a crowd that never proves anything a member is let in as soon as a place is
+free, not after all that came before it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ class Stranger:
     def __init__(self, door: Door, network: str, deadline: float) -> None:
         self.network = network
         self.heard = trio.current_time()
+        self.mute = True
         self.scope = trio.CancelScope(deadline=deadline)
         self.inside = trio.Event()
         self._door = door
 
     def stirred(self) -> None:
         """It said something."""
+        self.mute = False
         self.heard = trio.current_time()
 
     def leave(self) -> None:
@@ -107,7 +109,7 @@ class Door:
             self._crowded = trio.Event()
 
     def _room(self, network: str, now: float) -> bool:
-        """Whether one more of `network` has a place, if need be that of the one which was silent for longest."""
+        """Whether one more of `network` has a place, if need be that of one that has been silent for too long."""
         crowd: list[Stranger]
         if self._taken[network] >= self._limits.handshakes_per_address:
             crowd = [stranger for stranger in self._inside if stranger.network == network]
@@ -115,12 +117,16 @@ class Door:
             crowd = list(self._inside)
         else:
             return True
-        silent = min(crowd, key=lambda stranger: stranger.heard)
-        if now - silent.heard < self._limits.mute:
+        silent = min(crowd, key=self._due)
+        if now < self._due(silent):
             return False
         self._remove(silent)
         silent.scope.cancel()
         return True
+
+    def _due(self, stranger: Stranger) -> float:
+        """When it is to give way, unless it says something."""
+        return stranger.heard + (self._limits.mute if stranger.mute else self._limits.stalled)
 
     def _remove(self, stranger: Stranger) -> None:
         del self._inside[stranger]

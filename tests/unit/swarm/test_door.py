@@ -10,7 +10,7 @@ import trio
 from p2pcache.swarm import Limits
 from p2pcache.swarm.door import Door, network
 
-LIMITS = Limits(handshakes=4, handshakes_per_address=2, waiting=300, mute=0.25)
+LIMITS = Limits(handshakes=4, handshakes_per_address=2, waiting=300, mute=0.25, stalled=0.7)
 
 
 @asynccontextmanager
@@ -54,6 +54,13 @@ def test_the_longest_silent_one_gives_way(run):
             assert inside(mute, talking, newcomer) == [False, True, True]
             mute.leave()
             assert len(it) == 2
+            newcomer.stirred()
+            another = it.knock("10.0.0.1")
+            await trio.sleep(0.4)
+            assert inside(talking, newcomer, another) == [True, True, False]
+            with trio.fail_after(0.3):
+                await another.inside.wait()
+            assert inside(talking, newcomer, another) == [False, True, True]
 
     run(test)
 
@@ -62,8 +69,10 @@ def test_a_crowd_delays_who_comes_after_it_by_no_more_than_a_moment(run):
     async def test():
         async with door() as it:
             crowd = [it.knock(f"10.0.{number % 8}.1") for number in range(250)]
+            for stranger in crowd:
+                stranger.stirred()
             member = it.knock("10.0.0.1")
-            with trio.fail_after(2 * LIMITS.mute):
+            with trio.fail_after(0.9):
                 await member.inside.wait()
             assert len(it) <= LIMITS.handshakes
             assert sum(inside(*crowd)) < LIMITS.handshakes

@@ -703,3 +703,44 @@ def test_what_is_left_is_what_was_asked_for(world, run, pointer):
             assert not node.directory.find(other.name)
 
     run(test)
+
+
+def test_a_word_that_comes_when_it_does_not_matter_any_more(world, run):
+    async def test():
+        node, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), []
+        async with world.running(node), world.guest(node, 30) as one, world.guest(node, 31) as other:
+            await world.until(lambda: len(node.mesh.members) == 2)
+            peers = [node.peer, one.me.peer, other.me.peer]
+
+            def ranked(name):
+                first = choose(name, peers)
+                return [first, choose(name, [peer for peer in peers if peer != first])]
+
+            names = (os.urandom(32) for _ in range(500))
+            name = next(name for name in names if ranked(name) == [one.me.peer, other.me.peer])
+
+            async def acquire():
+                got.append(await node.mesh.leases.acquire(name, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                first = await one.hear(Ask)
+                await one.say(said(first.id, one))
+                await other.hear(Ask)
+                await trio.sleep(Limits().peer_deadline + 0.01)  # the other is passed over, and nobody is asked yet
+                await one.say(Free(first.id, None, one.me.peer))
+            assert got != [None]
+            node.mesh.leases.release(got[0], None)
+            got.clear()
+            name = next(name for name in names if ranked(name)[0] == one.me.peer)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                asked = await one.hear(Ask)
+                await one.say(Grant(asked.id, None, ""))
+            await one.say(Free(asked.id, None, ""), Ping(5))
+            await one.hear(Pong)
+            assert got == [asked.id]
+            assert node.mesh.leases._mine[asked.id]
+            node.mesh.leases.release(asked.id, None)
+
+    run(test)
