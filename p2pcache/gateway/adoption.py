@@ -6,25 +6,22 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
+from p2pcache.gateway.head import last_answer
 from p2pcache.gateway.keeper import MOST_REPLAYS, Adopted, Keeper, State
 
 _UNREAD = 1 << 20
 
 
-def _refusal(sentence: str, detail: str) -> bytes:
-    body = f'{{"message":"p2pcache: {sentence}"}}'.encode()
-    return (
-        b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: %d\r\n"
-        b"connection: close\r\ncache-status: p2pcache; fwd=bypass; detail=%b\r\n\r\n%b"
-    ) % (len(body), detail.encode(), body)
-
-
-UNKNOWN_FATE = _refusal(
+UNKNOWN_FATE = last_answer(
+    502,
     "the cache was restarted while this request was under way; GitHub may have carried it out: look before you "
     "repeat it.",
-    "restarted",
+    "fwd=bypass",
+    "detail=restarted",
 )
-GIVEN_UP = _refusal("the cache died each time it was asked this; its log says more.", "deadly")
+GIVEN_UP = last_answer(
+    502, "the cache died each time it was asked this; its log says more.", "fwd=bypass", "detail=deadly"
+)
 
 
 async def adopt(keeper: Keeper, connections: Sequence[Adopted], take_up: Callable[[Adopted], Awaitable[bool]]) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.control import ControlPlane
-from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange, Line, Receive, Send
+from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange, Receive, Send
+from p2pcache.gateway.head import Line, cache_status
 from p2pcache.gateway.ledger import Ledger
 from p2pcache.gateway.listen import here
 from p2pcache.gateway.reads import Reads
@@ -204,4 +205,4 @@ def _method(method: str) -> str:
 
 
 def _forwarded(reason: str, status: int) -> Line:
-    return b"cache-status", f"p2pcache; fwd={reason}; fwd-status={status}".encode()
+    return cache_status(f"fwd={reason}", f"fwd-status={status}")

@@ -17,12 +17,13 @@ from typing import Any
 import msgspec
 
 from p2pcache.gateway.exchange import BadRequest, Exchange
+from p2pcache.gateway.head import cache_status
 from p2pcache.gateway.listen import here
 from p2pcache.github.scopes import token_in
 
 MAX_BODY = 64 << 10
 _JSON = (b"content-type", b"application/json; charset=utf-8")
-_STATUS = (b"cache-status", b"p2pcache; detail=control")
+_STATUS = cache_status("detail=control")
 
 _METHODS = {"healthz": "GET", "stats": "GET", "peers": "GET", "metrics": "GET", "purge": "POST"}
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")

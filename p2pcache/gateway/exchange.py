@@ -7,15 +7,13 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-import msgspec
-
 from p2pcache.gateway.callers import foreign_page
+from p2pcache.gateway.head import JSON, Line, cache_status, clean, error_body
 from p2pcache.github.headers import FRAMING, end_to_end
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Line = tuple[bytes, bytes]
 
 BODY_SECONDS = 30.0
 """How long a client may pause in the middle of a request's body."""
@@ -23,8 +21,6 @@ MAX_HELD = 8 << 20
 """Bytes of an answer of unknown length that are gathered for a client of HTTP/1.0, which knows no chunks."""
 BODILESS = (204, 304)
 
-_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _HOST = re.compile(rb"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
@@ -164,13 +160,13 @@ class Exchange:
 
     async def start(self, status: int, lines: Iterable[Line]) -> None:
         """Send status and header lines; what cannot stand in a header line is left out."""
-        clean = [(n, v) for n, v in lines if _TOKEN.fullmatch(n) and not _BAD_VALUE.search(v)]
+        head = clean(lines)
         self.started = True
-        unframed = status not in BODILESS and self.method != "HEAD" and all(n != b"content-length" for n, _ in clean)
+        unframed = status not in BODILESS and self.method != "HEAD" and all(n != b"content-length" for n, _ in head)
         if self._old and unframed:
-            self._held = status, clean, bytearray()
+            self._held = status, head, bytearray()
             return
-        await self._send({"type": "http.response.start", "status": status, "headers": clean})
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
 
     async def send(self, body: bytes, *, more: bool = False) -> None:
         """Send a piece of the body, once the client has read most of what came before.
@@ -201,13 +197,11 @@ class Exchange:
         await self.send(body)
 
     async def refuse(self, status: int, sentence: str, detail: str, lines: Iterable[Line] = ()) -> None:
-        """Send an error in the shape of GitHub's, which clients know how to show.
+        """Send an error.
 
         Once an answer has begun it is too late: left unfinished, the server ends the connection, and the client sees
         that something is missing.
         """
         if self.started:
             return
-        body = msgspec.json.encode({"message": f"p2pcache: {sentence}"})
-        kind = (b"content-type", b"application/json; charset=utf-8")
-        await self.reply(status, body, [kind, (b"cache-status", f"p2pcache; detail={detail}".encode()), *lines])
+        await self.reply(status, error_body(sentence), [JSON, cache_status(f"detail={detail}"), *lines])

@@ -14,6 +14,7 @@ from p2pcache.cache.decide import Rule
 from p2pcache.cache.entry import Entry, Pointer
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.wanted import Wanted
+from p2pcache.gateway.head import cache_status, render, status_line
 from p2pcache.gateway.ledger import Ledger, RouteCount
 from p2pcache.gateway.respond import Shown
 
@@ -21,6 +22,8 @@ MAX_PREPARED = 4096
 MAX_KEY = 4096
 """Bytes of a request's URL and header values that are worth keeping."""
 Key = tuple[bytes | None, ...]
+_HEAD = b"%bage: %d\r\n%b" + render([cache_status("hit", "ttl=%d", "detail=memory")]) + b"\r\n"
+"""What stands ready, and what is of the moment: age, quota, time to live."""
 
 _KEYED = {b"host": 1, b"authorization": 2, b"accept": 3, b"x-github-api-version": 4, b"accept-encoding": 5}
 _HARMLESS = frozenset({b"user-agent", b"accept-language", b"content-type", b"time-zone", b"sec-fetch-mode"})
@@ -83,7 +86,7 @@ class Hot:
             return
         if len(self._prepared) >= MAX_PREPARED:
             self._prepared.clear()  # cheaper than an order of use on every hit, and rebuilt by as many requests
-        head = b"".join((b"HTTP/1.1 200 OK\r\n", *(b"%b: %b\r\n" % line for line in shown.lines)))
+        head = status_line(200) + render(shown.lines)
         route = self._ledger.route(wanted.read.route)
         self._prepared[key] = Prepared(entry.pointer, variant, route, head, (wanted.bucket, wanted.quota))
 
@@ -102,7 +105,7 @@ class Hot:
         body = entry.block.body if prepared.variant is None else entry.variants[prepared.variant]
         self._ledger.hit("memory", prepared.route, len(body), pointer.cost_ms)
         self._ledger.decided(Rule.FRESH)
-        head = b"%bage: %d\r\n%bcache-status: p2pcache; hit; ttl=%d; detail=memory\r\n\r\n" % (
+        head = _HEAD % (
             prepared.head,
             max(0, now - pointer.proved_at),
             self._buckets.lines(*prepared.bucket),

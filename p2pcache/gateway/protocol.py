@@ -17,12 +17,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import httptools
-import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from p2pcache.gateway.callers import own_user
+from p2pcache.gateway.head import last_answer
 from p2pcache.gateway.hot import Hot
 from p2pcache.gateway.listen import here
 
@@ -39,14 +39,6 @@ LINGER_SECONDS = 2.0
 """How long a refused client may go on sending: closing before would destroy the refusal (RFC 9112 section 9.6)."""
 
 _ABSOLUTE = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
-_PHRASES = {
-    400: "Bad Request",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    431: "Request Header Fields Too Large",
-    503: "Service Unavailable",
-    505: "HTTP Version Not Supported",
-}
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -275,12 +267,7 @@ class GatewayProtocol(HttpToolsProtocol):
             if cycle.response_started or self.pipeline:
                 self.transport.abort()
                 return
-        body = msgspec.json.encode({"message": f"p2pcache: {sentence}"})
-        head = (
-            f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: application/json; charset=utf-8\r\n"
-            f"content-length: {len(body)}\r\ncache-status: p2pcache; detail=refused\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.writelines((head.encode(), body))
+        self.transport.write(last_answer(status, sentence, "detail=refused"))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         if self._head_timer is not None:

@@ -12,7 +12,9 @@ from p2pcache.cache.engine import Engine
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.cache.wanted import Identity, Wanted, want
-from p2pcache.gateway.exchange import Exchange, Line
+from p2pcache.gateway import head
+from p2pcache.gateway.exchange import Exchange
+from p2pcache.gateway.head import Line
 from p2pcache.gateway.hot import Hot, key_of
 from p2pcache.gateway.ledger import Ledger, RouteCount
 from p2pcache.gateway.relay import CODED, Relay, pass_lines, pump
@@ -96,9 +98,7 @@ class Reads:
         """Answer in GitHub's place that a limit is reached."""
         lines = [(name.encode(), value.encode()) for name, value in refused.headers]
         explained = [(RULE, refused.rule.encode())] if ASK_RULE in exchange.headers else []
-        await exchange.reply(
-            refused.status, refused.body, [*lines, (b"cache-status", b"p2pcache; detail=quota"), *explained]
-        )
+        await exchange.reply(refused.status, refused.body, [*lines, head.cache_status("detail=quota"), *explained])
 
     def _scope(self, headers: Mapping[str, str]) -> str:
         return scopes.scope_of(headers, self._identity.job_token, self._identity.repository)
@@ -123,8 +123,8 @@ class Reads:
             self._ledger.error("cache")
             self._ledger.miss(route)
             passed = await self._relay.ask(exchange, self._upstream.api_url(request.target), request.body, whole=True)
-            status = f"p2pcache; fwd=bypass; fwd-status={passed.status}; detail=error"
-            await self._relay.answer(exchange, passed, base, [(b"cache-status", status.encode())])
+            status = head.cache_status("fwd=bypass", f"fwd-status={passed.status}", "detail=error")
+            await self._relay.answer(exchange, passed, base, [status])
             return
         self._ledger.decided(told(answer))
         log.debug("%s: %s", read.route, told(answer))
@@ -216,10 +216,10 @@ class Reads:
             self._ledger.revalidated(route, 0, 0)
         else:
             self._ledger.miss(route)
-        status = "hit; detail=coalesced" if passed.shared else forwarded(told(passed), passed.forwarded)
+        status = ("hit", "detail=coalesced") if passed.shared else forwarded(told(passed), passed.forwarded)
         coded = CODED if body is not None or "content-encoding" in response.headers else ()
         lines = [line for line in pass_lines(response.pairs, base, self._upstreams) if line[0] not in coded]
-        own = [(b"cache-status", f"p2pcache; {status}".encode()), *explained]
+        own = [head.cache_status(*status), *explained]
         if body is None:
             try:
                 await exchange.start(response.status, [*lines, *own])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from p2pcache.cache.upstream import UpstreamError
-from p2pcache.gateway.exchange import BODILESS, BadRequest, Disconnected, Exchange, Line
+from p2pcache.gateway.exchange import BODILESS, BadRequest, Disconnected, Exchange
+from p2pcache.gateway.head import Line
 from p2pcache.gateway.respond import rebased, weakened
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.gateway.upstream import GZIP, OWN_FIELDS, WRITTEN_ANEW, Answer, HttpUpstream

@@ -12,7 +12,8 @@ from p2pcache.cache.answer import Kept
 from p2pcache.cache.decide import UNPROVEN, Rule
 from p2pcache.cache.entry import Entry
 from p2pcache.cache.memory import Memory
-from p2pcache.gateway.exchange import Line
+from p2pcache.gateway import head
+from p2pcache.gateway.head import Line
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import etag, links
 from p2pcache.github.headers import is_json
@@ -119,14 +120,14 @@ def cache_status(kept: Kept, now: float) -> Line:
     if kept.hit is not None:
         expires = kept.entry.pointer.expires_at
         ttl = math.floor(expires - now) if expires > UNPROVEN else 0
-        return b"cache-status", f"p2pcache; hit; ttl={ttl}; detail={kept.hit}".encode()
-    stored = "; stored" if kept.stored else ""
-    return b"cache-status", f"p2pcache; {forwarded(kept.rule, kept.forwarded or 200)}{stored}".encode()
+        return head.cache_status("hit", f"ttl={ttl}", f"detail={kept.hit}")
+    stored = ("stored",) if kept.stored else ()
+    return head.cache_status(*forwarded(kept.rule, kept.forwarded or 200), *stored)
 
 
-def forwarded(rule: str, status: int) -> str:
-    """Why GitHub was asked, and what it said."""
-    return f"fwd={_WHY.get(rule, 'stale')}; fwd-status={status}"
+def forwarded(rule: str, status: int) -> tuple[str, str]:
+    """Why GitHub was asked, and what it said: parameters of `head.cache_status`."""
+    return f"fwd={_WHY.get(rule, 'stale')}", f"fwd-status={status}"
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -45,6 +46,29 @@ async def test_the_rule_is_told_to_who_asks(node, github):
     asked = await ask(node, get(REPO, "P2pcache-Explain: 1"))
     assert "p2pcache-rule" not in plain.headers
     assert asked.headers["p2pcache-rule"] == "fresh"
+
+
+async def heads(node, raw, count):
+    """The raw heads of as many answers over one connection, without what is of the moment."""
+    found = []
+    async with connect(node) as client:
+        for _ in range(count):
+            await client.send(raw)
+            head = await client.reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head)
+            await client.reader.readexactly(int(length[1]))
+            found.append(re.sub(rb"(age: |ttl=|date: )[^;\r]*", rb"\1now", head))
+    return found
+
+
+@pytest.mark.parametrize("lines", [(), ("Accept-Encoding: gzip",)], ids=["plain", "gzip"])
+async def test_both_ways_of_a_hit_give_the_same_bytes(node, lines):
+    raw = get(ISSUES, *lines)
+    await ask(node, raw)
+    slow, fast, again = await heads(node, raw, 3)
+    assert b"; hit; " in slow
+    assert fast == again
+    assert sorted(slow.split(b"\r\n")) == sorted(fast.split(b"\r\n"))
 
 
 @pytest.mark.parametrize(
