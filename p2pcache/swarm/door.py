@@ -68,7 +68,8 @@ class Door:
         while True:
             await self._crowded.wait()
             await trio.sleep(self._limits.mute / _LOOKS)
-            self._admit()
+            await trio.lowlevel.checkpoint()  # what has arrived meanwhile is read first, also where this thread is late
+            self._admit(displace=True)
 
     def knock(self, host: str) -> Stranger | None:
         """A connection from `host`; None when too many wait already."""
@@ -87,13 +88,13 @@ class Door:
             self._remove(stranger)
         self._admit()
 
-    def _admit(self) -> None:
+    def _admit(self, *, displace: bool = False) -> None:
         now = trio.current_time()
         full: set[str] = set()
         for stranger in reversed(list(self._waiting)):
             if stranger.network in full:
                 continue
-            if not self._room(stranger.network, now):
+            if not self._room(stranger.network, now, displace):
                 full.add(stranger.network)
                 continue
             del self._waiting[stranger]
@@ -108,7 +109,7 @@ class Door:
         elif self._crowded.is_set():
             self._crowded = trio.Event()
 
-    def _room(self, network: str, now: float) -> bool:
+    def _room(self, network: str, now: float, displace: bool) -> bool:
         """Whether one more of `network` has a place, if need be that of one that has been silent for too long."""
         crowd: list[Stranger]
         if self._taken[network] >= self._limits.handshakes_per_address:
@@ -118,7 +119,7 @@ class Door:
         else:
             return True
         silent = min(crowd, key=self._due)
-        if now < self._due(silent):
+        if not displace or now < self._due(silent):
             return False
         self._remove(silent)
         silent.scope.cancel()

@@ -62,6 +62,8 @@ class _Socket(ReadWriteCloser):
 
     async def read(self, n: int | None = None) -> bytes:
         if not self._ahead:
+            if self._stranger is not None:
+                self._stranger.heard = trio.current_time()  # it is silent from when it is listened to
             try:
                 self._ahead = await self._stream.receive_some(_READ)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
