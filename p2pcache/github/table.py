@@ -6,8 +6,8 @@ Checked against GitHub's OpenAPI description (github/rest-api-description). It l
 the same: ``git/refs``, ``statuses/{ref}``, ``contents`` and archives without a path, ``organizations/{id}/team``.
 
 ``!`` after a class: whether a token gets the answer, or how much of it, depends on more than that it may read the
-repository: on the `permissions:` of a job (``security-events``, ``administration``, ...) or the role of a person. One
-token's answer says nothing about another's, not even of the same repository, so each token proves it for itself.
+repository: on the `permissions:` of a job (``security-events``, ``administration``, ...) or the role of a person. So
+with releases, of which drafts are shown only to who may push. One token's answer says nothing about another's, not even of the same repository, so each token proves it for itself.
 
 Classes are those of `Lifetime`, and how a row gets one:
   pinned  immutable where the last part is a full SHA (or two, in a comparison), else live: a branch moves by a push
@@ -187,10 +187,10 @@ TABLE = """
   normal  comments[] commits/{ref+}/branches-where-head[] commits/{ref+}/comments[] commits/{ref+}/pulls[]
   normal  commits[] contents contents/{path+} dependency-graph/compare/{basehead+}[] forks[] import/authors[]
   normal  import/large_files[] labels/{name} labels[] milestones/{milestone_number}
-  normal  milestones/{milestone_number}/labels[] milestones[] readme readme/{dir+} releases/assets/{asset_id}
-  normal  releases/latest releases/tags/{tag+} releases/{release_id} releases/{release_id}/assets[]
-  normal  releases/{release_id}/reactions[] releases[] stacks/{stack_number} stacks[] stargazers/count
-  normal  stargazers[] subscribers[] subscription tags[]
+  normal  milestones/{milestone_number}/labels[] milestones[] readme readme/{dir+} releases/latest
+  normal  releases/tags/{tag+} releases/{release_id}/reactions[] stacks/{stack_number} stacks[]
+  normal  stargazers/count stargazers[] subscribers[] subscription tags[]
+  normal! releases/assets/{asset_id} releases/{release_id} releases/{release_id}/assets[] releases[]
   normal! agents/organization-secrets agents/organization-variables agents/secrets agents/secrets/public-key
   normal! agents/secrets/{secret_name} agents/variables agents/variables/{name} automated-security-fixes
   normal! code-quality/findings/{finding_number} code-quality/findings[] code-quality/setup

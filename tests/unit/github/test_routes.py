@@ -85,6 +85,7 @@ def example(path: str) -> str:
         *(f"/repos/o/r/{rest}" for rest in ("hooks", "hooks/5/deliveries", "collaborators", "keys", "invitations")),
         *(f"/repos/o/r/{rest}" for rest in ("actions/permissions", "actions/runners", "branches/main/protection")),
         *(f"/repos/o/r/{rest}" for rest in ("rulesets", "traffic/views", "pages", "autolinks", "teams")),
+        *(f"/repos/o/r/{rest}" for rest in ("releases", "releases/5", "releases/5/assets")),  # drafts
         *("/repositories/5/dependabot/alerts", "/orgs/o/members", "/orgs/o/actions/secrets", "/orgs/o/teams"),
         *("/organizations/5/team/6", "/enterprises/e/dependabot/alerts", "/installation/repositories"),
     ],
@@ -105,6 +106,7 @@ def test_what_depends_on_more_than_reading_the_repository_is_each_tokens_own(pat
         "/actions/runs",
         "/commits/main/check-runs",
         "/releases/latest",
+        "/releases/tags/v1",
         "/tags",
     ],
 )
