@@ -20,6 +20,8 @@ DROPPED = re.compile(
     r"PYTHON|VIRTUAL_ENV|PIP_(TARGET|PREFIX|ROOT|REQUIRE|CONSTRAINT|NO_BINARY|ONLY_BINARY|DRY_RUN|QUIET)"
     r"|UV_(PYTHON|SYSTEM_PYTHON|PROJECT|WORKING|CONSTRAINT|OVERRIDE|EXCLUDE_NEWER|NO_BINARY|NO_BUILD)"
 )
+# An index that stops answering in the middle of the work costs seconds; with the defaults of pip, a minute and a half.
+BRIEF = {"PIP_TIMEOUT": "8", "PIP_RETRIES": "1", "UV_HTTP_TIMEOUT": "8", "UV_HTTP_RETRIES": "1"}
 UV_INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_CONFIG_FILE")
 # Where distributions keep the bundle (as crypto/x509 of Go's library has it); pip before 24.2 looks at its own alone.
 BUNDLES = (
@@ -74,7 +76,7 @@ def pip_settings(pip: list[str], variables: Mapping[str, str]) -> dict[str, str]
 
 def base_variables(environ: Mapping[str, str], scratch: Path) -> dict[str, str]:
     """The environment of every command: what would lead astray is left out, temporary files stay in `scratch`."""
-    kept = {k: v for k, v in environ.items() if not DROPPED.match(k)}
+    kept = {**BRIEF, **{k: v for k, v in environ.items() if not DROPPED.match(k)}}
     # Variables, because they count more than what a configuration file says.
     told = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     return {**kept, **told, "UV_PYTHON_DOWNLOADS": "never", "TMPDIR": str(scratch)}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from p2pcache.cache.entry import Pointer
-from p2pcache.github.etag import Kind, is_object_id
+from p2pcache.github.etag import TagKind, is_object_id
 
 MAX_TAGS = 4
 """Candidates proved by one request: each costs a body to load and 67 bytes of `If-None-Match`."""
@@ -63,7 +63,7 @@ class Asked:
     scope: bytes
     now: float
     validators: bool = True
-    tag: Kind = Kind.HASH
+    tag: TagKind = TagKind.HASH
     computed_tags: bool = True
     dated: bool = False
     stretch: float = 1.0
@@ -186,9 +186,9 @@ def candidates(asked: Asked, own: Pointer | None, found: Sequence[Pointer]) -> t
 
 def _for_any_caller(asked: Asked, pointer: Pointer) -> bool:
     """Whether a tag follows from the body: one computed for the caller, or the git object id of these very bytes."""
-    if asked.tag is Kind.HASH:
+    if asked.tag is TagKind.HASH:
         return asked.computed_tags
-    return asked.tag is Kind.BLOB and is_object_id(pointer.etag)
+    return asked.tag is TagKind.BLOB and is_object_id(pointer.etag)
 
 
 def tolerable(own: Pointer, now: float) -> bool:

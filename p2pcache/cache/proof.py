@@ -12,7 +12,7 @@ from p2pcache.cache.entry import Block, Pointer
 from p2pcache.cache.library import Found, Library, Opened
 from p2pcache.cache.wanted import Wanted
 from p2pcache.github import etag, links
-from p2pcache.github.etag import Kind
+from p2pcache.github.etag import TagKind
 from p2pcache.github.trial import State
 
 _EMPTY = Block(200, (("content-type", "application/json; charset=utf-8"),), etag.EMPTY_LIST)
@@ -167,7 +167,7 @@ def _add(proof: Proof, wanted: Wanted, pointer: Pointer, body: Body, believed: B
 def _names_these_bytes(wanted: Wanted, tag: str, body: Body) -> bool:
     """Whether a tag is the git object id of a raw file: then it says the same of these bytes to every caller."""
     block = body.block
-    return wanted.read.tag is Kind.BLOB and block.status == 200 and etag.weakly_equal(tag, etag.blob_tag(block.body))
+    return wanted.read.tag is TagKind.BLOB and block.status == 200 and etag.weakly_equal(tag, etag.blob_tag(block.body))
 
 
 def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened) -> bool:
@@ -191,7 +191,7 @@ def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened) -> bool
 def _may_be_empty(wanted: Wanted, proof: Proof) -> bool:
     """Whether to try the tag of ``[]``: on a first page, since an empty later one has a ``Link`` nobody here knows."""
     read = wanted.read
-    if not read.listing or read.tag is not Kind.HASH or proof.since or (proof.conditions and not proof.callers):
+    if not read.listing or read.tag is not TagKind.HASH or proof.since or (proof.conditions and not proof.callers):
         return False
     asked = parse_qs(wanted.read.resource.query)
     first = asked.get("page", ["1"]) == ["1"] and asked.keys().isdisjoint(("after", "before"))

@@ -55,7 +55,7 @@ class Wanted:
 
     def tags(self, block: Block, vary: etag.Vary | None, empty_accept: bool | None) -> tuple[str, ...]:
         """The ETags GitHub may give `block` for this caller, see `etag.tags`."""
-        if self.read.tag is not etag.Kind.HASH:
+        if self.read.tag is not etag.TagKind.HASH:
             return ()
         content_type = next((value for name, value in block.headers if name == "content-type"), "")
         return etag.tags(self.request.headers, vary, content_type, block.body, empty_accept=empty_accept)

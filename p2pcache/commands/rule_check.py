@@ -19,7 +19,7 @@ from p2pcache.gateway.routing import Upstreams
 from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import etag
 from p2pcache.github.classify import classify
-from p2pcache.github.etag import Kind
+from p2pcache.github.etag import TagKind
 from p2pcache.github.request import Read, Request
 from p2pcache.settings import ClientSettings
 from p2pcache.values import Secret
@@ -126,7 +126,7 @@ async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> Row:
     request = github.request(shape.tail, shape.accept, 0)
     read = classify(request)
     assert isinstance(read, Read), f"{request.target} is a read"  # noqa: S101 - SHAPES are this file's own
-    expected = {Kind.HASH: "SHA-256", Kind.BLOB: "git blob id", Kind.OPAQUE: "git object id"}[read.tag]
+    expected = {TagKind.HASH: "SHA-256", TagKind.BLOB: "git blob id", TagKind.OPAQUE: "git object id"}[read.tag]
     if shape.cold:
         tags = _computed(request, etag.EMPTY_LIST)
         status = (await github.ask(request, *tags)).status
@@ -141,9 +141,9 @@ async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> Row:
         )
     verdict = HOLDS if _follows(read.tag, request, reply) else FAILS
     theirs = ""
-    if second and read.tag is not Kind.OPAQUE:
+    if second and read.tag is not TagKind.OPAQUE:
         other = github.request(shape.tail, shape.accept, 1)
-        proof = [etag.blob_tag(reply.body)] if read.tag is Kind.BLOB else _computed(other, reply.body, reply.headers)
+        proof = [etag.blob_tag(reply.body)] if read.tag is TagKind.BLOB else _computed(other, reply.body, reply.headers)
         theirs = str((await github.ask(other, *proof)).status)
     return Row(shape.name, expected, verdict, await _again(github, request, reply), theirs)
 
@@ -153,13 +153,13 @@ async def _again(github: _GitHub, request: Request, reply: _Reply) -> str:
     return str((await github.ask(request, reply.tag)).status) if reply.tag else "no tag"
 
 
-def _follows(kind: Kind, request: Request, reply: _Reply) -> bool:
+def _follows(kind: TagKind, request: Request, reply: _Reply) -> bool:
     match kind:
-        case Kind.HASH:
+        case TagKind.HASH:
             return _agrees(_computed(request, reply.body, reply.headers), reply.tag)
-        case Kind.BLOB:
+        case TagKind.BLOB:
             return etag.weakly_equal(etag.blob_tag(reply.body), reply.tag)
-        case Kind.OPAQUE:
+        case TagKind.OPAQUE:
             return etag.is_object_id(reply.tag) and _sha(reply.body) in (None, reply.tag.strip('W/"'))
 
 

@@ -34,7 +34,7 @@ from p2pcache.gateway.routing import Upstreams
 from p2pcache.gateway.upstream import Answer as HttpAnswer
 from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import links, scopes
-from p2pcache.github.etag import Kind, is_digest
+from p2pcache.github.etag import TagKind, is_digest
 from p2pcache.github.headers import is_json
 from p2pcache.github.request import Read, Request
 
@@ -162,9 +162,9 @@ class Reads:
     def _believed(self, wanted: Wanted) -> str:
         """In one line, what tags this read can be proved by."""
         match wanted.read.tag:
-            case Kind.HASH if not wanted.read.resource.digest:
+            case TagKind.HASH if not wanted.read.resource.digest:
                 return f"{self._engine.believed(wanted).state} for {wanted.read.shape}"
-            case Kind.BLOB:
+            case TagKind.BLOB:
                 return "not needed: the tag is the file's git object id"
             case _:
                 return f"none: only GitHub's own validators, if any, for {wanted.read.shape}"

@@ -34,7 +34,7 @@ _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _DIFF = re.compile(r"application/vnd\.github(?:\.[\w-]+)*\.(?:diff|patch)\b")
 
 
-class Kind(enum.StrEnum):
+class TagKind(enum.StrEnum):
     """What the tag of an answer is made of."""
 
     HASH = "hash"

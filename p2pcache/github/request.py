@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from p2pcache.github.etag import Kind
+from p2pcache.github.etag import TagKind
 
 
 class Lifetime(enum.StrEnum):
@@ -80,7 +80,7 @@ class Read:
     route: str
     topics: tuple[str, ...]
     listing: bool = False
-    tag: Kind = Kind.HASH
+    tag: TagKind = TagKind.HASH
     form: str = "json"
     dated: bool = False
     per_token: bool = False

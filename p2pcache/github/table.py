@@ -7,7 +7,8 @@ the same: ``git/refs``, ``statuses/{ref}``, ``contents`` and archives without a 
 
 ``!`` after a class: whether a token gets the answer, or how much of it, depends on more than that it may read the
 repository: on the `permissions:` of a job (``security-events``, ``administration``, ...) or the role of a person. So
-with releases, of which drafts are shown only to who may push. One token's answer says nothing about another's, not even of the same repository, so each token proves it for itself.
+with releases, of which drafts are shown only to who may push. One token's answer says nothing about another's, not
+even of the same repository, so each token proves it for itself.
 
 Classes are those of `Lifetime`, and how a row gets one:
   pinned  immutable where the last part is a full SHA (or two, in a comparison), else live: a branch moves by a push

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from p2pcache.github.etag import Kind
+from p2pcache.github.etag import TagKind
 
 ROOT = "/repos/{owner}/{repo}/contents"
 FILES = frozenset({ROOT, f"{ROOT}/{{path}}", "/repos/{owner}/{repo}/readme", "/repos/{owner}/{repo}/readme/{dir}"})
@@ -15,17 +15,17 @@ _FEED = re.compile(r"(?!.*/issues/).*/(?:received_)?events(?:/public|/orgs/\{org
 _RELEASES = "/repos/{owner}/{repo}/releases"
 
 
-def kind(template: str, form: str) -> Kind:
+def kind(template: str, form: str) -> TagKind:
     """What the tag of an operation's answer in a form (`media.form`) is made of.
 
     Files: a file's blob, a directory's root tree of the ref; ``sha``: the commit itself. Searches have no tag, and
     those of activity feeds follow no rule that is known. Evidence: ``docs/etag.md``.
     """
     if template in FILES:
-        return Kind.BLOB if form == "raw" else Kind.OPAQUE
+        return TagKind.BLOB if form == "raw" else TagKind.OPAQUE
     if form == "sha" or template.startswith("/search/") or _FEED.fullmatch(template):
-        return Kind.OPAQUE
-    return Kind.HASH
+        return TagKind.OPAQUE
+    return TagKind.HASH
 
 
 def dated(template: str, *, listing: bool) -> bool:

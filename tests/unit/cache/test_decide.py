@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from p2pcache.cache import decide as rules
 from p2pcache.cache.decide import Asked, Decision, Fetch, Prove, Refuse, Rule, Serve, believed, decide, on_failure
 from p2pcache.cache.entry import CID_PREFIX, Pointer
-from p2pcache.github.etag import Kind, is_object_id
+from p2pcache.github.etag import TagKind, is_object_id
 
 NOW = 10_000.0
 ME, OTHER = b"me".ljust(16), b"other".ljust(16)
@@ -52,7 +52,7 @@ AHEAD = pointer(age=-30)
 DROPPED = pointer(age=1, expires_at=rules.UNPROVEN)
 LOW, SPENT, TOLD = {"serve_stale": True}, {"serve_stale": True, "refuse": True}, {"wait": True}
 NO_RULE = {"computed_tags": False}
-RAW, OPAQUE = {"tag": Kind.BLOB}, {"tag": Kind.OPAQUE}
+RAW, OPAQUE = {"tag": TagKind.BLOB}, {"tag": TagKind.OPAQUE}
 FILE = pointer(OTHER, 10, etag=f'W/"{"a" * 40}"')
 
 
@@ -207,7 +207,7 @@ FACTS = st.builds(
     scope=st.just(ME),
     now=st.just(NOW),
     computed_tags=st.booleans(),
-    tag=st.sampled_from(Kind),
+    tag=st.sampled_from(TagKind),
     dated=st.booleans(),
     validators=st.booleans(),
     stretch=st.floats(1, 10),
@@ -242,8 +242,8 @@ def test_only_what_can_be_proved_is_proved(facts: Asked, found: list[Pointer]) -
         assert len({p.cid for p in decision.pointers}) == len(decision.pointers)
         for proved in decision.pointers:
             own = proved.scope == facts.scope and bool(proved.etag or (facts.dated and proved.last_modified))
-            hashed = facts.tag is Kind.HASH and facts.computed_tags
-            assert own or hashed or (facts.tag is Kind.BLOB and is_object_id(proved.etag))
+            hashed = facts.tag is TagKind.HASH and facts.computed_tags
+            assert own or hashed or (facts.tag is TagKind.BLOB and is_object_id(proved.etag))
 
 
 @given(FACTS, st.lists(POINTERS, max_size=8))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from p2pcache.github import routes
-from p2pcache.github.etag import Kind
+from p2pcache.github.etag import TagKind
 from p2pcache.github.validators import dated, kind
 
 REPO = "/repos/o/r"
@@ -12,37 +12,37 @@ REPO = "/repos/o/r"
 @pytest.mark.parametrize(
     ("path", "form", "expected"),
     [
-        (REPO, "json", Kind.HASH),
-        (f"{REPO}/issues", "json", Kind.HASH),
-        (f"{REPO}/pulls/1", "diff", Kind.HASH),
-        (f"{REPO}/git/blobs/{'a' * 40}", "raw", Kind.HASH),
-        (f"{REPO}/contents/a/b", "raw", Kind.BLOB),
-        ("/repositories/1/contents/a/b", "raw", Kind.BLOB),
-        (f"{REPO}/readme", "raw", Kind.BLOB),
-        (f"{REPO}/readme/docs", "raw", Kind.BLOB),
-        (f"{REPO}/contents", "json", Kind.OPAQUE),
-        (f"{REPO}/contents/a", "json", Kind.OPAQUE),
-        (f"{REPO}/contents/a", "html", Kind.OPAQUE),
-        (f"{REPO}/readme", "json", Kind.OPAQUE),
-        (f"{REPO}/commits/main", "sha", Kind.OPAQUE),
-        (f"{REPO}/commits/main", "json", Kind.HASH),
-        ("/search/issues", "json", Kind.OPAQUE),
-        ("/search/code", "json", Kind.OPAQUE),
-        ("/events", "json", Kind.OPAQUE),
-        (f"{REPO}/events", "json", Kind.OPAQUE),
-        ("/networks/o/r/events", "json", Kind.OPAQUE),
-        ("/orgs/o/events", "json", Kind.OPAQUE),
-        ("/users/u/events", "json", Kind.OPAQUE),
-        ("/users/u/events/public", "json", Kind.OPAQUE),
-        ("/users/u/events/orgs/o", "json", Kind.OPAQUE),
-        ("/users/u/received_events", "json", Kind.OPAQUE),
-        ("/users/u/received_events/public", "json", Kind.OPAQUE),
-        (f"{REPO}/issues/events", "json", Kind.HASH),
-        (f"{REPO}/issues/1/events", "json", Kind.HASH),
-        (f"{REPO}/issues/events/1", "json", Kind.HASH),
+        (REPO, "json", TagKind.HASH),
+        (f"{REPO}/issues", "json", TagKind.HASH),
+        (f"{REPO}/pulls/1", "diff", TagKind.HASH),
+        (f"{REPO}/git/blobs/{'a' * 40}", "raw", TagKind.HASH),
+        (f"{REPO}/contents/a/b", "raw", TagKind.BLOB),
+        ("/repositories/1/contents/a/b", "raw", TagKind.BLOB),
+        (f"{REPO}/readme", "raw", TagKind.BLOB),
+        (f"{REPO}/readme/docs", "raw", TagKind.BLOB),
+        (f"{REPO}/contents", "json", TagKind.OPAQUE),
+        (f"{REPO}/contents/a", "json", TagKind.OPAQUE),
+        (f"{REPO}/contents/a", "html", TagKind.OPAQUE),
+        (f"{REPO}/readme", "json", TagKind.OPAQUE),
+        (f"{REPO}/commits/main", "sha", TagKind.OPAQUE),
+        (f"{REPO}/commits/main", "json", TagKind.HASH),
+        ("/search/issues", "json", TagKind.OPAQUE),
+        ("/search/code", "json", TagKind.OPAQUE),
+        ("/events", "json", TagKind.OPAQUE),
+        (f"{REPO}/events", "json", TagKind.OPAQUE),
+        ("/networks/o/r/events", "json", TagKind.OPAQUE),
+        ("/orgs/o/events", "json", TagKind.OPAQUE),
+        ("/users/u/events", "json", TagKind.OPAQUE),
+        ("/users/u/events/public", "json", TagKind.OPAQUE),
+        ("/users/u/events/orgs/o", "json", TagKind.OPAQUE),
+        ("/users/u/received_events", "json", TagKind.OPAQUE),
+        ("/users/u/received_events/public", "json", TagKind.OPAQUE),
+        (f"{REPO}/issues/events", "json", TagKind.HASH),
+        (f"{REPO}/issues/1/events", "json", TagKind.HASH),
+        (f"{REPO}/issues/events/1", "json", TagKind.HASH),
     ],
 )
-def test_what_a_tag_is_made_of(path: str, form: str, expected: Kind) -> None:
+def test_what_a_tag_is_made_of(path: str, form: str, expected: TagKind) -> None:
     route = routes.match(path)
     assert route is not None
     assert kind(route.template, form) is expected
