@@ -37,10 +37,10 @@ def node_socket() -> str:
 
 def get(path: str, *, explain: bool, accept: str) -> int:
     """Print the body; 0 for an answer below 400, 1 otherwise."""
+    if not all("!" <= c <= "~" for c in path):
+        fail("PATH: expected an API path without spaces, e.g. /repos/OWNER/REPO", 2)
     socket = node_socket()
     host, target = _address(socket, path)
-    if not all("!" <= c <= "~" for c in target):
-        fail("PATH: expected an API path without spaces, e.g. /repos/OWNER/REPO", 2)
     token = ClientSettings.from_env().token
     headers = {"Host": host, "Accept": accept, "P2pcache-Explain": "1"}
     if token is not None:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pcache.cache.entry import CID_PREFIX, Pointer
 from p2pcache.swarm import frames, multiaddrs
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.door import network
-from p2pcache.swarm.frames import FrameDecoder, FrameError, Wire
+from p2pcache.swarm.frames import FrameDecoder, FrameError
 from p2pcache.swarm.identity import Identity, signed
 from p2pcache.swarm.invalidation import DropLog, Invalidation
 
@@ -73,10 +74,10 @@ def test_it_does_not_matter_where_the_stream_is_cut(sent, cuts):
 
 
 POINTERS = st.builds(
-    Wire,
+    Pointer,
     name=st.sampled_from([bytes([n]) * 32 for n in range(4)]),
     scope=st.sampled_from([b"a" * 16, b"b" * 16]),
-    cid=st.sampled_from([bytes([n]) * 36 for n in range(4)]),
+    cid=st.sampled_from([CID_PREFIX + bytes([n]) * 32 for n in range(4)]),
     etag=st.none() | st.text(max_size=512),
     last_modified=st.none(),
     link=st.none() | st.integers(0, 8192).map(lambda size: "x" * size),
@@ -102,7 +103,7 @@ def test_whatever_is_announced_the_directory_stays_within_its_bounds(steps, skew
     here = Directory(total, share, 100)
     for what, each, peer, announced in steps:
         if what == "add":
-            here.add(each.pointer(skew, 1e9), peer, announced=announced)
+            here.add(frames.heard(each, skew, 1e9), peer, announced=announced)
         elif what == "leave":
             here.remove_peer(peer)
         elif what == "remove":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from types import SimpleNamespace
 
 import pytest
 import trio
@@ -82,7 +81,7 @@ def test_who_was_cut_off_learns_on_reconnecting_and_keeps_what_is_newer(world, r
             world.net.cut(b.peer)
             await world.until(lambda: len(a.mesh.members) == 0)
             with monkeypatch.context() as ago:
-                ago.setattr(drops, "time", SimpleNamespace(time=lambda: time.time() - 10))
+                ago.setattr(drops, "unix_time", lambda: time.time() - 10)
                 await a.mesh.drops.drop([TOPIC], None)
             newer, _ = a.outside.hold(proved_at=time.time() - 5)
             world.net.unreachable = set()
