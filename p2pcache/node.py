@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from p2pcache import __version__
+from p2pcache import __version__, reporting
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.engine import Engine, Policy
@@ -27,18 +27,17 @@ from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.control import ControlPlane, own_token
 from p2pcache.gateway.hot import Hot
 from p2pcache.gateway.keeper import Keeper
-from p2pcache.gateway.ledger import Ledger
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
 from p2pcache.gateway.routing import Router, Upstreams
 from p2pcache.gateway.server import Server
-from p2pcache.gateway.stats import About, Store
 from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import scopes, writes
 from p2pcache.github.quota import Bucket, charged
 from p2pcache.health import Health
 from p2pcache.keys import identity_of, keyring_of
 from p2pcache.peering import Peering, swarm_config
+from p2pcache.reporting import Reporting, write_json
 from p2pcache.settings import Settings, SettingsError, Share
 
 if TYPE_CHECKING:
@@ -48,8 +47,6 @@ log = logging.getLogger("p2pcache")
 
 SNAPSHOT = 8192
 """Pointers of yesterday's disk that a joining peer is told of."""
-STATS_SECONDS = 1.0
-MEASURE_SECONDS = 5.0
 FAILED = "failed: "
 JOIN = "join"
 
@@ -60,7 +57,7 @@ class Node:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.upstreams = Upstreams(settings.upstream)
-        self.ledger = _ledger(settings.stats_file)
+        self.ledger = reporting.restored(settings.stats_file)
         self.keyring, self.alone = keyring_of(settings)
         self.peer_id = ""
         self.multiaddrs: tuple[str, ...] = ()
@@ -91,8 +88,9 @@ class Node:
         self.hot = Hot(memory, self.buckets, self.ledger, unix_time)
         self._said_foreign = False
         self._health = Health(self.disk, self.upstream, self.swarm, expects_peers=bool(settings.bootstrap))
-        self._stored = (0, 0)
-        self._started = time.monotonic()
+        self._reporting = Reporting(
+            settings.upstream, self.ledger, self.library, self.disk, self.swarm, self.engine.trial, self._health
+        )
         self._server: Server | None = None
         self._sockets: list[socket.socket] = []
         self._background: list[asyncio.Task[None]] = []
@@ -179,9 +177,9 @@ class Node:
             if settings.hub:
                 await self._must(joining)
         if settings.stats_file:
-            self._background.append(asyncio.create_task(self._persist(settings.stats_file), name="stats"))
-        if self.disk is not None:
-            self._background.append(asyncio.create_task(self._measure(self.disk), name="measure"))
+            keeping = reporting.keep(settings.stats_file, self.stats)
+            self._background.append(asyncio.create_task(keeping, name="stats"))
+        self._background.append(asyncio.create_task(self._reporting.measure(), name="measure"))
         self._write_ready()
 
     async def _must(self, joining: asyncio.Task[None]) -> None:
@@ -250,7 +248,7 @@ class Node:
         if not self._sockets:  # it never began: what stands at these paths is another node's
             return
         if self.settings.stats_file:
-            _write(self.settings.stats_file, self.stats())
+            write_json(self.settings.stats_file, self.stats())
         if self.settings.socket_fd is None:
             self.socket.unlink(missing_ok=True)
         self._kept.close()
@@ -270,28 +268,7 @@ class Node:
 
     def stats(self) -> Mapping[str, Any]:
         """The ledger, with the peers and quotas of this moment."""
-        if self.swarm is not None:
-            rows = self.swarm.peers()
-            connected = sum(row.via == "direct" and row.state in ("hub", "member", "slow") for row in rows)
-            behind = sum(row.state == "relayed" for row in rows)
-            self.ledger.peers(connected, connected + behind, self.swarm.activity())
-        self.ledger.store = self._store()
-        self.ledger.about = self._about()
-        stats = self.ledger.stats()
-        stats["etag_rule"] = self.engine.trial.summary(time.monotonic())
-        if self.swarm is not None:
-            for name, count in self.swarm.counters().items():
-                stats["errors"][name] = stats["errors"].get(name, 0) + count
-        return stats
-
-    def _store(self) -> Store:
-        memory, errors = self.library.memory, self.disk.errors if self.disk else 0
-        return Store(len(memory), memory.bytes, *self._stored, errors)
-
-    def _about(self) -> About:
-        uptime = time.monotonic() - self._started
-        started = round(unix_time() - uptime, 3)
-        return About(__version__, self.settings.upstream, started, round(uptime, 3), self._health.reasons(self.p2p))
+        return self._reporting.stats(self.p2p)
 
     def peers(self) -> list[Mapping[str, Any]]:
         """The peers table."""
@@ -325,7 +302,7 @@ class Node:
         if (file := self.settings.ready_file) is None:
             return
         try:
-            _write(file, self.ready())
+            write_json(file, self.ready())
         except OSError as error:
             raise SettingsError(f"--ready-file {file}: {error.strerror}; name a file that can be written") from None
 
@@ -354,35 +331,3 @@ class Node:
             log.info(
                 "the ETags of %s do not follow the rule now: for an hour only the job's own entries are proved", shape
             )
-
-    async def _measure(self, disk: Disk) -> None:
-        """Know how much is stored without asking the disk whenever somebody asks this node."""
-        while True:
-            self._stored = await disk.usage()
-            await asyncio.sleep(MEASURE_SECONDS)
-
-    async def _persist(self, path: Path) -> None:
-        """Keep the counts where a node that replaces this one finds them."""
-        last = -1
-        while True:
-            await asyncio.sleep(STATS_SECONDS)
-            stats = self.stats()
-            if stats["requests"] != last:
-                last = stats["requests"]
-                await asyncio.to_thread(_write, path, stats)
-
-
-def _ledger(path: Path | None) -> Ledger:
-    """A ledger that goes on where a node that died left off."""
-    if path is not None:
-        with contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
-            return Ledger.restore(msgspec.json.decode(path.read_bytes()))
-    return Ledger()
-
-
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON so that a reader sees the whole of it or what was there before."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside.write_bytes(msgspec.json.encode(value))
-    aside.replace(path)

@@ -14,7 +14,7 @@ ROWS = (
     ("cache",),
     ("gateway", "swarm", "testing"),
     ("runner", "client"),
-    ("node", "peering", "keys", "health"),
+    ("node", "peering", "keys", "health", "reporting"),
     ("commands",),
     ("cli", "__init__"),
     ("__main__",),
@@ -32,6 +32,8 @@ BESIDE = {
     ("node", "peering"),
     ("node", "keys"),
     ("node", "health"),
+    ("node", "reporting"),
+    ("reporting", "health"),
 }
 
 
