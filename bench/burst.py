@@ -27,7 +27,17 @@ from p2pcache import node, settings, swarm
 from p2pcache.cache import library
 from p2pcache.swarm import host  # noqa: F401 - loaded before forking
 
-PATHS = ("", "/issues", "/issues/1", "/labels", "/branches", "/commits", "/releases", "/pulls", "/contents/README.md")
+PATHS = (
+    "",
+    "/issues",
+    "/issues/1",
+    "/labels",
+    "/branches",
+    "/commits",
+    "/releases/latest",
+    "/pulls",
+    "/contents/README.md",
+)
 LATENCY = 0.05
 # A peer that is only slow because all share two cores shall not cost a call.
 PATIENT = swarm.Limits(peer_deadline=5.0, lease_silence=8.0, lease=30.0)

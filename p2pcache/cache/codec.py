@@ -30,8 +30,8 @@ _FASTEST = 1
 _WORTH_TRYING = 512
 
 _STATUSES = frozenset({200, 301})
-# RFC 9110 section 5.5: a value that cannot end the line it is written to.
-_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+# RFC 9110 section 5.5: a value that cannot end the line it is written to, of single bytes.
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 # Beside its own error, msgspec lets out these two: text that is no UTF-8, nesting without end.
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -24,8 +24,8 @@ Short = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Cid = Annotated[bytes, Meta(min_length=36, max_length=36)]
 Size = Annotated[int, Meta(ge=0, le=2**32)]
 Unix = Annotated[float, Meta(ge=0, le=2**40)]
-# RFC 9110 section 5.5: a field value that cannot end the line it is written to.
-_VALUE = r"\A[^\x00-\x08\x0a-\x1f\x7f]*\Z"
+# RFC 9110 section 5.5: a field value that cannot end the line it is written to, of single bytes.
+_VALUE = r"\A[\t\x20-\x7e\x80-\xff]*\Z"
 Text = Annotated[str, Meta(max_length=512, pattern=_VALUE)]
 Link = Annotated[str, Meta(max_length=8192, pattern=_VALUE)]
 

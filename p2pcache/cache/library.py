@@ -61,11 +61,6 @@ class Opened:
     tier: str
     sealed: bytes | None
 
-    @property
-    def own(self) -> bool:
-        """Whether this node itself had it from GitHub, or proved it."""
-        return self.sealed is None
-
 
 class Library:
     """Memory in front of the other tiers, in the order in which they are asked.

@@ -113,10 +113,11 @@ async def prepare(
         return proof
     candidates = decision.pointers if isinstance(decision, Prove) else ()
     opened = await asyncio.gather(*(library.open(pointer, found) for pointer in candidates))
+    # What this node was told by GitHub itself; under `verified` nobody else's word is taken for that.
+    ours = [f.pointer for f in found if f.tier is None] if library.verified else [f.pointer for f in found]
     for pointer, block in zip(candidates, opened, strict=True):
-        if block is not None and not _link_may_be_wrong(wanted, pointer, block):
-            # Under `verified` a tag that somebody else put beside a body says nothing of that body.
-            given = pointer.scope == wanted.scope and (block.own or not library.verified)
+        given = pointer.scope == wanted.scope and any(pointer is own for own in ours)
+        if block is not None and not _link_may_be_wrong(wanted, pointer, block, given=given):
             _add(proof, wanted, pointer, Body(pointer, block.block, block.sealed), believed, given=given)
     if believed.state != "given up" and _may_be_empty(wanted, proof):
         empty = Body(None, _EMPTY)
@@ -170,12 +171,12 @@ def _names_these_bytes(wanted: Wanted, tag: str, body: Body) -> bool:
     return wanted.read.tag is TagKind.BLOB and block.status == 200 and etag.weakly_equal(tag, etag.blob_tag(block.body))
 
 
-def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened) -> bool:
+def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened, *, given: bool) -> bool:
     """Whether the ``Link`` that goes with the body matters more than a 304, which says nothing of it, can tell.
 
     A full last page may have a next one by now. A page of one item is asked for its ``Link`` alone, to count a list
     (PyGithub's ``totalCount``). How many pages there are may depend on who asks, unless the list is that of one
-    repository, which GitHub shows or does not show; and what another scope's pointer says of it must follow from the
+    repository, which GitHub shows or does not show; and where it was not `given` to this scope, it must follow from the
     address, since whoever made that pointer may have lied.
     """
     target = wanted.request.target
@@ -185,7 +186,9 @@ def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened) -> bool
         return False
     counting = parse_qs(wanted.read.resource.query).get("per_page") == ["1"]
     within = wanted.read.resource.path.startswith(("/repos/", "/repositories/"))
-    return counting or (pointer.scope != wanted.scope and not (within and links.follows(target, pointer.link)))
+    if counting or (pointer.scope != wanted.scope and not within):
+        return True
+    return not given and not links.follows(target, pointer.link)
 
 
 def _may_be_empty(wanted: Wanted, proof: Proof) -> bool:

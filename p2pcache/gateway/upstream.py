@@ -20,7 +20,7 @@ from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.callers import Accepted
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import quota
-from p2pcache.github.headers import upstream_user_agent
+from p2pcache.github.headers import of_a_read, upstream_user_agent
 from p2pcache.github.request import Request
 
 CONNECTIONS = 256
@@ -33,9 +33,6 @@ OWN_FIELDS = "p2pcache-"
 
 WRITTEN_ANEW = frozenset({"content-length", "expect", "host", "transfer-encoding"})
 """What the client said of its own message: this node announces only what it sends itself."""
-
-_REPLACED = WRITTEN_ANEW | {"accept-encoding", "if-modified-since", "if-none-match", "user-agent"}
-"""Of a cacheable read: conditions are the cache's own, and answers must be the same whoever asks."""
 
 Counted = Callable[[int, bool], None]
 """Told of each answer: its status, and whether the request carried a credential."""
@@ -190,12 +187,7 @@ class HttpUpstream:
 
     async def fetch(self, request: Request, conditions: Mapping[str, str]) -> Answer:
         """See `cache.upstream.Upstream.fetch`."""
-        kept = {
-            name: value
-            for name, value in request.headers.items()
-            if name not in _REPLACED and not name.startswith(OWN_FIELDS)
-        }
-        headers = {**kept, **conditions, "user-agent": self._agent, "accept-encoding": "gzip"}
+        headers = {**of_a_read(request.headers), **conditions, "user-agent": self._agent, "accept-encoding": "gzip"}
         answer = await self.send(request.method, self.api_url(request.target), headers.items(), request.body or None)
         if answer.coding not in ("identity", *GZIP):
             await answer.close()

@@ -30,7 +30,8 @@ _OBJECT_ID = re.compile(r'(?:W/)?"[0-9a-f]{40}"')
 
 # github.com/settings/apps and /settings/developers show them: GitHub Apps Iv1. and Iv23, OAuth apps Ov23 or 20 hex.
 _CLIENT_ID = re.compile(r"[0-9a-f]{20}|(?:Iv|Ov)[\w.]{8,40}")
-_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+# An App's own; not an installation token, which since April 2026 holds one too: ghs_<app id>_<JWT>.
+_JWT = re.compile(r"(?!gh[a-z]_|github_pat_)[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _DIFF = re.compile(r"application/vnd\.github(?:\.[\w-]+)*\.(?:diff|patch)\b")
 
 

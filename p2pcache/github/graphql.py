@@ -35,9 +35,11 @@ _NAMED = (
 )
 
 
+# Mutations after which a thing has another place or name: the answer names the new one alone.
+_MOVES = re.compile(rb"\b(?:transfer|convert|updateRepository|move|rename)\w*\s*\(")
 # Fields of what the table marks as each token's own.
 _PER_TOKEN = re.compile(
-    rb"vulnerabilityAlert|collaborators|ProtectionRule|ruleset|deployKeys|invitations", re.IGNORECASE
+    rb"vulnerabilityAlert|collaborators|ProtectionRule|ruleset|deployKeys|invitations|\brelease", re.IGNORECASE
 )
 
 
@@ -97,7 +99,7 @@ def keepable(body: bytes) -> bool:
 
 def drops(request_body: bytes, response_body: bytes) -> tuple[str, ...]:
     """Topics that a mutation may have changed: the repositories it names or its result names, else everything."""
-    if not keepable(response_body):
+    if not keepable(response_body) or _MOVES.search(request_body):
         return (ALL,)
     bodies = (request_body, response_body)
     names: dict[str, None] = {}

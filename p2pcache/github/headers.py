@@ -45,6 +45,7 @@ _JSON = re.compile(r"application/(?:json|vnd\.github(?:\.v[0-9]+)?(?:\+json|\.ob
 # key, is missing there, too. docs.github.com, "Migrating GraphQL global node IDs"; gh sends GraphQL-Features.
 _VARYING = ("x-github-", "graphql-", "x-requested-with")
 _KEYED = frozenset({"x-github-api-version"})
+_SENT = frozenset({"accept", "authorization", "content-type", "cookie"})
 _SECONDS = re.compile(r'"?([0-9]{1,10})"?')
 _PRETTY_PRINTED_FOR = ("curl", "Wget", "Safari", "Firefox")
 
@@ -78,6 +79,11 @@ def is_json(content_type: str) -> bool:
 def varying(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The request fields, besides those that every key holds, on which GitHub's answer may depend; sorted."""
     return tuple(sorted(line for line in headers.items() if line[0].startswith(_VARYING) and line[0] not in _KEYED))
+
+
+def of_a_read(headers: Mapping[str, str]) -> dict[str, str]:
+    """The request fields of a cacheable read that go to GitHub: no other may change an answer that others are given."""
+    return {name: value for name, value in headers.items() if name in _SENT or name.startswith(_VARYING)}
 
 
 def oldest(headers: Mapping[str, str]) -> float:

@@ -9,6 +9,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+_OBJECT_SIZES = (250, 300)
+"""Commits of a comparison, files of a commit on one page (docs.github.com, "Compare two commits", "Get a commit")."""
 DEFAULT_PER_PAGE = 30
 MAX_PER_PAGE = 100
 
@@ -18,10 +20,10 @@ _LINK = re.compile(rf"<([^<>]*)>\s*((?:{_PARAMETER})*)")
 _PARAMETERS = re.compile(_PARAMETER)
 
 _PAGES = frozenset({"first", "prev", "next", "last"})
-# A repository, organization or user, by name or by number.
-_SAME_LIST = re.compile(
-    r"\A(?:https?://[^/]+(?:/api/v3)?)?/(?:repos/[^/]+/[^/]+|(?:orgs|users)/[^/]+|(?:repositories|organizations|user)/\d+)(?=/|\Z)"
-)
+# What GitHub writes by number in the address of a further page: a repository, an organization, a user.
+_NAMED = re.compile(r"/(?:repos/[^/]+/[^/]+|(?:orgs|users)/[^/]+)(?=/|\Z)")
+_NUMBERED = re.compile(r"/(?:repositories|organizations|user)/\d+(?=/|\Z)")
+_BASE = re.compile(r"https?://[^/]+(?:/api/v3(?=/))?")
 
 # Patterns of what stands before the closing quote of a key that GitHub fills with URLs of its API.
 _KEYS = ("_url", *(rf'[{{,\s]"{key}' for key in ("url", "href", "self", "git")))
@@ -62,7 +64,9 @@ def follows(target: str, link: str) -> bool:
         there, _, rest = url.partition("?")
         given = parse_qs(rest, keep_blank_values=True)
         numbers[relation] = _number(given.pop("page", ["1"]))
-        if given != asked or not _SAME_LIST.sub("", there).endswith(_SAME_LIST.sub("", path)):
+        there = _BASE.sub("", there, count=1)
+        by_number = _NUMBERED.match(there) and _NUMBERED.sub("", there, count=1) == _NAMED.sub("", path, count=1)
+        if given != asked or not (there == path or by_number):
             return False
     expected = {"next": page + 1, "prev": page - 1, "first": 1}
     right = all(number == expected.get(relation, number) for relation, number in numbers.items())
@@ -77,7 +81,8 @@ def last_full_page(target: str, link: str | None, body: bytes) -> bool:
     """
     if link is not None and "next" in parse(link):
         return False
-    return _count(body) in _full_sizes(target)
+    sizes = _full_sizes(target)
+    return _count(body) in sizes or any(count in (*sizes, *_OBJECT_SIZES) for count in _parts(body))
 
 
 def rewrite(value: str, old_base: str, new_base: str) -> str:
@@ -100,6 +105,11 @@ def _targets(link: str) -> Iterator[tuple[str, frozenset[str]]]:
         parameters = _PARAMETERS.findall(match[2])
         named = [quoted or bare for name, quoted, bare in parameters if name.lower() == "rel"]
         yield match[1], frozenset(" ".join(named).lower().split())
+
+
+class _Paginated(msgspec.Struct):
+    files: list[msgspec.Raw] = []
+    commits: list[msgspec.Raw] = []
 
 
 @lru_cache(maxsize=16)
@@ -146,3 +156,14 @@ def _count(body: bytes) -> int | None:
         return len(msgspec.json.decode(arrays[0], type=list[msgspec.Raw]))
     except (msgspec.DecodeError, RecursionError):
         return None
+
+
+def _parts(body: bytes) -> tuple[int, ...]:
+    """Items of what is paginated inside of one object: the files of a commit, the commits of a comparison."""
+    if body[:1] != b"{":
+        return ()
+    try:
+        parts = msgspec.json.decode(body, type=_Paginated)
+    except (msgspec.DecodeError, RecursionError):
+        return ()
+    return len(parts.files), len(parts.commits)

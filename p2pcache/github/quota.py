@@ -210,9 +210,11 @@ def _graphql_refused(body: bytes) -> bool:
     except (msgspec.DecodeError, RecursionError):
         return False
     return _secondary(said.message) or any(
-        error.type in {"RATE_LIMITED", "RATE_LIMIT"} or _secondary(error.message) for error in said.errors
+        error.type in {"RATE_LIMITED", "RATE_LIMIT"} or (not error.type and _secondary(error.message))
+        for error in said.errors
     )
 
 
 def _secondary(message: str) -> bool:
-    return "secondary rate limit" in message or "abuse detection" in message
+    # From its beginning: further on, an error may repeat what the caller wrote.
+    return message.startswith(("You have exceeded a secondary rate limit", "You have triggered an abuse detection"))

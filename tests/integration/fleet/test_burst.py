@@ -9,7 +9,7 @@ from support.fleet import PATIENT, Fleet, until
 pytestmark = pytest.mark.xdist_group("fleet")
 
 PATHS = (
-    *("", "/issues", "/issues/1", "/labels", "/branches", "/commits", "/releases", "/pulls"),
+    *("", "/issues", "/issues/1", "/labels", "/branches", "/commits", "/releases/latest", "/pulls"),
     *("/contents/README.md", "/actions/runs"),
 )
 
@@ -100,7 +100,8 @@ async def test_tokens_of_other_repositories_prove_for_nothing_what_was_paid_for_
     members = await crowd.with_hub(tokens)
     answered = await all_ask(members, cold, mixed)
     assert wrong(answered, cold) == []
-    assert github.charged() == 10
+    # A file as JSON is proved among the jobs of one repository alone: each of the four pays for it.
+    assert github.charged() == 10 + 3
 
 
 @pytest.mark.timeout(120)

@@ -31,7 +31,7 @@ from tests.unit.cache.conformance import KEYRING, make
 
 LISTING = json.dumps([{"id": i, "url": f"https://api.github.com/repos/o/r/issues/{i}"} for i in range(500)]).encode()
 
-visible = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x2FF, blacklist_categories=["Cc"]), max_size=40)
+visible = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, blacklist_categories=["Cc"]), max_size=40)
 names = st.sampled_from(sorted(KEPT - {"location"}))
 blocks = st.builds(
     Block,
@@ -118,6 +118,7 @@ class TestBlock:
             (encode_block(Block(200, (("", "x"),), b"")), "header"),
             (encode_block(Block(200, (("set-cookie", "x"),), b"")), "header"),
             (encode_block(Block(200, (("content-type", "x\r\nset-cookie: y"),), b"")), "header"),
+            (encode_block(Block(200, (("content-type", "€"),), b"")), "header"),
             (encode_block(Block(200, (("location", "https://evil.example"),), b"")), "header"),
         ],
     )
@@ -196,6 +197,7 @@ class TestPointer:
             {"etag": '"x"\r\nset-cookie: y'},
             {"last_modified": "\x00"},
             {"link": "\n"},
+            {"link": '<https://github.com/€>; rel="deprecation"'},
             {"by": "\x1b[2J"},
             {"proved_at": float("nan")},
             {"expires_at": float("inf")},

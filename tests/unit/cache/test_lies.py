@@ -9,6 +9,7 @@ import pytest
 
 from p2pcache.cache import codec
 from p2pcache.cache.entry import Block, Pointer
+from p2pcache.testing.nodes import Identity
 from tests.unit.cache.lab import Lab, kept
 
 REPO = "/repos/octo/app"
@@ -56,6 +57,28 @@ async def test_verified_believes_nobody_else(lab: Lab, token: str) -> None:
     answer = kept(await verified.get(REPO, token))
     assert (answer.forwarded, answer.entry.block) == (200, honest)
     assert kept(await verified.get(REPO, token)).hit == "memory"
+
+
+async def test_verified_takes_no_tag_for_a_body_that_it_holds_for_another(lab: Lab) -> None:
+    """The body is this node's own, and the tag is GitHub's: that they go together is the liar's word alone."""
+    file, identity = f"{REPO}/contents/README.md", Identity(None, None, per_credential=True)
+    liar = lab.swarm.join()
+    node = lab.node(peer=lab.swarm.join(), verified=True, identity=identity)
+    old = kept(await node.get(file, ONE)).entry
+    lab.github.edit("octo/app", file="README.md", content="new")
+    now = kept(await lab.node(identity=identity).get(file, TWO)).entry
+    forged = {"scope": node.wanted(file, TWO).scope, "etag": now.pointer.etag, "proved_at": lab.clock()}
+    sealed = codec.seal_block(lab.keyring, old.block)[1]
+    await liar.tier.store(msgspec.structs.replace(old.pointer, **forged), sealed)
+    assert kept(await node.get(file, TWO)).entry.block == now.block
+
+
+@pytest.mark.parametrize("where", ["octo/app/issues?per_page=2&page=99", "octo/vault/issues?per_page=2&page=2"])
+async def test_verified_takes_no_link_of_its_own_scope_from_anybody(lab: Lab, where: str) -> None:
+    await told(lab, ISSUES, link=f'<https://api.github.com/repos/{where}>; rel="next"')
+    answer = kept(await lab.node(peer=lab.swarm.join(), verified=True).get(ISSUES, ONE))
+    assert "page=2" in (answer.entry.pointer.link or "")
+    assert "vault" not in (answer.entry.pointer.link or "")
 
 
 async def test_verified_takes_no_part_of_a_tag_from_anybody(lab: Lab) -> None:

@@ -37,6 +37,12 @@ def basic(user: str, password: str) -> str:
         pytest.param({"accept": "*/*", "cookie": "c=1"}, None, "*/*:BODY", id="an anonymous caller's Accept alone"),
         pytest.param({"accept": "*/*", "authorization": JWT}, None, "*/*:BODY", id="an App's JWT is not in it"),
         pytest.param(
+            {"accept": "*/*", "authorization": "Bearer ghs_12_eyJh.eyJp.c2ln"},
+            None,
+            "*/*:Bearer ghs_12_eyJh.eyJp.c2ln:BODY",
+            id="an installation token that holds a JWT is",
+        ),
+        pytest.param(
             {"accept": "*/*", "authorization": basic("Iv1.8a61f9b3a7aba766", "s")},
             None,
             "*/*:BODY",

@@ -13,6 +13,7 @@ from p2pcache.github import graphql
 from p2pcache.github.classify import classify
 from p2pcache.github.graphql import GraphQLOdd, GraphQLRead, GraphQLWrite
 from p2pcache.github.request import Read, Request
+from p2pcache.github.writes import ALL
 
 
 def body(query: str, **rest: Any) -> bytes:
@@ -247,3 +248,17 @@ def test_a_mutation_that_names_nothing_drops_everything(answer: bytes) -> None:
 def test_a_node_that_sees_no_query_never_loads_the_parser() -> None:
     code = "import sys, p2pcache.github.classify; sys.exit('graphql' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "field", ["transferIssue(input:$i)", "updateRepository(input:$i)", "convertPullRequestToDraft(input:$i)"]
+)
+def test_what_has_another_place_or_name_now_is_forgotten_where_it_was(field: str) -> None:
+    request = body(f"mutation($i:X!){{{field}{{issue{{url}}}}}}")
+    answer = b'{"data":{"x":{"issue":{"url":"https://github.com/octo/lib/issues/9"}}}}'
+    assert graphql.drops(request, answer) == (ALL,)
+
+
+@pytest.mark.parametrize("field", ["releases(first:30){nodes{isDraft}}", 'release(tagName:"v1"){id}'])
+def test_releases_are_each_tokens_own(field: str) -> None:
+    assert graphql.per_token(body(f'query{{repository(owner:"o",name:"r"){{{field}}}}}'))

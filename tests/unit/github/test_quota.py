@@ -142,7 +142,25 @@ SECONDARY = said("You have exceeded a secondary rate limit. Please wait a few mi
         pytest.param(200, PRIMARY, b'{"errors":[{"type":"RATE_LIMITED","message":"x"}]}', 100, id="GraphQL, primary"),
         pytest.param(200, {}, b'{"data":null,"errors":[{"type":"RATE_LIMIT"}]}', 60, id="GraphQL, older type"),
         pytest.param(
-            200, {}, b'{"errors":[{"message":"exceeded a secondary rate limit"}]}', 60, id="GraphQL, secondary"
+            200,
+            {},
+            b'{"errors":[{"message":"You have exceeded a secondary rate limit. Please wait."}]}',
+            60,
+            id="GraphQL, secondary",
+        ),
+        pytest.param(
+            200,
+            PRIMARY,
+            b'{"errors":[{"type":"NOT_FOUND","message":"You have exceeded a secondary rate limit"}]}',
+            None,
+            id="GraphQL, an error of another type",
+        ),
+        pytest.param(
+            200,
+            PRIMARY,
+            b'{"errors":[{"message":"Could not resolve to a User with the login of a secondary rate limit"}]}',
+            None,
+            id="GraphQL, an error that repeats what was asked",
         ),
         pytest.param(200, {}, SECONDARY, 60, id="GraphQL, secondary as a message"),
         pytest.param(200, PRIMARY, b'{"data":{"title":"RATE_LIMITED"}}', None, id="GraphQL, the words in data"),
