@@ -16,10 +16,10 @@ NODE_READY := $(if $(NPM),tests/node/node_modules/.package-lock.json)
 PYTEST := $(RUN) -m pytest -q
 WORKERS ?= 2
 
-.PHONY: help setup demo test coverage lint bench e2e format lock pyz clean
+.PHONY: help setup demo test coverage lint bench e2e format reference lock pyz clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## .venv from the locks (uv when present, else pip)
 
@@ -73,6 +73,9 @@ bench: $(READY)  ## the benchmarks
 LEFT_OUT := fastecdsa grpcio mypy-protobuf rpcudp types-protobuf types-requests u-msgpack-python
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate $(addprefix --no-emit-package ,$(LEFT_OUT))
+
+reference: $(READY)  ## docs/settings.md from p2pcache/declarations.py
+	@$(RUN) docs/reference.py > docs/settings.md
 
 lock:  ## refresh the locks (needs uv; LOCK_FLAGS=--upgrade for newer versions)
 	@$(COMPILE) $(LOCK_FLAGS) -o requirements.lock pyproject.toml

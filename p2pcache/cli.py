@@ -9,85 +9,40 @@ from typing import Any, TypeVar
 import click
 
 from p2pcache import __version__
+from p2pcache.declarations import FLAGS, SETTING, UPSTREAM, Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CACHE = "~/.cache/p2pcache"
+
+def _option(setting: Setting) -> Callable[[F], F]:
+    """The flag of a setting, of which `settings` reads the text: nothing is checked, and no default set, here."""
+    text = setting.flag_help or setting.help
+    if not setting.metavar:
+        return click.option(setting.flag, setting.field, flag_value=setting.switch, default=None, help=text)
+    return click.option(
+        setting.flag,
+        setting.field,
+        metavar=setting.metavar,
+        multiple=setting.repeated,
+        hidden=setting.internal,
+        help=f"{text}  [default: {setting.default or setting.otherwise}]",
+    )
 
 
-def _option(*names: str, metavar: str, default: str, text: str, multiple: bool = False) -> Callable[[F], F]:
-    """A flag that takes a value. `settings` knows the default; `default` says it to people."""
-    return click.option(*names, metavar=metavar, multiple=multiple, help=f"{text}  [default: {default}]")
-
-
-_NODE_OPTIONS = (
-    _option(
-        "--listen", metavar="HOST:PORT", default="127.0.0.1:0", text="The gateway's address; port 0: any free one."
-    ),
-    _option(
-        "--gateway-host",
-        metavar="HOST",
-        default="that of --listen",
-        text="Answer /-/metrics, /-/healthz and /-/stats there too, to who has the CACHE_CONTROL_TOKEN.",
-    ),
-    _option("--socket", metavar="PATH", default="in --dir", text="The gateway's unix socket."),
-    click.option("--socket-fd", metavar="N", hidden=True),
-    click.option("--keeper", metavar="N:N", hidden=True),
-    click.option("--adopt", metavar="N:N,...", hidden=True),
-    click.option("--secrets-fd", metavar="N", hidden=True),
-    _option(
-        "--p2p-listen", metavar="MULTIADDR", default="any free port; with --hub: 9100", text="Where peers connect."
-    ),
-    _option("--bootstrap", metavar="MULTIADDR", default="none", text="A peer to join; repeatable.", multiple=True),
-    _option(
-        "--announce",
-        metavar="MULTIADDR",
-        default="this machine's",
-        text="The address peers are told; repeatable.",
-        multiple=True,
-    ),
-    _option("--upstream", metavar="URL", default="https://api.github.com", text="The API behind the gateway."),
-    _option("--dir", "directory", metavar="PATH", default=CACHE, text="Disk store, identity and state."),
-    _option("--backends", metavar="LIST", default="disk,p2p", text="The tiers asked after memory, in order."),
-    _option("--share", metavar="scope|verified|off", default="scope", text="What is served without a proof."),
-    _option("--ready-file", metavar="PATH", default="none", text="Written once the gateway answers."),
-    _option("--stats-file", metavar="PATH", default="none", text="Where the counts are kept, and taken up again."),
-    click.option("--hub", is_flag=True, help="Be the long-lived hub of a host, for peers at port 9100."),
-    click.option("--mdns", is_flag=True, help="Look for peers on the local network too."),
-    click.option("--no-p2p", is_flag=True, help="Do not join the swarm."),
-    _option("--log-level", metavar="debug|info|warning|error", default="info", text="How much is said on stderr."),
-)
-_of_directory = _option(
-    "--dir", "directory", metavar="PATH", default=CACHE, text="The directory the node was started with."
-)
+_of_directory = _option(SETTING["directory"]._replace(help="The directory the node was started with."))
 
 
 def node_options(command: F) -> F:
-    """The flags that `serve`, `up` and `run` share (INTERFACE section 1)."""
-    for option in reversed(_NODE_OPTIONS):
-        command = option(command)
+    """The flags that `serve`, `up` and `run` share."""
+    for setting in reversed(FLAGS):
+        command = _option(setting)(command)
     return command
 
 
 def _flags(options: dict[str, Any]) -> dict[str, str]:
     """Flags that were given, as text for `settings.load`."""
-    flags: dict[str, str] = {}
-    for name, value in options.items():
-        if name == "no_p2p":
-            if value:
-                flags["p2p"] = "false"
-        elif isinstance(value, tuple):
-            flags[name] = ",".join(value)
-        elif value is True:
-            flags[name] = "true"
-        elif value:
-            flags[name] = value
-    return flags
-
-
-def _fail(sentence: str, status: int = 1) -> None:
-    click.echo(f"p2pcache: {sentence}", err=True)
-    sys.exit(status)
+    given = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in options.items()}
+    return {name: value for name, value in given.items() if value}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -200,7 +155,7 @@ def demo(requests: int) -> None:
 
 @main.command("rule-check", hidden=True)
 @click.argument("repository", metavar="OWNER/REPO")
-@click.option("--upstream", default="https://api.github.com", show_default=True, metavar="URL")
+@click.option("--upstream", default=UPSTREAM, show_default=True, metavar="URL")
 def rule_check(repository: str, upstream: str) -> None:
     """Hold the ETag rule against a real GitHub and print a table for an issue.
 

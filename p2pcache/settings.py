@@ -6,22 +6,18 @@ import enum
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
 from p2pcache import values as read
+from p2pcache.declarations import BACKENDS, HUB_PORT, SETTINGS, UPSTREAM, Setting
 from p2pcache.github.lifetimes import DEFAULT_SECONDS, parse_ttl
 from p2pcache.github.request import Lifetime
-from p2pcache.values import BACKENDS, SOCKET_PATH_BYTES, Listen, Port, Secret
+from p2pcache.values import Listen, Port, Secret
 
 __all__ = ["ClientSettings", "Listen", "LogLevel", "Secret", "Settings", "SettingsError", "Share", "as_flags", "load"]
-
-HUB_PORT = 9100
-"""Where jobs look for a hub on their host."""
-UPSTREAM = "https://api.github.com"
 
 
 class SettingsError(ValueError):
@@ -113,64 +109,31 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Where a setting comes from: the flag users type and the variables, in the order in which they count.
-
-    Attributes:
-        expected: what would be right, for whoever wrote something else.
-        parse: from text; without one, the field's type says how.
-    """
-
-    field: str
-    flag: str = ""
-    variables: tuple[str, ...] = ()
-    expected: str = "true or false"
-    parse: Callable[[str], Any] | None = None
-    secret: bool = False
-
-
-_PEERS = ("CACHE_BOOTSTRAP_PEERS", "CACHE_P2P_BOOTSTRAP", "MCP_P2P_BOOTSTRAP_PEERS")
-_MULTIADDR = f"a TCP multiaddr, e.g. {read.MULTIADDR_EXAMPLE}"
-_BYTES = "a number of bytes, at least 1048576"
-_FILE = "the path of a file"
-_SHORT = f"a path of at most {SOCKET_PATH_BYTES} bytes"
-_URL = f"an http(s) URL without credentials or query, e.g. {UPSTREAM}"
-_TIERS = f"some of {', '.join(BACKENDS)}, each once, separated by commas"
-_INHERITED = "what the supervisor passes"
-_SOURCES = (
-    _Source("listen", "--listen", (), "HOST:PORT, e.g. 127.0.0.1:0, with a port from 0 to 65535", read.listen),
-    _Source("gateway_host", "--gateway-host", ("CACHE_GATEWAY_HOST",), "an address, e.g. 0.0.0.0", read.host),
-    _Source("socket", "--socket", (), _SHORT, read.socket_path),
-    _Source("socket_fd", "--socket-fd", (), _INHERITED),
-    _Source("secrets_fd", "--secrets-fd", (), _INHERITED),
-    _Source("keeper", "--keeper", (), _INHERITED, read.pair),
-    _Source("adopt", "--adopt", (), _INHERITED, read.pairs),
-    _Source("p2p", "--no-p2p", ("CACHE_ENABLE_P2P",)),
-    _Source("p2p_port", "", ("CACHE_LISTEN_PORT",), "a port from 0 to 65535"),
-    _Source("p2p_listen", "--p2p-listen", (), _MULTIADDR, read.multiaddr),
-    _Source("bootstrap", "--bootstrap", _PEERS, _MULTIADDR, read.multiaddrs),
-    _Source("hub_peer_id", "", ("MCP_PEER_ID",), "a peer id", str.strip),
-    _Source("announce", "--announce", (), _MULTIADDR, read.multiaddrs),
-    _Source("mdns", "--mdns", ("CACHE_MDNS",)),
-    _Source("upstream", "--upstream", ("CACHE_UPSTREAM", "GITHUB_API_URL"), _URL, read.upstream),
-    _Source("directory", "--dir", ("CACHE_DIR",), "the path of a directory", read.path),
-    _Source("backends", "--backends", ("CACHE_BACKENDS", "CACHE_BACKEND"), _TIERS, read.backends),
-    _Source("share", "--share", ("CACHE_SHARE",), "scope, verified or off"),
-    _Source("lifetimes", "", ("CACHE_TTL",), "normal=60,slow=300 or one number of seconds", parse_ttl),
-    _Source("memory_bytes", "", ("CACHE_MEMORY_BYTES",), _BYTES),
-    _Source("disk_bytes", "", ("CACHE_DISK_BYTES",), _BYTES),
-    _Source("secrets", "", ("CACHE_SECRET",), "one secret a line", read.secrets, secret=True),
-    _Source("token", "", ("GITHUB_TOKEN",), "a token", read.secret, secret=True),
-    _Source("job_token", "", ("CACHE_JOB_TOKEN",), "the runner's github.token", read.secret, secret=True),
-    _Source("control_token", "", ("CACHE_CONTROL_TOKEN",), "a token", read.secret, secret=True),
-    _Source("repository", "", ("GITHUB_REPOSITORY",), "OWNER/NAME", read.repository),
-    _Source("ready_file", "--ready-file", (), _FILE, read.path),
-    _Source("stats_file", "--stats-file", (), _FILE, read.path),
-    _Source("hub", "--hub"),
-    _Source("log_level", "--log-level", ("CACHE_LOG_LEVEL",), "debug, info, warning or error"),
-)
-_REPEATED = ("bootstrap", "announce")
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "listen": read.listen,
+    "gateway_host": read.host,
+    "socket": read.socket_path,
+    "keeper": read.pair,
+    "adopt": read.pairs,
+    "p2p_listen": read.multiaddr,
+    "bootstrap": read.multiaddrs,
+    "hub_peer_id": str.strip,
+    "announce": read.multiaddrs,
+    "upstream": read.upstream,
+    "directory": read.path,
+    "backends": read.backends,
+    "lifetimes": parse_ttl,
+    "secrets": read.secrets,
+    "token": read.secret,
+    "job_token": read.secret,
+    "control_token": read.secret,
+    "repository": read.repository,
+    "ready_file": read.path,
+    "stats_file": read.path,
+}
+"""From text; where there is none, the field's type says how."""
+_EXPLAIN = (read.multiaddr, read.multiaddrs, parse_ttl)
+"""Parsers whose own errors say more than `Setting.expected`."""
 _TYPES = {f.name: f.type for f in msgspec.structs.fields(Settings)}
 
 
@@ -184,7 +147,7 @@ def for_commands() -> dict[str, str]:
 
     `GITHUB_TOKEN` is not the node's: what a command sends is what it may read.
     """
-    own = {name for source in _SOURCES if source.secret for name in source.variables} - {"GITHUB_TOKEN"}
+    own = {name for setting in SETTINGS if setting.secret for name in setting.variables} - {"GITHUB_TOKEN"}
     return {name: value for name, value in environment().items() if name not in own}
 
 
@@ -199,17 +162,17 @@ def hide(variables: Mapping[str, str]) -> None:
 def as_flags(flags: Mapping[str, str]) -> list[str]:
     """The command line that says what `flags` (raw text by field name, as for `load`) say."""
     line: list[str] = []
-    for source in _SOURCES:
-        if not (value := flags.get(source.field)):
+    for setting in SETTINGS:
+        if not (value := flags.get(setting.field)):
             continue
-        if _TYPES[source.field] is bool:
-            if msgspec.convert(value, bool, strict=False) is not source.flag.startswith("--no-"):
-                line.append(source.flag)
-        elif source.field in _REPEATED:
+        if not setting.metavar:
+            if msgspec.convert(value, bool, strict=False) is (setting.switch == "true"):
+                line.append(setting.flag)
+        elif setting.repeated:
             for item in read.items(value):
-                line += [source.flag, item]
+                line += [setting.flag, item]
         else:
-            line += [source.flag, value]
+            line += [setting.flag, value]
     return line
 
 
@@ -232,13 +195,13 @@ def load(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os
         SettingsError: with one line that names the flag or variable, what was read, and what would be right.
     """
     values: dict[str, Any] = {}
-    for source in _SOURCES:
-        if flags and flags.get(source.field):
-            values[source.field] = _read(source, source.flag, flags[source.field])
+    for setting in SETTINGS:
+        if flags and flags.get(setting.field):
+            values[setting.field] = _read(setting, setting.flag, flags[setting.field])
             continue
-        variable = next((v for v in source.variables if _says(environ, v)), None)
+        variable = next((v for v in setting.variables if _says(environ, v)), None)
         if variable:
-            values[source.field] = _read(source, variable, environ[variable])
+            values[setting.field] = _read(setting, variable, environ[variable])
     if "directory" not in values:
         values["directory"] = _cache_directory(environ)
     # act sets both variables: its `github.token` is whatever its user gave it.
@@ -258,16 +221,17 @@ def _says(environ: Mapping[str, str], variable: str) -> bool:
     return bool(value) and not (variable == "GITHUB_API_URL" and value == environ.get("P2PCACHE_API_URL", "").strip())
 
 
-def _read(source: _Source, origin: str, text: str) -> Any:
+def _read(setting: Setting, origin: str, text: str) -> Any:
+    parse = _PARSERS.get(setting.field)
     try:
-        if source.parse:
-            return source.parse(text.strip())
-        return msgspec.convert(text.strip(), _TYPES[source.field], strict=False)
+        if parse:
+            return parse(text.strip())
+        return msgspec.convert(text.strip(), _TYPES[setting.field], strict=False)
     except ValueError as error:  # msgspec's own among them, which says less than we know
-        shown = "a value that is not shown" if source.secret else repr(_without_credentials(text)[:120])
+        shown = "a value that is not shown" if setting.secret else repr(_without_credentials(text)[:120])
         own = "" if isinstance(error, msgspec.ValidationError) else str(error)
-        own = own if own and source.parse in (read.multiaddr, read.multiaddrs, parse_ttl) else ""
-        raise SettingsError(f"{origin}: read {shown}: {own or 'expected ' + source.expected}") from None
+        own = own if own and parse in _EXPLAIN else ""
+        raise SettingsError(f"{origin}: read {shown}: {own or 'expected ' + setting.expected}") from None
 
 
 def _without_credentials(text: str) -> str:

@@ -11,10 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-BACKENDS = ("disk", "p2p")
-SOCKET_PATH_BYTES = 107
-"""The longest path a unix socket can have on Linux (``sun_path`` less its terminating zero)."""
-MULTIADDR_EXAMPLE = "/ip4/172.17.0.1/tcp/9100 or /dns4/hub/tcp/9100"
+from p2pcache.declarations import BACKENDS, MULTIADDR_EXAMPLE, SOCKET_PATH_BYTES
 
 _PORTS = {"http": 80, "https": 443}
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]

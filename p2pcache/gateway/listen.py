@@ -13,10 +13,10 @@ import socket
 import stat
 from pathlib import Path
 
+from p2pcache.declarations import SOCKET_PATH_BYTES
+
 BACKLOG = 1024
 """Connections that may wait while a node is busy, or being replaced."""
-SOCKET_PATH_BYTES = 107
-"""unix(7): ``sun_path`` is 108 bytes with its terminating zero."""
 PROBE_SECONDS = 1.0
 
 

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+from p2pcache.declarations import HUB_PORT
 from p2pcache.runner.network import Evidence, Kind, Mode, Network, subnet_firsts
 
-HUB_PORT = 9100
 HUB_NAMES = ("p2pcache-hub", "hub")
 """Names a hub's service has in compose files and job services."""
 DOCKER0 = "172.17.0.1"

@@ -8,25 +8,13 @@ from dataclasses import dataclass
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
+from p2pcache.declarations import INPUT_DEFAULTS, INPUT_VARIABLES, SETTING
 from p2pcache.runner.bootstrap import AUTO, BootstrapError, Target, parse
 from p2pcache.runner.network import Mode
 from p2pcache.settings import Settings, load
 
 PERSISTED_BYTES = 64 << 20
 """The disk store's bound when it is kept across runs: a repository's caches have 10 GB together (docs.github.com)."""
-_BOOTSTRAP = "CACHE_BOOTSTRAP_PEERS"
-_VARIABLES = {
-    "token": "GITHUB_TOKEN",
-    "job-token": "CACHE_JOB_TOKEN",
-    "secret": "CACHE_SECRET",
-    "bootstrap-peers": _BOOTSTRAP,
-    "listen-port": "CACHE_LISTEN_PORT",
-    "enable-p2p": "CACHE_ENABLE_P2P",
-    "backends": "CACHE_BACKENDS",
-    "share": "CACHE_SHARE",
-    "ttl": "CACHE_TTL",
-    "upstream": "CACHE_UPSTREAM",
-}
 
 
 class InputError(ValueError):
@@ -64,7 +52,7 @@ def read(environ: Mapping[str, str]) -> Inputs:
         InputError: for an input of this Action; `SettingsError` for one that becomes a variable of the node.
     """
     variables = dict(environ)
-    for name, variable in _VARIABLES.items():
+    for name, variable in INPUT_VARIABLES.items():
         if value := text(name):
             variables[variable] = value
     if not re.fullmatch(r"[^/\s]+/[^/\s]+", variables.get("GITHUB_REPOSITORY", "")):
@@ -78,8 +66,8 @@ def read(environ: Mapping[str, str]) -> Inputs:
         mode=_mode(),
         gateway_port=_port("gateway-port"),
         persist=persist,
-        gh=flag("gh", default=True),
-        report=flag("report", default=True),
+        gh=flag("gh"),
+        report=flag("report"),
         strict=flag("strict"),
         variables=variables,
         settings=settings,
@@ -90,7 +78,7 @@ def read(environ: Mapping[str, str]) -> Inputs:
 def in_words_of_inputs(sentence: str, environ: Mapping[str, str]) -> str:
     """The sentence with inputs in place of the node's flag and variables, those apart that the job itself set."""
     sentence = re.sub(r"(?<!\S)--listen\b", "input gateway-port", sentence)
-    for name, variable in _VARIABLES.items():
+    for name, variable in INPUT_VARIABLES.items():
         if text(name) or not environ.get(variable):
             sentence = re.sub(rf"\b{variable}\b", f"input {name}", sentence)
     return sentence
@@ -101,20 +89,20 @@ def text(name: str) -> str:
     return str(core.get_input(name) or core.get_input(name.replace("-", "_")))
 
 
-def flag(name: str, *, default: bool = False) -> bool:
+def flag(name: str) -> bool:
     """A yes-or-no input.
 
     Raises:
         InputError: it is neither.
     """
-    value = text(name).lower()
-    if value not in ("", "true", "false"):
+    value = text(name).lower() or INPUT_DEFAULTS[name]
+    if value not in ("true", "false"):
         raise InputError(f"input {name}: read {value[:120]!r}: expected true or false")
-    return value == "true" if value else default
+    return value == "true"
 
 
 def _mode() -> Mode | None:
-    value = text("mode").lower() or AUTO
+    value = text("mode").lower() or INPUT_DEFAULTS["mode"]
     if value == AUTO:
         return None
     try:
@@ -124,7 +112,7 @@ def _mode() -> Mode | None:
 
 
 def _port(name: str) -> int:
-    value = text(name) or "0"
+    value = text(name) or INPUT_DEFAULTS[name]
     if not value.isdecimal() or int(value) > 65535:
         raise InputError(f"input {name}: read {value[:120]!r}: expected a port from 0 (any free one) to 65535")
     return int(value)
@@ -132,7 +120,7 @@ def _port(name: str) -> int:
 
 def _targets(variables: dict[str, str]) -> tuple[Target, ...]:
     """What is said of hubs; taken out of `variables`, since only addresses that were resolved go back in."""
-    aliases = (_BOOTSTRAP, "CACHE_P2P_BOOTSTRAP", "MCP_P2P_BOOTSTRAP_PEERS")
+    aliases = SETTING["bootstrap"].variables
     said = next((variables[name] for name in aliases if variables.get(name, "").strip()), AUTO)
     for name in aliases:
         variables.pop(name, None)

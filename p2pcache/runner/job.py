@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p2pcache.gateway.listen import SOCKET_PATH_BYTES
+from p2pcache.declarations import SOCKET_PATH_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from support.trust import APP, JOB, OTHER_JOB, PERSONAL, PRIVATE, Swarm, announc
 
 from p2pcache import settings
 from p2pcache.cache.sealing import generate_secret
+from p2pcache.declarations import SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,8 @@ class TestWhatIsSaidOfSettings:
     """An error names what was read, and goes into logs; hypothesis writes the settings."""
 
     TEXT = st.text(max_size=60)
-    VARIABLES = tuple(sorted({name for source in settings._SOURCES for name in source.variables}))
-    FLAGS = tuple(source.field for source in settings._SOURCES if source.flag)
+    VARIABLES = tuple(sorted({name for source in SETTINGS for name in source.variables}))
+    FLAGS = tuple(source.field for source in SETTINGS if source.flag)
 
     @given(
         st.dictionaries(st.sampled_from(VARIABLES), TEXT | st.sampled_from(["true", "9", "a/b", "/x"])),
@@ -85,7 +86,7 @@ class TestWhatIsSaidOfSettings:
     def test_any_environment_is_read_or_refused_in_one_line_that_holds_no_secret(self, variables, flags):
         marked = {
             source.variables[0]: f"{variables.get(source.variables[0], '')} 5ecre7"
-            for source in settings._SOURCES
+            for source in SETTINGS
             if source.secret
         }
         try:

@@ -10,6 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "p2pcache"
 ROWS = (
+    ("declarations",),
     ("github", "settings", "values", "clock"),
     ("cache",),
     ("gateway", "swarm", "testing"),

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from p2pcache import __version__
 from p2pcache.cache.sealing import generate_secret
-from p2pcache.cli import main
+from p2pcache.cli import _flags, main, node_options
 
 COMMANDS = ("serve", "up", "env", "down", "run", "get", "stats", "peers", "keygen", "demo")
 
@@ -113,6 +113,23 @@ def test_a_variable_that_cannot_be_used_is_named(tmp_path, command, variables, n
     assert ended.stderr.startswith(f"p2pcache: {named}: ")
     assert len(ended.stderr.splitlines()) == 1
     assert "weak" not in ended.stderr.partition(": ")[2].partition(" is ")[0] or named != "CACHE_SECRET"
+
+
+def test_a_flag_that_is_misspelt_is_named_with_the_right_one(tmp_path):
+    for written, right in (("--bootstrp", "--bootstrap"), ("--no-p2", "--no-p2p"), ("--uptream", "--upstream")):
+        ended = p2pcache(tmp_path, "serve", written, "x")
+        assert ended.returncode == 2
+        assert f"No such option '{written}'. Did you mean '{right}'?" in ended.stderr
+
+
+def test_a_switch_says_what_it_is_for_and_nothing_when_it_is_not_given():
+    given = []
+    command = click.Command("x", callback=lambda **options: given.append(_flags(options)))
+    node_options(command)
+    CliRunner().invoke(command, [], catch_exceptions=False)
+    both = ["--hub", "--no-p2p", "--bootstrap", "a", "--bootstrap", "b", "--dir", "d", "--share", ""]
+    CliRunner().invoke(command, both, catch_exceptions=False)
+    assert given == [{}, {"hub": "true", "p2p": "false", "bootstrap": "a,b", "directory": "d"}]
 
 
 def test_an_address_that_is_taken_is_exit_1(tmp_path):

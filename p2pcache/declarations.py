@@ -1,0 +1,329 @@
+"""Every setting of a node and every input of the Action, declared once.
+
+`settings` reads by this table, `cli` makes its flags of it, `runner/inputs` maps inputs by it, ``make reference``
+writes ``docs/settings.md`` from it, and tests hold both ``action.yml`` and the README to it. Standard library alone,
+since ``p2pcache --help`` loads it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+BACKENDS = ("disk", "p2p")
+HUB_PORT = 9100
+"""Where jobs look for a hub on their host."""
+MULTIADDR_EXAMPLE = f"/ip4/172.17.0.1/tcp/{HUB_PORT} or /dns4/hub/tcp/{HUB_PORT}"
+SOCKET_PATH_BYTES = 107
+"""The longest path a unix socket can have on Linux (unix(7): ``sun_path`` less its terminating zero)."""
+UPSTREAM = "https://api.github.com"
+
+
+class Setting(NamedTuple):
+    """What can be told to a node.
+
+    Attributes:
+        field: of `settings.Settings`.
+        help: one sentence, for ``--help`` and the reference.
+        expected: what is right, for the error about a value that is not.
+        flag: of ``serve``, ``up`` and ``run``.
+        flag_help: in place of `help`, where the flag says the opposite.
+        metavar: the flag's value; without one the flag is a switch.
+        switch: what a switch says when it is given.
+        variables: the first is the name, the others are aliases; the first that is set counts.
+        input: of the Action; it sets the first variable.
+        input_default: in both ``action.yml``; empty where the job's variable, or else `default`, is to count.
+        default: as text that could be given.
+        otherwise: the default in words, where there is no such text.
+        unit: of a number.
+        repeated: the flag may be given more than once.
+        secret: never shown, and kept from the commands that a node starts.
+        internal: passed by the supervisor or the Action, and by nobody else.
+    """
+
+    field: str
+    help: str
+    expected: str = "true or false"
+    flag: str = ""
+    flag_help: str = ""
+    metavar: str = ""
+    switch: str = "true"
+    variables: tuple[str, ...] = ()
+    input: str = ""
+    input_default: str = ""
+    default: str = ""
+    otherwise: str = ""
+    unit: str = ""
+    repeated: bool = False
+    secret: bool = False
+    internal: bool = False
+
+
+class Input(NamedTuple):
+    """An input that is the Action's own matter: no node reads it.
+
+    Attributes:
+        default: in ``action.yml``.
+        composite: whether the composite Action has it.
+        docker: whether the Docker Action has it.
+    """
+
+    name: str
+    help: str
+    default: str
+    composite: bool = True
+    docker: bool = True
+
+
+_BYTES = "a number of bytes, at least 1048576"
+_FILE = "the path of a file"
+_MULTIADDR = f"a TCP multiaddr, e.g. {MULTIADDR_EXAMPLE}"
+_RUNNERS_TOKEN = "${{ github.token }}"  # noqa: S105 - an expression
+_SUPERVISOR = "what the supervisor passes"
+
+SETTINGS = (
+    Setting(
+        "listen",
+        "The gateway's address; port 0: any free one.",
+        "HOST:PORT, e.g. 127.0.0.1:0, with a port from 0 to 65535",
+        flag="--listen",
+        metavar="HOST:PORT",
+        default="127.0.0.1:0",
+    ),
+    Setting(
+        "gateway_host",
+        "Answer /-/metrics, /-/healthz and /-/stats there too, to who has the CACHE_CONTROL_TOKEN.",
+        "an address, e.g. 0.0.0.0",
+        flag="--gateway-host",
+        metavar="HOST",
+        variables=("CACHE_GATEWAY_HOST",),
+        otherwise="that of --listen",
+    ),
+    Setting(
+        "socket",
+        "The gateway's unix socket.",
+        f"a path of at most {SOCKET_PATH_BYTES} bytes",
+        flag="--socket",
+        metavar="PATH",
+        otherwise="in --dir",
+    ),
+    Setting("socket_fd", "The unix socket.", _SUPERVISOR, flag="--socket-fd", metavar="N", internal=True),
+    Setting("keeper", "The held connections.", _SUPERVISOR, flag="--keeper", metavar="N:N", internal=True),
+    Setting("adopt", "Connections to take up.", _SUPERVISOR, flag="--adopt", metavar="N:N,...", internal=True),
+    Setting("secrets_fd", "The secret variables.", _SUPERVISOR, flag="--secrets-fd", metavar="N", internal=True),
+    Setting(
+        "p2p_listen",
+        "Where peers connect.",
+        _MULTIADDR,
+        flag="--p2p-listen",
+        metavar="MULTIADDR",
+        otherwise=f"any free port; with --hub: {HUB_PORT}",
+    ),
+    Setting(
+        "p2p_port",
+        "The TCP port where peers connect, on all IPv4 addresses; `--p2p-listen` beats it.",
+        "a port from 0 to 65535",
+        variables=("CACHE_LISTEN_PORT",),
+        input="listen-port",
+        otherwise=f"any free port; with --hub: {HUB_PORT}",
+    ),
+    Setting(
+        "bootstrap",
+        "A peer to join; repeatable.",
+        _MULTIADDR,
+        flag="--bootstrap",
+        metavar="MULTIADDR",
+        variables=("CACHE_BOOTSTRAP_PEERS", "CACHE_P2P_BOOTSTRAP", "MCP_P2P_BOOTSTRAP_PEERS"),
+        input="bootstrap-peers",
+        otherwise="none",
+        repeated=True,
+    ),
+    Setting(
+        "hub_peer_id",
+        "The hub's peer id, for a bootstrap address that names none.",
+        "a peer id",
+        variables=("MCP_PEER_ID",),
+        otherwise="any member",
+    ),
+    Setting(
+        "announce",
+        "The address peers are told; repeatable.",
+        _MULTIADDR,
+        flag="--announce",
+        metavar="MULTIADDR",
+        otherwise="this machine's",
+        repeated=True,
+    ),
+    Setting(
+        "upstream",
+        "The API behind the gateway.",
+        f"an http(s) URL without credentials or query, e.g. {UPSTREAM}",
+        flag="--upstream",
+        metavar="URL",
+        variables=("CACHE_UPSTREAM", "GITHUB_API_URL"),
+        input="upstream",
+        default=UPSTREAM,
+    ),
+    Setting(
+        "directory",
+        "Disk store, identity and state.",
+        "the path of a directory",
+        flag="--dir",
+        metavar="PATH",
+        variables=("CACHE_DIR",),
+        otherwise="~/.cache/p2pcache",
+    ),
+    Setting(
+        "backends",
+        "The tiers asked after memory, in order.",
+        f"some of {', '.join(BACKENDS)}, each once, separated by commas",
+        flag="--backends",
+        metavar="LIST",
+        variables=("CACHE_BACKENDS", "CACHE_BACKEND"),
+        input="backends",
+        default=",".join(BACKENDS),
+    ),
+    Setting(
+        "share",
+        "What is served without a proof.",
+        "scope, verified or off",
+        flag="--share",
+        metavar="scope|verified|off",
+        variables=("CACHE_SHARE",),
+        input="share",
+        default="scope",
+    ),
+    Setting(
+        "lifetimes",
+        "How long an answer stays fresh, for all (60) or by class.",
+        "normal=60,slow=300 or one number of seconds",
+        variables=("CACHE_TTL",),
+        input="ttl",
+        default="immutable=86400,slow=300,normal=60,live=10",
+        unit="seconds",
+    ),
+    Setting(
+        "memory_bytes",
+        "The bound of the memory store.",
+        _BYTES,
+        variables=("CACHE_MEMORY_BYTES",),
+        default=str(64 << 20),
+        unit="bytes",
+    ),
+    Setting(
+        "disk_bytes",
+        "The bound of the disk store.",
+        _BYTES,
+        variables=("CACHE_DISK_BYTES",),
+        default=str(1 << 30),
+        unit="bytes",
+    ),
+    Setting(
+        "secrets",
+        "The swarm's secret, as `p2pcache keygen` prints it; several, a line each, in a rotation: the first seals.",
+        "one secret a line",
+        variables=("CACHE_SECRET",),
+        input="secret",
+        otherwise="a personal token stands in; a hub makes one",
+        secret=True,
+    ),
+    Setting(
+        "token",
+        "The token that names the scope; in the Action, the one that later steps use.",
+        "a token",
+        variables=("GITHUB_TOKEN",),
+        input="token",
+        input_default=_RUNNERS_TOKEN,
+        otherwise="none",
+        secret=True,
+    ),
+    Setting(
+        "job_token",
+        "The runner's own token, by which the jobs of a repository are one scope.",
+        "the runner's github.token",
+        variables=("CACHE_JOB_TOKEN",),
+        input="job-token",
+        input_default=_RUNNERS_TOKEN,
+        otherwise="none",
+        secret=True,
+        internal=True,
+    ),
+    Setting(
+        "control_token",
+        "What other users and machines send as a bearer token to the control endpoints.",
+        "a token",
+        variables=("CACHE_CONTROL_TOKEN",),
+        otherwise="a new one with every start, in --dir",
+        secret=True,
+    ),
+    Setting(
+        "repository",
+        "The repository whose jobs are one scope; the runner sets it.",
+        "OWNER/NAME",
+        variables=("GITHUB_REPOSITORY",),
+        otherwise="none",
+    ),
+    Setting(
+        "ready_file",
+        "Written once the gateway answers.",
+        _FILE,
+        flag="--ready-file",
+        metavar="PATH",
+        otherwise="none",
+    ),
+    Setting(
+        "stats_file",
+        "Where the counts are kept, and taken up again.",
+        _FILE,
+        flag="--stats-file",
+        metavar="PATH",
+        otherwise="none",
+    ),
+    Setting(
+        "hub",
+        f"Be the long-lived hub of a host, for peers at port {HUB_PORT}.",
+        flag="--hub",
+        default="false",
+    ),
+    Setting(
+        "mdns",
+        "Look for peers on the local network too.",
+        flag="--mdns",
+        variables=("CACHE_MDNS",),
+        default="false",
+    ),
+    Setting(
+        "p2p",
+        "Join the swarm.",
+        flag="--no-p2p",
+        flag_help="Do not join the swarm.",
+        switch="false",
+        variables=("CACHE_ENABLE_P2P",),
+        input="enable-p2p",
+        input_default="true",
+        default="true",
+    ),
+    Setting(
+        "log_level",
+        "How much is said on stderr.",
+        "debug, info, warning or error",
+        flag="--log-level",
+        metavar="debug|info|warning|error",
+        variables=("CACHE_LOG_LEVEL",),
+        default="info",
+    ),
+)
+SETTING = {setting.field: setting for setting in SETTINGS}
+FLAGS = tuple(setting for setting in SETTINGS if setting.flag)
+
+INPUTS = (
+    Input("mode", "The network mode, or auto: look around.", "auto"),
+    Input("gateway-port", "The gateway's TCP port on 127.0.0.1; 0 is any free one.", "0"),
+    Input("persist", "Keep the sealed store for the branch's next run; needs `secret`.", "false", docker=False),
+    Input("gh", "Point gh at the cache in later steps.", "true"),
+    Input("report", "Write what was saved to the job summary.", "true"),
+    Input("strict", "Fail the job when the cache cannot work or cannot join its hub.", "false"),
+    Input("job-container", "The job's container, known by itself.", "${{ job.container.id }}", composite=False),
+    Input("job-network", "The job's network, known by itself.", "${{ job.container.network }}", composite=False),
+)
+INPUT_DEFAULTS = {given.name: given.default for given in INPUTS}
+INPUT_VARIABLES = {setting.input: setting.variables[0] for setting in SETTINGS if setting.input}

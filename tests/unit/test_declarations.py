@@ -1,0 +1,103 @@
+"""Whatever is declared once: everything that repeats it says the same."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from p2pcache.declarations import INPUT_DEFAULTS, INPUT_VARIABLES, INPUTS, SETTINGS
+from p2pcache.runner.bootstrap import AUTO
+from p2pcache.runner.network import Mode
+from p2pcache.settings import Settings, load
+
+ROOT = Path(__file__).parents[2]
+ACTIONS = {
+    kind: yaml.safe_load((ROOT / file).read_text("utf-8"))["inputs"]
+    for kind, file in (("composite", "action.yml"), ("docker", "docker/action.yml"))
+}
+HOME = {"XDG_CACHE_HOME": "/var/cache"}
+
+
+def test_each_field_of_the_settings_is_declared_once():
+    derived = {"in_actions"}  # of GITHUB_ACTIONS and ACT, which are the runner's
+    declared = [setting.field for setting in SETTINGS]
+    assert sorted(declared) == sorted({field.name for field in msgspec.structs.fields(Settings)} - derived)
+
+
+@pytest.mark.parametrize("names", ["flag", "variables", "input"])
+def test_a_name_belongs_to_one_setting(names):
+    found = [getattr(setting, names) for setting in SETTINGS]
+    flat = [name for item in found for name in (item if isinstance(item, tuple) else (item,)) if name]
+    assert len(flat) == len(set(flat))
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.field)
+def test_a_setting_can_be_told_and_explains_itself(setting):
+    assert setting.flag or setting.variables
+    assert setting.help.endswith(".")
+    assert bool(setting.metavar) <= bool(setting.flag)
+    assert setting.internal or bool(setting.default) is not bool(setting.otherwise), "one of the two says the default"
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.default], ids=lambda setting: setting.field)
+def test_the_default_that_is_said_is_the_one_that_counts(setting):
+    said = load({setting.field: setting.default}, HOME)
+    assert getattr(said, setting.field) == getattr(load({}, HOME), setting.field)
+
+
+@pytest.mark.parametrize("kind", ACTIONS)
+def test_an_action_has_the_inputs_that_are_declared(kind):
+    own = {given.name for given in INPUTS if getattr(given, kind)}
+    # The composite hands the runner's token over by itself.
+    nodes = set(INPUT_VARIABLES) - ({"job-token"} if kind == "composite" else set())
+    assert set(ACTIONS[kind]) == own | nodes
+
+
+@pytest.mark.parametrize("kind", ACTIONS)
+def test_an_actions_defaults_are_the_declared_ones(kind):
+    declared = INPUT_DEFAULTS | {setting.input: setting.input_default for setting in SETTINGS if setting.input}
+    for name, given in ACTIONS[kind].items():
+        assert given["default"] == declared[name], name
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.input and s.default], ids=lambda setting: setting.input)
+def test_an_inputs_default_is_the_settings_or_none(setting):
+    assert setting.input_default in ("", setting.default)
+
+
+def test_the_readme_names_the_inputs_of_the_composite():
+    table = (ROOT / "README.md").read_text("utf-8").partition("## Inputs\n")[2].partition("\nOutputs:")[0]
+    rows = re.findall(r"^\| (`.+?) \|.*\|(.*)\|$", table, re.MULTILINE)
+    named = {name: default.strip() for names, default in rows for name in re.findall(r"`([a-z0-9-]+)`", names)}
+    inputs = ACTIONS["composite"]
+    assert set(named) == set(inputs)
+    defaults = {name: setting.default for setting in SETTINGS if (name := setting.input)} | INPUT_DEFAULTS
+    for name in inputs:
+        if re.fullmatch("`(true|false|scope)`", named[name]):
+            assert named[name] == f"`{defaults[name]}`", name
+
+
+def test_the_reference_is_what_the_declarations_give():
+    script = [sys.executable, str(ROOT / "docs/reference.py")]
+    made = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+    assert (ROOT / "docs/settings.md").read_text("utf-8") == made, "refresh it with: make reference"
+
+
+@pytest.mark.parametrize("folder", ["p2pcache", "action", "post", "docs", "examples"])
+def test_no_variable_is_spoken_of_that_is_not_declared(folder):
+    declared = {variable for setting in SETTINGS for variable in setting.variables}
+    for path in sorted((ROOT / folder).rglob("*")):
+        if path.suffix in {".py", ".sh", ".js", ".md", ".yml"}:
+            named = set(re.findall(r"(?<![\w*])CACHE_[A-Z0-9_]*[A-Z0-9]\b(?!\*)", path.read_text("utf-8")))
+            assert named <= declared, path
+
+
+def test_what_looks_around_is_a_mode_beside_the_modes():
+    assert INPUT_DEFAULTS["mode"] == AUTO
+    assert AUTO not in set(Mode)
