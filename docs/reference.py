@@ -14,7 +14,7 @@ INTRODUCTION = """\
 Flags are those of `p2pcache serve`, `up` and `run`. A flag beats a variable, which beats the default. Where a setting
 has several variables, the first that is set counts; an empty one counts as unset. A list is separated by commas or
 white space; a flag that is repeatable takes one item each time. A value that cannot be used is one line and exit status
-2.
+2; a variable that begins with `CACHE_` and is not among these is ignored, and named with the nearest that is.
 """
 NODE = """\
 ## The node

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from p2pcache.commands.console import fail, note, settings_or_exit
+from p2pcache.commands.console import fail, note, note_unknown, settings_or_exit
 from p2pcache.commands.environment import client_environment, exports, farewell
 from p2pcache.commands.hubs import with_hub
 from p2pcache.gateway.ask import NodeError, ask
@@ -33,6 +33,8 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
         fail(str(error), 2)
     if hint:
         note(hint)
+    if supervisor.ready(job.run) is None:
+        note_unknown()
     try:
         ready = _start(settings, flags, job, timeout)
     except RunningError:

@@ -8,12 +8,19 @@ from typing import NoReturn
 
 import click
 
-from p2pcache.settings import Settings, SettingsError, load
+from p2pcache.settings import Settings, SettingsError, environment, load
+from p2pcache.unknown import unknown
 
 
 def note(sentence: str) -> None:
     """One line."""
     click.echo(f"p2pcache: {sentence}", err=True)
+
+
+def note_unknown() -> None:
+    """One line where variables look like the node's and are not: for commands that start one."""
+    if strange := unknown(environment()):
+        note(strange.sentence)
 
 
 def fail(sentence: str, status: int = 1) -> NoReturn:
@@ -27,4 +34,5 @@ def settings_or_exit(flags: Mapping[str, str]) -> Settings:
     try:
         return load(flags)
     except SettingsError as error:
+        note_unknown()  # a misspelt name may be why
         fail(str(error), 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from p2pcache.commands.console import fail, note, settings_or_exit
+from p2pcache.commands.console import fail, note, note_unknown, settings_or_exit
 from p2pcache.commands.environment import client_environment
 from p2pcache.commands.hubs import with_hub
 from p2pcache.commands.serve import configure_log
@@ -37,6 +37,7 @@ def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="p2pcache-") as scratch:
         settings = settings_or_exit({"socket": f"{scratch}/node.sock", **flags})
         configure_log(settings, dated=False)
+        note_unknown()
         try:
             node = Node(with_hub(settings))
             return uvloop.run(_run(node, Job(Path(scratch)), command))

@@ -17,7 +17,8 @@ from p2pcache.gateway.listen import ListenError
 from p2pcache.keys import with_secret
 from p2pcache.node import Node
 from p2pcache.runner import watch
-from p2pcache.settings import Settings, SettingsError, hide
+from p2pcache.settings import Settings, SettingsError, environment, hide
+from p2pcache.unknown import unknown
 
 
 def serve(flags: Mapping[str, str]) -> None:
@@ -27,13 +28,21 @@ def serve(flags: Mapping[str, str]) -> None:
     configure_log(settings)
     try:
         settings, hint = with_secret(settings)
-        if hint:
-            logging.getLogger("p2pcache").info("%s", hint)
+        _say_before(settings, hint)
         uvloop.run(_serve(Node(settings)))
     except SettingsError as error:
         fail(str(error), 2)
     except ListenError as error:
         fail(str(error))
+
+
+def _say_before(settings: Settings, hint: str) -> None:
+    log = logging.getLogger("p2pcache")
+    if hint:
+        log.info("%s", hint)
+    # A supervised node starts again and again, and who started it has said this.
+    if settings.secrets_fd is None and (strange := unknown(environment())):
+        log.log(logging.WARNING if strange.mistaken else logging.INFO, "%s", strange.sentence)
 
 
 def _take_secrets(descriptor: str) -> None:

@@ -18,6 +18,7 @@ from p2pcache.runner.joining import SWARM_SECONDS, Joined, join
 from p2pcache.runner.network import Network, decide
 from p2pcache.runner.report import headline, markdown
 from p2pcache.runner.supervisor import SupervisorError
+from p2pcache.unknown import unknown
 
 READY_SECONDS = 20.0
 
@@ -114,14 +115,22 @@ def _dies_with_the_job(given: Inputs) -> bool:
 def _notes(given: Inputs, ready: Mapping[str, Any]) -> list[str]:
     wished, bound = given.settings.p2p_port, ready.get("p2p_port")
     lost = wished and bound and wished != bound
-    return [f"port {wished} cannot be had: peers reach this node at port {bound}"] if lost else []
+    notes = [f"port {wished} cannot be had: peers reach this node at port {bound}"] if lost else []
+    return notes + _unknown(given, mistaken=False)
 
 
 def _warnings(given: Inputs, found: Found, joined: Joined) -> list[str]:
     """What the user asked for and does not get."""
     problems = [*found.missed, *([joined.problem] if joined.problem else ())]
     alone = "" if joined.connected else ". This job's cache works alone."
-    return [inputs.in_words_of_inputs(f"{problem}{alone}", given.variables) for problem in problems]
+    said = [inputs.in_words_of_inputs(f"{problem}{alone}", given.variables) for problem in problems]
+    return said + _unknown(given, mistaken=True)
+
+
+def _unknown(given: Inputs, *, mistaken: bool) -> list[str]:
+    """An annotation is for what is likely to be a mistake; other programs' variables are one line of the log."""
+    found = unknown(given.variables)
+    return [found.sentence] if found and found.mistaken is mistaken else []
 
 
 def _facts(given: Inputs, network: Network, found: Found, joined: Joined) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "p2pcache"
 ROWS = (
     ("declarations",),
-    ("github", "settings", "values", "clock"),
+    ("github", "settings", "values", "clock", "unknown"),
     ("cache",),
     ("gateway", "swarm", "testing"),
     ("runner", "client"),

@@ -132,6 +132,38 @@ def test_a_switch_says_what_it_is_for_and_nothing_when_it_is_not_given():
     assert given == [{}, {"hub": "true", "p2p": "false", "bootstrap": "a,b", "directory": "d"}]
 
 
+MISSPELT = {"CACHE_BOOTSTRAP_PEER": "/ip4/127.0.0.1/tcp/9", "CACHE_VERSION": "5ecre7"}
+NAMED = "p2pcache: ignored, no such setting: CACHE_BOOTSTRAP_PEER (did you mean CACHE_BOOTSTRAP_PEERS?), CACHE_VERSION"
+
+
+def test_a_variable_that_nothing_reads_is_one_line_and_no_error(tmp_path):
+    ended = p2pcache(tmp_path, "run", "--no-p2p", "--", "true", **MISSPELT)
+    assert ended.returncode == 0
+    assert ended.stderr.splitlines().count(NAMED) == 1
+    assert "5ecre7" not in ended.stderr
+
+
+def test_a_variable_that_nothing_reads_may_be_why_a_setting_is_missing(tmp_path):
+    ended = p2pcache(tmp_path, "serve", "--gateway-host", "0.0.0.0", CACHE_CONTROL_TOKN="5ecre7")
+    assert ended.returncode == 2
+    first, second = ended.stderr.splitlines()
+    assert first == "p2pcache: ignored, no such setting: CACHE_CONTROL_TOKN (did you mean CACHE_CONTROL_TOKEN?)"
+    assert second.startswith("p2pcache: --gateway-host: ")
+
+
+def test_a_node_in_the_background_says_once_which_variables_nothing_reads(tmp_path):
+    flags = ("--dir", str(tmp_path / "node"))
+    try:
+        first, again = (p2pcache(tmp_path, "up", "--no-p2p", *flags, **MISSPELT) for _ in range(2))
+    finally:
+        ended = p2pcache(tmp_path, "down", *flags, **MISSPELT)
+    assert (first.returncode, again.returncode, ended.returncode) == (0, 0, 0)
+    assert first.stderr.splitlines().count(NAMED) == 1
+    assert "no such setting" not in again.stderr + ended.stderr
+    (log,) = (tmp_path / "node").rglob("node.log")
+    assert "no such setting" not in log.read_text()
+
+
 def test_an_address_that_is_taken_is_exit_1(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         where = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -284,3 +316,14 @@ def test_a_second_hub_of_one_directory_is_told(hub, tmp_path):
     assert second.returncode == 2
     assert "another hub runs with" in said
     assert first.poll() is None
+
+
+def test_a_hubs_log_names_the_variables_that_nothing_reads(hub, tmp_path):
+    ready(
+        tmp_path / "ready",
+        process := hub("--ready-file", str(tmp_path / "ready"), "--p2p-listen", "/ip4/127.0.0.1/tcp/0", **MISSPELT),
+    )
+    process.terminate()
+    said = process.communicate(timeout=20)[1]
+    (line,) = [line for line in said.splitlines() if "CACHE_VERSION" in line]
+    assert line.endswith(f" WARNING {NAMED}")

@@ -75,6 +75,27 @@ def test_a_job_from_start_to_finish(step, tmp_path, capfd):
     assert not [line for line in capfd.readouterr().out.splitlines() if line.startswith("::warning")]
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "CACHE_BOOTSTRAP_PEER",
+            "::warning::p2pcache: ignored, no such setting: {} (did you mean CACHE_BOOTSTRAP_PEERS?)",
+        ),
+        ("CACHE_VERSION", "ignored, no such setting: {}"),
+    ],
+    ids=["misspelt", "another program's"],
+)
+def test_a_variable_that_nothing_reads_is_named_once(step, capfd, name, said):
+    step.setenv(name, "5ecre7")
+    assert run("start") == 0
+    assert run("start") == 0
+    printed = capfd.readouterr().out
+    assert [line for line in printed.splitlines() if name in line] == [said.format(name)]
+    assert "5ecre7" not in printed
+    assert name not in (Job.from_env(os.environ).run / "node.log").read_text(), "the node says nothing of it again"
+
+
 def test_a_second_use_changes_nothing_and_ends_nothing(step, tmp_path, capfd):
     assert run("start") == 0
     first = said(tmp_path, "GITHUB_OUTPUT")
