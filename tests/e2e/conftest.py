@@ -23,6 +23,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TOKEN = "ghs_" + "e" * 36
 ACT_SECONDS = 240
+ACTIONS_CACHE = re.findall(r"uses: (actions/cache@\w+)", (ROOT / "action.yml").read_text())[0]
 
 
 @pytest.fixture(scope="session")
@@ -195,7 +196,7 @@ def act(checkout: Path, act_home: Path, github: StandIn, tmp_path: Path) -> Call
         command = [
             "act", "push", "-W", str(file), "-P", f"ubuntu-latest={platform}", "--pull=false", "--no-cache-server",
             "--action-offline-mode", "-s", f"GITHUB_TOKEN={TOKEN}", "--var", f"UPSTREAM={github.url}",
-            "--local-repository", f"p2pcache/p2pcache@v1={checkout}", "--local-repository", f"actions/cache@v5={stub}",
+            "--local-repository", f"p2pcache/p2pcache@v1={checkout}", "--local-repository", f"{ACTIONS_CACHE}={stub}",
             *flags,
         ]  # fmt: skip
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("CACHE_", "GITHUB_", "GH_", "P2PCACHE_"))}

@@ -16,6 +16,26 @@ DOCKER = yaml.safe_load((ROOT / "docker/action.yml").read_text())
 ONE_KIND_ONLY = {"persist", "job-token", "job-container", "job-network"}
 
 
+WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
+
+
+@pytest.mark.parametrize(
+    "file", [*WORKFLOWS, ROOT / "action.yml", ROOT / "docker/action.yml"], ids=lambda path: path.name
+)
+def test_actions_of_others_are_pinned_by_commit(file):
+    for used in re.findall(r"uses: (\S.*)$", file.read_text(), re.MULTILINE):
+        assert used.startswith("./") or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", used), used
+
+
+def test_the_workflow_and_the_script_check_the_same():
+    def targets(text):
+        lines = re.findall(r"^(?:      - run: )?make ([a-z0-9 ]+)", text, re.MULTILINE)
+        return {target for line in lines for target in line.split()}
+
+    workflow = targets((ROOT / ".github/workflows/ci.yml").read_text())
+    assert workflow == targets((ROOT / ".ci/run").read_text()) >= {"lint", "test", "coverage", "e2e"}
+
+
 @pytest.fixture
 def cache():
     """The step that keeps the store."""
