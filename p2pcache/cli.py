@@ -33,7 +33,7 @@ _of_directory = _option(SETTING["directory"]._replace(help="The directory the no
 
 
 def node_options(command: F) -> F:
-    """The flags that `serve`, `up` and `run` share."""
+    """The flags that `serve`, `up` and `run` share (docs/interface.md#flags-of-a-node)."""
     for setting in reversed(FLAGS):
         command = _option(setting)(command)
     return command

@@ -19,7 +19,7 @@ TOKEN_HINT = "where gh is logged in: export GITHUB_TOKEN=$(gh auth token)"  # no
 
 
 def keyring_of(settings: Settings) -> tuple[Keyring, str]:
-    """The keys, and why the node works alone ("" when it does not) (DESIGN section 5).
+    """The keys, and why the node works alone ("" when it does not).
 
     Raises:
         SettingsError: a secret is weak; or what is meant to be a hub would work alone.

@@ -1,4 +1,4 @@
-"""The one place where the parts are put together (DESIGN section 2)."""
+"""The one place where the parts are put together."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ class Node:
             await self.engine.wrote(writes.drops("PUT", target.partition("?")[0]))
 
     def ready(self) -> dict[str, Any]:
-        """The ready file's content (INTERFACE section 1)."""
+        """The ready file's content (docs/interface.md#the-ready-file)."""
         return {
             "pid": os.getpid(),
             "api_url": self.address,

@@ -1,4 +1,4 @@
-"""The one reader of the environment: a flag beats a variable, which beats the default (INTERFACE sections 1 and 2)."""
+"""The one reader of the environment: a flag beats a variable, which beats the default (docs/interface.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SettingsError(ValueError):
 
 
 class Share(enum.StrEnum):
-    """What may be served to whom without a proof (DESIGN section 4)."""
+    """What may be served to whom without a proof (README.md#what-is-shared-with-whom)."""
 
     SCOPE = "scope"
     VERIFIED = "verified"

@@ -40,7 +40,7 @@ class Tier(Protocol):
 
 
 class Lease(Protocol):
-    """The right to ask GitHub on behalf of all (DESIGN section 1.3), held by the node that `acquire` gave it to."""
+    """The right to ask GitHub on behalf of all, held by the node that `acquire` gave it to."""
 
     async def release(self, pointer: Pointer | None) -> None:
         """Done: `pointer` is what followers may now find, None when there was nothing to keep."""

@@ -21,7 +21,7 @@ def get_global_cache() -> RunningNode:
 
 
 class RunningNode:
-    """The control endpoints of a node on this machine (INTERFACE section 3)."""
+    """The control endpoints of a node on this machine (docs/interface.md#control-endpoints)."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -52,7 +52,7 @@ class RunningNode:
             return False
 
     def stats(self) -> dict[str, Any]:
-        """The node's ledger (INTERFACE section 5).
+        """The node's ledger (docs/interface.md#the-ledger).
 
         Raises:
             NodeNotFoundError: no node answers within 5 s.

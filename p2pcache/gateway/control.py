@@ -1,4 +1,4 @@
-"""The node's own endpoints below ``/-/`` (INTERFACE section 3).
+"""The node's own endpoints below ``/-/`` (docs/interface.md#control-endpoints).
 
 This machine may look, and so may who has the control token. What changes the node wants that token, or the unix socket
 and this node's own user: every user of a machine reaches its loopback, and so does every page in a browser on it.

@@ -1,4 +1,4 @@
-"""What the node did, counted: the figures behind `/-/stats`, the report and the metrics (INTERFACE section 5).
+"""What the node did, counted: the figures behind `/-/stats`, the report and the metrics.
 
 Every figure is counted, none sampled. `time_saved_ms` is the one that rests on a measurement of another moment, and
 `time_saved_how` says which. One event loop writes; a count is a few attribute increments, since hits pay for it.
@@ -122,7 +122,7 @@ class Ledger:
         self._peers = _added(self._earlier, Peers(connected, known, **counts))
 
     def stats(self) -> dict[str, Any]:
-        """The ledger in the shape of INTERFACE section 5; routes busiest first, buckets that are not over yet."""
+        """The ledger in the shape of `Stats`; routes busiest first, buckets that are not over yet."""
         hits = sum(self._hits.values())
         cacheable = hits + self._revalidated + self._misses
         saved = hits + self._revalidated - self._charged_revalidations

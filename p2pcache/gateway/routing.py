@@ -1,4 +1,4 @@
-"""Where a request goes, from its Host and its path alone (INTERFACE section 3)."""
+"""Where a request goes, from its Host and its path alone (docs/interface.md#the-gateway)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger as others read it: the shape of INTERFACE section 5, which `/-/stats` gives and the stats file holds."""
+"""The ledger as others read it: the shape in which `/-/stats` and the stats file have it (docs/interface.md)."""
 
 from __future__ import annotations
 

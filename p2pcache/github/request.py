@@ -12,7 +12,7 @@ from p2pcache.github.etag import TagKind
 class Lifetime(enum.StrEnum):
     """How long an answer may be served without asking GitHub again; seconds per class are in `lifetimes`."""
 
-    IMMUTABLE = "immutable"  # addressed by a commit or blob SHA, a finished run
+    IMMUTABLE = "immutable"  # addressed by a full SHA
     SLOW = "slow"
     NORMAL = "normal"
     LIVE = "live"
@@ -53,7 +53,7 @@ class Resource:
     fields: tuple[tuple[str, str], ...] = ()
 
     def canonical(self) -> bytes:
-        """An injective encoding, for naming (DESIGN section 5): equal bytes exactly for equal resources."""
+        """An injective encoding, for naming: equal bytes exactly for equal resources."""
         fields = (part for field in self.fields for part in field)
         parts = (self.path, self.query, self.accept, self.api_version, self.digest, *fields)
         return b"".join(b"-" if p is None else b"%d:%s" % (len(e := p.encode()), e) for p in parts)

@@ -1,4 +1,4 @@
-"""Who asks: the scope under which an answer is kept (DESIGN section 4)."""
+"""Who asks: the scope under which an answer is kept (docs/architecture.md#scopes)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def token_in(authorization: str) -> str | None:
 
 
 def token_kind(token: str) -> TokenKind:
-    """What a token is, by its prefix: only a long-lived one can stand in for a secret (DESIGN section 5)."""
+    """What a token is, by its prefix: only a long-lived one can stand in for a secret."""
     return next((kind for prefix, kind in _KINDS if token.startswith(prefix)), "unknown")
 
 

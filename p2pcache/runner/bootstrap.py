@@ -1,4 +1,4 @@
-"""Where the hub may be (DESIGN section 7), which of these places answers, and what would make the others work."""
+"""Where the hub may be (docs/architecture.md), which of these places answers, and what would make the others work."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def parse(text: str) -> Target:
 
 
 def candidates(target: Target, network: Network, seen: Evidence, *, strict: bool = False) -> tuple[Candidate, ...]:
-    """Places to try, the likeliest first, each once: the order of DESIGN section 7.
+    """Places to try, the likeliest first, each once: the order of docs/architecture.md#where-a-job-looks-for-a-hub.
 
     With `strict`, a hub that is given is not looked for elsewhere, unless its peer id proves that it is the same.
     """

@@ -28,7 +28,7 @@ class Inputs:
     Attributes:
         mode: a mode the user insists on, or None to look around.
         gateway_port: 0 for any free one.
-        persist, gh, report, strict: as in INTERFACE section 4.
+        persist, gh, report, strict: as in docs/interface.md#the-action.
         variables: the node's environment: the job's, with what the inputs say instead.
         settings: how the node will read `variables`.
         targets: where to look for a hub; `AUTO` alone when nothing is said.

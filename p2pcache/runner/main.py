@@ -62,7 +62,7 @@ def say_second_use(record: Mapping[str, Any]) -> None:
 
 
 def publish(record: Mapping[str, Any], more: Mapping[str, str], gh: str) -> None:
-    """Set the outputs, export what later steps read (INTERFACE section 4); `gh`: the folder of its configuration."""
+    """Set the outputs and variables of docs/interface.md#the-action; `gh`: the folder of its configuration."""
     outputs = record["outputs"]
     for name, value in {**outputs, **more}.items():
         core.set_output(name, value)

@@ -1,4 +1,4 @@
-"""In which kind of network this process runs (DESIGN section 7): a pure decision over collected evidence."""
+"""In which kind of network this process runs: a pure decision over collected evidence."""
 
 from __future__ import annotations
 

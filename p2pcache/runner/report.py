@@ -1,7 +1,7 @@
 """The report: one line first, then by tier, then the busiest operations, then the details.
 
-Pure functions over the statistics of INTERFACE section 5. The terminal and the job summary show the same tables;
-only the way they are written differs. What a table says may come from a peer or from GitHub, so each cell is
+Pure functions over the statistics (docs/interface.md#the-ledger). The terminal and the job summary show the same
+tables; only the way they are written differs. What a table says may come from a peer or from GitHub, so each cell is
 written such that it is text and nothing else wherever it is shown.
 """
 

@@ -58,7 +58,7 @@ def start(
         remove_at_end: files that would lead clients to a node that is gone for good, e.g. gh's configuration.
 
     Returns:
-        The ready file (INTERFACE section 1).
+        The ready file (docs/interface.md#the-ready-file).
 
     Raises:
         RunningError: a node runs there already.
