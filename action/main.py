@@ -5,13 +5,13 @@ Whatever goes wrong, the job goes on: one warning, and outputs that lead straigh
 
 from __future__ import annotations
 
-import re
 import subprocess
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 from action.environment import ROOT, SetupError, environment
+from p2pcache.runner import direct
 
 HAND_OVER_SECONDS = 120
 
@@ -54,11 +54,10 @@ def append(path: str | None, values: Mapping[str, str]) -> None:
 
 def fall_back(reason: str, environ: Mapping[str, str]) -> int:
     """Lead the job past the cache; the exit status is what `strict` says."""
-    api = environ.get("INPUT_UPSTREAM", "").strip() or environ.get("GITHUB_API_URL") or "https://api.github.com"
-    graphql = re.sub(r"/api/v3$", "/api", api.rstrip("/")) + "/graphql"
+    api, graphql = direct.addresses(environ)
     append(environ.get("GITHUB_OUTPUT"), {"api-url": api, "graphql-url": graphql, "p2p-connected": "false"})
     append(environ.get("GITHUB_ENV"), {"P2PCACHE_API_URL": api, "P2PCACHE_GRAPHQL_URL": graphql})
-    strict = environ.get("INPUT_STRICT", "").strip().lower() == "true"
+    strict = direct.strict(environ)
     kind, rest = ("error", "") if strict else ("warning", " The job goes on without the cache.")
     print(f"::{kind} title=p2pcache::{escape(reason)}.{rest}", flush=True)
     return 1 if strict else 0

@@ -57,16 +57,18 @@ for python in python3 python; do
 done
 text="Python 3.11, 3.12 or 3.13 is needed and $found is here: add \`uses: actions/setup-python\` with python-version \
 3.13 before it, choose an image that has one, or use p2pcache's Docker action"
+# Both rules are those of p2pcache/runner/direct.py.
 case $INPUT_STRICT in
-  [Tt]rue | TRUE)
+  "" | [Ff][Aa][Ll][Ss][Ee]) ;;
+  *)
     tell error "$text."
     exit 1
     ;;
 esac
-api=$GITHUB_API_URL
+api=${GITHUB_API_URL:-https://api.github.com}
 case $INPUT_UPSTREAM in
-  "" | *[!-A-Za-z0-9._~:/]*) ;; # what is no plain URL could be another line of the files below
-  *) api=${INPUT_UPSTREAM%/} ;;
+  *[!-A-Za-z0-9._~:/]*) ;; # what is no plain URL could be another line of the files below
+  http://[A-Za-z0-9]* | https://[A-Za-z0-9]*) api=${INPUT_UPSTREAM%/} ;;
 esac
 {
   echo "api-url=$api"

@@ -18,7 +18,7 @@ from typing import Any
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
-from p2pcache.runner import evidence, inputs, session, supervisor, watch
+from p2pcache.runner import direct, evidence, inputs, session, supervisor, watch
 from p2pcache.runner.engine import Engine, EngineError
 from p2pcache.runner.job import Job, write_gh_config
 from p2pcache.runner.main import FAILURES, publish, say_second_use
@@ -251,13 +251,12 @@ def _fail(reason: str, command: str, environ: Mapping[str, str]) -> int:
     if command == "run":
         print(reason, file=sys.stderr)
         return 1
-    strict = environ.get("INPUT_STRICT", "").strip().lower() == "true"
+    strict = direct.strict(environ)
     (core.error if strict else core.warning)(
         f"p2pcache: {reason}. " + ("" if strict else "The job goes on without it.")
     )
     if command == "start" and Path(environ.get("GITHUB_OUTPUT", "")).is_file():
-        api = environ.get("INPUT_UPSTREAM") or environ.get("GITHUB_API_URL", "https://api.github.com")
-        graphql = api.rstrip("/").removesuffix("/v3") + "/graphql"
+        api, graphql = direct.addresses(environ)
         for name, value in {"api-url": api, "graphql-url": graphql, "p2p-connected": "false"}.items():
             core.set_output(name, value)
         core.export_variable("P2PCACHE_API_URL", api)

@@ -229,7 +229,8 @@ def test_without_a_usable_python_the_job_goes_on_past_the_cache(runner, shell, n
     assert there.outputs == {"post": "runner", "api-url": api, "graphql-url": graphql, "p2p-connected": "false"}
     assert (there.base / "env").read_text() == f"P2PCACHE_API_URL={api}\nP2PCACHE_GRAPHQL_URL={graphql}\n"
     strict = there.start(shell, INPUT_STRICT="true")
-    assert strict.returncode == 1
+    assert strict.returncode == there.start(shell, INPUT_STRICT="yes").returncode == 1
+    assert there.start(shell, INPUT_STRICT="False").returncode == 0
     assert strict.stdout.startswith("::error title=p2pcache::Python 3.11")
 
 
@@ -254,6 +255,9 @@ def test_an_upstream_that_is_no_url_reaches_no_file(runner):
     assert there.outputs["graphql-url"] == "http://127.0.0.1:8080/graphql"
     there.start(INPUT_UPSTREAM="http://x\nPATH=/evil")
     assert "evil" not in (there.base / "env").read_text()
+    for text in ("foo", "ftp://x", "https://", "http:///x"):
+        there.start(INPUT_UPSTREAM=text)
+        assert there.outputs["api-url"] == "https://ghes.example/api/v3", text
 
 
 @pytest.mark.needs("node")
@@ -283,5 +287,6 @@ def test_the_post_step_hands_over_what_main_kept(tmp_path):
     failed = post(CODE="1")
     assert failed.returncode == 0
     assert failed.stdout.splitlines()[-1] == "::warning title=p2pcache::No report: oops"
-    assert post(CODE="1", STATE_strict="true").returncode == 1
+    assert {post(CODE="1", STATE_strict=said).returncode for said in ("true", "TRUE", "yes")} == {1}
+    assert {post(CODE="1", STATE_strict=said).returncode for said in ("", "False")} == {0}
     assert "::warning" in post(STATE_environment="nonsense").stdout

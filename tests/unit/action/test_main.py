@@ -69,5 +69,19 @@ def test_outputs_lead_to_github_itself(tmp_path, variable, api, graphql):
     assert said(tmp_path / "output")["api-url"] == api
 
 
+def test_an_upstream_that_is_no_url_is_not_exported(step, tmp_path):
+    """`upstream` may be the very input that stopped the start."""
+    assert main.main(step("exit 2", INPUT_UPSTREAM="ghe.example", GITHUB_API_URL="https://ghes.example/api/v3")) == 0
+    assert said(tmp_path / "GITHUB_ENV") == {
+        "P2PCACHE_API_URL": "https://ghes.example/api/v3",
+        "P2PCACHE_GRAPHQL_URL": "https://ghes.example/api/graphql",
+    }
+
+
+def test_a_strict_that_is_neither_true_nor_false_is_strict(step, capfd):
+    assert main.main(step("echo 'input strict: expected true or false' >&2; exit 2", INPUT_STRICT="yes")) == 1
+    assert capfd.readouterr().out.startswith("::error title=p2pcache::input strict")
+
+
 def test_a_message_stays_one_command():
     assert main.escape("a\r\n::set-env name=X::y % \x1b[31m") == "a  ::set-env name=X::y %25  [31m"

@@ -196,6 +196,15 @@ def test_a_sibling_that_does_not_work(
     assert reason in out
     assert engine.running == set(), "nothing is left"
     assert sibling.main(["start"], {**environ, "INPUT_STRICT": "true"}) == 1
+    assert sibling.main(["start"], {**environ, "INPUT_STRICT": "yes"}) == 1
+
+
+def test_an_upstream_that_is_no_url_is_not_exported(engine: FakeEngine, environ: dict[str, str]) -> None:
+    engine.record = {"error": "input upstream: read 'foo'"}
+    wrong = {"INPUT_UPSTREAM": "foo", "GITHUB_API_URL": "https://ghes.example/api/v3"}
+    assert sibling.main(["start"], {**environ, **wrong}) == 0
+    assert said(environ, "GITHUB_ENV")["P2PCACHE_API_URL"] == "https://ghes.example/api/v3"
+    assert said(environ, "GITHUB_ENV")["P2PCACHE_GRAPHQL_URL"] == "https://ghes.example/api/graphql"
 
 
 def test_the_end(engine: FakeEngine, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
