@@ -308,8 +308,8 @@ class Node:
 
     # What the parts tell
 
-    def _counted(self, status: int, authorised: bool) -> None:
-        self.ledger.upstream(status, charged=charged(status, authorised), not_modified=status == 304)
+    def _counted(self, status: int, authorised: bool, path: str) -> None:
+        self.ledger.upstream(status, charged=charged(status, authorised, path), not_modified=status == 304)
 
     def _quota_known(self, scope: str, bucket: Bucket) -> None:
         self.ledger.quota(scopes.shown(scope), bucket.resource, bucket.limit, bucket.remaining, bucket.reset)

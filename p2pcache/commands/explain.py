@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from p2pcache.cache.decide import Rule
+from p2pcache.github.quota import charged
 from p2pcache.keys import TOKEN_HINT
 
 _FROM = {
@@ -41,10 +42,11 @@ _FETCHED: Mapping[str, str] = {
 _FREE = (Rule.PROVE_OWN, Rule.PROVE_OTHER, Rule.PROVE_EMPTY)
 
 
-def explanation(status: int, headers: Mapping[str, str], milliseconds: float, *, with_token: bool) -> str:
+def explanation(path: str, status: int, headers: Mapping[str, str], milliseconds: float, *, with_token: bool) -> str:
     """Lines for people; the last one is for those who know RFC 9211.
 
     Args:
+        path: of the API, less any query.
         status: of the answer.
         headers: its fields, lower-case names.
         milliseconds: how long it took.
@@ -54,7 +56,8 @@ def explanation(status: int, headers: Mapping[str, str], milliseconds: float, *,
     detail = re.search(r"detail=([a-z]+)", cache_status)
     source = _FROM.get(detail[1] if detail else "", "GitHub")
     lines = [f"{status} in {milliseconds:.1f} ms from {source}"]
-    lines += _reasons(headers.get("p2pcache-rule", ""), headers, cache_status, with_token=with_token)
+    lines += _reasons(headers.get("p2pcache-rule", ""), headers, cache_status)
+    lines += _cost(path, headers.get("p2pcache-rule", ""), cache_status, with_token=with_token)
     if believed := headers.get("p2pcache-etag-rule", ""):
         lines.append(f"  ETag rule: {believed}")
     lines += [f"  {clause}" for clause in headers.get("p2pcache-peers", "").split("; ") if clause]
@@ -69,7 +72,7 @@ def refusal(status: int, reason: str, target: str, *, with_token: bool) -> str:
     return said
 
 
-def _reasons(rule: str, headers: Mapping[str, str], cache_status: str, *, with_token: bool) -> Iterator[str]:
+def _reasons(rule: str, headers: Mapping[str, str], cache_status: str) -> Iterator[str]:
     hit = "; hit" in cache_status
     if why := (_SERVED if hit or "detail=quota" in cache_status else _FETCHED).get(rule):
         yield f"  {why}"
@@ -78,7 +81,13 @@ def _reasons(rule: str, headers: Mapping[str, str], cache_status: str, *, with_t
     ttl = re.search(r"ttl=(\d+)", cache_status)
     if hit and ttl and headers.get("age", "").isdigit():
         yield f"  GitHub said so {headers['age']} s ago; it is served without asking for {ttl[1]} s more"
-    if hit and rule in _FREE:
-        yield "  this cost no quota" if with_token else "  this cost one call, since a 304 is only free with a token"
-    elif not hit and "fwd-status=" in cache_status and "fwd-status=304" not in cache_status:
-        yield "  this cost one call of the quota"
+
+
+def _cost(path: str, rule: str, cache_status: str, *, with_token: bool) -> Iterator[str]:
+    forwarded = re.search(r"fwd-status=(\d+)", cache_status)
+    if "; hit" in cache_status and rule in _FREE:
+        free = "  this cost no quota", "  this cost one call, since a 304 is only free with a token"
+        yield free[charged(304, with_token, path)]
+    elif "; hit" not in cache_status and forwarded and forwarded[1] != "304":
+        costs = charged(int(forwarded[1]), with_token, path)
+        yield "  this cost one call of the quota" if costs else "  this cost no quota: GitHub does not count it"

@@ -18,7 +18,7 @@ from p2pcache.commands.console import fail, note, settings_or_exit
 from p2pcache.commands.explain import explanation, refusal
 from p2pcache.gateway.ask import NodeError, UnixConnection, ask_any
 from p2pcache.gateway.listen import listens
-from p2pcache.gateway.routing import Upstreams
+from p2pcache.gateway.routing import LAYOUT, Upstreams
 from p2pcache.github.hosts import API_HOST
 from p2pcache.runner.report import markdown, text
 from p2pcache.settings import ClientSettings
@@ -66,7 +66,8 @@ def get(path: str, *, explain: bool, accept: str) -> int:
         note(refusal(response.status, response.reason, target, **asked_with))
     if explain:
         fields = {name.lower(): value for name, value in response.getheaders()}
-        note(explanation(response.status, fields, milliseconds, **asked_with))
+        api_path = target.removeprefix(LAYOUT).partition("?")[0]
+        note(explanation(api_path, response.status, fields, milliseconds, **asked_with))
     return 0 if response.status < http.client.BAD_REQUEST else 1
 
 

@@ -34,8 +34,8 @@ OWN_FIELDS = "p2pcache-"
 WRITTEN_ANEW = frozenset({"content-length", "expect", "host", "transfer-encoding"})
 """What the client said of its own message: this node announces only what it sends itself."""
 
-Counted = Callable[[int, bool], None]
-"""Told of each answer: its status, and whether the request carried a credential."""
+Counted = Callable[[int, bool, str], None]
+"""Told of each answer: its status, whether the request carried a credential, and the path of the API it was about."""
 
 
 class UpstreamTimeoutError(UpstreamError):
@@ -236,7 +236,8 @@ class HttpUpstream:
         if url.startswith(self._upstreams.api):
             self.unreachable = ""
         if url.startswith(self._own):
-            self._counted(response.status, bool(credential))
+            path = url.removeprefix(self._upstreams.api).partition("?")[0]
+            self._counted(response.status, bool(credential), path)
             if credential:
                 self.accepted.note(credential, response.status)
         return Answer(response, _once(place.release))

@@ -88,9 +88,13 @@ def merge(old: Bucket | None, new: Bucket) -> Bucket:
     return new if new.reset == old.reset and new.remaining < old.remaining else old
 
 
-def charged(status: int, authorised: bool) -> bool:
-    """Whether GitHub counts an answer against the primary limit: all but a 304 to a request with valid credentials."""
-    return not (status == 304 and authorised)
+def charged(status: int, authorised: bool, path: str) -> bool:
+    """Whether GitHub counts an answer to `path` of its API, less any query, against the primary limit.
+
+    It counts all but ``/rate_limit``; and to a request with a credential, a 304, and a 401, which says that the
+    credential is nobody's, so that there is no limit to count against.
+    """
+    return path != "/rate_limit" and not (authorised and status in (304, 401))
 
 
 def advise(bucket: Bucket | None, now: float) -> Advice:

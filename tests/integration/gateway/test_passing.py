@@ -8,7 +8,7 @@ import pytest
 
 from p2pcache.gateway.upstream import Deadlines
 
-from .conftest import LIMIT, ask, connect, get, running
+from .conftest import LIMIT, TOKEN, ask, connect, get, running
 
 MIB = 1 << 20
 
@@ -250,3 +250,13 @@ async def test_other_hosts_of_github_are_streamed_over_tls(upstream, elsewhere, 
         reply = await ask(node, get(asset, "Content-Length: 0", host="uploads.github.com", method="POST"))
         assert reply.status == 200
         assert dropped
+
+
+async def test_what_github_does_not_count_is_not_counted(node, github):
+    """Asked as nobody, with a token, and with one that is nobody's."""
+    for credential in ("", f"Authorization: token {TOKEN}\r\n", "Authorization: token ghp_nobodys\r\n"):
+        for target in ("/rate_limit", "/user"):
+            await ask(node, f"GET {target} HTTP/1.1\r\nHost: api.github.com\r\n{credential}\r\n".encode())
+    assert [call.status for call in github.calls] == [200, 401, 200, 200, 401, 401]
+    assert json.loads((await ask(node, get("/-/stats", host="localhost"))).body)["upstream"]["charged"] == 2
+    assert github.charged() == 2

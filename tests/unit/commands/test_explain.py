@@ -6,9 +6,9 @@ from p2pcache.cache.decide import Rule
 from p2pcache.commands.explain import explanation, refusal
 
 
-def told(rule, cache_status, with_token=True, **fields):
+def told(rule, cache_status, with_token=True, path="/user", **fields):
     headers = {"p2pcache-rule": rule, "cache-status": f"p2pcache; {cache_status}", **fields}
-    return explanation(200, headers, 12.34, with_token=with_token)
+    return explanation(path, 200, headers, 12.34, with_token=with_token)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,9 @@ def told(rule, cache_status, with_token=True, **fields):
         (told(Rule.STALE_FOR_ERROR, "hit; ttl=-3; detail=stale"), ["past its lifetime", "GitHub cannot answer"]),
         (told(Rule.REFUSE_QUOTA, "detail=quota"), ["in GitHub's place", "quota is spent"]),
         (told("", "fwd=bypass; fwd-status=200"), ["from GitHub", "not kept", "one call"]),
+        (told("", "fwd=bypass; fwd-status=200", path="/rate_limit"), ["not kept", "this cost no quota"]),
+        (told("", "fwd=bypass; fwd-status=401"), ["from GitHub", "this cost no quota"]),
+        (told("", "fwd=bypass; fwd-status=401", with_token=False), ["from GitHub", "one call"]),
     ],
 )
 def test_who_answered_why_and_at_what_cost(said, expected):

@@ -68,11 +68,22 @@ def test_the_order_of_answers_does_not_matter(seen: list[Bucket], random: object
 
 
 @pytest.mark.parametrize(
-    ("status", "authorised", "expected"),
-    [(200, True, True), (304, True, False), (304, False, True), (404, True, True), (403, False, True)],
+    ("status", "authorised", "path", "expected"),
+    [
+        (200, True, "/user", True),
+        (304, True, "/user", False),
+        (304, False, "/meta", True),
+        (404, True, "/user", True),
+        (403, False, "/meta", True),
+        (401, True, "/user", False),
+        (401, False, "/user", True),
+        (200, True, "/rate_limit", False),
+        (200, False, "/rate_limit", False),
+        (200, True, "/repos/o/r/contents/rate_limit", True),
+    ],
 )
-def test_charged(status: int, authorised: bool, expected: bool) -> None:
-    assert quota.charged(status, authorised) is expected
+def test_charged(status: int, authorised: bool, path: str, expected: bool) -> None:
+    assert quota.charged(status, authorised, path) is expected
 
 
 @pytest.mark.parametrize(
