@@ -163,7 +163,7 @@ def rule_check(repository: str, upstream: str) -> None:
     """
     from p2pcache.commands.rule_check import rule_check as run
 
-    sys.exit(run(repository, upstream.rstrip("/")))
+    sys.exit(run(repository, upstream))
 
 
 __all__ = ["main"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import click
 
 from p2pcache import __version__
 from p2pcache.cache.upstream import UpstreamError
-from p2pcache.commands.console import fail, note
+from p2pcache.commands.console import fail, note, settings_or_exit
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import etag
@@ -27,7 +28,16 @@ from p2pcache.values import Secret
 JSON = "application/vnd.github+json"
 MAX_BODY = 8 << 20
 NOT_A_LABEL = "no-issue-has-this-label-p2pcache"
-HOLDS, FAILS, UNKNOWN = "holds", "FAILS", "not tried"
+HOLDS, FAILS, UNKNOWN, NO_RULE = "holds", "FAILS", "not tried", "no rule"
+_NAME = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
+_REFUSED = {
+    401: "the token is not accepted",
+    404: "there is no such repository, or the token may not see it",
+}
+
+
+class RepositoryError(RuntimeError):
+    """The repository cannot be read: one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,13 @@ class _Reply:
     def tag(self) -> str:
         return self.headers.get("etag", "")
 
+    @property
+    def untried(self) -> str:
+        """The verdict where nothing can be learned from this answer, else empty."""
+        if self.status != 200:
+            return f"{UNKNOWN}: {self.status}"
+        return "" if self.tag else f"{UNKNOWN}: {self.status} without a tag"
+
 
 class _GitHub:
     """Asks for one repository, as one token or the other."""
@@ -101,12 +118,17 @@ class _GitHub:
 
 
 def rule_check(repository: str, upstream: str) -> int:
-    """Print the table; 0 when all that was tried holds, 1 when something does not."""
+    """Print the table; 0 when all that was tried holds, 1 when something does not, 2 when nothing can be tried."""
+    upstream = settings_or_exit({"upstream": upstream}).upstream
+    if not _NAME.fullmatch(repository) or not isinstance(classify(Request("GET", f"/repos/{repository}", {})), Read):
+        fail(f"read {repository[:120]!r}: expected OWNER/REPO", 2)
     settings = ClientSettings.from_env()
     if settings.token is None:
         note("no GITHUB_TOKEN: as an anonymous caller, whose 304s GitHub may charge")
     try:
         rows = asyncio.run(_rows(repository, upstream, (settings.token, settings.second_token)))
+    except RepositoryError as error:
+        fail(str(error), 2)
     except UpstreamError as error:
         fail(str(error))
     for line in _table(rows, upstream):
@@ -117,9 +139,15 @@ def rule_check(repository: str, upstream: str) -> int:
 async def _rows(repository: str, upstream: str, tokens: tuple[Secret | None, Secret | None]) -> list[Row]:
     async with HttpUpstream(Upstreams(upstream), __version__, lambda *_: None) as http:
         github = _GitHub(http, repository, tokens)
+        status = (await github.ask(github.request("", JSON, 0))).status
+        if status != 200:
+            why = f": {_REFUSED[status]}" if status in _REFUSED else ", so nothing can be tried"
+            raise RepositoryError(f"GitHub answered {status} for /repos/{repository}{why}")
         second = tokens[1] is not None
         rows = [await _shape(github, shape, second=second) for shape in SHAPES]
-        return [*rows, await _list_of_tags(github), await _empty_accept(github), await _free(github)]
+        rows += [await _list_of_tags(github), await _empty_accept(github)]
+        # An anonymous caller's 304 is none of the free ones.
+        return [*rows, await _free(github)] if tokens[0] else rows
 
 
 async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> Row:
@@ -130,15 +158,12 @@ async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> Row:
     if shape.cold:
         tags = _computed(request, etag.EMPTY_LIST)
         status = (await github.ask(request, *tags)).status
-        return Row(shape.name, expected, HOLDS if status == 304 else FAILS, str(status))
+        return Row(shape.name, expected, _of_304(status), str(status))
     reply = await github.ask(request)
-    if reply.status != 200:
-        return Row(shape.name, expected, f"{UNKNOWN}: {reply.status}")
     if shape.tail == "/events":
-        agrees = _agrees(_computed(request, reply.body, reply.headers), reply.tag)
-        return Row(
-            shape.name, "no rule", "computable after all" if agrees else HOLDS, await _again(github, request, reply)
-        )
+        return Row(shape.name, NO_RULE, NO_RULE, await _again(github, request, reply))
+    if reply.untried:
+        return Row(shape.name, expected, reply.untried)
     verdict = HOLDS if _follows(read.tag, request, reply) else FAILS
     theirs = ""
     if second and read.tag is not TagKind.OPAQUE:
@@ -151,6 +176,11 @@ async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> Row:
 async def _again(github: _GitHub, request: Request, reply: _Reply) -> str:
     """The status that GitHub's own tag gets."""
     return str((await github.ask(request, reply.tag)).status) if reply.tag else "no tag"
+
+
+def _of_304(status: int) -> str:
+    """The verdict on the answer to a request that a 304 is expected for."""
+    return {304: HOLDS, 200: FAILS}.get(status, f"{UNKNOWN}: {status}")
 
 
 def _follows(kind: TagKind, request: Request, reply: _Reply) -> bool:
@@ -175,13 +205,17 @@ def _sha(body: bytes) -> str | None:
 async def _list_of_tags(github: _GitHub) -> Row:
     request = github.request("", JSON, 0)
     reply = await github.ask(request)
-    status = (await github.ask(request, f'"{"0" * 64}"', reply.tag)).status if reply.tag else reply.status
-    return Row("several tags in If-None-Match", "304", HOLDS if status == 304 else FAILS, str(status))
+    if reply.untried:
+        return Row("several tags in If-None-Match", "304", reply.untried)
+    status = (await github.ask(request, f'"{"0" * 64}"', reply.tag)).status
+    return Row("several tags in If-None-Match", "304", _of_304(status), str(status))
 
 
 async def _empty_accept(github: _GitHub) -> Row:
     request = github.request("", "", 0)
     reply = await github.ask(request)
+    if reply.untried:
+        return Row("an empty Accept", "hashed or left out", reply.untried)
     forms = ("hashed", "left out")
     tags = _computed(request, reply.body, reply.headers)
     form = next((form for form, tag in zip(forms, tags, strict=True) if etag.weakly_equal(tag, reply.tag)), "")
@@ -192,12 +226,14 @@ async def _free(github: _GitHub) -> Row:
     """Whether a 304 costs nothing. Other work of the same token can only make it look charged."""
     request = github.request("/labels?per_page=1", JSON, 0)
     reply = await github.ask(request)
-    again = await github.ask(request, reply.tag) if reply.tag else reply
+    if reply.untried:
+        return Row("a 304 is free", "quota unchanged", reply.untried)
+    again = await github.ask(request, reply.tag)
     before, after = (each.headers.get("x-ratelimit-remaining", "") for each in (reply, again))
     if not (before.isdecimal() and after.isdecimal()):
         return Row("a 304 is free", "quota unchanged", f"{UNKNOWN}: no quota is told")
-    free = again.status == 304 and int(after) >= int(before)
-    return Row("a 304 is free", "quota unchanged", HOLDS if free else FAILS, f"{before} -> {after}")
+    verdict = FAILS if again.status == 304 and int(after) < int(before) else _of_304(again.status)
+    return Row("a 304 is free", "quota unchanged", verdict, f"{before} -> {after}")
 
 
 def _computed(request: Request, body: bytes, answer: Mapping[str, str] | None = None) -> tuple[str, ...]:
