@@ -129,6 +129,8 @@ def multiaddrs(text: str) -> tuple[str, ...]:
     """TCP multiaddrs, with or without a peer id."""
     found = items(text)
     for item in found:
+        if item.startswith("/tcp/"):
+            raise ValueError(f"/tcp/PORT is for the Action, which looks for the host: name it, e.g. {MULTIADDR_EXAMPLE}")
         parts = _MULTIADDR.fullmatch(item)
         if parts is None or int(parts[3]) > 65535:
             raise ValueError(f"expected TCP multiaddrs, e.g. {MULTIADDR_EXAMPLE}, not {item[:80]!r}")

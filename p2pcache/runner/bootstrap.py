@@ -224,11 +224,21 @@ def resolve(
     )
 
 
+def _elsewhere(target: Target, network: Network) -> bool:
+    """Whether the user named a hub that is neither on this host nor a service of this network."""
+    here = target.host in ("localhost", "::1", HOST_NAME, DOCKER0) or target.host.startswith("127.")
+    return bool(target.host) and not here and not (network.kind is not None and target.host in HUB_NAMES)
+
+
 def _remedy(target: Target, network: Network, outcomes: Sequence[Outcome]) -> tuple[str, str]:
     """Why no hub was reached, most likely, and what to do."""
     port = target.port
     if network.via is Mode.NONE:
         return "a container without a network reaches no hub", "run it with --network bridge or host"
+    if _elsewhere(target, network) and outcomes[0] != "not a hub":
+        if outcomes[0] == "unknown name":
+            return f"the name of {target.host[:60]} cannot be resolved", "check the name in bootstrap-peers"
+        return "it does not answer", "check the address and the firewall, and that it listens on more than 127.0.0.1"
     if "not a hub" in outcomes:
         return f"something else listens on port {port}", "give the hub's own port as /tcp/PORT"
     if network.shares_host:

@@ -200,6 +200,29 @@ def test_a_hub_out_of_reach_is_explained(network: Network, seen: Evidence, outco
     assert said in sentence(network, seen, outcome)
 
 
+@pytest.mark.parametrize("network", [PLAIN, BRIDGE, COMPOSE], ids=str)
+@pytest.mark.parametrize(
+    ("named", "outcome", "said"),
+    [
+        ("/dns4/hub.example/tcp/9100", "unknown name", "the name of hub.example cannot be resolved"),
+        ("/dns4/hub.example/tcp/9100", "no answer", "it does not answer: check the address and the firewall"),
+        ("/ip4/10.0.0.1/tcp/9100", "refused", "it does not answer: check the address and the firewall"),
+        ("/ip4/10.0.0.1/tcp/9100", "not a hub", "something else listens on port 9100"),
+    ],
+)
+def test_a_hub_elsewhere_is_not_to_be_started_here(network: Network, named: str, outcome: Outcome, said: str) -> None:
+    """Whatever is found, or not, at the places that were not named."""
+    found = resolve([parse(named)], network, SEEN, lambda c: outcome if c.why == "given" else "refused")
+    assert said in found.sentence
+    assert "serve --hub" not in found.sentence
+
+
+@pytest.mark.parametrize("named", ["/ip4/127.0.0.1/tcp/9100", "/dns4/localhost/tcp/9100", "/tcp/9100"])
+def test_a_hub_that_was_named_on_this_machine_is_to_be_started_here(named: str) -> None:
+    found = resolve([parse(named)], PLAIN, SEEN, lambda _: "refused")
+    assert "start one with `p2pcache serve --hub`" in found.sentence
+
+
 def test_what_was_given_is_kept_for_a_hub_that_comes_later() -> None:
     target = Target("10.0.0.1", 9100, "", "ip4")
     places = candidates(target, BRIDGE, SEEN)
