@@ -3,7 +3,8 @@
 Neither a stranger that says nothing nor one that stops half-way keeps a member out. When all places are taken, new
 connections wait outside, at the price of a socket, until a place is given back or one that has been silent for too long
 gives way. The last to come goes first: in a crowd that never proves anything a member is let in as soon as a place is
-free, not after all that came before it.
+free, not after all that came before it. Nor does one address fill what is outside: when that is full, the address that
+has most there makes room for the others.
 """
 
 from __future__ import annotations
@@ -72,10 +73,12 @@ class Door:
             self._admit(displace=True)
 
     def knock(self, host: str) -> Stranger | None:
-        """A connection from `host`; None when too many wait already."""
-        if len(self._waiting) >= self._limits.waiting:
+        """A connection from `host`; None when too many wait already, of its own address more than of any other."""
+        now, name = trio.current_time(), network(host)
+        full = len(self._waiting) >= self._limits.waiting
+        if full and not self._room(name, now, displace=False) and not self._make_way(name):
             return None
-        stranger = Stranger(self, network(host), trio.current_time() + self._limits.handshake_timeout)
+        stranger = Stranger(self, name, now + self._limits.handshake_timeout)
         self._waiting[stranger] = None
         self._admit()
         return stranger
@@ -108,6 +111,17 @@ class Door:
             self._crowded.set()
         elif self._crowded.is_set():
             self._crowded = trio.Event()
+
+    def _make_way(self, newcomer: str) -> bool:
+        """Turn away the oldest that waits of the network with the most; False where that is the newcomer's own."""
+        crowd = Counter(stranger.network for stranger in self._waiting)
+        [(largest, most)] = crowd.most_common(1)
+        if crowd[newcomer] == most:
+            return False
+        oldest = next(stranger for stranger in self._waiting if stranger.network == largest)
+        del self._waiting[oldest]
+        oldest.scope.cancel()
+        return True
 
     def _room(self, network: str, now: float, displace: bool) -> bool:
         """Whether one more of `network` has a place, if need be that of one that has been silent for too long."""

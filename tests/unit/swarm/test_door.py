@@ -89,6 +89,34 @@ def test_who_waits_is_bounded_too(run):
     run(test)
 
 
+def test_a_full_queue_of_one_address_keeps_nobody_of_another_from_a_free_place(run):
+    async def test():
+        limits = Limits()
+        async with door(limits) as it:
+            crowd = [it.knock("10.0.0.66") for _ in range(limits.handshakes_per_address + limits.waiting)]
+            assert all(crowd)
+            member = it.knock("10.0.0.1")
+            assert inside(member) == [True]
+            assert not any(stranger.scope.cancel_called for stranger in crowd)
+
+    run(test)
+
+
+def test_the_address_with_the_most_that_wait_makes_room_for_the_others(run):
+    async def test():
+        async with door(Limits(handshakes=1, waiting=3)) as it:
+            first = it.knock("10.0.0.66")
+            few, oldest, newest = it.knock("10.0.0.2"), it.knock("10.0.0.66"), it.knock("10.0.0.66")
+            member = it.knock("10.0.0.1")
+            assert [each.scope.cancel_called for each in (first, few, oldest, newest)] == [False, False, True, False]
+            assert it.knock("10.0.0.2") is None  # as many wait of its address as of any other
+            oldest.leave()  # what its end at the host does
+            first.leave()
+            assert inside(few, newest, member) == [False, False, True]
+
+    run(test)
+
+
 def test_nobody_stays_for_ever_and_a_member_has_no_deadline(run):
     async def test():
         async with door(Limits(handshakes=1)) as it:
