@@ -27,7 +27,7 @@ class Limits:
     handshakes_per_address: int = 32
     """The same from one IPv4 address, or one IPv6 /64."""
     waiting: int = 512
-    """Connections that wait for such a place; one more is closed."""
+    """Connections that wait for such a place; for one more, one of the address with the most of them is closed."""
     mute: float = 0.25
     """Seconds after which a connection that has said nothing at all gives way to one that waits."""
     stalled: float = 0.7
@@ -57,6 +57,9 @@ class Limits:
     drop_rate: float = 32 << 10
     """Bytes of invalidations a second from a peer for long."""
     drop_burst: int = 2 << 20
+    request_rate: float = 2_000.0
+    """Requests (pings, blocks, leases and their ends) a second from a peer for long."""
+    request_burst: int = 10_000
     gossip_rate: float = 64 << 10
     """Bytes a second of quotas and of members from a peer for long; what is more is not listened to."""
     gossip_burst: int = 1 << 20

@@ -18,7 +18,9 @@ from p2pcache.swarm.frames import (
     AnyFrame,
     Bye,
     Drop,
+    Free,
     Get,
+    Grant,
     Have,
     Hello,
     Miss,
@@ -28,6 +30,7 @@ from p2pcache.swarm.frames import (
     Pong,
     Proof,
     Quota,
+    Wait,
     Welcome,
     encode,
     parts,
@@ -122,6 +125,7 @@ class Session:
         self._limits = limits
         self._handle = handle
         self._outbox = Outbox(limits.queue)
+        self._requesting = Bucket(limits.request_rate, limits.request_burst)
         self._announcing = Bucket(limits.announce_rate, limits.announce_burst)
         # A hub passes on what others drop. One that only says it is a hub gains little: each drop is signed.
         share = limits.hub_share if member.hub else 1.0
@@ -260,15 +264,19 @@ class Session:
             match frame:
                 case Part() | Miss() | Pong() | Ack():
                     self._answered(frame)
-                case Ping():
-                    self.send(encode(Pong(frame.id)))
                 case Bye():
                     raise Ended(Reason.of(frame.reason), ours=False)
                 case Hello() | Proof() | Welcome():
                     raise Ended(Reason.GARBAGE)
                 case _:
                     if self._listens(frame, self._incoming.size):
-                        self._handle(self, frame)
+                        self._heed(frame)
+
+    def _heed(self, frame: AnyFrame) -> None:
+        if isinstance(frame, Ping):
+            self.send(encode(Pong(frame.id)))
+        else:
+            self._handle(self, frame)
 
     def _listens(self, frame: AnyFrame, size: int) -> bool:
         """Whether this is within what the peer may say.
@@ -284,8 +292,10 @@ class Session:
                 bucket, size = self._dropping, size + _DROPPING
             case Quota() | Peers():
                 return self._gossiping.take(size, now)
-            case _:
+            case Grant() | Wait() | Free():  # answers: a hub gives them to everybody
                 return True
+            case _:
+                bucket, size = self._requesting, 1
         if not bucket.take(size, now):
             raise Ended(Reason.FLOOD)
         return True

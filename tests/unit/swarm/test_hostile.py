@@ -61,6 +61,19 @@ def test_a_flood_of_announcements_drops_the_flooder_and_leaves_the_others_alone(
     run(test)
 
 
+def test_a_flood_of_pings_drops_the_flooder_and_leaves_the_others_alone(world, run):
+    async def test():
+        node, good = world.node(0), world.node(1, 0)
+        async with world.running(node, good), world.guest(node, hub=True) as guest:  # it says so; it gains nothing
+            await world.until(lambda: len(node.mesh.members) == 2)
+            for number in range(node.mesh.members.limits.request_burst + 1_000):
+                await guest.say(Ping(number))
+            assert (await guest.hear(Bye)).reason == Reason.FLOOD
+            await world.until(lambda: [session.peer for session in node.mesh.members] == [good.peer])
+
+    run(test)
+
+
 def test_announcements_without_blocks_are_soon_not_believed(world, run, pointer):
     async def test():
         node = world.node(0)

@@ -12,21 +12,26 @@ from p2pcache.swarm import Limits
 from p2pcache.swarm.frames import (
     CHUNK,
     Ack,
+    Ask,
     Bye,
+    Free,
     Get,
+    Grant,
     Have,
     Hello,
     Miss,
     Part,
     Ping,
     Pong,
+    Release,
+    Wait,
     encode,
     parts,
 )
 from p2pcache.swarm.link import LinkError
 from p2pcache.swarm.membership import Incoming, Member
 from p2pcache.swarm.reasons import Reason
-from p2pcache.swarm.session import Forged, Session
+from p2pcache.swarm.session import CID_PREFIX, Forged, Session
 
 LIMITS = Limits()
 
@@ -314,6 +319,35 @@ def test_everything_else_is_handed_on(links, run):
         assert pair.handled == [Have(())]
 
     scene(links, run, test)
+
+
+REQUESTS = [Ping(1), Get(1, CID_PREFIX + bytes(32)), Ask(1, bytes(32), b"s" * 16, 0.0, bytes(64)), Release(1, None)]
+ANSWERS = [Pong(1), Miss(1), Ack(1), Part(1, 0, b""), Grant(1, None, ""), Wait(1, "1" * 46, 0.0, bytes(64))]
+RATIONED = Limits(request_rate=10.0, request_burst=50)
+
+
+@pytest.mark.parametrize("frame", REQUESTS, ids=lambda frame: type(frame).__name__)
+def test_requests_without_end_end_the_session(links, run, frame):
+    async def test(pair):
+        await pair.say(*[frame] * 50)
+        await trio.sleep(1)
+        await pair.say(*[frame] * 10)  # for long: at the rate
+        await trio.testing.wait_all_tasks_blocked()
+        assert not pair.over.is_set()
+        await pair.say(*[frame] * 11)
+        assert (await pair.hear(Bye)).reason == Reason.FLOOD
+
+    scene(links, run, test, RATIONED)
+
+
+@pytest.mark.parametrize("frame", [*ANSWERS, Free(1, None, "")], ids=lambda frame: type(frame).__name__)
+def test_answers_are_not_rationed(links, run, frame):
+    async def test(pair):
+        await pair.say(*[frame] * 500)
+        await pair.say(Ping(7))
+        assert (await pair.hear(Pong)).id == 7
+
+    scene(links, run, test, RATIONED)
 
 
 def test_work_beside_the_session_ends_with_it(links, run):
