@@ -146,12 +146,26 @@ async def test_another_secret_is_one_clear_line_on_both_sides(fleet):
     assert not await stranger.do("connected", timeout=0.1)
 
 
-async def test_a_busy_port_is_one_clear_line(fleet):
-    one, other = await fleet.spawn(), await fleet.spawn()
+async def test_a_member_whose_port_is_busy_takes_another_and_says_so_in_one_line(fleet):
+    one, other, third = [await fleet.spawn() for _ in range(3)]
     await fleet.start(one)
-    await other.hear()
+    wished = one.addresses[0].split("/p2p")[0]
+    await fleet.start(other, listen=wished)
+    found = other.addresses[0].split("/p2p")[0]
+    assert found != wished
+    warnings = (await other.do("report"))["warnings"]
+    assert warnings == [f"{wished} cannot be had: the swarm listens on {found} instead"]
+    await fleet.start(third, bootstrap=[other.addresses[0]])
+    assert await third.do("connected")
+    assert {row["peer"] for row in (await third.do("report"))["peers"]} == {other.peer}
+
+
+async def test_a_hub_whose_port_is_busy_is_one_clear_line(fleet):
+    one, hub = await fleet.spawn(), await fleet.spawn(hub=True)
+    await fleet.start(one)
+    await hub.hear()
     with pytest.raises(AssertionError, match=r"Address already in use.*choose another port"):
-        await other.start(listen=one.addresses[0].split("/p2p")[0])
+        await hub.start(listen=one.addresses[0].split("/p2p")[0])
 
 
 async def test_an_unreachable_bootstrap_is_one_clear_line_and_tried_again(fleet):
