@@ -39,6 +39,16 @@ _FETCHED: Mapping[str, str] = {
     Rule.FETCH_COLD: "neither this node nor a peer had it",
     Rule.FETCH_UNPROVABLE: "what was found is past its lifetime or another token's, and no 304 could confirm it",
 }
+_ANONYMOUS_SERVED: Mapping[str, str] = {
+    **_SERVED,
+    Rule.STALE_FOR_LIMIT: "GitHub asked callers without a token to wait",
+    Rule.PROVE_OTHER: "it was fetched with a token, and GitHub's 304 said that exactly this is read without one too",
+    Rule.REFUSE_LIMIT: "GitHub asked callers without a token to wait",
+}
+_ANONYMOUS_FETCHED: Mapping[str, str] = {
+    **_FETCHED,
+    Rule.PROVE_OTHER: "what was here was fetched with a token, and GitHub has something else for callers without one",
+}
 _FREE = (Rule.PROVE_OWN, Rule.PROVE_OTHER, Rule.PROVE_EMPTY)
 
 
@@ -74,7 +84,8 @@ def refusal(status: int, reason: str, target: str, *, with_token: bool) -> str:
 
 def _reasons(rule: str, headers: Mapping[str, str], cache_status: str) -> Iterator[str]:
     hit = "; hit" in cache_status
-    if why := (_SERVED if hit or "detail=quota" in cache_status else _FETCHED).get(rule):
+    served, fetched = (_SERVED, _FETCHED) if with_token else (_ANONYMOUS_SERVED, _ANONYMOUS_FETCHED)
+    if why := (served if hit or "detail=quota" in cache_status else fetched).get(rule):
         yield f"  {why}"
     elif "fwd=" in cache_status and not rule:
         yield "  requests of this kind are passed on to GitHub, and their answers are not kept"

@@ -41,6 +41,15 @@ def test_who_answered_why_and_at_what_cost(said, expected):
 
 
 @pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize(
+    "cache_status", ["hit; ttl=1; detail=revalidated", "detail=quota", "fwd=stale; fwd-status=200"]
+)
+def test_who_has_no_token_is_not_told_of_one(rule, cache_status):
+    said = told(rule, cache_status, with_token=False)
+    assert not any(words in said for words in ("yours", "this token", "fetched with another token"))
+
+
+@pytest.mark.parametrize("rule", Rule)
 def test_every_rule_has_words(rule):
     hit, fetched = told(rule, "hit; ttl=1; detail=memory"), told(rule, "fwd=stale; fwd-status=200")
     assert max(len(hit.splitlines()), len(fetched.splitlines())) > 2
