@@ -24,7 +24,7 @@ from p2pcache.cache.tiers import Tier
 from p2pcache.clock import unix_time
 from p2pcache.gateway import listen
 from p2pcache.gateway.app import Gateway
-from p2pcache.gateway.control import ControlPlane, own_token
+from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, own_token
 from p2pcache.gateway.hot import Hot
 from p2pcache.gateway.keeper import Keeper
 from p2pcache.gateway.reads import Reads
@@ -147,8 +147,11 @@ class Node:
         )
 
     def _own_token(self) -> str | None:
+        # Several nodes may share a directory, a hub and that of `up` for one; a socket is one node's alone.
+        named = self.settings.socket
+        path = named.with_name(f"{named.name}.{TOKEN_FILE}") if named else self.settings.directory / TOKEN_FILE
         try:
-            return self._kept.enter_context(own_token(self.settings.directory))
+            return self._kept.enter_context(own_token(path))
         except OSError as error:
             log.warning("no control token can be kept (%s): the unix socket alone may change this node", error.strerror)
             return None

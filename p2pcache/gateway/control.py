@@ -26,11 +26,15 @@ _JSON = (b"content-type", b"application/json; charset=utf-8")
 _STATUS = cache_status("detail=control")
 
 _METHODS = {"healthz": "GET", "stats": "GET", "peers": "GET", "metrics": "GET", "purge": "POST"}
+ENDPOINTS = ", ".join(f"/-/{name}" for name in _METHODS)
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 TOKEN_FILE = "control-token"  # noqa: S105 - its name
 TOKEN_BYTES = 32
-MADE = f" (where it is not set: what {TOKEN_FILE} in the node's --dir holds), or ask over its unix socket as its user"
+MADE = (
+    f" (where it is not set: what {TOKEN_FILE} in the node's --dir holds, after `up` and with --socket PATH "
+    f"PATH.{TOKEN_FILE}), or ask over its unix socket as its user"
+)
 
 Stats = Callable[[], Mapping[str, Any]]
 
@@ -79,7 +83,7 @@ class ControlPlane:
         """
         endpoint = path.partition("?")[0]
         if endpoint not in _METHODS:
-            raise BadRequest(404, f"There is no such control endpoint; these are: /-/{', /-/'.join(_METHODS)}.")
+            raise BadRequest(404, f"There is no such control endpoint; these are: {ENDPOINTS}.")
         method = _METHODS[endpoint]
         if exchange.method != method:
             raise BadRequest(405, f"/-/{endpoint} takes {method}.", (b"allow", method.encode()))
@@ -155,15 +159,15 @@ class ControlPlane:
 
 
 @contextlib.contextmanager
-def own_token(directory: Path) -> Iterator[str]:
-    """A control token for one life of a node, in a file that this user alone can read.
+def own_token(path: Path) -> Iterator[str]:
+    """A control token for one life of a node, in the file `path`, which this user alone can read.
 
     Raises:
         OSError: it cannot be written there.
     """
-    token, path = secrets.token_urlsafe(TOKEN_BYTES), directory / TOKEN_FILE
-    aside = path.with_name(f".{TOKEN_FILE}.{os.getpid()}")
-    directory.mkdir(parents=True, exist_ok=True)
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside.unlink(missing_ok=True)
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -124,7 +124,7 @@ async def test_purge_over_the_loopback_wants_the_token(filled, tmp_path):
     assert await purge_tcp(filled, "Authorization: Bearer wrong") == 401
     assert await purge_tcp(filled, f"Authorization: token {TOKEN}") == 401
     assert await kept(filled) == list(KEPT)
-    token = (tmp_path / "control-token").read_text()
+    token = (tmp_path / "s.control-token").read_text()
     assert await purge_tcp(filled, f"Authorization: Bearer {token}") == 200
     assert await kept(filled) == []
 
@@ -140,7 +140,7 @@ async def test_purge_by_another_user_over_the_socket(filled, tmp_path):
     assert (await ask_as_another_user(filled, raw))[0] == 401
     assert await kept(filled) == list(KEPT)
     assert (await ask_as_another_user(filled, by("/-/stats", "Connection: close", host="x", method="GET")))[0] == 421
-    token = (tmp_path / "control-token").read_text()
+    token = (tmp_path / "s.control-token").read_text()
     raw = by("/-/purge", "Connection: close", f"Authorization: Bearer {token}", host="localhost", body=PURGE)
     assert (await ask_as_another_user(filled, raw))[0] == 200
 
@@ -157,7 +157,7 @@ async def test_the_token_that_a_node_makes_is_this_users_alone(github, tmp_path)
     seen = []
     for _ in range(2):
         async with running(github.url, tmp_path) as node:
-            path = tmp_path / "control-token"
+            path = tmp_path / "s.control-token"
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
             seen.append(path.read_text())
             assert seen[-1] not in (await ask(node, by("/-/stats", method="GET", host="localhost"))).body.decode()
@@ -170,14 +170,14 @@ async def test_a_token_that_was_given_is_not_written_down(github, tmp_path):
     from p2pcache.settings import Secret
 
     async with running(github.url, tmp_path, control_token=Secret("given")) as node:
-        assert not (tmp_path / "control-token").exists()
+        assert not (tmp_path / "s.control-token").exists()
         assert await purge_tcp(node, "Authorization: Bearer given") == 200
 
 
 async def test_a_link_in_the_way_is_not_followed(github, tmp_path):
     target = tmp_path / "elsewhere"
     target.write_text("precious")
-    (tmp_path / "control-token").symlink_to(target)
+    (tmp_path / "s.control-token").symlink_to(target)
     async with running(github.url, tmp_path):
         assert target.read_text() == "precious"
-        assert not (tmp_path / "control-token").is_symlink()
+        assert not (tmp_path / "s.control-token").is_symlink()

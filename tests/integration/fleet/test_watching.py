@@ -187,5 +187,6 @@ def test_other_machines_get_no_answer_of_the_api(watched):
         assert fetch(f"{watched.api_url}{READ}", "ghs_one", Host=ELSEWHERE)[0] == 200
     status, said = fetch(f"{watched.elsewhere}{READ}", "ghs_one", Host=ELSEWHERE)
     assert status == 403
-    assert "/-/metrics" in said
+    for endpoint in ("healthz", "stats", "peers", "metrics"):
+        assert f"/-/{endpoint}" in said
     assert fetch(f"{watched.elsewhere}{READ}", "ghs_one", Host="api.github.com")[0] == 403
