@@ -3,4 +3,4 @@
 from p2pcache.cli import main
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="p2pcache")

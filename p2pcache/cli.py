@@ -30,6 +30,13 @@ def _option(setting: Setting) -> Callable[[F], F]:
 
 
 _of_directory = _option(SETTING["directory"]._replace(help="The directory the node was started with."))
+_of_node = _option(
+    SETTING["directory"]._replace(
+        help="Ask the node that was started with this directory.",
+        default="",
+        otherwise=f"P2PCACHE_SOCKET's, then {SETTING['directory'].default or SETTING['directory'].otherwise}",
+    )
+)
 
 
 def node_options(command: F) -> F:
@@ -110,30 +117,33 @@ def run(command: tuple[str, ...], **options: Any) -> None:
 @click.option(
     "--accept", default="application/vnd.github+json", show_default=True, metavar="TYPE", help="The media type wanted."
 )
-def get(path: str, explain: bool, accept: str) -> None:
+@_of_node
+def get(path: str, explain: bool, accept: str, directory: str | None) -> None:
     """Read PATH of the API through the cache; the body goes to stdout."""
     from p2pcache.commands.inspect import get as run
 
-    sys.exit(run(path, explain=explain, accept=accept))
+    sys.exit(run(path, directory, explain=explain, accept=accept))
 
 
 @main.command()
 @click.option("--json", "form", flag_value="json", help="The ledger as it is.")
 @click.option("--markdown", "form", flag_value="markdown", help="The job summary.")
-def stats(form: str | None) -> None:
+@_of_node
+def stats(form: str | None, directory: str | None) -> None:
     """Show the running node's statistics."""
     from p2pcache.commands.inspect import stats as run
 
-    run(form or "table")
+    run(form or "table", directory)
 
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="All that is known, for programs.")
-def peers(as_json: bool) -> None:
+@_of_node
+def peers(as_json: bool, directory: str | None) -> None:
     """Show who is connected, how, since when, and what came from them."""
     from p2pcache.commands.peers import peers as run
 
-    run(as_json=as_json)
+    run(directory, as_json=as_json)
 
 
 @main.command()
@@ -145,7 +155,13 @@ def keygen() -> None:
 
 
 @main.command()
-@click.option("--requests", default=300, show_default=True, help="How many requests the runners make in all.")
+@click.option(
+    "--requests",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="How many requests the runners make in all.",
+)
 def demo(requests: int) -> None:
     """Show it all on this machine: a stand-in GitHub, a hub, three runners, a workload, the report."""
     from p2pcache.commands.demo import demo as run

@@ -91,7 +91,7 @@ SETTINGS = (
     ),
     Setting(
         "gateway_host",
-        "Answer /-/metrics, /-/healthz and /-/stats there too, to who has the CACHE_CONTROL_TOKEN.",
+        "Answer /-/metrics, /-/healthz, /-/stats and /-/peers there too, to who has the CACHE_CONTROL_TOKEN.",
         "an address, e.g. 0.0.0.0",
         flag="--gateway-host",
         metavar="HOST",

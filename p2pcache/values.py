@@ -130,7 +130,7 @@ def multiaddrs(text: str) -> tuple[str, ...]:
     found = items(text)
     for item in found:
         if item.startswith("/tcp/"):
-            raise ValueError(f"/tcp/PORT is for the Action, which looks for the host: name it, e.g. {MULTIADDR_EXAMPLE}")
+            raise ValueError(f"/tcp/PORT is for the Action alone: name the host, e.g. {MULTIADDR_EXAMPLE}")
         parts = _MULTIADDR.fullmatch(item)
         if parts is None or int(parts[3]) > 65535:
             raise ValueError(f"expected TCP multiaddrs, e.g. {MULTIADDR_EXAMPLE}, not {item[:80]!r}")

@@ -10,16 +10,19 @@ import click
 
 from p2pcache.commands.console import fail, note, note_unknown, settings_or_exit
 from p2pcache.commands.environment import client_environment, exports, farewell
-from p2pcache.commands.hubs import with_hub
+from p2pcache.commands.hubs import CONNECT_SECONDS, with_hub
 from p2pcache.gateway.ask import NodeError, ask
+from p2pcache.gateway.listen import listens
 from p2pcache.keys import TOKEN_HINT, keyring_of, with_secret
 from p2pcache.runner import supervisor
 from p2pcache.runner.job import Job
-from p2pcache.runner.joining import SWARM_SECONDS
+from p2pcache.runner.joining import SWARM_SECONDS, join
 from p2pcache.runner.report import text
 from p2pcache.runner.supervisor import DirectoryError, RunningError, SupervisorError
 from p2pcache.settings import Settings, SettingsError, as_flags
 from p2pcache.settings import environment as variables
+
+FOREGROUND = "a node runs here in the foreground (p2pcache serve): end it there"
 
 
 def up(flags: Mapping[str, str], timeout: float) -> None:
@@ -29,10 +32,9 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
     try:
         settings, hint = with_secret(settings)
         _, alone = keyring_of(settings)
+        settings = with_hub(settings)
     except SettingsError as error:
         fail(str(error), 2)
-    if hint:
-        note(hint)
     if supervisor.ready(job.run) is None:
         note_unknown()
     try:
@@ -46,6 +48,10 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
     except SupervisorError as error:
         fail(str(error))
     _print_exports(ready, job)
+    if hint:
+        note(hint)
+    if problem := join(ready, settings.bootstrap, CONNECT_SECONDS).problem:
+        note(problem)
     if settings.p2p and alone:
         note(alone)
     elif settings.token is None:
@@ -54,7 +60,7 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
 
 
 def _start(settings: Settings, flags: Mapping[str, str], job: Job, timeout: float) -> dict[str, Any]:
-    bootstrap = ",".join(with_hub(settings).bootstrap)
+    bootstrap = ",".join(settings.bootstrap)
     given = as_flags({"stats_file": str(job.stats), **flags, "bootstrap": bootstrap, **_listening(settings)})
     # When the node has ended for good, gh is to go to GitHub again.
     started = supervisor.start(given, job.run, timeout, remove_at_end=job.gh_files)
@@ -80,7 +86,7 @@ def down(directory: str | None) -> None:
     job = Job(settings.directory)
     ready = supervisor.ready(job.run)
     if ready is None:
-        note(f"no node runs in {settings.directory}")
+        note(FOREGROUND if listens(foreground(settings.directory)) else f"no node runs in {settings.directory}")
     else:
         _stop(ready, job)
     for line in farewell(variables()):
@@ -103,6 +109,11 @@ def running(directory: Path) -> dict[str, Any] | None:
     return supervisor.ready(Job(directory).run)
 
 
+def foreground(directory: Path) -> Path:
+    """The socket of the node that ``serve`` runs in `directory`, if one runs there."""
+    return directory / "gateway.sock"
+
+
 def no_node() -> NoReturn:
     """Say how to start one, and end."""
     fail('no node runs here; start one with: eval "$(p2pcache up)"')
@@ -110,9 +121,9 @@ def no_node() -> NoReturn:
 
 def _running_or_exit(directory: Path) -> dict[str, Any]:
     ready = running(directory)
-    if ready is None:
-        no_node()
-    return ready
+    if ready is None and listens(foreground(directory)):
+        fail(FOREGROUND)
+    return ready or no_node()
 
 
 def _print_exports(ready: Mapping[str, Any], job: Job) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 import click
@@ -27,6 +29,19 @@ def fail(sentence: str, status: int = 1) -> NoReturn:
     """One line, and the end."""
     note(sentence)
     sys.exit(status)
+
+
+@contextlib.contextmanager
+def to_stdout() -> Iterator[None]:
+    """Write there; what cannot be written ends the command, with one line unless the reader has seen enough."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would fail again at the exit
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        fail(f"stdout cannot be written: {error.strerror}")
 
 
 def settings_or_exit(flags: Mapping[str, str]) -> Settings:

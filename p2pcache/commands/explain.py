@@ -66,7 +66,7 @@ def explanation(path: str, status: int, headers: Mapping[str, str], milliseconds
     detail = re.search(r"detail=([a-z]+)", cache_status)
     source = _FROM.get(detail[1] if detail else "", "GitHub")
     lines = [f"{status} in {milliseconds:.1f} ms from {source}"]
-    lines += _reasons(headers.get("p2pcache-rule", ""), headers, cache_status)
+    lines += _reasons(headers.get("p2pcache-rule", ""), headers, cache_status, with_token=with_token)
     lines += _cost(path, headers.get("p2pcache-rule", ""), cache_status, with_token=with_token)
     if believed := headers.get("p2pcache-etag-rule", ""):
         lines.append(f"  ETag rule: {believed}")
@@ -82,7 +82,7 @@ def refusal(status: int, reason: str, target: str, *, with_token: bool) -> str:
     return said
 
 
-def _reasons(rule: str, headers: Mapping[str, str], cache_status: str) -> Iterator[str]:
+def _reasons(rule: str, headers: Mapping[str, str], cache_status: str, *, with_token: bool) -> Iterator[str]:
     hit = "; hit" in cache_status
     served, fetched = (_SERVED, _FETCHED) if with_token else (_ANONYMOUS_SERVED, _ANONYMOUS_FETCHED)
     if why := (served if hit or "detail=quota" in cache_status else fetched).get(rule):

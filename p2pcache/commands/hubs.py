@@ -11,6 +11,9 @@ from p2pcache.runner.bootstrap import Target, resolve
 from p2pcache.runner.network import decide
 from p2pcache.settings import Settings
 
+CONNECT_SECONDS = 3.0
+"""How long people wait to hear whether their node joined the swarm."""
+
 
 def with_hub(settings: Settings) -> Settings:
     """The settings, with the host's hub as bootstrap peer where none is named, one answers, and it can be joined.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -13,8 +12,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from p2pcache.commands.background import no_node, running
-from p2pcache.commands.console import fail, note, settings_or_exit
+from p2pcache.commands.background import foreground, no_node, running
+from p2pcache.commands.console import fail, note, settings_or_exit, to_stdout
 from p2pcache.commands.explain import explanation, refusal
 from p2pcache.gateway.ask import NodeError, UnixConnection, ask_any
 from p2pcache.gateway.listen import listens
@@ -26,20 +25,20 @@ from p2pcache.settings import ClientSettings
 GET_SECONDS = 90.0
 
 
-def node_socket() -> str:
-    """The running node's socket: the one exported to this shell, else that of ``up``'s or ``serve``'s directory."""
-    exported = ClientSettings.from_env().socket
-    directory = settings_or_exit({}).directory
+def node_socket(named: str | None) -> str:
+    """The socket of the node of the directory `named`; without one, of this shell's node, else the default one's."""
+    exported = None if named else ClientSettings.from_env().socket
+    directory = settings_or_exit({"directory": named} if named else {}).directory
     started = running(directory)
-    known = (exported, started and started["socket"], directory / "gateway.sock")
+    known = (exported, started and started["socket"], foreground(directory))
     return next((str(path) for path in known if path and listens(Path(path))), None) or no_node()
 
 
-def get(path: str, *, explain: bool, accept: str) -> int:
+def get(path: str, directory: str | None, *, explain: bool, accept: str) -> int:
     """Print the body; 0 for an answer below 400, 1 otherwise."""
     if not all("!" <= c <= "~" for c in path):
         fail("PATH: expected an API path without spaces, e.g. /repos/OWNER/REPO", 2)
-    socket = node_socket()
+    socket = node_socket(directory)
     host, target = _address(socket, path)
     token = ClientSettings.from_env().token
     headers = {"Host": host, "Accept": accept, "P2pcache-Explain": "1"}
@@ -52,11 +51,8 @@ def get(path: str, *, explain: bool, accept: str) -> int:
         response = connection.getresponse()
         milliseconds = (time.perf_counter() - started) * 1000
         while piece := response.read1(1 << 16):
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+            with to_stdout():
+                sys.stdout.buffer.write(piece)
     except (OSError, http.client.HTTPException) as error:
         fail(f"the node does not answer: {type(error).__name__}")
     finally:
@@ -84,21 +80,17 @@ def _address(socket: str, path: str) -> tuple[str, str]:
     return upstreams.host, urlsplit(upstreams.api).path + target
 
 
-def stats(form: str) -> None:
+def stats(form: str, directory: str | None) -> None:
     """Print the ledger as a table, JSON or Markdown."""
-    ledger = ask_node("/-/stats")
-    match form:
-        case "json":
-            click.echo(json.dumps(ledger, indent=2))
-        case "markdown":
-            click.echo(markdown(ledger))
-        case _:
-            click.echo(text(ledger))
+    ledger = ask_node("/-/stats", directory)
+    forms = {"json": lambda found: json.dumps(found, indent=2), "markdown": markdown, "table": text}
+    with to_stdout():
+        click.echo(forms[form](ledger))
 
 
-def ask_node(target: str) -> Any:
+def ask_node(target: str, directory: str | None) -> Any:
     """What the running node answers, or one sentence and the end."""
     try:
-        return ask_any(node_socket(), target)
+        return ask_any(node_socket(directory), target)
     except NodeError as error:
         fail(str(error))

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from p2pcache.commands.console import to_stdout
 from p2pcache.commands.inspect import ask_node
 
 COLUMNS = 80
@@ -17,13 +18,14 @@ _HEAD = ("peer", "address", "state", "since", "rtt", "received", "sent")
 _UNITS = ("B", "kB", "MB", "GB")
 
 
-def peers(*, as_json: bool) -> None:
+def peers(directory: str | None, *, as_json: bool) -> None:
     """Print the peers table."""
-    rows: list[dict[str, Any]] = ask_node("/-/peers")
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-    else:
-        click.echo("\n".join(table(rows)) if rows else "no peers")
+    rows: list[dict[str, Any]] = ask_node("/-/peers", directory)
+    with to_stdout():
+        if as_json:
+            click.echo(json.dumps(rows, indent=2))
+        else:
+            click.echo("\n".join(table(rows)) if rows else "no peers")
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -34,9 +36,19 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for line in cells:
         shown = [_fitting(cell, width) for cell, width in zip(line, widths, strict=True)]
         yield "  ".join(shown).rstrip()
+    yield from _reasons(rows)
+
+
+def _reasons(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Each reason once, after all the peers that it is given for, with the time of the latest."""
+    alike: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["reason"]:
-            yield f"{row['peer_id'][-8:]} {row['state']} at {_clock(row['since'])}: {row['reason']}"
+            alike.setdefault((row["state"], row["reason"]), []).append(row)
+    for (state, reason), group in alike.items():
+        names = ", ".join(dict.fromkeys(row["peer_id"][-8:] or _host_port(row["address"]) for row in group))
+        clock = _clock(max(row["since"] for row in group))
+        yield f"{names} {state}{clock and f' at {clock}'}: {reason}"
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

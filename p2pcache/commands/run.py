@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import signal
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ import uvloop
 
 from p2pcache.commands.console import fail, note, note_unknown, settings_or_exit
 from p2pcache.commands.environment import client_environment
-from p2pcache.commands.hubs import with_hub
+from p2pcache.commands.hubs import CONNECT_SECONDS, with_hub
 from p2pcache.commands.serve import configure_log
 from p2pcache.gateway.listen import ListenError
 from p2pcache.node import Node
@@ -24,7 +25,6 @@ from p2pcache.runner.joining import SWARM_SECONDS, join
 from p2pcache.runner.report import text
 from p2pcache.settings import SettingsError, for_commands
 
-CONNECT_SECONDS = 3.0
 NOT_FOUND, CANNOT_EXECUTE = 127, 126
 """Exit statuses of a shell (POSIX, Shell Command Language, 2.8.2)."""
 
@@ -51,22 +51,38 @@ async def _run(node: Node, job: Job, command: Sequence[str]) -> int:
             note(node.alone)
         # A command that asks at once is to be answered by the peers already.
         await node.settled(SWARM_SECONDS)
-        await asyncio.to_thread(join, node.ready(), node.settings.bootstrap, CONNECT_SECONDS)
+        joined = await asyncio.to_thread(join, node.ready(), node.settings.bootstrap, CONNECT_SECONDS)
+        if joined.problem:
+            note(joined.problem)
         environment = {**for_commands(), **client_environment(node.ready(), job)}
         try:
             process = await asyncio.create_subprocess_exec(*command, env=environment)
         except OSError as error:
             note(f"{command[0]}: {error.strerror}")
             return CANNOT_EXECUTE
-        # Ctrl-C reaches the command too, which is in our process group: it decides, and the report still comes.
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, lambda: None)
-        loop.add_signal_handler(signal.SIGTERM, process.terminate)
-        try:
+        with _signals(process):
             status = await process.wait()
-        finally:
-            loop.remove_signal_handler(signal.SIGINT)
-            loop.remove_signal_handler(signal.SIGTERM)
         stats = node.stats()
-    click.echo(text(stats), err=True)
+    with contextlib.suppress(OSError):  # the terminal was closed
+        click.echo(text(stats), err=True)
     return status if status >= 0 else 128 - status
+
+
+@contextlib.contextmanager
+def _signals(process: asyncio.subprocess.Process) -> Iterator[None]:
+    """Let signals end the command first: this process then goes on to its report, and leaves nothing behind."""
+    # Ctrl-C reaches the command too, which is in our process group: it decides.
+    handlers: dict[signal.Signals, Callable[[], None]] = {
+        signal.SIGINT: lambda: None,
+        signal.SIGTERM: process.terminate,
+    }
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        handlers[signal.SIGHUP] = process.terminate
+    loop = asyncio.get_running_loop()
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)

@@ -28,18 +28,16 @@ def serve(flags: Mapping[str, str]) -> None:
     configure_log(settings)
     try:
         settings, hint = with_secret(settings)
-        _say_before(settings, hint)
-        uvloop.run(_serve(Node(settings)))
+        _say_before(settings)
+        uvloop.run(_serve(Node(settings), hint))
     except SettingsError as error:
         fail(str(error), 2)
     except ListenError as error:
         fail(str(error))
 
 
-def _say_before(settings: Settings, hint: str) -> None:
+def _say_before(settings: Settings) -> None:
     log = logging.getLogger("p2pcache")
-    if hint:
-        log.info("%s", hint)
     # A supervised node starts again and again, and who started it has said this.
     if settings.secrets_fd is None and (strange := unknown(environment())):
         log.log(logging.WARNING if strange.mistaken else logging.INFO, "%s", strange.sentence)
@@ -66,7 +64,7 @@ def configure_log(settings: Settings, *, dated: bool = True) -> None:
     logging.getLogger("p2pcache").setLevel(settings.log_level.upper())
 
 
-async def _serve(node: Node) -> None:
+async def _serve(node: Node, hint: str) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -74,6 +72,8 @@ async def _serve(node: Node) -> None:
     try:
         async with node:
             logging.getLogger("p2pcache").info("gateway at %s and %s", node.address, node.socket)
+            if hint:
+                logging.getLogger("p2pcache").info("%s", hint)
             if node.alone:
                 logging.getLogger("p2pcache").warning("%s", node.alone)
             # What start-up made stays for good: leave it out of every later collection.

@@ -123,7 +123,7 @@ BAD = [
     ("p2p_listen", "0.0.0.0:9000", "/ip4/172.17.0.1/tcp/9100"),
     ("p2p_listen", "/ip4/0.0.0.0/tcp/1,/ip4/0.0.0.0/tcp/2", "a TCP multiaddr"),
     ("bootstrap", "/ip4/1.2.3.4/udp/1/quic-v1", "TCP multiaddrs"),
-    ("bootstrap", "/tcp/9166", "/tcp/PORT is for the Action, which looks for the host: name it, e.g. /ip4/"),
+    ("bootstrap", "/tcp/9166", "/tcp/PORT is for the Action alone: name the host, e.g. /ip4/"),
     ("bootstrap", "/ip4/1.2.3/tcp/1", "an IPv4 address"),
     ("bootstrap", "/ip6/1.2.3.4/tcp/1", "an IPv6 address"),
     ("bootstrap", "/ip4/1.2.3.4/tcp/65536", "TCP multiaddrs"),

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import pytest
@@ -61,6 +62,16 @@ def test_every_flag_explains_itself_and_says_its_default(command):
         assert option.is_flag or option.show_default or "[default: " in option.help, option.name
 
 
+def test_what_other_machines_may_ask_is_said():
+    said = CliRunner().invoke(main, ["serve", "--help"]).output.partition("--gateway-host")[2].partition("--socket")[0]
+    for endpoint in ("metrics", "healthz", "stats", "peers"):
+        assert f"/-/{endpoint}" in said
+
+
+def test_as_a_module_it_has_its_own_name(tmp_path):
+    assert p2pcache(tmp_path, "--help").stdout.startswith("Usage: p2pcache ")
+
+
 def test_the_port_of_a_hub_is_said():
     said = CliRunner().invoke(main, ["serve", "--help"]).output
     assert "9100" in said.partition("--hub  ")[2]
@@ -84,6 +95,7 @@ def test_keygen_gives_a_new_secret_each_time():
         pytest.param(["run"], id="no command to run"),
         pytest.param(["run", "--wings", "true"], id="no such flag before a command"),
         pytest.param(["get"], id="no path"),
+        pytest.param(["demo", "--requests", "0"], id="no requests"),
         pytest.param(["serve", "--share", "all"], id="a value that is wrong"),
         pytest.param(["serve", "--gateway-host", "0.0.0.0"], id="open to other machines without a control token"),
         pytest.param(["up", "--listen", "x"], id="a value that is wrong for up"),
@@ -204,6 +216,50 @@ def test_run_ends_as_its_command_does(tmp_path, command, status):
     assert "Traceback" not in ended.stderr
 
 
+@pytest.fixture
+def wrapped(tmp_path):
+    """Start ``run`` around a shell script, once that has said its first line; gives the process and that line."""
+    started = []
+
+    def start(script, *before):
+        command = [*before, sys.executable, "-m", "p2pcache", "run", "--no-p2p", "--", "sh", "-c", script]
+        process = subprocess.Popen(
+            command,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process, process.stdout.readline().strip()
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate(timeout=20)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_run_whose_terminal_is_closed_leaves_nothing_behind(wrapped, number):
+    process, line = wrapped('echo "$$ $P2PCACHE_SOCKET"; exec sleep 300')
+    pid, path = line.split()
+    process.send_signal(number)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "no API calls went through the cache" in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
+    assert not Path(path).parent.exists()
+
+
+def test_run_under_nohup_goes_on(wrapped):
+    process, _ = wrapped("echo ready; read line; exit 5", "sh", "-c", 'trap "" HUP; exec "$@"', "sh")
+    process.send_signal(signal.SIGHUP)
+    process.communicate("go\n", timeout=30)
+    assert process.returncode == 5
+
+
 def test_run_says_when_a_command_cannot_be_executed(tmp_path):
     broken = tmp_path / "broken"
     broken.write_text("#!/no/such/interpreter\n")
@@ -305,6 +361,81 @@ def test_a_hub_whose_port_is_taken_is_one_line_and_exit_2(hub):
     assert f"p2pcache: the swarm cannot listen on /ip4/0.0.0.0/tcp/{port} (Address already in use): stop" in said
     assert "Traceback" not in said
     assert "works alone" not in said
+
+
+def test_a_hub_that_does_not_start_does_not_hand_out_its_secret(hub):
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        said = hub(CACHE_LISTEN_PORT=str(taken.getsockname()[1])).communicate(timeout=30)[1]
+    assert "cannot listen" in said
+    assert "hand it to the jobs" not in said
+
+
+@pytest.fixture
+def foreground(hub, tmp_path):
+    """A ``serve --hub`` that is ready, in the default directory; gives its ready file's content."""
+    flags = ("--p2p-listen", "/ip4/127.0.0.1/tcp/0", "--upstream", "http://127.0.0.1:1")
+    return ready(tmp_path / "ready", hub(*flags, "--ready-file", str(tmp_path / "ready")))
+
+
+def test_up_says_that_the_hub_refused_it(foreground, tmp_path):
+    flags = ("--bootstrap", foreground["multiaddrs"][0], "--p2p-listen", "/ip4/127.0.0.1/tcp/0")
+    said = p2pcache(tmp_path, "up", *flags, CACHE_SECRET=generate_secret())
+    p2pcache(tmp_path, "down")
+    assert said.returncode == 0
+    assert "p2pcache: not in the swarm: the swarm secrets differ" in said.stderr
+
+
+def test_up_says_that_the_hub_cannot_be_reached(tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"/ip4/127.0.0.1/tcp/{unused.getsockname()[1]}"
+        flags = ("--bootstrap", address, "--p2p-listen", "/ip4/127.0.0.1/tcp/0")
+        said = p2pcache(tmp_path, "up", *flags, CACHE_SECRET=generate_secret())
+        p2pcache(tmp_path, "down")
+    assert said.returncode == 0
+    assert "p2pcache: not in the swarm: " in said.stderr
+    assert address in said.stderr
+
+
+def test_each_node_of_a_directory_keeps_its_own_control_token(foreground, tmp_path):
+    of_hub = tmp_path / "cache/p2pcache/control-token"
+    token = of_hub.read_text()
+    p2pcache(tmp_path, "up", "--no-p2p")
+    of_up = tmp_path / "cache/p2pcache/run/node.sock.control-token"
+    try:
+        assert of_hub.read_text() == token != of_up.read_text()
+    finally:
+        p2pcache(tmp_path, "down")
+    assert p2pcache(tmp_path, "run", "--no-p2p", "true").returncode == 0
+    assert not of_up.exists()
+    assert of_hub.read_text() == token
+
+
+@pytest.mark.parametrize(("command", "status"), [("env", 1), ("down", 0)])
+def test_a_node_in_the_foreground_is_not_denied(foreground, tmp_path, command, status):
+    ended = p2pcache(tmp_path, command)
+    assert (ended.returncode, ended.stdout) == (status, "")
+    assert ended.stderr == "p2pcache: a node runs here in the foreground (p2pcache serve): end it there\n"
+
+
+@pytest.mark.parametrize("command", [["stats", "--json"], ["peers", "--json"], ["get", "/-/healthz"]])
+def test_a_directory_names_the_node_that_is_asked(foreground, tmp_path, command):
+    where = ("--dir", str(tmp_path / "cache/p2pcache"))
+    ended = p2pcache(tmp_path, *command, *where, XDG_CACHE_HOME=str(tmp_path / "other"))
+    assert ended.returncode in (0, 1), ended.stderr
+    assert "no node runs here" not in ended.stderr
+    nowhere = p2pcache(tmp_path, *command, "--dir", str(tmp_path / "other"), P2PCACHE_SOCKET=foreground["socket"])
+    assert "no node runs here" in nowhere.stderr
+
+
+@pytest.mark.parametrize("command", [["stats"], ["stats", "--json"], ["peers"], ["get", "/nothing"]])
+def test_a_full_disk_is_one_true_sentence(foreground, tmp_path, command):
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with Path("/dev/full").open("w") as full:
+        program = [sys.executable, "-m", "p2pcache", *command]
+        ended = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, env=environ, timeout=50)
+    assert ended.stderr == "p2pcache: stdout cannot be written: No space left on device\n"
+    assert ended.returncode == 1
 
 
 def test_a_second_hub_of_one_directory_is_told(hub, tmp_path):

@@ -56,6 +56,18 @@ def test_why_one_was_refused_stands_below():
     assert last.endswith(reason)
 
 
+def test_what_is_known_by_its_address_alone_is_named_by_it():
+    last = list(table([row(peer_id="", since=0.0, state="unreached", reason="nothing listens there")]))[-1]
+    assert last == "172.17.0.1:9100 unreached: nothing listens there"
+
+
+def test_a_reason_that_several_share_is_said_once():
+    reason = "the swarm secrets differ: set the same CACHE_SECRET on both nodes"
+    refused = row(state="refused", reason=reason)
+    said = list(table([refused, {**refused, "peer_id": ""}, refused, row(state="dropped", reason="it went")]))[5:]
+    assert [line.partition(" at ")[0] for line in said] == ["DKgq1Ab2, 172.17.0.1:9100 refused", "DKgq1Ab2 dropped"]
+
+
 def test_yesterday_is_a_date():
     line = list(table([row(since=time.time() - 2 * 86_400)]))[1]
     assert ":" not in line.replace("172.17.0.1:9100", "")
