@@ -136,6 +136,7 @@ def step(tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
     (release / "requirements.lock").write_text(f"sniffio==1.3.1 \\\n    --hash=sha256:{digest}\n")
     (release / "requirements-uv.lock").write_text(f"uv==0.0.0 \\\n    --hash=sha256:{digest}\n")
     (release / "p2pcache/runner").mkdir(parents=True)
+    shutil.copy(ROOT / "p2pcache/runner/direct.py", release / "p2pcache/runner")
     (release / "p2pcache/runner/main.py").write_text("import sniffio\nprint('started with', sniffio.FROM)\n")
     home = tmp_path / "home"
     home.mkdir()

@@ -65,7 +65,12 @@ def until(holds, what, seconds=PATIENCE):
 
 
 def open_files(pid):
-    return [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()]
+    """What a process holds open; a file that it closes while this looks is none of them."""
+    found = []
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(each.readlink()))
+    return found
 
 
 @dataclass
