@@ -47,6 +47,8 @@ PER_MIB = 0.1
 """Seconds more that a MiB of a block may take."""
 
 
+_LAST_WRITE = 0.1
+"""Seconds that a message under way may take when the session ends."""
 _DROPPING = 512
 """Bytes that an invalidation counts for beside its own: it is work for every tier."""
 _HINTS = 0.5
@@ -137,6 +139,7 @@ class Session:
         self._acks: dict[int, trio.Event] = {}
         self._pings: dict[int, float] = {}
         self._scope = trio.CancelScope()
+        self._writing = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
 
     @property
@@ -321,16 +324,21 @@ class Session:
     async def _write(self) -> None:
         while True:
             data = await self._outbox.take()
-            with trio.move_on_after(self._limits.write_timeout) as scope:
+            # Shielded: a message cut off half-way through its encryption makes all after it unreadable, a goodbye too.
+            deadline = trio.current_time() + self._limits.write_timeout
+            with trio.CancelScope(deadline=deadline, shield=True) as self._writing:
                 await self.link.write(data)
-            if scope.cancelled_caught:
+            if self._writing.cancelled_caught:
                 raise Ended(Reason.DEAF)
 
     async def _watch(self) -> None:
         """Regular pings; a peer not heard of in a whole interval after one is given up (half-open, stopped)."""
-        while True:
-            before = self._frames
-            self.ping()
-            await trio.sleep(self._limits.ping_interval)
-            if self._frames == before:
-                raise Ended(Reason.SILENT)
+        try:
+            while True:
+                before = self._frames
+                self.ping()
+                await trio.sleep(self._limits.ping_interval)
+                if self._frames == before:
+                    raise Ended(Reason.SILENT)
+        finally:  # the session ends, for whatever reason
+            self._writing.deadline = min(self._writing.deadline, trio.current_time() + _LAST_WRITE)
