@@ -138,7 +138,7 @@ class TestFleet:
         assert lab.github.charged() == 1
 
     async def test_what_one_left_and_cannot_deliver_is_asked_for_once_more_not_by_all(self, lab: Lab) -> None:
-        swarm = MemorySwarm(deadline=0.01)
+        swarm = MemorySwarm(deadline=0.25)
         leader = swarm.join()
         nodes = [lab.node(peer=leader), *(lab.node(peer=swarm.join()) for _ in range(5))]
         gate = lab.gate(judged=True)
