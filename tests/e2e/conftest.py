@@ -87,13 +87,13 @@ def hub(tmp_path: Path, github: StandIn) -> Iterator[Callable[[str], Any]]:
     """Start a hub bound to an address, on a free port; a context manager."""
 
     @contextmanager
-    def start(address: str = "0.0.0.0") -> Iterator[Hub]:
+    def start(address: str = "0.0.0.0", upstream: str = github.url) -> Iterator[Hub]:
         folder = tmp_path / f"hub-{secrets.token_hex(3)}"
         folder.mkdir()
         port = any_port()
         secret = secrets.token_hex(32)
         command = [
-            sys.executable, "-m", "p2pcache", "serve", "--hub", "--dir", str(folder), "--upstream", github.url,
+            sys.executable, "-m", "p2pcache", "serve", "--hub", "--dir", str(folder), "--upstream", upstream,
             "--listen", "127.0.0.1:0", "--p2p-listen", f"/ip4/{address}/tcp/{port}",
             "--ready-file", str(folder / "ready"),
         ]  # fmt: skip

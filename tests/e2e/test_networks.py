@@ -20,6 +20,8 @@ TOKEN = "ghs_" + "e" * 36
 MODES = ("not-docker", "host", "bridge", "custom", "compose", "container", "internal", "none")
 SHARED = ("not-docker", "host")
 """Where 127.0.0.1 is the host's."""
+EVERYWHERE = "172.17.0.1"
+"""The host, to its processes and to all containers: members that share name one GitHub by one address."""
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def job(image, github, network, container):
         given = {
             "INPUT_TOKEN": TOKEN, "INPUT_SECRET": secret, "INPUT_BOOTSTRAP_PEERS": f"/tcp/{port}",
             "INPUT_LISTEN_PORT": "0", "GITHUB_REPOSITORY": "octo/app", "JOB_ASKS": ask,
-            "INPUT_UPSTREAM": github.at("127.0.0.1" if mode in SHARED else "172.17.0.1"),
+            "INPUT_UPSTREAM": github.at(EVERYWHERE),
         }  # fmt: skip
         if mode == "not-docker":
             command, environ = [sys.executable, str(JOB)], {**os.environ, **given}
@@ -69,8 +71,8 @@ def told(mode):
 
 
 @pytest.mark.parametrize("mode", [m for m in MODES if m not in ("none", "internal")])
-def test_a_hub_on_the_host_is_found_and_serves(mode, job, hub):
-    with hub() as there:
+def test_a_hub_on_the_host_is_found_and_serves(mode, job, hub, github):
+    with hub(upstream=github.at(EVERYWHERE)) as there:
         there.learn(TARGET)
         seen, log = job(mode, secret=there.secret, port=there.port)
     outputs = seen["outputs"]
@@ -120,7 +122,7 @@ def test_a_hub_in_a_compose_service_is_found(mode, job, image, github, network, 
     secret = hashlib.sha256(b"the matrix").hexdigest()
     hub = container(
         "--network", project, "--network-alias", "hub", "-p", f"{free_port}:{free_port}",
-        "-e", f"CACHE_SECRET={secret}", "-e", f"CACHE_UPSTREAM={github.at('172.17.0.1')}", image,
+        "-e", f"CACHE_SECRET={secret}", "-e", f"CACHE_UPSTREAM={github.at(EVERYWHERE)}", image,
         "serve", "--hub", "--listen", "127.0.0.1:8080", "--p2p-listen", f"/ip4/0.0.0.0/tcp/{free_port}",
         "--ready-file", "/tmp/ready.json",
     )  # fmt: skip
