@@ -127,3 +127,9 @@ def test_how_old_an_answer_the_caller_takes(sent: dict[str, str], seconds: float
 )
 def test_what_may_be_served_again_unasked(said: dict[str, str], fresh: bool) -> None:
     assert headers.may_be_fresh(said) is fresh
+
+
+def test_of_a_read_only_what_is_in_its_key_goes_to_github() -> None:
+    sent = {"accept": "*/*", "authorization": "token x", "x-github-api-version": "2022-11-28", "graphql-features": "a"}
+    other = {"user-agent": "gh", "x-forwarded-host": "evil.example", "forwarded": "host=x", "cache-control": "no-cache"}
+    assert headers.of_a_read({**sent, **other}) == sent

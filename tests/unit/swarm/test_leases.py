@@ -290,6 +290,28 @@ def test_a_holder_by_any_name_can_be_said_to_the_next_arbiter(world, run, pointe
     run(test)
 
 
+def test_what_an_arbiter_says_once_more_changes_nothing(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, hub=True) as hub:
+            await world.until(lambda: len(node.mesh.members) == 1)
+            got = []
+
+            async def acquire():
+                got.append(await node.mesh.leases.acquire(b"r" * 32, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                asked = await hub.hear(Ask)
+                await hub.say(Grant(asked.id, None, ""), Free(asked.id, None, ""), Ping(7))
+                assert (await hub.hear(Pong)).id == 7  # all of that was dealt with
+            assert got == [asked.id]
+            node.mesh.leases.release(asked.id, None)
+            assert (await hub.hear(Release)).id == asked.id
+
+    run(test)
+
+
 def test_a_wait_that_was_too_long_is_not_repeated(world, run):
     async def test():
         nodes = fleet(world, 3, limits=Limits(lease=2.0))
