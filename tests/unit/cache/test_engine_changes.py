@@ -148,6 +148,12 @@ class TestFleet:
         await turn()
         leader.delay = 10.0
         gate.opened.set()
+
+        async def slow(_request, answer):
+            await asyncio.sleep(0.5)  # longer than it takes all of them to give up on what was left
+            return answer()
+
+        lab.upstream.around = slow
         hits = [kept(each).hit for each in await asyncio.gather(leading, *following)]
         assert hits.count("peer") == 4
         assert lab.calls == [200, 200]
