@@ -57,7 +57,8 @@ class Quotas:
         self._newest[scope] = (at, state)
         self._newest.move_to_end(scope)
         if len(self._newest) > _SCOPES:
-            self._newest.popitem(last=False)
+            oldest, _ = self._newest.popitem(last=False)
+            self._telling.pop(oldest, None)
         if source is None or self._members.hub:
             self._telling[scope] = source
             self._batch.wake()
@@ -66,8 +67,7 @@ class Quotas:
     def _tell(self) -> None:
         telling, self._telling = self._telling, {}
         for scope, source in telling.items():
-            if known := self._newest.get(scope):
-                self._members.broadcast(encode(Quota(scope, *known)), but=source)
+            self._members.broadcast(encode(Quota(scope, *self._newest[scope])), but=source)
 
 
 class Roster:

@@ -303,7 +303,8 @@ def test_what_an_arbiter_says_once_more_changes_nothing(world, run):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
                 asked = await hub.hear(Ask)
-                await hub.say(Grant(asked.id, None, ""), Free(asked.id, None, ""), Ping(7))
+                again = Wait(asked.id, world.peer(30), time.time(), bytes(64))
+                await hub.say(Grant(asked.id, None, ""), Free(asked.id, None, ""), again, Ping(7))
                 assert (await hub.hear(Pong)).id == 7  # all of that was dealt with
             assert got == [asked.id]
             node.mesh.leases.release(asked.id, None)
