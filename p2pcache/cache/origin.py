@@ -149,13 +149,14 @@ class Origin:
     async def _renew(self, asked: _Asked, proved: Body, response: Response) -> Kept:
         """A 304: the body is current, and this caller may read exactly these bytes. No block moves.
 
-        Of the validators, those in the 304 count, else those of before (RFC 9111 section 4.3.4).
+        Of the validators, those in the 304 count, else those of before (RFC 9111 section 4.3.4), where GitHub gave them.
         """
         tag = _sent(asked.proof, proved, response.headers.get("etag"))
         block, old = proved.block, proved.pointer
+        before = old if proved.given else None
         if tag is not None and tag.computed:
             self._observe(asked, agrees=True)
-            vary = vary_of(response.headers) or (old.vary if old and old.scope == asked.wanted.scope else None)
+            vary = vary_of(response.headers) or (before.vary if before else None)
             self._learn_empty_accept(asked.wanted, block, vary, tag.text)
         block = _told(block, response)
         # Sealed anew where memory had it: another zlib than the one of who sealed it first makes another block of it.
@@ -169,10 +170,10 @@ class Origin:
             cid=cid,
             size=len(sealed),
             cost_ms=old.cost_ms if old else 0,
-            etag=tag.text if tag else old.etag if old and old.scope == asked.wanted.scope else None,
-            last_modified=old.last_modified if old else None,
+            etag=tag.text if tag else before.etag if before else None,
+            last_modified=before.last_modified if before else None,
             link=old.link if old else None,
-            vary=old.vary if old and old.scope == asked.wanted.scope else None,
+            vary=before.vary if before else None,
         )
         rule = asked.rule if old else Rule.PROVE_EMPTY
         return self._keep(asked, Kept(Entry(pointer, block), rule, "revalidated", 304), sealed)

@@ -30,11 +30,19 @@ class Believed:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body that a 304 may vouch for; `pointer` is None for the empty list that nobody has seen yet."""
+    """A body that a 304 may vouch for.
+
+    Attributes:
+        pointer: what is said of it; None for the empty list that nobody has seen yet.
+        block: the body with its header lines.
+        sealed: the block as it is stored, where memory has it.
+        given: GitHub gave this scope the body with the pointer's validators; False where that is hearsay.
+    """
 
     pointer: Pointer | None
     block: Block
     sealed: bytes | None = None
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,7 @@ async def prepare(
     for pointer, block in zip(candidates, opened, strict=True):
         given = pointer.scope == wanted.scope and any(pointer is own for own in ours)
         if block is not None and not _link_may_be_wrong(wanted, pointer, block, given=given):
-            _add(proof, wanted, pointer, Body(pointer, block.block, block.sealed), believed, given=given)
+            _add(proof, wanted, pointer, Body(pointer, block.block, block.sealed, given), believed)
     if believed.state != "given up" and _may_be_empty(wanted, proof):
         empty = Body(None, _EMPTY)
         proof.tags += [Tag(text, empty, computed=True) for text in wanted.tags(_EMPTY, None, believed.empty_accept)]
@@ -145,23 +153,23 @@ def plain(wanted: Wanted) -> Proof:
     return Proof(conditions={"if-modified-since": since} if since else {})
 
 
-def _add(proof: Proof, wanted: Wanted, pointer: Pointer, body: Body, believed: Believed, *, given: bool) -> None:
+def _add(proof: Proof, wanted: Wanted, pointer: Pointer, body: Body, believed: Believed) -> None:
     """The validators of one candidate, likeliest first.
 
-    GitHub's own, `given` with the body, is sent only for the scope it gave it to, since it may depend on who asks;
+    GitHub's own, given with the body, is sent only for the scope it gave it to, since it may depend on who asks;
     beside a computed one, as the rule may not be tested yet, or not hold for this operation.
     """
     tags = []
     if believed.state != "given up" and body.block.status == 200:
         # Fewer fields than GitHub hashed could make the rest of them part of a forged body.
-        vary = pointer.vary if given else None
+        vary = pointer.vary if body.given else None
         tags = [Tag(text, body, computed=True) for text in wanted.tags(body.block, vary, believed.empty_accept)]
-    if pointer.etag and (given or _names_these_bytes(wanted, pointer.etag, body)):
+    if pointer.etag and (body.given or _names_these_bytes(wanted, pointer.etag, body)):
         own_tag = Tag(pointer.etag, body, computed=False)
         if not any(etag.weakly_equal(tag.text, pointer.etag) for tag in tags):
             tags = [*tags, own_tag] if believed.state == "holds" else [own_tag, *tags]
     proof.tags += tags
-    if given and wanted.read.dated and not pointer.etag and pointer.last_modified:
+    if body.given and wanted.read.dated and not pointer.etag and pointer.last_modified:
         proof.since = body
 
 
@@ -177,7 +185,7 @@ def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened, *, give
     A full last page may have a next one by now. A page of one item is asked for its ``Link`` alone, to count a list
     (PyGithub's ``totalCount``). How many pages there are may depend on who asks, unless the list is that of one
     repository, which GitHub shows or does not show; and where it was not `given` to this scope, it must follow from the
-    address, since whoever made that pointer may have lied.
+    address, since the maker of that pointer may have lied.
     """
     target = wanted.request.target
     if links.last_full_page(target, pointer.link, opened.block.body):

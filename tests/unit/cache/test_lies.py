@@ -90,6 +90,22 @@ async def test_verified_takes_no_part_of_a_tag_from_anybody(lab: Lab) -> None:
     assert answer.entry.block == honest
 
 
+@pytest.mark.parametrize("verified", [True, False])
+async def test_one_proof_does_not_make_hearsay_true(lab: Lab, verified: bool) -> None:
+    """GitHub's 304 may leave out what it did not change: the liar's word must not stand in for it from then on."""
+    lie = {"etag": None, "vary": (), "last_modified": "Fri, 01 Jan 2100 00:00:00 GMT"}
+    await told(lab, REPO, **lie)
+    left_out = {"etag", "vary", "last-modified"}
+    lab.changed(
+        lambda v: dataclasses.replace(v, headers={k: x for k, x in v.headers.items() if k not in left_out})
+        if v.status == 304
+        else v
+    )
+    answer = kept(await lab.node(peer=lab.swarm.join(), verified=verified).get(REPO, ONE if verified else TWO))
+    assert answer.forwarded == 304
+    assert (answer.entry.pointer.vary, answer.entry.pointer.last_modified) == (None, None)
+
+
 async def test_verified_proves_what_is_true_for_nothing(lab: Lab) -> None:
     await told(lab, REPO)
     verified = lab.node(peer=lab.swarm.join(), verified=True)
