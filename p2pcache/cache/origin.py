@@ -149,7 +149,7 @@ class Origin:
     async def _renew(self, asked: _Asked, proved: Body, response: Response) -> Kept:
         """A 304: the body is current, and this caller may read exactly these bytes. No block moves.
 
-        Of the validators, those in the 304 count, else those of before (RFC 9111 section 4.3.4), where GitHub gave them.
+        Validators come from the 304, else from the pointer before it (RFC 9111 section 4.3.4) where GitHub gave those.
         """
         tag = _sent(asked.proof, proved, response.headers.get("etag"))
         block, old = proved.block, proved.pointer

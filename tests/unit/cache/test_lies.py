@@ -97,9 +97,11 @@ async def test_one_proof_does_not_make_hearsay_true(lab: Lab, verified: bool) ->
     await told(lab, REPO, **lie)
     left_out = {"etag", "vary", "last-modified"}
     lab.changed(
-        lambda v: dataclasses.replace(v, headers={k: x for k, x in v.headers.items() if k not in left_out})
-        if v.status == 304
-        else v
+        lambda v: (
+            dataclasses.replace(v, headers={k: x for k, x in v.headers.items() if k not in left_out})
+            if v.status == 304
+            else v
+        )
     )
     answer = kept(await lab.node(peer=lab.swarm.join(), verified=verified).get(REPO, ONE if verified else TWO))
     assert answer.forwarded == 304
