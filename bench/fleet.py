@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from p2pcache.cache.answer import Kept, Passed
+from p2pcache.cache.answer import Cached, Forwarded
 from p2pcache.cache.sealing import Keyring
-from p2pcache.cache.wanted import Identity
+from p2pcache.cache.wanted import ScopePolicy
 from p2pcache.github.request import Request
 from p2pcache.testing import MemorySwarm, StandIn, Verdict
 from p2pcache.testing.direct import Direct
@@ -157,7 +157,7 @@ class Swarming:
     def begin(self, token: str) -> None:
         """The node stays; the token is another."""
         self._token = token
-        self._node.identity = Identity(token, REPOSITORIES[0], per_credential=not self._share)
+        self._node.identity = ScopePolicy(token, REPOSITORIES[0], per_credential=not self._share)
 
     @property
     def scope(self) -> str:
@@ -167,8 +167,8 @@ class Swarming:
     async def get(self, target: str) -> bytes:
         """Through the engine."""
         answer = await self._node.get(target, self._token)
-        assert isinstance(answer, Kept | Passed), answer
-        return answer.entry.block.body if isinstance(answer, Kept) else answer.body or b""
+        assert isinstance(answer, Cached | Forwarded), answer
+        return answer.entry.block.body if isinstance(answer, Cached) else answer.body or b""
 
 
 async def simulate(shape: Shape, world: World, runners: Sequence[Runner]) -> Outcome:

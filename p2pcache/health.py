@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from p2pcache.cache.disk import Disk
-from p2pcache.gateway.upstream import HttpUpstream
+from p2pcache.gateway.http_upstream import HttpUpstream
 
 if TYPE_CHECKING:
     from p2pcache.swarm import Swarm

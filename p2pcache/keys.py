@@ -9,7 +9,7 @@ import msgspec
 
 from p2pcache import values
 from p2pcache.cache.sealing import Keyring, generate_secret
-from p2pcache.cache.wanted import Identity
+from p2pcache.cache.wanted import ScopePolicy
 from p2pcache.github.scopes import token_kind
 from p2pcache.settings import Settings, SettingsError, Share
 
@@ -84,7 +84,7 @@ def _keyring_of(settings: Settings) -> tuple[Keyring, str]:
     return Keyring.ephemeral(), _alone(settings, reason)
 
 
-def identity_of(settings: Settings) -> Identity:
+def identity_of(settings: Settings) -> ScopePolicy:
     """How callers are told apart: a repository's jobs are one scope by the runner's own token alone.
 
     Under act, and wherever a personal token takes its place, `github.token` is the user's and may read all that the
@@ -93,7 +93,7 @@ def identity_of(settings: Settings) -> Identity:
     token = settings.job_token.reveal() if settings.job_token and settings.in_actions else None
     if token is not None and token_kind(token) in LONG_LIVED:
         token = None
-    return Identity(token, settings.repository or None, per_credential=settings.share is Share.VERIFIED)
+    return ScopePolicy(token, settings.repository or None, per_credential=settings.share is Share.VERIFIED)
 
 
 def _stands_in(settings: Settings) -> bool:

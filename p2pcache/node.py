@@ -25,13 +25,13 @@ from p2pcache.clock import unix_time
 from p2pcache.gateway import listen
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, own_token
-from p2pcache.gateway.hot import Hot
+from p2pcache.gateway.fast_path import FastPath
+from p2pcache.gateway.http_upstream import HttpUpstream
 from p2pcache.gateway.keeper import Keeper
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
 from p2pcache.gateway.routing import Router, Upstreams
 from p2pcache.gateway.server import Server
-from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import scopes, writes
 from p2pcache.github.quota import Bucket, charged
 from p2pcache.health import Health
@@ -85,7 +85,7 @@ class Node:
         self.upstream = HttpUpstream(self.upstreams, __version__, self._counted, token)
         policy = Policy(settings.lifetimes, rule_failed=self._rule_failed)
         self.engine = Engine(self.library, self.upstream, self.buckets, policy)
-        self.hot = Hot(memory, self.buckets, self.ledger, unix_time)
+        self.hot = FastPath(memory, self.buckets, self.ledger, unix_time)
         self._said_foreign = False
         self._health = Health(self.disk, self.upstream, self.swarm, expects_peers=bool(settings.bootstrap))
         self._reporting = Reporting(

@@ -15,7 +15,7 @@ from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.library import Library
-from p2pcache.cache.sealing import Keyring, Kind, SealError
+from p2pcache.cache.sealing import Keyring, SealedKind, SealError
 from p2pcache.github.quota import Bucket
 from p2pcache.settings import Settings
 
@@ -87,7 +87,7 @@ class Peering:
     def quota(self, scope: bytes, state: bytes) -> None:
         """A bucket as some member saw it; what does not open or decode is not ours."""
         with contextlib.suppress(SealError, msgspec.DecodeError):
-            opened = self._keyring.open(state, Kind.QUOTA, scope)
+            opened = self._keyring.open(state, SealedKind.QUOTA, scope)
             clear = msgspec.msgpack.decode(opened, type=tuple[str, str, int, int, int])
             bucket = Bucket(*clear[1:])
             if _SCOPE.fullmatch(clear[0]) and self._buckets.learn(clear[0], bucket):
@@ -100,7 +100,7 @@ class Peering:
         """
         name = self._keyring.scope_name(f"{scope} {bucket.resource}")
         fields = (scope, bucket.resource, bucket.limit, bucket.remaining, bucket.reset)
-        return name, self._keyring.seal(msgspec.msgpack.encode(fields), Kind.QUOTA, name)
+        return name, self._keyring.seal(msgspec.msgpack.encode(fields), SealedKind.QUOTA, name)
 
     @staticmethod
     def warn(message: str) -> None:

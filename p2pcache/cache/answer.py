@@ -13,7 +13,7 @@ _MAY_READ = (200, 301, 304)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Cached:
     """An entry of the caller's scope.
 
     Attributes:
@@ -36,7 +36,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class Forwarded:
     """GitHub's own answer, not kept: its body is `body` when it was read, else still to be streamed and closed.
 
     `shared` says that a caller with the same credential was being answered, so this costs nothing more; `limited`,
@@ -52,7 +52,7 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RateLimited:
     """The limit is reached: what GitHub would say, said here."""
 
     status: int
@@ -61,7 +61,7 @@ class Refused:
     rule: str
 
 
-Answer = Kept | Passed | Refused
+Answer = Cached | Forwarded | RateLimited
 
 
 def told(answer: Answer) -> str:
@@ -70,6 +70,6 @@ def told(answer: Answer) -> str:
     Why GitHub was asked says whether another token was given this before, so that a caller whom GitHub refuses could
     find out that a repository exists.
     """
-    if isinstance(answer, Passed) and answer.forwarded not in _MAY_READ:
+    if isinstance(answer, Forwarded) and answer.forwarded not in _MAY_READ:
         return Rule.NOT_TOLD
     return answer.rule

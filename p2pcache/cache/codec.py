@@ -15,7 +15,7 @@ import zlib
 import msgspec
 
 from p2pcache.cache.entry import CID_PREFIX, Block, Pointer
-from p2pcache.cache.sealing import Keyring, Kind, SealError
+from p2pcache.cache.sealing import Keyring, SealedKind, SealError
 from p2pcache.github.headers import KEPT
 
 MAX_BLOCK = 16 * 1024 * 1024
@@ -121,7 +121,7 @@ def seal_block(keyring: Keyring, block: Block) -> tuple[bytes, bytes]:
     Raises:
         BlockError: the block is larger than `MAX_BLOCK`.
     """
-    sealed = keyring.seal(encode_block(block), Kind.BLOCK)
+    sealed = keyring.seal(encode_block(block), SealedKind.BLOCK)
     return cid_of(sealed), sealed
 
 
@@ -134,7 +134,7 @@ def open_block(keyring: Keyring, cid: bytes, sealed: bytes) -> Block:
     if cid_of(sealed) != cid:
         raise BlockError("the bytes do not match their CID")
     try:
-        return decode_block(keyring.open(sealed, Kind.BLOCK))
+        return decode_block(keyring.open(sealed, SealedKind.BLOCK))
     except SealError as error:
         raise BlockError(str(error)) from None
 

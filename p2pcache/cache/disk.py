@@ -17,7 +17,7 @@ from p2pcache.cache.codec import PointerError, decode_pointer, encode_pointer
 from p2pcache.cache.database import Database, Row
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.recovery import SafeDatabase
-from p2pcache.cache.sealing import ForgedError, Keyring, Kind, SealError
+from p2pcache.cache.sealing import ForgedError, Keyring, SealedKind, SealError
 from p2pcache.clock import unix_time
 
 _DEADLINE = 1.0
@@ -75,7 +75,7 @@ class Disk:
     async def store(self, pointer: Pointer, sealed: bytes) -> None:
         """Keep both, unless they are out of bounds or the bytes are not what the pointer names."""
         try:
-            note = self._keyring.seal(encode_pointer(pointer), Kind.POINTER, pointer.name, pointer.scope)
+            note = self._keyring.seal(encode_pointer(pointer), SealedKind.POINTER, pointer.name, pointer.scope)
         except PointerError:
             return
         await self._ask(lambda db: db.store(pointer, note, sealed), False, storing=True)
@@ -148,7 +148,7 @@ class Disk:
         return pointers
 
     def _open(self, row: Row) -> Pointer:
-        return decode_pointer(self._keyring.open(row.sealed, Kind.POINTER, row.name, row.scope))
+        return decode_pointer(self._keyring.open(row.sealed, SealedKind.POINTER, row.name, row.scope))
 
 
 class _Thread:

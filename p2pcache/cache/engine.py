@@ -7,14 +7,14 @@ import math
 from dataclasses import replace
 
 from p2pcache.cache import decide as rules
-from p2pcache.cache.answer import Answer, Kept, Passed, Refused
+from p2pcache.cache.answer import Answer, Cached, Forwarded, RateLimited
 from p2pcache.cache.buckets import Buckets
+from p2pcache.cache.conditions import Believed
 from p2pcache.cache.decide import Asked, Fetch, Refuse, Rule, Serve
 from p2pcache.cache.entry import Entry, Pointer
 from p2pcache.cache.flight import Flights
 from p2pcache.cache.library import Found, Library, Place
 from p2pcache.cache.origin import Origin, Plan, Policy
-from p2pcache.cache.proof import Believed
 from p2pcache.cache.tiers import Lease, Leases
 from p2pcache.cache.turns import Turns
 from p2pcache.cache.upstream import Upstream, UpstreamError
@@ -88,13 +88,13 @@ class Engine:
             oldest=wanted.oldest,
         )
 
-    def hit(self, wanted: Wanted) -> Kept | None:
+    def hit(self, wanted: Wanted) -> Cached | None:
         """Memory alone, without waiting: the way of nearly every request."""
         entry = self.library.memory.get((wanted.name, wanted.scope))
         now = self.policy.clock()
         if entry is None or not entry.pointer.fresh(now) or abs(now - entry.pointer.proved_at) >= wanted.oldest:
             return None
-        return Kept(entry, Rule.FRESH, "memory")
+        return Cached(entry, Rule.FRESH, "memory")
 
     async def read(self, wanted: Wanted) -> Answer:
         """One answer for one read; callers who want the same thing at the same time share the work.
@@ -112,9 +112,9 @@ class Engine:
         key = (wanted.name, wanted.scope, wanted.credential, epoch)
         landed = await self._flights.run(key, lambda: self._lead(wanted, epoch))
         answer = landed.value
-        if landed.led or isinstance(answer, Refused):
+        if landed.led or isinstance(answer, RateLimited):
             return answer
-        if isinstance(answer, Kept):
+        if isinstance(answer, Cached):
             if not answer.stale and not answer.entry.pointer.fresh(asked):
                 return await self._lead(wanted, epoch)  # it took so long that it was too old when this caller came
             return replace(answer, hit="stale" if answer.stale else "coalesced", forwarded=None, stored=False, pairs=())
@@ -127,7 +127,7 @@ class Engine:
         """A write went through: forget what it may have changed, here and at the peers, before its answer goes out."""
         await self.library.drop(set(self.library.keyring.topic_names(drops)))
 
-    def told_to_wait(self, scope: str) -> Refused | None:
+    def told_to_wait(self, scope: str) -> RateLimited | None:
         """GitHub's refusal, said here, while a caller whose clear scope this is was asked to wait; else None.
 
         For requests that only pass through: nothing of a token goes out before its time.
@@ -136,7 +136,7 @@ class Engine:
         if until is None:
             return None
         status, headers, body = quota.wait_refusal(until, self.policy.clock())
-        return Refused(status, tuple(headers), body, Rule.REFUSE_LIMIT)
+        return RateLimited(status, tuple(headers), body, Rule.REFUSE_LIMIT)
 
     async def _lead(self, wanted: Wanted, epoch: int) -> Answer:
         missing: set[Place] = set()
@@ -166,7 +166,7 @@ class Engine:
                 if lease is not None or not isinstance(looked, Plan) or not isinstance(looked.decision, Fetch):
                     break  # its turn, served, or to be proved: else what another left cannot be had
             answer = await self._ask(wanted, looked) if isinstance(looked, Plan) else looked
-            if isinstance(answer, Kept) and answer.stored:
+            if isinstance(answer, Cached) and answer.stored:
                 left = answer.entry.pointer
         except asyncio.CancelledError:  # the node stops, say: those who wait are not to ask GitHub all at once
             if lease is not None:
@@ -179,7 +179,7 @@ class Engine:
             if lease is not None:
                 await guard("lease", lease.release(left), None, RELEASE_SECONDS)
 
-    async def _look(self, wanted: Wanted, epoch: int, missing: set[Place]) -> Kept | Refused | Plan:
+    async def _look(self, wanted: Wanted, epoch: int, missing: set[Place]) -> Cached | RateLimited | Plan:
         """Decide over what the tiers have now; a block that cannot be had any more is left out of a new decision.
 
         `missing` is where such blocks should be: a caller waits for each place once.
@@ -196,7 +196,7 @@ class Engine:
             missing.update(f.place for f in found if f.pointer.cid == decision.pointer.cid)
         return Plan(Fetch(Rule.FETCH_UNPROVABLE), [], epoch)
 
-    async def _serve(self, wanted: Wanted, decision: Serve, found: list[Found], epoch: int) -> Kept | None:
+    async def _serve(self, wanted: Wanted, decision: Serve, found: list[Found], epoch: int) -> Cached | None:
         pointer = decision.pointer
         opened = await self.library.open(pointer, found)
         if opened is None:
@@ -206,17 +206,17 @@ class Engine:
         kept = self.library.epoch(wanted.topics, wanted.scope) == epoch
         if opened.sealed is not None and kept and not decision.stale:
             self.library.keep(entry, opened.sealed, besides=opened.tier)
-        return Kept(entry, decision.rule, "stale" if decision.stale else opened.tier, stale=decision.stale)
+        return Cached(entry, decision.rule, "stale" if decision.stale else opened.tier, stale=decision.stale)
 
-    def _refuse(self, wanted: Wanted, decision: Refuse) -> Refused:
+    def _refuse(self, wanted: Wanted, decision: Refuse) -> RateLimited:
         if refused := self.told_to_wait(wanted.bucket):
             return refused
         now = self.policy.clock()
         bucket = self.buckets.get(wanted.bucket, wanted.quota)
         status, headers, body = quota.refusal(bucket, now) if bucket else quota.wait_refusal(now, now)
-        return Refused(status, tuple(headers), body, decision.rule)
+        return RateLimited(status, tuple(headers), body, decision.rule)
 
-    async def _ask(self, wanted: Wanted, plan: Plan) -> Kept | Passed:
+    async def _ask(self, wanted: Wanted, plan: Plan) -> Cached | Forwarded:
         """Ask GitHub; where it fails or refuses, the caller's own expired entry stands in if that is allowed."""
         found = list(plan.found)
         try:
@@ -225,7 +225,7 @@ class Engine:
             if kept := await self._stand_in(wanted, found, plan.epoch, limited=False):
                 return kept
             raise
-        if isinstance(answer, Kept):
+        if isinstance(answer, Cached):
             return answer
         if answer.limited or answer.forwarded >= 500:
             if kept := await self._stand_in(wanted, found, plan.epoch, limited=answer.limited):
@@ -235,7 +235,7 @@ class Engine:
             await self._refused(wanted, answer.forwarded, found)
         return answer
 
-    async def _stand_in(self, wanted: Wanted, found: list[Found], epoch: int, *, limited: bool) -> Kept | None:
+    async def _stand_in(self, wanted: Wanted, found: list[Found], epoch: int, *, limited: bool) -> Cached | None:
         pointers = [f.pointer for f in found]
         asked = self.asked(wanted)
         decision = rules.decide(asked, pointers) if limited else rules.on_failure(asked, pointers)

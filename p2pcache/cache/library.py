@@ -12,11 +12,11 @@ from typing import Any
 from p2pcache.cache import codec
 from p2pcache.cache.decide import believed
 from p2pcache.cache.entry import Block, Entry, Pointer
-from p2pcache.cache.forgotten import Forgotten
 from p2pcache.cache.guard import Guard
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Tier
+from p2pcache.cache.tombstones import Tombstones
 from p2pcache.cache.wanted import Wanted
 from p2pcache.clock import unix_time
 from p2pcache.github import hosts, links
@@ -93,7 +93,7 @@ class Library:
         self._bases = bases
         self._clock = clock
         self._failed = failed
-        self._forgotten = Forgotten()
+        self._forgotten = Tombstones()
         self._places: OrderedDict[bytes, tuple[bytes, bytes]] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from p2pcache.cache.answer import Kept, Passed
+from p2pcache.cache.answer import Cached, Forwarded
 from p2pcache.cache.buckets import Buckets
+from p2pcache.cache.conditions import Believed, Body, ConditionalRequest, Tag, plain, prepare
 from p2pcache.cache.decide import UNPROVEN, Fetch, Prove, Rule
 from p2pcache.cache.entry import Block, Entry, Pointer
 from p2pcache.cache.library import Found, Library
-from p2pcache.cache.proof import Believed, Body, Proof, Tag, plain, prepare
 from p2pcache.cache.upstream import Response, Upstream, UpstreamError
 from p2pcache.cache.wanted import Wanted
 from p2pcache.clock import unix_time
@@ -61,7 +61,7 @@ class _Asked:
 
     wanted: Wanted
     rule: Rule
-    proof: Proof
+    proof: ConditionalRequest
     epoch: int
     at: float
     started: float
@@ -77,8 +77,8 @@ class Origin:
         self._buckets = buckets
         self._policy = policy
 
-    async def ask(self, wanted: Wanted, plan: Plan) -> Kept | Passed:
-        """One answer of GitHub's, kept when it may be kept; a `Passed` without body is the caller's to close.
+    async def ask(self, wanted: Wanted, plan: Plan) -> Cached | Forwarded:
+        """One answer of GitHub's, kept when it may be kept; a `Forwarded` without body is the caller's to close.
 
         Raises:
             UpstreamError: no answer, or one that breaks off or makes no sense.
@@ -100,53 +100,55 @@ class Origin:
         state = self.trial.state(wanted.read.shape, self._policy.monotonic())
         return Believed(state, self.trial.lists, self.trial.empty_accept)
 
-    async def _ask(self, wanted: Wanted, rule: Rule, proof: Proof, epoch: int) -> Kept | Passed | None:
+    async def _ask(
+        self, wanted: Wanted, rule: Rule, proof: ConditionalRequest, epoch: int
+    ) -> Cached | Forwarded | None:
         asked = _Asked(wanted, rule, proof, epoch, self._policy.clock(), time.perf_counter())
         response = await self._upstream.fetch(wanted.request, proof.conditions)
-        answer: Kept | Passed | None = None
+        answer: Cached | Forwarded | None = None
         try:
             self._buckets.observe(wanted.bucket, response.headers)
             answer = await self._settle(asked, response)
         finally:
-            if not (isinstance(answer, Passed) and answer.body is None):
+            if not (isinstance(answer, Forwarded) and answer.body is None):
                 await response.close()
         return answer
 
-    async def _settle(self, asked: _Asked, response: Response) -> Kept | Passed | None:
+    async def _settle(self, asked: _Asked, response: Response) -> Cached | Forwarded | None:
         """None for a 304 that cannot be understood."""
         if response.status == 304:
             given = response.headers.get("etag")
             if (proved := asked.proof.vouched(given)) is not None:
                 return await self._renew(asked, proved, response)
-            return Passed(response, b"", asked.rule, 304) if asked.proof.callers_own(given) else None
+            return Forwarded(response, b"", asked.rule, 304) if asked.proof.callers_own(given) else None
         if response.status in KEPT_STATUSES:
             return await self._take(asked, response)
         body = await response.read(MAX_ERROR_BODY)
         limited = self._buckets.refused(asked.wanted.bucket, response.status, response.headers, body or b"")
-        return Passed(response, body, asked.rule, response.status, limited=limited)
+        return Forwarded(response, body, asked.rule, response.status, limited=limited)
 
-    async def _take(self, asked: _Asked, response: Response) -> Kept | Passed:
+    async def _take(self, asked: _Asked, response: Response) -> Cached | Forwarded:
         """A new body: keep it when it may be kept."""
         wanted = asked.wanted
         body = await response.read(MAX_BODY)
         if body is None:
-            return Passed(response, None, asked.rule, response.status)
+            return Forwarded(response, None, asked.rule, response.status)
         cost = round((time.perf_counter() - asked.started) * 1000)
         if response.status == 200:
             self._try_rule(asked, response, Block(response.status, _kept(response), body))
         if wanted.read.resource.digest and not graphql.keepable(body):
             limited = self._buckets.refused(wanted.bucket, response.status, response.headers, body)
-            return Passed(response, body, asked.rule, response.status, limited=limited)
+            return Forwarded(response, body, asked.rule, response.status, limited=limited)
         provable = "etag" in response.headers or "last-modified" in response.headers
         if "no-store" in response.headers.get("cache-control", "").lower() or not (provable or _fresh(asked, response)):
-            return Passed(response, body, asked.rule, response.status)
+            return Forwarded(response, body, asked.rule, response.status)
         block = Block(response.status, _kept(response), body)
         cid, sealed = await self._library.seal(block)
         pointer = self._pointer(asked, response, cid=cid, size=len(sealed), cost_ms=cost)
-        kept = Kept(Entry(pointer, block), asked.rule, None, response.status, pairs=tuple(response.pairs))
+        kept = Cached(Entry(pointer, block), asked.rule, None, response.status, pairs=tuple(response.pairs))
         return self._keep(asked, kept, sealed)
 
-    async def _renew(self, asked: _Asked, proved: Body, response: Response) -> Kept:
+    async def _renew(self, asked: _Asked, proved: Body, response: Response) -> Cached:
         """A 304: the body is current, and this caller may read exactly these bytes. No block moves.
 
         Validators come from the 304, else from the pointer before it (RFC 9111 section 4.3.4) where GitHub gave those.
@@ -176,7 +178,7 @@ class Origin:
             vary=before.vary if before else None,
         )
         rule = asked.rule if old else Rule.PROVE_EMPTY
-        return self._keep(asked, Kept(Entry(pointer, block), rule, "revalidated", 304), sealed)
+        return self._keep(asked, Cached(Entry(pointer, block), rule, "revalidated", 304), sealed)
 
     def _pointer(
         self,
@@ -209,7 +211,7 @@ class Origin:
             vary=vary_of(headers) if "vary" in headers else vary,
         )
 
-    def _keep(self, asked: _Asked, kept: Kept, sealed: bytes) -> Kept:
+    def _keep(self, asked: _Asked, kept: Cached, sealed: bytes) -> Cached:
         wanted = asked.wanted
         if self._library.epoch(wanted.topics, wanted.scope) == asked.epoch:
             self._library.keep(kept.entry, sealed)
@@ -249,7 +251,7 @@ def _fresh(asked: _Asked, response: Response) -> bool:
     return bool(asked.wanted.read.resource.digest) or may_be_fresh(response.headers)
 
 
-def _sent(proof: Proof, body: Body, answered: str | None) -> Tag | None:
+def _sent(proof: ConditionalRequest, body: Body, answered: str | None) -> Tag | None:
     """The tag by which a 304 vouched for `body`; None when that was a date, or cannot be told."""
     tags = [tag for tag in proof.tags if tag.body is body]
     if answered is not None:

@@ -47,7 +47,7 @@ class ForgedError(SealError):
     """Bytes under a key of this keyring that it did not seal so: damaged, changed, or moved from elsewhere."""
 
 
-class Kind(enum.Enum):
+class SealedKind(enum.Enum):
     """What sealed bytes are."""
 
     BLOCK = b"block"
@@ -200,7 +200,7 @@ class Keyring:
         encoded = [topic.encode() for topic in topics]
         return tuple(hmac.digest(keys.topic, t, "sha256")[:_SHORT_NAME] for keys in self._keys for t in encoded)
 
-    def seal(self, plaintext: bytes, kind: Kind, *place: bytes) -> bytes:
+    def seal(self, plaintext: bytes, kind: SealedKind, *place: bytes) -> bytes:
         """Version (1 byte), key id (8), nonce (12), ciphertext and tag.
 
         The first two are authenticated too, and so are `kind` and `place`, which are not in the result: `open` has to
@@ -214,7 +214,7 @@ class Keyring:
         nonce = digest.digest()[:_NONCE]
         return b"".join((header, nonce, keys.cipher.encrypt(nonce, plaintext, bound)))
 
-    def open(self, sealed: bytes, kind: Kind, *place: bytes) -> bytes:
+    def open(self, sealed: bytes, kind: SealedKind, *place: bytes) -> bytes:
         """What was sealed as `kind`, for `place`.
 
         Raises:
@@ -235,7 +235,7 @@ class Keyring:
             raise ForgedError("the sealed bytes were changed, or belong elsewhere") from None
 
 
-def _bound(header: bytes, kind: Kind, place: Sequence[bytes]) -> bytes:
+def _bound(header: bytes, kind: SealedKind, place: Sequence[bytes]) -> bytes:
     """The associated data; none is the beginning of another, so a digest over it and a plaintext is of one pair."""
     parts = (kind.value, *place)
     return header + bytes((len(parts),)) + b"".join(len(part).to_bytes(4, "big") + part for part in parts)

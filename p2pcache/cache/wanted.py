@@ -14,7 +14,7 @@ from p2pcache.github.request import Read, Request
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ScopePolicy:
     """How the node tells callers apart."""
 
     job_token: str | None
@@ -61,7 +61,7 @@ class Wanted:
         return etag.tags(self.request.headers, vary, content_type, block.body, empty_accept=empty_accept)
 
 
-def want(keyring: Keyring, identity: Identity, read: Read, request: Request) -> Wanted:
+def want(keyring: Keyring, identity: ScopePolicy, read: Read, request: Request) -> Wanted:
     """Name what is asked and who asks, under the swarm's keys."""
     credential = scopes.credential(request.headers)
     bucket = scopes.scope_of(request.headers, identity.job_token, identity.repository)

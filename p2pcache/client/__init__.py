@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from p2pcache.client.discovery import NodeNotFoundError, RunningNode, get_global_cache
 from p2pcache.client.gh import GitHubCLI, GitHubCLIError
-from p2pcache.client.node import NodeNotFoundError, RunningNode, get_global_cache
 from p2pcache.settings import ClientSettings
 
 if TYPE_CHECKING:

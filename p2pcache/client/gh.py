@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from p2pcache.client.node import NodeNotFoundError, get_global_cache
+from p2pcache.client.discovery import NodeNotFoundError, get_global_cache
 from p2pcache.runner.job import Job, write_gh_config
 from p2pcache.settings import environment
 

@@ -62,7 +62,7 @@ class _NodeRequester(Requester):
         return type(self)(**{**self.kwargs, "api_version": api_version})
 
 
-class _Connection(HTTPSRequestsConnectionClass):
+class _NodeConnection(HTTPSRequestsConnectionClass):
     """PyGithub makes one for each request once a class was injected; the connections behind it are kept."""
 
     transports: ClassVar[_Transports]
@@ -79,7 +79,7 @@ class _Connection(HTTPSRequestsConnectionClass):
 def _requester_class(path: Path) -> type[Requester]:
     """A class for one client, since that is where PyGithub looks for its connection classes."""
 
-    class Through(_Connection):
+    class Through(_NodeConnection):
         transports = _Transports(path)
 
     class ThroughNode(_NodeRequester):

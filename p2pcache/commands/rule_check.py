@@ -16,8 +16,8 @@ import click
 from p2pcache import __version__
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.commands.console import fail, note, settings_or_exit
+from p2pcache.gateway.http_upstream import HttpUpstream
 from p2pcache.gateway.routing import Upstreams
-from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import etag
 from p2pcache.github.classify import classify
 from p2pcache.github.etag import TagKind
@@ -64,7 +64,7 @@ SHAPES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CheckRow:
     """A line of the table. `second` is what the second token was answered."""
 
     name: str
@@ -136,7 +136,7 @@ def rule_check(repository: str, upstream: str) -> int:
     return int(any(row.verdict == FAILS for row in rows))
 
 
-async def _rows(repository: str, upstream: str, tokens: tuple[Secret | None, Secret | None]) -> list[Row]:
+async def _rows(repository: str, upstream: str, tokens: tuple[Secret | None, Secret | None]) -> list[CheckRow]:
     async with HttpUpstream(Upstreams(upstream), __version__, lambda *_: None) as http:
         github = _GitHub(http, repository, tokens)
         status = (await github.ask(github.request("", JSON, 0))).status
@@ -150,7 +150,7 @@ async def _rows(repository: str, upstream: str, tokens: tuple[Secret | None, Sec
         return [*rows, await _free(github)] if tokens[0] else rows
 
 
-async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> Row:
+async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> CheckRow:
     request = github.request(shape.tail, shape.accept, 0)
     read = classify(request)
     assert isinstance(read, Read), f"{request.target} is a read"  # noqa: S101 - SHAPES are this file's own
@@ -158,19 +158,19 @@ async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> Row:
     if shape.cold:
         tags = _computed(request, etag.EMPTY_LIST)
         status = (await github.ask(request, *tags)).status
-        return Row(shape.name, expected, _of_304(status), str(status))
+        return CheckRow(shape.name, expected, _of_304(status), str(status))
     reply = await github.ask(request)
     if shape.tail == "/events":
-        return Row(shape.name, NO_RULE, NO_RULE, await _again(github, request, reply))
+        return CheckRow(shape.name, NO_RULE, NO_RULE, await _again(github, request, reply))
     if reply.untried:
-        return Row(shape.name, expected, reply.untried)
+        return CheckRow(shape.name, expected, reply.untried)
     verdict = HOLDS if _follows(read.tag, request, reply) else FAILS
     theirs = ""
     if second and read.tag is not TagKind.OPAQUE:
         other = github.request(shape.tail, shape.accept, 1)
         proof = [etag.blob_tag(reply.body)] if read.tag is TagKind.BLOB else _computed(other, reply.body, reply.headers)
         theirs = str((await github.ask(other, *proof)).status)
-    return Row(shape.name, expected, verdict, await _again(github, request, reply), theirs)
+    return CheckRow(shape.name, expected, verdict, await _again(github, request, reply), theirs)
 
 
 async def _again(github: _GitHub, request: Request, reply: _Reply) -> str:
@@ -202,38 +202,38 @@ def _sha(body: bytes) -> str | None:
     return str(shown.get("sha")) if isinstance(shown, dict) else None
 
 
-async def _list_of_tags(github: _GitHub) -> Row:
+async def _list_of_tags(github: _GitHub) -> CheckRow:
     request = github.request("", JSON, 0)
     reply = await github.ask(request)
     if reply.untried:
-        return Row("several tags in If-None-Match", "304", reply.untried)
+        return CheckRow("several tags in If-None-Match", "304", reply.untried)
     status = (await github.ask(request, f'"{"0" * 64}"', reply.tag)).status
-    return Row("several tags in If-None-Match", "304", _of_304(status), str(status))
+    return CheckRow("several tags in If-None-Match", "304", _of_304(status), str(status))
 
 
-async def _empty_accept(github: _GitHub) -> Row:
+async def _empty_accept(github: _GitHub) -> CheckRow:
     request = github.request("", "", 0)
     reply = await github.ask(request)
     if reply.untried:
-        return Row("an empty Accept", "hashed or left out", reply.untried)
+        return CheckRow("an empty Accept", "hashed or left out", reply.untried)
     forms = ("hashed", "left out")
     tags = _computed(request, reply.body, reply.headers)
     form = next((form for form, tag in zip(forms, tags, strict=True) if etag.weakly_equal(tag, reply.tag)), "")
-    return Row("an empty Accept", "hashed or left out", HOLDS if form else FAILS, form)
+    return CheckRow("an empty Accept", "hashed or left out", HOLDS if form else FAILS, form)
 
 
-async def _free(github: _GitHub) -> Row:
+async def _free(github: _GitHub) -> CheckRow:
     """Whether a 304 costs nothing. Other work of the same token can only make it look charged."""
     request = github.request("/labels?per_page=1", JSON, 0)
     reply = await github.ask(request)
     if reply.untried:
-        return Row("a 304 is free", "quota unchanged", reply.untried)
+        return CheckRow("a 304 is free", "quota unchanged", reply.untried)
     again = await github.ask(request, reply.tag)
     before, after = (each.headers.get("x-ratelimit-remaining", "") for each in (reply, again))
     if not (before.isdecimal() and after.isdecimal()):
-        return Row("a 304 is free", "quota unchanged", f"{UNKNOWN}: no quota is told")
+        return CheckRow("a 304 is free", "quota unchanged", f"{UNKNOWN}: no quota is told")
     verdict = FAILS if again.status == 304 and int(after) < int(before) else _of_304(again.status)
-    return Row("a 304 is free", "quota unchanged", verdict, f"{before} -> {after}")
+    return CheckRow("a 304 is free", "quota unchanged", verdict, f"{before} -> {after}")
 
 
 def _computed(request: Request, body: bytes, answer: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -246,7 +246,7 @@ def _agrees(tags: tuple[str, ...], given: str) -> bool:
     return any(etag.weakly_equal(tag, given) for tag in tags)
 
 
-def _table(rows: list[Row], upstream: str) -> Iterator[str]:
+def _table(rows: list[CheckRow], upstream: str) -> Iterator[str]:
     """Markdown. Nothing in it is a tag, a token or a name of the repository."""
     yield f"p2pcache {__version__} rule-check, {upstream}"
     yield ""

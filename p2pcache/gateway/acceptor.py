@@ -11,7 +11,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 
-from p2pcache.gateway.keeper import Adopted, Keeper, State
+from p2pcache.gateway.keeper import Adopted, ConnectionState, Keeper
 from p2pcache.gateway.kept import KeptProtocol
 
 BURST = 64
@@ -76,7 +76,7 @@ class Acceptor:
                 return
             slot = self._keeper.hold(connection.fileno())
             connection.setblocking(False)
-            task = self._loop.create_task(self._serve(Adopted(slot, connection, State.IDLE)))
+            task = self._loop.create_task(self._serve(Adopted(slot, connection, ConnectionState.IDLE)))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 from p2pcache.gateway.head import last_answer
-from p2pcache.gateway.keeper import MOST_REPLAYS, Adopted, Keeper, State
+from p2pcache.gateway.keeper import MOST_REPLAYS, Adopted, ConnectionState, Keeper
 
 _UNREAD = 1 << 20
 
@@ -38,13 +38,13 @@ async def adopt(keeper: Keeper, connections: Sequence[Adopted], take_up: Callabl
 def last_words(adopted: Adopted) -> bytes | None:
     """What a connection is told before it is closed; None when it is taken up."""
     match adopted.state:
-        case State.IDLE:
+        case ConnectionState.IDLE:
             return None
-        case State.ASKED if adopted.unsafe or not adopted.whole:
+        case ConnectionState.ASKED if adopted.unsafe or not adopted.whole:
             return UNKNOWN_FATE
-        case State.ASKED if adopted.replays >= MOST_REPLAYS:
+        case ConnectionState.ASKED if adopted.replays >= MOST_REPLAYS:
             return GIVEN_UP
-        case State.ASKED:
+        case ConnectionState.ASKED:
             return None
         case _:
             return b""

@@ -44,7 +44,7 @@ _LOOKS = 4
 """At counts that change meanwhile, before a connection counts as one that does not hold still."""
 
 
-class State(IntEnum):
+class ConnectionState(IntEnum):
     """What a connection is waiting for, as far as a next node needs to know."""
 
     FREE = 0  # no connection
@@ -54,7 +54,10 @@ class State(IntEnum):
     LOST = 4  # more came in before that answer was out
 
 
-_IDLE, _ASKED = int(State.IDLE), int(State.ASKED)  # a plain number goes into the memory in half the time
+_IDLE, _ASKED = (
+    int(ConnectionState.IDLE),
+    int(ConnectionState.ASKED),
+)  # a plain number goes into the memory in half the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Adopted:
 
     slot: int | None
     connection: socket.socket
-    state: State
+    state: ConnectionState
     received: bytes = b""
     whole: bool = True
     unsafe: bool = False
@@ -94,9 +97,9 @@ class Keeper:
         self._memory = memory
         self._mine: set[int] = set()
         self._owed: set[int] = set()
-        self._free = [s for s in range(SLOTS - 1, -1, -1) if memory[s * SLOT_BYTES] == State.FREE]
+        self._free = [s for s in range(SLOTS - 1, -1, -1) if memory[s * SLOT_BYTES] == ConnectionState.FREE]
         # What this node wrote to the journal, so that it need not be read and unpacked for every request.
-        self._states = [State.FREE] * SLOTS
+        self._states = [ConnectionState.FREE] * SLOTS
         self._lengths = [0] * SLOTS
         self._reads = [0] * SLOTS
         self._marked = bytearray(SLOTS)  # a slot has replays or `unsafe` set
@@ -142,8 +145,8 @@ class Keeper:
         if not self._free:
             return None
         slot = self._free.pop()
-        _HEAD.pack_into(self._memory, slot * SLOT_BYTES, State.IDLE, 0, False, 0, 0, 0)
-        self._states[slot] = State.IDLE
+        _HEAD.pack_into(self._memory, slot * SLOT_BYTES, ConnectionState.IDLE, 0, False, 0, 0, 0)
+        self._states[slot] = ConnectionState.IDLE
         self._lengths[slot] = self._reads[slot] = self._marked[slot] = 0
         try:
             socket.send_fds(self._channel, [b"%d" % slot], [descriptor])
@@ -163,9 +166,9 @@ class Keeper:
         """Note bytes of a request before they are looked at."""
         memory, base, length = self._memory, slot * SLOT_BYTES, self._lengths[slot]
         read = self._reads[slot] = self._reads[slot] + len(data)
-        if self._states[slot] > State.ASKED:
-            self._states[slot] = State.LOST
-            memory[base] = State.LOST
+        if self._states[slot] > ConnectionState.ASKED:
+            self._states[slot] = ConnectionState.LOST
+            memory[base] = ConnectionState.LOST
             _KEPT.pack_into(memory, base + _KEPT_AT, length, read)
             return
         end = length + len(data)
@@ -175,10 +178,10 @@ class Keeper:
         memory[start : start + len(data)] = data
         _KEPT.pack_into(memory, base + _KEPT_AT, end, read)
         memory[base] = _ASKED  # last: a note that was cut off counts as none
-        self._states[slot] = State.ASKED
+        self._states[slot] = ConnectionState.ASKED
         self._lengths[slot] = end
 
-    def mark(self, slot: int, state: State) -> None:
+    def mark(self, slot: int, state: ConnectionState) -> None:
         """Note how far the answer is."""
         self._memory[slot * SLOT_BYTES] = self._states[slot] = state
 
@@ -186,7 +189,7 @@ class Keeper:
         """The answer is out, the `sent`-th byte of this connection its last: nothing is waited for."""
         base = slot * SLOT_BYTES
         self._memory[base] = _IDLE  # first: what is left in the slot means nothing from here on
-        self._states[slot] = State.IDLE
+        self._states[slot] = ConnectionState.IDLE
         self._lengths[slot] = 0
         if self._marked[slot]:
             self._marked[slot] = self._memory[base + _REPLAYS_AT] = self._memory[base + _UNSAFE_AT] = 0
@@ -209,20 +212,25 @@ class Keeper:
         """Note that the request is asked once more."""
         self._memory[slot * SLOT_BYTES + _REPLAYS_AT] += 1
         self._marked[slot] = 1
-        self.mark(slot, State.ASKED)
+        self.mark(slot, ConnectionState.ASKED)
 
     def _read(self, slot: int, connection: socket.socket) -> Adopted:
         base = slot * SLOT_BYTES
         code, replays, unsafe, length, read, sent = _HEAD.unpack_from(self._memory, base)
-        state = judge(State(code), Counts(read, sent), kernel_counts(connection))
-        self._states[slot], self._lengths[slot], self._reads[slot], self._marked[slot] = State(code), length, read, 1
-        if state is not State.ASKED:
+        state = judge(ConnectionState(code), Counts(read, sent), kernel_counts(connection))
+        self._states[slot], self._lengths[slot], self._reads[slot], self._marked[slot] = (
+            ConnectionState(code),
+            length,
+            read,
+            1,
+        )
+        if state is not ConnectionState.ASKED:
             return Adopted(slot, connection, state)
         received = self._memory[base + _HEAD.size : base + _HEAD.size + min(length, ROOM)]
         return Adopted(slot, connection, state, received, length <= ROOM, unsafe, replays)
 
     def _release(self, slot: int) -> None:
-        self.mark(slot, State.FREE)
+        self.mark(slot, ConnectionState.FREE)
         self._free.append(slot)
 
     def _pay(self) -> None:
@@ -237,12 +245,12 @@ class Keeper:
             self._release(slot)
 
 
-def judge(state: State, noted: Counts, counted: Counts | None) -> State:
+def judge(state: ConnectionState, noted: Counts, counted: Counts | None) -> ConnectionState:
     """What a connection waits for, by the journal and by what the kernel has `counted` (None: it does not count)."""
     if counted is not None and counted.read != noted.read:
-        return State.LOST
-    if state is State.ANSWERING and counted is not None and counted.written == noted.written:
-        return State.ASKED
+        return ConnectionState.LOST
+    if state is ConnectionState.ANSWERING and counted is not None and counted.written == noted.written:
+        return ConnectionState.ASKED
     return state
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from p2pcache.clock import unix_time
-from p2pcache.gateway.stats import TIERS, About, Peers, Quota, Route, Stats, Store, Upstream, read
+from p2pcache.gateway.stats import TIERS, About, PeerStats, QuotaStats, RouteStats, Stats, Store, UpstreamStats, read
 
 OTHER = "other"
 MAX_ROUTES = 512
@@ -46,12 +46,12 @@ class Ledger:
         self._charged_revalidations = 0
         self._misses = 0
         self._bypassed = 0
-        self._upstream = Upstream(by_status={})
+        self._upstream = UpstreamStats(by_status={})
         self._time_saved_ms = 0
         self._bytes_from_cache = 0
-        self._quota: dict[tuple[str, str], Quota] = {}
-        self._peers = Peers()
-        self._earlier = Peers()
+        self._quota: dict[tuple[str, str], QuotaStats] = {}
+        self._peers = PeerStats()
+        self._earlier = PeerStats()
         self._routes: dict[str, RouteCount] = {}
         self._errors: dict[str, int] = {}
         self._rules: dict[str, int] = {}
@@ -113,13 +113,13 @@ class Ledger:
     def quota(self, scope: str, resource: str, limit: int, remaining: int, reset: int) -> None:
         """The newest knowledge of a token's bucket; the longest unseen of `MAX_BUCKETS` gives way."""
         self._quota.pop((scope, resource), None)
-        self._quota[scope, resource] = Quota(scope, resource, limit, remaining, reset)
+        self._quota[scope, resource] = QuotaStats(scope, resource, limit, remaining, reset)
         if len(self._quota) > MAX_BUCKETS:
             del self._quota[next(iter(self._quota))]
 
     def peers(self, connected: int, known: int, counts: Mapping[str, int]) -> None:
         """Who is there now, and the swarm's own totals since this process started, by the names of `stats.Peers`."""
-        self._peers = _added(self._earlier, Peers(connected, known, **counts))
+        self._peers = _added(self._earlier, PeerStats(connected, known, **counts))
 
     def stats(self) -> dict[str, Any]:
         """The ledger in the shape of `Stats`; routes busiest first, buckets that are not over yet."""
@@ -144,7 +144,7 @@ class Ledger:
             store=self.store,
             node=self.about,
             routes=[
-                Route(r.route, r.requests, r.saved)
+                RouteStats(r.route, r.requests, r.saved)
                 for r in sorted(self._routes.values(), key=lambda r: (-r.requests, r.route))
             ],
             errors=dict(self._errors),
@@ -227,10 +227,10 @@ def _add(counts: dict[str, int], name: str, n: int) -> None:
     counts[name] = counts.get(name, 0) + n
 
 
-def _added(earlier: Peers, later: Peers) -> Peers:
+def _added(earlier: PeerStats, later: PeerStats) -> PeerStats:
     """The counts of both, who was there later."""
-    counts = {name: getattr(earlier, name) + getattr(later, name) for name in Peers.__struct_fields__}
-    return msgspec.structs.replace(Peers(**counts), connected=later.connected, known=later.known)
+    counts = {name: getattr(earlier, name) + getattr(later, name) for name in PeerStats.__struct_fields__}
+    return msgspec.structs.replace(PeerStats(**counts), connected=later.connected, known=later.known)
 
 
 def _rate(part: int, whole: int) -> float:

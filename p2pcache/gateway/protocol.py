@@ -22,8 +22,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from p2pcache.gateway.callers import own_user
+from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.head import last_answer
-from p2pcache.gateway.hot import Hot
 from p2pcache.gateway.listen import here
 
 MAX_HEAD = 64 << 10
@@ -51,7 +51,7 @@ class GatewayProtocol(HttpToolsProtocol):
         most: connections at a time.
     """
 
-    hot: Hot
+    hot: FastPath
     local: ClassVar[bool] = False
     head_seconds: ClassVar[float] = 20.0
     write_seconds: ClassVar[float] = 60.0

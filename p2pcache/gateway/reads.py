@@ -6,16 +6,18 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from p2pcache.cache.answer import Kept, Passed, Refused, told
+from p2pcache.cache.answer import Cached, Forwarded, RateLimited, told
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.upstream import UpstreamError
-from p2pcache.cache.wanted import Identity, Wanted, want
+from p2pcache.cache.wanted import ScopePolicy, Wanted, want
 from p2pcache.gateway import head
 from p2pcache.gateway.exchange import Exchange
+from p2pcache.gateway.fast_path import FastPath, key_of
 from p2pcache.gateway.head import Line
-from p2pcache.gateway.hot import Hot, key_of
+from p2pcache.gateway.http_upstream import Answer as HttpAnswer
+from p2pcache.gateway.http_upstream import HttpUpstream
 from p2pcache.gateway.ledger import Ledger, RouteCount
 from p2pcache.gateway.relay import CODED, Relay, pass_lines, pump
 from p2pcache.gateway.respond import (
@@ -31,8 +33,6 @@ from p2pcache.gateway.respond import (
     without_body,
 )
 from p2pcache.gateway.routing import Upstreams
-from p2pcache.gateway.upstream import Answer as HttpAnswer
-from p2pcache.gateway.upstream import HttpUpstream
 from p2pcache.github import links, scopes
 from p2pcache.github.etag import TagKind, is_digest
 from p2pcache.github.headers import is_json
@@ -56,9 +56,9 @@ class Reads:
         *,
         engine: Engine,
         keyring: Keyring,
-        identity: Identity,
+        identity: ScopePolicy,
         ledger: Ledger,
-        hot: Hot,
+        hot: FastPath,
         relay: Relay,
         upstream: HttpUpstream,
         upstreams: Upstreams,
@@ -90,11 +90,11 @@ class Reads:
         self.buckets.observe(scope, answer.headers)
         self.buckets.refused(scope, answer.status, answer.headers, body)
 
-    def told_to_wait(self, headers: Mapping[str, str]) -> Refused | None:
+    def told_to_wait(self, headers: Mapping[str, str]) -> RateLimited | None:
         """GitHub's refusal, said here, when it asked this caller to wait."""
         return self._engine.told_to_wait(self._scope(headers))
 
-    async def refuse(self, exchange: Exchange, refused: Refused) -> None:
+    async def refuse(self, exchange: Exchange, refused: RateLimited) -> None:
         """Answer in GitHub's place that a limit is reached."""
         lines = [(name.encode(), value.encode()) for name, value in refused.headers]
         explained = [(RULE, refused.rule.encode())] if ASK_RULE in exchange.headers else []
@@ -114,7 +114,7 @@ class Reads:
         try:
             wanted = want(self._keyring, self._identity, read, request)
             answer = await self._engine.read(wanted)
-            shown = self._show(exchange, wanted, answer, base) if isinstance(answer, Kept) else None
+            shown = self._show(exchange, wanted, answer, base) if isinstance(answer, Cached) else None
         except UpstreamError:
             self._ledger.miss(route)
             raise
@@ -131,24 +131,24 @@ class Reads:
         explained = []
         if ASK_RULE in exchange.headers:
             explained = [(RULE, told(answer).encode()), (ETAG_RULE, self._believed(wanted).encode())]
-        if isinstance(answer, Kept) and shown is not None:
+        if isinstance(answer, Cached) and shown is not None:
             self._count(wanted, answer, shown, route)
             if explained and answer.hit not in NOBODY_ELSE:
                 # Only with an answer that the caller may read: it says what others have.
                 asked = self._peers_asked(wanted.name, answer.entry.pointer.cid, began)
                 explained.append((PEERS, "; ".join(asked).encode("ascii", "replace")))
             await self._kept(exchange, wanted, answer, shown, base, explained)
-        elif isinstance(answer, Passed):
+        elif isinstance(answer, Forwarded):
             await self._passed(exchange, wanted, answer, base, route, explained)
-        elif isinstance(answer, Refused):
+        elif isinstance(answer, RateLimited):
             self._ledger.miss(route)
             await self.refuse(exchange, answer)
 
-    def _show(self, exchange: Exchange, wanted: Wanted, kept: Kept, base: str) -> Shown:
+    def _show(self, exchange: Exchange, wanted: Wanted, kept: Cached, base: str) -> Shown:
         view = View(base, accepts_gzip(exchange.headers.get("accept-encoding")))
         return show(kept.entry, view, self._tag(wanted, kept), self._engine.library.memory, self._upstreams)
 
-    def _tag(self, wanted: Wanted, kept: Kept) -> str | None:
+    def _tag(self, wanted: Wanted, kept: Cached) -> str | None:
         """The ETag GitHub would show this caller: the one it gave, or the computed one for another token's entry."""
         pointer = kept.entry.pointer
         if kept.forwarded is not None or not pointer.etag or not is_digest(pointer.etag):
@@ -169,7 +169,7 @@ class Reads:
             case _:
                 return f"none: only GitHub's own validators, if any, for {wanted.read.shape}"
 
-    def _count(self, wanted: Wanted, kept: Kept, shown: Shown, route: RouteCount) -> None:
+    def _count(self, wanted: Wanted, kept: Cached, shown: Shown, route: RouteCount) -> None:
         cost, size = kept.entry.pointer.cost_ms, len(shown.body)
         if kept.hit is None:
             self._ledger.miss(route)
@@ -179,7 +179,7 @@ class Reads:
             self._ledger.hit(kept.hit, route, size, cost)
 
     async def _kept(
-        self, exchange: Exchange, wanted: Wanted, kept: Kept, shown: Shown, base: str, explained: list[Line]
+        self, exchange: Exchange, wanted: Wanted, kept: Cached, shown: Shown, base: str, explained: list[Line]
     ) -> None:
         entry, now = kept.entry, self._clock()
         if kept.pairs:  # GitHub was asked just now: what else it said is for this caller
@@ -206,7 +206,7 @@ class Reads:
         return [(name, value) for name, _, value in (line.partition(b": ") for line in raw.splitlines())]
 
     async def _passed(
-        self, exchange: Exchange, wanted: Wanted, passed: Passed, base: str, route: RouteCount, explained: list[Line]
+        self, exchange: Exchange, wanted: Wanted, passed: Forwarded, base: str, route: RouteCount, explained: list[Line]
     ) -> None:
         """GitHub's answer as it is: an error, a redirect that is not kept, or a body too large to keep."""
         response, body = passed.response, passed.body

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.exchange import BODILESS, BadRequest, Disconnected, Exchange
 from p2pcache.gateway.head import Line
+from p2pcache.gateway.http_upstream import GZIP, OWN_FIELDS, WRITTEN_ANEW, Answer, HttpUpstream
 from p2pcache.gateway.respond import rebased, weakened
 from p2pcache.gateway.routing import Upstreams
-from p2pcache.gateway.upstream import GZIP, OWN_FIELDS, WRITTEN_ANEW, Answer, HttpUpstream
 from p2pcache.github import links
 from p2pcache.github.headers import end_to_end, is_json
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 
-from p2pcache.cache.answer import Kept
+from p2pcache.cache.answer import Cached
 from p2pcache.cache.decide import UNPROVEN, Rule
 from p2pcache.cache.entry import Entry
 from p2pcache.cache.memory import Memory
@@ -115,7 +115,7 @@ def not_modified(shown: Shown, if_none_match: str | None, if_modified_since: str
         return False
 
 
-def cache_status(kept: Kept, now: float) -> Line:
+def cache_status(kept: Cached, now: float) -> Line:
     """RFC 9211; the remaining lifetime of an expired entry is negative (section 2.5)."""
     if kept.hit is not None:
         expires = kept.entry.pointer.expires_at

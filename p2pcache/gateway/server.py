@@ -14,7 +14,7 @@ import uvicorn
 from p2pcache.gateway import adoption
 from p2pcache.gateway.acceptor import Acceptor
 from p2pcache.gateway.app import Gateway
-from p2pcache.gateway.hot import Hot
+from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.keeper import Adopted, Keeper
 from p2pcache.gateway.kept import KeptProtocol
 from p2pcache.gateway.listen import BACKLOG, ListenError
@@ -29,7 +29,7 @@ OTHER_DESCRIPTORS = 1024
 class Server:
     """uvicorn, serving one gateway on several sockets; with `local`, other machines get no prepared answers."""
 
-    def __init__(self, gateway: Gateway, hot: Hot, keeper: Keeper | None = None, *, local: bool = False) -> None:
+    def __init__(self, gateway: Gateway, hot: FastPath, keeper: Keeper | None = None, *, local: bool = False) -> None:
         # uvicorn makes a protocol a connection from this class alone; its instances share the one gateway's hits.
         kind: type[GatewayProtocol] = GatewayProtocol if keeper is None else KeptProtocol
         most = _room(1 if keeper is None else 2)  # `Wire` writes through a descriptor of its own

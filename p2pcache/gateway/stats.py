@@ -15,7 +15,7 @@ TIME_SAVED_HOW = (
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Upstream(msgspec.Struct):
+class UpstreamStats(msgspec.Struct):
     """Calls to GitHub: all, those it counts against the primary limit, its 304s, and each status."""
 
     calls: Count = 0
@@ -24,7 +24,7 @@ class Upstream(msgspec.Struct):
     by_status: dict[str, Count] = {}
 
 
-class Quota(msgspec.Struct):
+class QuotaStats(msgspec.Struct):
     """A token's bucket as GitHub last told it; `reset` in Unix seconds, 0 when unknown."""
 
     scope: str
@@ -34,7 +34,7 @@ class Quota(msgspec.Struct):
     reset: Count
 
 
-class Peers(msgspec.Struct):
+class PeerStats(msgspec.Struct):
     """The swarm as seen from here: `connected` and `known` now, all else since the node's first start.
 
     Attributes:
@@ -83,7 +83,7 @@ class About(msgspec.Struct):
     degraded: list[str] = []
 
 
-class Route(msgspec.Struct):
+class RouteStats(msgspec.Struct):
     """One operation: how often it was asked, and how often the answer cost no charged call."""
 
     route: str
@@ -119,18 +119,18 @@ class Stats(msgspec.Struct):
     revalidated: Count = 0
     bypassed: Count = 0
     misses: Count = 0
-    upstream: Upstream = msgspec.field(default_factory=Upstream)
+    upstream: UpstreamStats = msgspec.field(default_factory=UpstreamStats)
     hit_rate: float = 0.0
     api_calls_saved: Count = 0
     time_saved_ms: Count = 0
     time_saved_how: str = TIME_SAVED_HOW
     bytes_from_cache: Count = 0
     scope: str = ""
-    quota: list[Quota] = []
-    peers: Peers = msgspec.field(default_factory=Peers)
+    quota: list[QuotaStats] = []
+    peers: PeerStats = msgspec.field(default_factory=PeerStats)
     store: Store = msgspec.field(default_factory=Store)
     node: About = msgspec.field(default_factory=About)
-    routes: list[Route] = []
+    routes: list[RouteStats] = []
     errors: dict[str, Count] = {}
     rules: dict[str, Count] = {}
     etag_rule: EtagRule = msgspec.field(default_factory=EtagRule)

@@ -13,7 +13,7 @@ import os
 import socket
 from typing import Any
 
-from p2pcache.gateway.keeper import Keeper, State
+from p2pcache.gateway.keeper import ConnectionState, Keeper
 
 DRAIN_LOOK_SECONDS = 0.005
 _CONTINUE = b"HTTP/1.1 100 "
@@ -97,7 +97,7 @@ class Wire:
         if self._ended or self._begun or self._slot is None:
             self._out(*parts)
         else:
-            self._keeper.mark(self._slot, State.ANSWERING)
+            self._keeper.mark(self._slot, ConnectionState.ANSWERING)
             self._send(*parts)
         self.answered()
 
@@ -116,7 +116,7 @@ class Wire:
         self._flush()
         self._asked += 1
         if self._slot is not None:
-            self._keeper.mark(self._slot, State.LOST)
+            self._keeper.mark(self._slot, ConnectionState.LOST)
         self._transport.write_eof()
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class Wire:
     def _out(self, *parts: bytes) -> None:
         if self._slot is not None:
             # Behind an earlier answer that may not have left this process, nothing can be said of this one.
-            self._keeper.mark(self._slot, State.LOST if self._ended else State.ANSWERING)
+            self._keeper.mark(self._slot, ConnectionState.LOST if self._ended else ConnectionState.ANSWERING)
         self._send(*parts)
 
     def _send(self, *parts: bytes) -> None:

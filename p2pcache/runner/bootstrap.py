@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2pcache.declarations import HUB_PORT
-from p2pcache.runner.network import Evidence, Kind, Mode, Network, subnet_firsts
+from p2pcache.runner.network import Evidence, Mode, Network, NetworkOwner, subnet_firsts
 
 HUB_NAMES = ("p2pcache-hub", "hub")
 """Names a hub's service has in compose files and job services."""
@@ -63,7 +63,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Bootstrap:
     """Which addresses the node is told, and why.
 
     Attributes:
@@ -177,7 +177,7 @@ def probe_all(
         return tuple(outcome or "no answer" for outcome in outcomes)
 
 
-def choose(target: Target, network: Network, places: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Found:
+def choose(target: Target, network: Network, places: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Bootstrap:
     """What to tell the node, and the user."""
     # A hub that is given but not up yet is worth retrying; a guess is not.
     given = tuple(place.multiaddr for place in places if place.why == GIVEN)
@@ -186,17 +186,17 @@ def choose(target: Target, network: Network, places: Sequence[Candidate], outcom
             sentence = f"{network}: the hub answers at {place} ({place.why})"
             row = ("Hub", f"{place} ({place.why})")
             if place.why == GIVEN:
-                return Found(given, True, sentence, rows=(row,))
+                return Bootstrap(given, True, sentence, rows=(row,))
             if not target.host or target.peer_id:
-                return Found((*given, place.multiaddr), True, sentence, rows=(row,))
+                return Bootstrap((*given, place.multiaddr), True, sentence, rows=(row,))
             missed = f"the hub that was named is not at {places[0]} ({outcomes[0]})"
             instead = f"{missed}: the one at {place} ({place.why}) is used instead"
-            return Found((*given, place.multiaddr), True, sentence, (instead,), (row, ("Named", missed)))
+            return Bootstrap((*given, place.multiaddr), True, sentence, (instead,), (row, ("Named", missed)))
     tried = "; ".join(f"{place} {outcome}" for place, outcome in zip(places, outcomes, strict=True))
     why, remedy = _remedy(target, network, outcomes)
     sentence = f"{network}: no hub reached ({tried or 'nothing to try'}): {why}: {remedy}"
     rows = (("Hub", "not reached"), ("Tried", tried or "nothing"), ("Why", why), ("What helps", remedy))
-    return Found(given, False, sentence, (sentence,) if target.named else (), rows)
+    return Bootstrap(given, False, sentence, (sentence,) if target.named else (), rows)
 
 
 def resolve(
@@ -206,16 +206,16 @@ def resolve(
     ask: Callable[[Candidate], Outcome] = probe,
     *,
     strict: bool = False,
-) -> Found:
+) -> Bootstrap:
     """Probe the candidates of all targets and choose an address for each; `strict`: a hub that is named is no other."""
 
-    def one(target: Target) -> Found:
+    def one(target: Target) -> Bootstrap:
         places = candidates(target, network, seen, strict=strict)
         return choose(target, network, places, probe_all(places, ask))
 
     with ThreadPoolExecutor(max_workers=MOST_TARGETS) as pool:
         found = list(pool.map(one, targets[:MOST_TARGETS]))
-    return Found(
+    return Bootstrap(
         tuple(address for one in found for address in one.multiaddrs),
         any(one.reachable for one in found),
         "; ".join(one.sentence for one in found),
@@ -247,6 +247,6 @@ def _remedy(target: Target, network: Network, outcomes: Sequence[Outcome]) -> tu
             f"start one with `p2pcache serve --hub`, or name another in bootstrap-peers (port {port})",
         )
     where = f"start the hub with --p2p-listen /ip4/0.0.0.0/tcp/{port}"
-    if network.kind in (Kind.COMPOSE, Kind.GITHUB_ACTIONS):
+    if network.kind in (NetworkOwner.COMPOSE, NetworkOwner.GITHUB_ACTIONS):
         where += f", or add it to this network as a service named {HUB_NAMES[1]}"
     return "a hub bound to 127.0.0.1 is reached in host mode only", where

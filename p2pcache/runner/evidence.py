@@ -11,12 +11,12 @@ import socket
 import struct
 from pathlib import Path
 
-from p2pcache.runner import engine
-from p2pcache.runner.engine import Engine, EngineError
+from p2pcache.runner import docker
+from p2pcache.runner.docker import DockerEngine, EngineError
 from p2pcache.runner.network import Evidence, Interface
 
 DOCKER_DNS = "127.0.0.11"
-DOCKER_SOCKET = engine.SOCKET
+DOCKER_SOCKET = docker.SOCKET
 ASK_SECONDS = 0.5
 _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B  # netdevice(7)
 _ETC_MOUNT = re.compile(r"/containers/([0-9a-f]{64})/(?:hosts|hostname|resolv\.conf) /etc/")
@@ -127,7 +127,7 @@ def parse_pointer(answer: bytes, ident: bytes, question_end: int) -> str:
 def _compose_project(container: str) -> str:
     """Which compose project `container` belongs to: only the engine knows when its network has a name of its own."""
     try:
-        labels = Engine(DOCKER_SOCKET, ASK_SECONDS).inspect(container)["Config"]["Labels"]
+        labels = DockerEngine(DOCKER_SOCKET, ASK_SECONDS).inspect(container)["Config"]["Labels"]
         return str(labels.get("com.docker.compose.project", ""))
     except (EngineError, KeyError, TypeError, AttributeError):
         return ""

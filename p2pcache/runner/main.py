@@ -10,7 +10,7 @@ from typing import Any
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
 from p2pcache.gateway.ask import NodeError
-from p2pcache.runner import inputs, session, supervisor
+from p2pcache.runner import inputs, lifecycle, supervisor
 from p2pcache.runner.inputs import InputError
 from p2pcache.runner.job import Job, write_gh_config
 from p2pcache.runner.supervisor import SupervisorError
@@ -34,7 +34,7 @@ def start(environ: Mapping[str, str]) -> None:
     job.directory.mkdir(parents=True, exist_ok=True)
     if given.gh:
         write_gh_config(job, str(job.socket), given.variables)
-    record = session.begin(job, given)
+    record = lifecycle.begin(job, given)
     # For the post step: a second use has none, so that the first use's report comes when the whole job has run.
     environment = json.dumps({"python": sys.executable, "path": environ.get("PYTHONPATH", "")})
     publish(record, {"environment": environment}, gh=str(job.gh))
@@ -49,7 +49,7 @@ def finish(environ: Mapping[str, str]) -> None:
     job = Job.from_env(environ)
     if record := job.recall():
         try:
-            session.report(job, record, environ)
+            lifecycle.report(job, record, environ)
         finally:
             supervisor.stop(job.run)
 

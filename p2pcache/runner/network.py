@@ -18,7 +18,7 @@ class Mode(enum.StrEnum):
     NOT_DOCKER = "not-docker"
 
 
-class Kind(enum.StrEnum):
+class NetworkOwner(enum.StrEnum):
     """Who made a custom network."""
 
     COMPOSE = "compose"
@@ -68,7 +68,7 @@ class Network:
     mode: Mode
     via: Mode
     reason: str
-    kind: Kind | None = None
+    kind: NetworkOwner | None = None
 
     @property
     def shares_host(self) -> bool:
@@ -92,7 +92,7 @@ def decide(seen: Evidence) -> Network:
     return Network(via, via, reason, kind)
 
 
-def _addressing(seen: Evidence) -> tuple[Mode, Kind | None, str]:
+def _addressing(seen: Evidence) -> tuple[Mode, NetworkOwner | None, str]:
     outward = [i for i in seen.interfaces if i.name != "lo"]
     # Kernel modules put devices without an address (tunl0, ifb0) into every network.
     if not any(i.address for i in outward) and not seen.gateway:
@@ -106,13 +106,13 @@ def _addressing(seen: Evidence) -> tuple[Mode, Kind | None, str]:
     return Mode.BRIDGE, None, "there is a container's interface and no resolver of Docker's"
 
 
-def _kind(seen: Evidence) -> Kind:
+def _kind(seen: Evidence) -> NetworkOwner:
     networks = [name.partition(".")[2] for name in seen.own_names]
     if any(network.startswith("github_network_") for network in networks):
-        return Kind.GITHUB_ACTIONS
+        return NetworkOwner.GITHUB_ACTIONS
     if seen.compose_project or any(network.endswith("_default") for network in networks):
-        return Kind.COMPOSE
-    return Kind.USER
+        return NetworkOwner.COMPOSE
+    return NetworkOwner.USER
 
 
 def subnet_firsts(seen: Evidence) -> tuple[str, ...]:

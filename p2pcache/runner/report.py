@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from p2pcache.gateway.stats import Quota, Stats, read
+from p2pcache.gateway.stats import QuotaStats, Stats, read
 
 MAX_ROWS = 20
 MAX_CELL = 120
@@ -95,7 +95,7 @@ def _duration(ms: int) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _own_bucket(stats: Stats) -> Quota | None:
+def _own_bucket(stats: Stats) -> QuotaStats | None:
     """The bucket of the node's own token; of a node that has none, the one that is known if no other is."""
     core = [bucket for bucket in stats.quota if bucket.resource == "core" and bucket.limit]
     if stats.scope:

@@ -18,8 +18,8 @@ from typing import Any
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
-from p2pcache.runner import direct, evidence, inputs, session, supervisor, watch
-from p2pcache.runner.engine import Engine, EngineError
+from p2pcache.runner import direct, evidence, inputs, lifecycle, supervisor, watch
+from p2pcache.runner.docker import DockerEngine, EngineError
 from p2pcache.runner.job import Job, write_gh_config
 from p2pcache.runner.main import FAILURES, publish, say_second_use
 from p2pcache.runner.network import Mode
@@ -47,7 +47,7 @@ def start(environ: Mapping[str, str]) -> None:
     Raises:
         SiblingError, EngineError: one sentence each.
     """
-    engine = Engine()
+    engine = DockerEngine()
     own = _own_container(engine)
     shared, host_shared = _shared_folder(own, environ)
     job = Job(shared / "p2pcache")
@@ -90,12 +90,12 @@ def finish(environ: Mapping[str, str]) -> None:
     """
     if not evidence.DOCKER_SOCKET.exists():
         return
-    engine = Engine()
+    engine = DockerEngine()
     job = Job(_shared_folder(_own_container(engine), environ)[0] / "p2pcache")
     record = job.recall()
     if container := record.get("container"):
         try:
-            session.report(job, record, environ)
+            lifecycle.report(job, record, environ)
         finally:
             if _running(engine, container):
                 engine.stop(container, STOP_SECONDS)
@@ -110,7 +110,7 @@ def run(environ: Mapping[str, str]) -> None:
     job = Job.from_env(environ)
     try:
         hide(_given())
-        session.begin(job, inputs.read(environment()))
+        lifecycle.begin(job, inputs.read(environment()))
     except (*FAILURES, SiblingError) as error:
         job.remember({"error": str(error)})
         raise
@@ -135,7 +135,7 @@ def _given() -> dict[str, str]:
         raise SiblingError("the container was started without what the step knows") from None
 
 
-def _own_container(engine: Engine) -> dict[str, Any]:
+def _own_container(engine: DockerEngine) -> dict[str, Any]:
     seen = evidence.collect()
     # With a shared network (act) /etc belongs to the container that shares it; the cgroup is this one's own.
     me = seen.cgroup_id or seen.mount_id
@@ -208,7 +208,7 @@ def _in_container(mounts: list[Mapping[str, Any]], path: str) -> str:
     return path
 
 
-def _await_record(engine: Engine, container: str, job: Job) -> dict[str, Any]:
+def _await_record(engine: DockerEngine, container: str, job: Job) -> dict[str, Any]:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         record = job.recall()
@@ -223,14 +223,14 @@ def _await_record(engine: Engine, container: str, job: Job) -> dict[str, Any]:
     raise SiblingError(f"the sibling container's node was not ready after {START_SECONDS:g} s")
 
 
-def _running(engine: Engine, container: str) -> bool:
+def _running(engine: DockerEngine, container: str) -> bool:
     try:
         return bool(container) and bool(engine.inspect(container)["State"]["Running"])
     except EngineError:
         return False
 
 
-def _remove(engine: Engine, container: str) -> None:
+def _remove(engine: DockerEngine, container: str) -> None:
     try:
         engine.remove(container)
     except EngineError as error:

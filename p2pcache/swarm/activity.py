@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from p2pcache.clock import unix_time
 from p2pcache.swarm.reasons import Ended, Reason
-from p2pcache.swarm.scoring import Bucket
+from p2pcache.swarm.scoring import TokenBucket
 from p2pcache.swarm.session import Session
 
 JOINED, LEFT = "joined", "left"
@@ -31,7 +31,7 @@ class Activity:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._counts: Counter[str] = Counter()
-        self._lines = Bucket(_LINES_A_SECOND, _LINES_AT_ONCE)
+        self._lines = TokenBucket(_LINES_A_SECOND, _LINES_AT_ONCE)
         self._unsaid = 0
 
     def count(self, name: str) -> None:

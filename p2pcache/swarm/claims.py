@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import trio
 
 
-class State(enum.Enum):
+class ClaimState(enum.Enum):
     """Of a claim; those after DOUBTED are its end, as far as its arbiter is concerned.
 
     DOUBTED: its arbiter says that somebody asks, has nothing to show for it, and another is asked as well.
@@ -36,7 +36,7 @@ class Mine:
     scope: bytes
     but: tuple[str, ...]
     caller: object
-    state: State = State.ASKED
+    state: ClaimState = ClaimState.ASKED
     shown: bool = False
     heir: Mine | None = None
     turn: trio.Event = field(default_factory=trio.Event)
@@ -44,9 +44,9 @@ class Mine:
     @property
     def waits(self) -> bool:
         """Whether the arbiter's word is still to come."""
-        return self.state in (State.ASKED, State.WAITING)
+        return self.state in (ClaimState.ASKED, ClaimState.WAITING)
 
-    def become(self, state: State) -> None:
+    def become(self, state: ClaimState) -> None:
         """Change, and wake whoever waits for that."""
         self.state = state
         self.turn.set()

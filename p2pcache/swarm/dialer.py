@@ -9,9 +9,9 @@ from typing import NoReturn
 
 import trio
 
-from p2pcache.swarm import book as books
+from p2pcache.swarm import address_book
+from p2pcache.swarm.address_book import AddressBook
 from p2pcache.swarm.backoff import Backoff
-from p2pcache.swarm.book import Book
 from p2pcache.swarm.complaints import AGAIN
 from p2pcache.swarm.link import Host, Link, LinkError
 from p2pcache.swarm.members import QUIET, Members
@@ -41,7 +41,7 @@ class Dialer:
         self,
         host: Host,
         members: Members,
-        book: Book,
+        book: AddressBook,
         outside: Outside,
         meet: Callable[[Link], Awaitable[Ended]],
     ) -> None:
@@ -131,4 +131,4 @@ class Dialer:
             dump = self._book.dump()
             if dump != saved:
                 saved = dump
-                await trio.to_thread.run_sync(books.save, path, dump)
+                await trio.to_thread.run_sync(address_book.save, path, dump)

@@ -21,7 +21,7 @@ from p2pcache.swarm.directory import Directory, Holding
 from p2pcache.swarm.frames import Get, Have, Miss, announcements, encode, heard
 from p2pcache.swarm.members import Members
 from p2pcache.swarm.outside import Outside
-from p2pcache.swarm.scoring import Bucket, Budget
+from p2pcache.swarm.scoring import Budget, TokenBucket
 from p2pcache.swarm.session import PER_MIB, Forged, Session
 from p2pcache.swarm.trace import Trace
 
@@ -64,7 +64,7 @@ class _Warm:
                 self._size -= len(self._blocks.popitem(last=False)[1])
 
 
-class Exchange:
+class BlockExchange:
     """Everything about blocks.
 
     Args:
@@ -81,7 +81,7 @@ class Exchange:
         self._budget = Budget(self._limits.in_flight)
         self._telling: list[Pointer] = []
         self._passing: dict[Session, deque[Pointer]] = {}
-        self._passed = Bucket(self._limits.announce_rate / 2, self._limits.announce_burst / 4)
+        self._passed = TokenBucket(self._limits.announce_rate / 2, self._limits.announce_burst / 4)
         self._batch = Batch(ANNOUNCE_DELAY, self._tell)
         self._transfers: dict[bytes, _Transfer] = {}
         self._warm = _Warm()

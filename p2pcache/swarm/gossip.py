@@ -8,8 +8,8 @@ from typing import NoReturn
 import trio
 
 from p2pcache.clock import unix_time
+from p2pcache.swarm.address_book import AddressBook
 from p2pcache.swarm.batch import Batch
-from p2pcache.swarm.book import Book
 from p2pcache.swarm.frames import Known, Peers, Quota, encode
 from p2pcache.swarm.members import Members
 from p2pcache.swarm.outside import Outside
@@ -73,7 +73,7 @@ class Quotas:
 class Roster:
     """Members tell each other whom they are connected to, and where those can be dialled."""
 
-    def __init__(self, members: Members, book: Book) -> None:
+    def __init__(self, members: Members, book: AddressBook) -> None:
         self._members = members
         self._book = book
         self._came: dict[str, Known] = {}

@@ -23,7 +23,7 @@ from p2pcache.clock import unix_time
 from p2pcache.swarm import statements
 from p2pcache.swarm.activity import GRANTED
 from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
-from p2pcache.swarm.claims import Freed, Mine, State
+from p2pcache.swarm.claims import ClaimState, Freed, Mine
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.frames import Ask, Free, Grant, Release, Wait, encode, heard, wire
 from p2pcache.swarm.identity import Identity, signed
@@ -100,7 +100,7 @@ class LeaseDesk:
         hung = (
             self._outside.silence() > self._limits.lease_silence - _BEAT
         )  # it may have hung a beat before it was asked
-        for token in [token for token, mine in self._mine.items() if hung and mine.state is State.HOLDING]:
+        for token in [token for token, mine in self._mine.items() if hung and mine.state is ClaimState.HOLDING]:
             self.abandon(token)
 
     def _lose(self, peers: Collection[str], now: float) -> None:
@@ -111,10 +111,10 @@ class LeaseDesk:
         for token, mine in list(self._mine.items()):
             if mine.arbiter not in peers:
                 continue
-            if mine.state is State.HOLDING:
+            if mine.state is ClaimState.HOLDING:
                 self._move(token, mine)
-            elif mine.state is not State.FREED:
-                mine.become(State.LOST)
+            elif mine.state is not ClaimState.FREED:
+                mine.become(ClaimState.LOST)
 
     def _move(self, token: int, mine: Mine) -> None:
         """Tell the next arbiter of a lease that is held already, so that the others go on waiting for it."""
@@ -168,19 +168,19 @@ class LeaseDesk:
                         self._mine[earlier].heir = mine
                     mine.shown = bool(doubted)
                     await self._ask(token, mine, last=passed_over >= _DEAF)
-                    if mine.state is State.HOLDING:
+                    if mine.state is ClaimState.HOLDING:
                         given = token
-                    if mine.state is State.DOUBTED:
+                    if mine.state is ClaimState.DOUBTED:
                         doubted[mine.arbiter] = token
                         continue
-                    if mine.state is not State.LOST:
+                    if mine.state is not ClaimState.LOST:
                         break
                     passed_over += 1
                     await trio.sleep(_HOLDERS_FIRST)  # ask the next arbiter, after who holds the lease told it
         finally:
             for earlier in doubted.values():
                 self.abandon(earlier)
-        if given is None and mine.state is not State.FREED:
+        if given is None and mine.state is not ClaimState.FREED:
             self._freed.note(resource, scope, "")
         return given
 
@@ -211,20 +211,20 @@ class LeaseDesk:
             else:
                 self._send(mine.arbiter, self._word(token, mine))
                 with trio.move_on_after(self._limits.peer_deadline):
-                    while mine.state is State.ASKED or (mine.state is State.WAITING and not mine.shown):
+                    while mine.state is ClaimState.ASKED or (mine.state is ClaimState.WAITING and not mine.shown):
                         await mine.turn.wait()
-            if mine.state is State.ASKED and last:
-                mine.state = State.HOLDING  # better one call too many than one too late
-            elif mine.state is State.ASKED:
+            if mine.state is ClaimState.ASKED and last:
+                mine.state = ClaimState.HOLDING  # better one call too many than one too late
+            elif mine.state is ClaimState.ASKED:
                 self._shun(mine.arbiter, _SHUN)
-                mine.state = State.LOST
-            elif mine.state is State.WAITING and not mine.shown:
+                mine.state = ClaimState.LOST
+            elif mine.state is ClaimState.WAITING and not mine.shown:
                 self._doubt(mine.arbiter)
-                mine.state = State.DOUBTED
-            while mine.state is State.WAITING:
+                mine.state = ClaimState.DOUBTED
+            while mine.state is ClaimState.WAITING:
                 await mine.turn.wait()
         finally:
-            if mine.state not in (State.HOLDING, State.DOUBTED):
+            if mine.state not in (ClaimState.HOLDING, ClaimState.DOUBTED):
                 self.abandon(token)  # perhaps it was granted just now, and nobody is told
 
     def _shun(self, arbiter: str, seconds: float) -> None:
@@ -280,29 +280,29 @@ class LeaseDesk:
             if isinstance(frame, Grant):
                 session.send(encode(Release(frame.id, None, undone=True)))  # nobody waits here any more
         elif isinstance(frame, Wait):
-            if mine.state is State.ASKED:
+            if mine.state is ClaimState.ASKED:
                 mine.shown = mine.shown or self._shows(session, mine, frame)
-                mine.become(State.WAITING)
-        elif mine.waits or mine.state is State.DOUBTED:
+                mine.become(ClaimState.WAITING)
+        elif mine.waits or mine.state is ClaimState.DOUBTED:
             self._decided(session, mine, frame)
 
     def _decided(self, session: Session, mine: Mine, frame: Grant | Free) -> None:
         self._doubts.pop(session.peer, None)
         if frame.pointer is not None and frame.pointer.name == mine.resource:
             self._learn(session, frame.pointer, frame.holder)
-        claim = mine.heir if mine.state is State.DOUBTED else mine
+        claim = mine.heir if mine.state is ClaimState.DOUBTED else mine
         if isinstance(frame, Grant) and claim is not mine:
             self.abandon(frame.id)  # another arbiter is asked already
         elif claim is not None and claim.waits:
             if isinstance(frame, Free):
                 self._freed.note(mine.resource, mine.scope, frame.holder if frame.pointer else "")
-            claim.become(State.HOLDING if isinstance(frame, Grant) else State.FREED)
+            claim.become(ClaimState.HOLDING if isinstance(frame, Grant) else ClaimState.FREED)
 
     def _shows(self, session: Session, mine: Mine, frame: Wait) -> bool:
         """Whether somebody else than the arbiter asks, by a word of its own and of now."""
         if frame.holder == self._members.me:
             others = (other for other in self._mine.values() if other is not mine)
-            return any(other.state is State.HOLDING and other.resource == mine.resource for other in others)
+            return any(other.state is ClaimState.HOLDING and other.resource == mine.resource for other in others)
         holder = self._members.get(frame.holder)
         ago = unix_time() - frame.at + (holder.member.skew if holder else 0.0)
         return (
@@ -346,4 +346,4 @@ class LeaseDesk:
             session.send(encode(frame))
 
 
-_MINE = {Verdict.GRANT: State.HOLDING, Verdict.WAIT: State.WAITING, Verdict.FREE: State.FREED}
+_MINE = {Verdict.GRANT: ClaimState.HOLDING, Verdict.WAIT: ClaimState.WAITING, Verdict.FREE: ClaimState.FREED}

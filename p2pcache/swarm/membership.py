@@ -13,7 +13,7 @@ from typing import TypeVar
 import trio
 
 from p2pcache.clock import unix_time
-from p2pcache.swarm import proof
+from p2pcache.swarm import membership_proof as proof
 from p2pcache.swarm.config import Limits
 from p2pcache.swarm.frames import (
     MAGIC,

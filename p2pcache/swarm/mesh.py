@@ -9,15 +9,14 @@ from typing import Any
 
 import trio
 
-from p2pcache.swarm import book as books
-from p2pcache.swarm import frames, mdns, multiaddrs
-from p2pcache.swarm.book import Book
+from p2pcache.swarm import address_book, frames, mdns, multiaddrs
+from p2pcache.swarm.address_book import AddressBook
 from p2pcache.swarm.complaints import Complaints
 from p2pcache.swarm.config import SwarmConfig, SwarmError
 from p2pcache.swarm.dialer import Dialer
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.drops import Drops
-from p2pcache.swarm.exchange import Exchange
+from p2pcache.swarm.exchange import BlockExchange
 from p2pcache.swarm.frames import AnyFrame
 from p2pcache.swarm.gossip import Quotas, Roster
 from p2pcache.swarm.identity import Identity
@@ -64,8 +63,8 @@ class Mesh:
         self.port = 0
         """What this node listens at, once it does."""
         self.members = Members(host.peer, config.limits, outside.changed, hub=config.hub)
-        self.book = Book(host.peer, config.limits.known)
-        self.exchange = Exchange(self.members, directory, outside)
+        self.book = AddressBook(host.peer, config.limits.known)
+        self.exchange = BlockExchange(self.members, directory, outside)
         self.leases = LeaseDesk(self.members, directory, outside, me)
         self.drops = Drops(self.members, directory, outside, self.leases, me)
         self.quotas = Quotas(self.members, outside)
@@ -93,7 +92,7 @@ class Mesh:
         told = await self._listen()
         self._card = Card(self._config.hub, told[:8])
         path = self._config.identity.with_name(self._config.identity.name + ".peers")
-        self.book.restore(books.load(path), trio.current_time())
+        self.book.restore(address_book.load(path), trio.current_time())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._host.serve, self._accept)
             for part in (self.exchange, self.leases, self.quotas, self.roster):

@@ -80,7 +80,7 @@ class Score:
 
 
 @dataclass(slots=True)
-class Bucket:
+class TokenBucket:
     """A token bucket: `burst` at once, `rate` a second for long."""
 
     rate: float

@@ -39,7 +39,7 @@ from p2pcache.swarm.link import Link, LinkError
 from p2pcache.swarm.membership import Incoming, Member, farewell
 from p2pcache.swarm.outbox import Outbox
 from p2pcache.swarm.reasons import Ended, Reason
-from p2pcache.swarm.scoring import Bucket, Score
+from p2pcache.swarm.scoring import Score, TokenBucket
 
 CID_PREFIX = b"\x01\x55\x12\x20"
 """CIDv1, raw, sha2-256, 32 bytes: https://github.com/multiformats/cid"""
@@ -115,7 +115,7 @@ class Session:
         self.link = link
         self.since = unix_time()
         self.score = Score(0.9 * limits.peer_deadline)  # the caller, who waits all of it, has to see it pass
-        self.keeping = Bucket(limits.hub_keep_rate, limits.hub_keep_burst)
+        self.keeping = TokenBucket(limits.hub_keep_rate, limits.hub_keep_burst)
         self.sending = 0
         self.rtt: float | None = None
         self.heard = trio.current_time()
@@ -127,12 +127,12 @@ class Session:
         self._limits = limits
         self._handle = handle
         self._outbox = Outbox(limits.queue)
-        self._requesting = Bucket(limits.request_rate, limits.request_burst)
-        self._announcing = Bucket(limits.announce_rate, limits.announce_burst)
+        self._requesting = TokenBucket(limits.request_rate, limits.request_burst)
+        self._announcing = TokenBucket(limits.announce_rate, limits.announce_burst)
         # A hub passes on what others drop. One that only says it is a hub gains little: each drop is signed.
         share = limits.hub_share if member.hub else 1.0
-        self._dropping = Bucket(limits.drop_rate * share, limits.drop_burst * share)
-        self._gossiping = Bucket(limits.gossip_rate, limits.gossip_burst)
+        self._dropping = TokenBucket(limits.drop_rate * share, limits.drop_burst * share)
+        self._gossiping = TokenBucket(limits.gossip_rate, limits.gossip_burst)
         self._tokens = itertools.count(1)
         self._frames = 0
         self._arriving: dict[int, _Arriving] = {}

@@ -15,10 +15,10 @@ from p2pcache.swarm.config import BlockStore, Limits, PeerRow, SwarmConfig, Swar
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.identity import Identity
 from p2pcache.swarm.link import Host
+from p2pcache.swarm.membership_proof import KEY
 from p2pcache.swarm.mesh import Mesh
 from p2pcache.swarm.multiaddrs import Address
 from p2pcache.swarm.outside import Across
-from p2pcache.swarm.proof import KEY
 from p2pcache.swarm.reasons import fault
 from p2pcache.swarm.tier import FleetLeases, PeerTier
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from p2pcache.cache.answer import Answer, Passed
+from p2pcache.cache.answer import Answer, Forwarded
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.engine import Engine, Policy
 from p2pcache.cache.library import Library
@@ -13,14 +13,14 @@ from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Leases, Tier
 from p2pcache.cache.upstream import Upstream
-from p2pcache.cache.wanted import Identity, Wanted, want
+from p2pcache.cache.wanted import ScopePolicy, Wanted, want
 from p2pcache.github import writes
 from p2pcache.github.classify import classify
 from p2pcache.github.lifetimes import DEFAULT_SECONDS
 from p2pcache.github.request import Lifetime, Read, Request
 from p2pcache.testing.peers import MemoryPeer
 
-ALONE = Identity(None, None, per_credential=False)
+ALONE = ScopePolicy(None, None, per_credential=False)
 
 
 class Clock:
@@ -67,7 +67,7 @@ class MemoryNode:
         peer: MemoryPeer | None = None,
         tiers: Sequence[Tier] = (),
         leases: Leases | None = None,
-        identity: Identity = ALONE,
+        identity: ScopePolicy = ALONE,
         lifetimes: Mapping[Lifetime, float] = DEFAULT_SECONDS,
         memory_bytes: int = 64 << 20,
         verified: bool = False,
@@ -113,7 +113,7 @@ class MemoryNode:
     async def get(self, target: str, token: str | None = None, *, body: bytes = b"", **headers: str) -> Answer:
         """Ask the engine; what it does not keep is closed, as the gateway does after passing it on."""
         answer = await self.engine.read(self.wanted(target, token, body=body, **headers))
-        if isinstance(answer, Passed) and answer.body is None:
+        if isinstance(answer, Forwarded) and answer.body is None:
             await answer.response.close()
         return answer
 

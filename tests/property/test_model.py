@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from p2pcache.cache.answer import Answer, Kept, Passed
+from p2pcache.cache.answer import Answer, Cached, Forwarded
 from p2pcache.cache.decide import STALE_IF_ERROR
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.upstream import UpstreamError
-from p2pcache.cache.wanted import Identity
+from p2pcache.cache.wanted import ScopePolicy
 from p2pcache.github.lifetimes import DEFAULT_SECONDS
 from p2pcache.github.request import Request
 from p2pcache.testing import MemorySwarm, StandIn, Verdict
@@ -82,7 +82,7 @@ class Fleet(RuleBasedStateMachine):
             keyring=KEYRING,
             peer=self.swarm.join(),
             tiers=[self.disks[number]],
-            identity=Identity(JOBS[number], APP, per_credential=False),
+            identity=ScopePolicy(JOBS[number], APP, per_credential=False),
         )
 
     async def around(self, request: Request, answer: Callable[[], Verdict]) -> Verdict:
@@ -114,12 +114,12 @@ class Fleet(RuleBasedStateMachine):
 
     def check(self, reading: Reading, answer: Answer) -> None:
         now = self.clock()
-        if isinstance(answer, Passed):
+        if isinstance(answer, Forwarded):
             fields = answer.response.headers
             given = Truth(answer.forwarded, answer.body or b"", fields.get("link"), fields.get("location"))
             promise = reading.at - reading.joined  # an error is shared, but never kept
         else:
-            assert isinstance(answer, Kept), answer
+            assert isinstance(answer, Cached), answer
             block, pointer = answer.entry.block, answer.entry.pointer
             given = Truth(block.status, block.body, pointer.link, dict(block.headers).get("location"))
             promise = DEFAULT_SECONDS[next(each for each in DEFAULT_SECONDS if each == pointer.lifetime)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.processes import job
 from support.trust import APP, JOB, PERSONAL, PRIVATE, Swarm, github
 
-from p2pcache.cache.sealing import ForgedError, Keyring, Kind, SealError, generate_secret
+from p2pcache.cache.sealing import ForgedError, Keyring, SealedKind, SealError, generate_secret
 
 TARGETS = (f"/repos/{APP}", f"/repos/{APP}/labels", f"/repos/{PRIVATE}", f"/repos/{PRIVATE}/labels")
 RING = Keyring.from_secrets([generate_secret()])
@@ -127,7 +127,7 @@ def test_a_persons_rows_do_not_become_the_jobs(stored, upstream):
 PLACES = st.lists(st.binary(max_size=40), max_size=3)
 
 
-@given(st.binary(max_size=300), st.sampled_from(Kind), PLACES, st.data())
+@given(st.binary(max_size=300), st.sampled_from(SealedKind), PLACES, st.data())
 def test_sealed_bytes_with_anything_changed_do_not_open(plaintext, kind, place, data):
     sealed = bytearray(RING.seal(plaintext, kind, *place))
     assert RING.open(bytes(sealed), kind, *place) == plaintext
@@ -148,7 +148,7 @@ def test_sealed_bytes_with_anything_changed_do_not_open(plaintext, kind, place, 
         RING.open(bytes(sealed), kind, *place)
 
 
-@given(st.binary(max_size=100), st.sampled_from(Kind), PLACES, st.sampled_from(Kind), PLACES)
+@given(st.binary(max_size=100), st.sampled_from(SealedKind), PLACES, st.sampled_from(SealedKind), PLACES)
 def test_nothing_opens_as_another_kind_or_at_another_place(plaintext, kind, place, other_kind, other_place):
     sealed = RING.seal(plaintext, kind, *place)
     if (kind, place) != (other_kind, other_place):
@@ -156,7 +156,7 @@ def test_nothing_opens_as_another_kind_or_at_another_place(plaintext, kind, plac
             RING.open(sealed, other_kind, *other_place)
 
 
-@given(st.binary(max_size=200), st.sampled_from(Kind), PLACES)
+@given(st.binary(max_size=200), st.sampled_from(SealedKind), PLACES)
 def test_garbage_is_refused_by_its_own_error(garbage, kind, place):
     for head in (b"", b"\x02" + RING.key_id, os.urandom(9)):
         with pytest.raises(SealError):

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from support.swarms import SCOPE, TOPIC, Fleet, found, until
 
-from p2pcache.swarm import Limits, book, statements
+from p2pcache.swarm import Limits, address_book, statements
 from p2pcache.swarm.frames import Ask, Bye, Drop, Get, Grant, Have, Known, Miss, Part, Peers, Ping, Pong, Wait, wire
 from p2pcache.swarm.reasons import Reason
 from p2pcache.testing.liar import Liar
@@ -259,7 +259,7 @@ class TestMakeOthersDial:
     @pytest.mark.parametrize("way", ["its own", "others'"])
     async def test_addresses_that_nobody_proved(self, fleet, monkeypatch, way):
         turns = (0.0, 0.01), (0.0, 0.01)
-        monkeypatch.setattr(book, "_TURNS", turns)
+        monkeypatch.setattr(address_book, "_TURNS", turns)
         dialled = []
 
         async def innocent(reader, writer):

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from support.swarms import until
 
-from p2pcache.cache.sealing import Kind
+from p2pcache.cache.sealing import SealedKind
 from p2pcache.node import Node
 from p2pcache.settings import Listen, Secret, Settings
 from p2pcache.swarm.frames import Quota
@@ -60,7 +60,7 @@ async def tell(node, meeting, *bucket, at=None):
     """Say what a member that knows the secret can say: sealed as members seal it."""
     [scope] = {scope for scope, _ in node.buckets}
     name = node.keyring.scope_name(f"{scope} {bucket[0]}")
-    sealed = node.keyring.seal(msgspec.msgpack.encode((scope, *bucket)), Kind.QUOTA, name)
+    sealed = node.keyring.seal(msgspec.msgpack.encode((scope, *bucket)), SealedKind.QUOTA, name)
     await meeting.say(Quota(name, time.time() if at is None else at, sealed))
 
 
@@ -126,7 +126,7 @@ async def test_what_github_cannot_have_said_is_not_taken_in(node, github, said):
         # Something that is believed, said after it, shows that it has been dealt with.
         name = node.keyring.scope_name("another")
         fields = ("another", "core", 60, 59, int(time.time()) + 600)
-        sealed = node.keyring.seal(msgspec.msgpack.encode(fields), Kind.QUOTA, name)
+        sealed = node.keyring.seal(msgspec.msgpack.encode(fields), SealedKind.QUOTA, name)
         await meeting.say(Quota(name, time.time(), sealed))
         await until(lambda: any(scope == "another" for scope, _ in node.buckets))
     assert [entry for entry in node.buckets if entry[0] != "another"] == before

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from p2pcache.gateway.upstream import Deadlines
+from p2pcache.gateway.http_upstream import Deadlines
 
 from .conftest import LIMIT, TOKEN, ask, connect, get, running
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from p2pcache.cache.answer import Answer, Kept
+from p2pcache.cache.answer import Answer, Cached
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.github.request import Request
@@ -97,6 +97,6 @@ class Lab:
         self.upstream.around = Direct(self.github).around
 
 
-def kept(answer: Answer) -> Kept:
-    assert isinstance(answer, Kept), answer
+def kept(answer: Answer) -> Cached:
+    assert isinstance(answer, Cached), answer
     return answer

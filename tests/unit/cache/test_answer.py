@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from p2pcache.cache.answer import Passed, Refused, told
+from p2pcache.cache.answer import Forwarded, RateLimited, told
 from p2pcache.cache.decide import Rule
 from p2pcache.testing.direct import DirectResponse
 from p2pcache.testing.judge import Verdict
 
 
-def passed(status: int) -> Passed:
+def passed(status: int) -> Forwarded:
     response = DirectResponse(Verdict(status, {}, b""), lambda: None, broken=False)
-    return Passed(response, b"", Rule.PROVE_OTHER, status)
+    return Forwarded(response, b"", Rule.PROVE_OTHER, status)
 
 
 @pytest.mark.parametrize("status", [200, 301, 304])
@@ -24,4 +24,4 @@ def test_who_is_refused_learns_nothing_of_what_others_were_given(status: int) ->
 
 
 def test_a_limit_is_told() -> None:
-    assert told(Refused(403, (), b"", Rule.REFUSE_QUOTA)) == Rule.REFUSE_QUOTA
+    assert told(RateLimited(403, (), b"", Rule.REFUSE_QUOTA)) == Rule.REFUSE_QUOTA

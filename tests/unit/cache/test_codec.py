@@ -25,7 +25,7 @@ from p2pcache.cache.codec import (
     seal_block,
 )
 from p2pcache.cache.entry import MAX_TOPICS, Block, Pointer
-from p2pcache.cache.sealing import Keyring, Kind, generate_secret
+from p2pcache.cache.sealing import Keyring, SealedKind, generate_secret
 from p2pcache.github.headers import KEPT
 from tests.unit.cache.conformance import KEYRING, make
 
@@ -149,7 +149,7 @@ class TestSealedBlock:
             open_block(KEYRING, cid, sealed)
 
     def test_a_member_that_seals_garbage_is_refused(self) -> None:
-        sealed = KEYRING.seal(b"\x00garbage", Kind.BLOCK)
+        sealed = KEYRING.seal(b"\x00garbage", SealedKind.BLOCK)
         with pytest.raises(BlockError, match="malformed"):
             open_block(KEYRING, cid_of(sealed), sealed)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from p2pcache.cache.answer import Answer, Passed, Refused
+from p2pcache.cache.answer import Answer, Forwarded, RateLimited
 from p2pcache.cache.decide import Rule
 from p2pcache.cache.origin import MAX_BODY
 from p2pcache.cache.upstream import UpstreamError
@@ -112,7 +112,7 @@ class TestTogether:
         await turn()
         gate.opened.set()
         first, second = await asyncio.gather(conditional, plain)
-        assert isinstance(first, Passed)
+        assert isinstance(first, Forwarded)
         assert first.forwarded == 304
         assert kept(second).entry.block.status == 200
 
@@ -143,7 +143,7 @@ class TestTogether:
         lab.answers(200, body=b"x" * (MAX_BODY + 1))
         answers = await asyncio.gather(*(node.get(REPO, ONE) for _ in range(2)))
         for answer in answers:
-            assert isinstance(answer, Passed)
+            assert isinstance(answer, Forwarded)
             assert answer.body is None
         assert node.library.memory.find(node.wanted(REPO, ONE).name) == []
 
@@ -161,7 +161,7 @@ class TestLimits:
         assert (stale.serve_stale, stale.refuse) == (True, False)
         node.buckets.observe(node.wanted(REPO, ONE).bucket, quota(0, lab))
         refused = await node.get(f"{REPO}/labels", ONE)
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, RateLimited)
         assert (refused.status, refused.rule) == (403, Rule.REFUSE_QUOTA)
         assert dict(refused.headers)["x-ratelimit-remaining"] == "0"
         assert lab.calls == [200]
@@ -185,7 +185,7 @@ class TestLimits:
         lab.forget()
         assert kept(await node.get(REPO, ONE)).rule == Rule.STALE_FOR_LIMIT
         refused = await node.get(f"{REPO}/labels", ONE)
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, RateLimited)
         assert (dict(refused.headers)["retry-after"], refused.rule) == ("120", Rule.REFUSE_LIMIT)
         assert node.engine.told_to_wait(node.wanted(REPO, ONE).bucket) == refused
         assert kept(await node.get(f"{REPO}/labels", TWO)).forwarded == 200
@@ -198,14 +198,14 @@ class TestLimits:
         node = lab.node()
         lab.answers(429, {"retry-after": "9"}, b"{}")
         answer = await node.get(REPO, ONE)
-        assert isinstance(answer, Passed)
+        assert isinstance(answer, Forwarded)
         assert (answer.forwarded, answer.limited) == (429, True)
 
     async def test_those_in_its_company_are_refused_with_it(self, lab: Lab) -> None:
         node = lab.node()
         node.buckets.refused(node.wanted(REPO, ONE).bucket, 429, {}, b"")
         answers = await asyncio.gather(*(node.get(REPO, ONE) for _ in range(2)))
-        assert all(isinstance(each, Refused) for each in answers)
+        assert all(isinstance(each, RateLimited) for each in answers)
 
 
 class TestFailures:
@@ -232,7 +232,7 @@ class TestFailures:
         lab.expire()
         self.fail(lab, "500")
         answer = await node.get(REPO, ONE)
-        assert isinstance(answer, Passed)
+        assert isinstance(answer, Forwarded)
         assert answer.forwarded == 500
 
     async def test_company_is_told_that_it_is_stale(self, lab: Lab) -> None:
@@ -268,23 +268,23 @@ class TestGraphQL:
         lab.answers(200, {}, b'{"data":{},"errors":[{"type":"NOT_FOUND","message":"no"}]}')
         for _ in range(2):
             answer = await node.get("/graphql", ONE, body=QUERY)
-            assert isinstance(answer, Passed)
+            assert isinstance(answer, Forwarded)
             assert (answer.forwarded, answer.limited) == (200, False)
 
     async def test_a_limit_said_with_200_is_obeyed(self, lab: Lab) -> None:
         node = lab.node()
         lab.answers(200, {}, b'{"errors":[{"type":"RATE_LIMITED","message":"exceeded"}]}')
         answer = await node.get("/graphql", ONE, body=QUERY)
-        assert isinstance(answer, Passed)
+        assert isinstance(answer, Forwarded)
         assert answer.limited
-        assert isinstance(await node.get("/graphql", ONE, body=QUERY), Refused)
+        assert isinstance(await node.get("/graphql", ONE, body=QUERY), RateLimited)
 
 
 async def test_what_github_asks_not_to_store_is_not_stored(lab: Lab) -> None:
     node = lab.node()
     lab.answers(200, {"cache-control": "private, No-Store"})
-    assert isinstance(await node.get(REPO, ONE), Passed)
-    assert isinstance(await node.get(REPO, ONE), Passed)
+    assert isinstance(await node.get(REPO, ONE), Forwarded)
+    assert isinstance(await node.get(REPO, ONE), Forwarded)
 
 
 @pytest.mark.parametrize("cache_control", ["no-cache", "max-age=0"])
@@ -330,7 +330,7 @@ async def test_who_wants_github_asked_is_refused_when_it_refuses(lab: Lab) -> No
     await node.get(REPO, ONE)
     lab.answers(429, {"retry-after": "60"})
     await node.get(VAULT, ONE)
-    assert isinstance(await node.get(REPO, ONE, cache_control="no-cache"), Refused)
+    assert isinstance(await node.get(REPO, ONE, cache_control="no-cache"), RateLimited)
     assert kept(await node.get(REPO, ONE)).hit == "memory"
 
 
@@ -352,5 +352,5 @@ async def test_what_github_wants_to_be_asked_for_is_proved_each_time(lab: Lab, s
 async def test_what_could_never_be_proved_is_not_kept(lab: Lab) -> None:
     node = lab.node()
     for _ in range(2):
-        assert isinstance(await node.get("/search/issues?q=x", ONE), Passed)
+        assert isinstance(await node.get("/search/issues?q=x", ONE), Forwarded)
     assert lab.calls == [200, 200]

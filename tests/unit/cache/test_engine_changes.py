@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 import pytest
 
-from p2pcache.cache.answer import Answer, Passed
+from p2pcache.cache.answer import Answer, Forwarded
 from p2pcache.cache.engine import MAX_MISSING
 from p2pcache.cache.entry import CID_PREFIX, Pointer
 from p2pcache.cache.upstream import UpstreamError
@@ -77,7 +77,7 @@ class TestRefusals:
         node = await self.fill(lab)
         lab.github.revoke(ONE, "octo/vault")
         for target in (self.ISSUES, self.LABELS):
-            assert isinstance(await node.get(target, ONE), Passed)
+            assert isinstance(await node.get(target, ONE), Forwarded)
         assert kept(await node.get(self.LABELS, TWO)).hit == "memory"
         assert kept(await node.get(REPO, ONE)).hit == "memory"
 
@@ -86,14 +86,14 @@ class TestRefusals:
         lab.github.revoke(ONE)
         for target in (self.ISSUES, self.LABELS, REPO):
             answer = await node.get(target, ONE)
-            assert isinstance(answer, Passed)
+            assert isinstance(answer, Forwarded)
             assert answer.forwarded == 401
         assert kept(await node.get(self.LABELS, TWO)).hit == "memory"
 
     async def test_a_permission_is_that_of_one_resource(self, lab: Lab) -> None:
         node = await self.fill(lab)
         lab.answers(403, {}, b'{"message":"Resource not accessible by integration"}')
-        assert isinstance(await node.get(self.ISSUES, ONE), Passed)
+        assert isinstance(await node.get(self.ISSUES, ONE), Forwarded)
         assert kept(await node.get(self.LABELS, ONE)).hit == "memory"
         lab.down()
         with pytest.raises(UpstreamError):  # not even while GitHub cannot answer

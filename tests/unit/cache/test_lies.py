@@ -9,7 +9,7 @@ import pytest
 
 from p2pcache.cache import codec
 from p2pcache.cache.entry import Block, Pointer
-from p2pcache.testing.nodes import Identity
+from p2pcache.testing.nodes import ScopePolicy
 from tests.unit.cache.lab import Lab, kept
 
 REPO = "/repos/octo/app"
@@ -61,7 +61,7 @@ async def test_verified_believes_nobody_else(lab: Lab, token: str) -> None:
 
 async def test_verified_takes_no_tag_for_a_body_that_it_holds_for_another(lab: Lab) -> None:
     """The body is this node's own, and the tag is GitHub's: that they go together is the liar's word alone."""
-    file, identity = f"{REPO}/contents/README.md", Identity(None, None, per_credential=True)
+    file, identity = f"{REPO}/contents/README.md", ScopePolicy(None, None, per_credential=True)
     liar = lab.swarm.join()
     node = lab.node(peer=lab.swarm.join(), verified=True, identity=identity)
     old = kept(await node.get(file, ONE)).entry

@@ -12,7 +12,7 @@ from p2pcache.github.request import Request
 from p2pcache.github.trial import PATIENCE
 from p2pcache.testing import MemorySwarm, StandIn, Verdict
 from p2pcache.testing.direct import Direct, DirectResponse
-from p2pcache.testing.nodes import Identity, MemoryNode
+from p2pcache.testing.nodes import MemoryNode, ScopePolicy
 from tests.unit.cache.lab import Lab, kept
 
 REPO = "/repos/octo/app"
@@ -120,14 +120,18 @@ class TestWithoutTheRule:
 
 class TestWhoProvesForWhom:
     async def test_verified_proves_for_each_token(self, lab: Lab) -> None:
-        verified = {token: lab.node(identity=Identity(token, "octo/app", per_credential=True)) for token in (ONE, TWO)}
+        verified = {
+            token: lab.node(identity=ScopePolicy(token, "octo/app", per_credential=True)) for token in (ONE, TWO)
+        }
         first, second = verified.values()
         second.library.memory = first.library.memory
         await first.get(REPO, ONE)
         assert kept(await second.get(REPO, TWO)).hit == "revalidated"
 
     async def test_without_it_the_jobs_of_a_repository_share(self, lab: Lab) -> None:
-        first, second = (lab.node(identity=Identity(token, "octo/app", per_credential=False)) for token in (ONE, TWO))
+        first, second = (
+            lab.node(identity=ScopePolicy(token, "octo/app", per_credential=False)) for token in (ONE, TWO)
+        )
         second.library.memory = first.library.memory
         await first.get(REPO, ONE)
         assert kept(await second.get(REPO, TWO)).hit == "memory"

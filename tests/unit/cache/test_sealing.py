@@ -11,7 +11,7 @@ from p2pcache.cache.sealing import (
     MOST_SECRETS,
     ForgedError,
     Keyring,
-    Kind,
+    SealedKind,
     SealError,
     check_secret,
     generate_secret,
@@ -20,7 +20,7 @@ from p2pcache.cache.sealing import (
 OLD = "6b1f0c2a9d8e7f5041322314a5b6c7d8"
 NEW = "Zx7-qL0_vT9mWc2RkYp4HsBn8Jd5"
 KEYRING = Keyring.from_secrets([OLD])
-BLOCK = Kind.BLOCK
+BLOCK = SealedKind.BLOCK
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_the_reason_is_told(sealed: bytes, reason: str) -> None:
 
 @given(
     st.binary(max_size=40),
-    *[st.tuples(st.sampled_from(Kind), st.lists(st.binary(max_size=6), max_size=3))] * 2,
+    *[st.tuples(st.sampled_from(SealedKind), st.lists(st.binary(max_size=6), max_size=3))] * 2,
 )
 def test_sealed_bytes_open_only_as_what_and_where_they_were_sealed(
-    plaintext: bytes, one: tuple[Kind, list[bytes]], other: tuple[Kind, list[bytes]]
+    plaintext: bytes, one: tuple[SealedKind, list[bytes]], other: tuple[SealedKind, list[bytes]]
 ) -> None:
     sealed = KEYRING.seal(plaintext, one[0], *one[1])
     if one == other:
@@ -201,7 +201,7 @@ def test_another_release_reads_what_this_one_wrote() -> None:
     """Known answers: a change here cuts a swarm, and every store, in two."""
     assert KEYRING.key_id.hex() == "d8f7e545d62809e3"
     assert (
-        KEYRING.seal(b"p2pcache", Kind.POINTER, b"name", b"scope").hex()
+        KEYRING.seal(b"p2pcache", SealedKind.POINTER, b"name", b"scope").hex()
         == "02d8f7e545d62809e3291b3713f26b8a083a5e9dc3f21a550553b07c43722679a304b01a0b7ccc6ac71891ceb4"
     )
     assert (

@@ -13,7 +13,7 @@ from p2pcache.cache.decide import Rule
 from p2pcache.github.request import Request
 from p2pcache.testing import Verdict
 from p2pcache.testing.direct import Direct, DirectResponse
-from p2pcache.testing.nodes import Identity, MemoryNode
+from p2pcache.testing.nodes import MemoryNode, ScopePolicy
 from tests.unit.cache.lab import Lab, kept
 
 REPO = "/repos/octo/app"
@@ -41,10 +41,10 @@ class TestFiles:
     @pytest.mark.parametrize("target", [FILE, f"{REPO}/contents", f"{REPO}/readme"])
     async def test_githubs_tag_is_good_for_every_job_of_the_scope(self, lab: Lab, target: str) -> None:
         node = lab.node()
-        node.identity = Identity(ONE, "octo/app", per_credential=False)
+        node.identity = ScopePolicy(ONE, "octo/app", per_credential=False)
         first = kept(await node.get(target, ONE))
         lab.expire()
-        node.identity = Identity(TWO, "octo/app", per_credential=False)
+        node.identity = ScopePolicy(TWO, "octo/app", per_credential=False)
         again = kept(await node.get(target, TWO))
         assert (again.hit, again.rule) == ("revalidated", Rule.PROVE_OWN)
         assert sent(lab) == [(first.entry.pointer.etag or "").removeprefix("W/")]

@@ -6,18 +6,22 @@ import pytest
 
 from p2pcache.cache.entry import Block
 from p2pcache.cache.sealing import Keyring, generate_secret
-from p2pcache.cache.wanted import Identity, Wanted, quota_resource, want
+from p2pcache.cache.wanted import ScopePolicy, Wanted, quota_resource, want
 from p2pcache.github.classify import classify
 from p2pcache.github.request import Read, Request
 from p2pcache.testing.etag import entity_tag
 
 RING = Keyring.ephemeral()
-JOB = Identity("ghs_job", "Octo/App", per_credential=False)
-VERIFIED = Identity("ghs_job", "Octo/App", per_credential=True)
+JOB = ScopePolicy("ghs_job", "Octo/App", per_credential=False)
+VERIFIED = ScopePolicy("ghs_job", "Octo/App", per_credential=True)
 
 
 def wanted(
-    headers: dict[str, str] | None = None, *, ring: Keyring = RING, identity: Identity = JOB, path: str = "/user/repos"
+    headers: dict[str, str] | None = None,
+    *,
+    ring: Keyring = RING,
+    identity: ScopePolicy = JOB,
+    path: str = "/user/repos",
 ) -> Wanted:
     request = Request("GET", path, headers or {})
     read = classify(request)
@@ -57,7 +61,7 @@ def test_who_shares_a_scope(one: dict[str, str], two: dict[str, str], same: bool
 def test_the_jobs_of_a_repository_share_unless_each_proves_for_itself() -> None:
     def scopes(per_credential: bool) -> set[bytes]:
         return {
-            wanted(bearer(token), identity=Identity(token, "octo/app", per_credential)).scope
+            wanted(bearer(token), identity=ScopePolicy(token, "octo/app", per_credential)).scope
             for token in ("ghs_1", "ghs_2")
         }
 
@@ -67,7 +71,7 @@ def test_the_jobs_of_a_repository_share_unless_each_proves_for_itself() -> None:
 
 def test_what_depends_on_a_tokens_permissions_is_each_tokens_own() -> None:
     def scopes(path: str) -> set[bytes]:
-        identities = ((token, Identity(token, "octo/app", per_credential=False)) for token in ("ghs_1", "ghs_2"))
+        identities = ((token, ScopePolicy(token, "octo/app", per_credential=False)) for token in ("ghs_1", "ghs_2"))
         return {wanted(bearer(token), identity=identity, path=path).scope for token, identity in identities}
 
     assert len(scopes("/repos/octo/app/issues")) == 1

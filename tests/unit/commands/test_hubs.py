@@ -6,7 +6,7 @@ import pytest
 
 from p2pcache.cache.sealing import generate_secret
 from p2pcache.commands import hubs
-from p2pcache.runner.bootstrap import Found
+from p2pcache.runner.bootstrap import Bootstrap
 from p2pcache.settings import load
 
 HUB = "/ip4/127.0.0.1/tcp/9100"
@@ -31,7 +31,7 @@ def host(monkeypatch):
     def found(*, reachable):
         def resolve(targets, *_):
             looked.append(targets)
-            return Found((HUB,) if reachable else (), reachable, "a sentence about the hub")
+            return Bootstrap((HUB,) if reachable else (), reachable, "a sentence about the hub")
 
         monkeypatch.setattr(hubs, "resolve", resolve)
         return looked

@@ -7,7 +7,17 @@ import struct
 
 import pytest
 
-from p2pcache.gateway.keeper import MEMORY_BYTES, ROOM, SLOT_BYTES, SLOTS, Counts, Keeper, State, judge, kernel_counts
+from p2pcache.gateway.keeper import (
+    MEMORY_BYTES,
+    ROOM,
+    SLOT_BYTES,
+    SLOTS,
+    ConnectionState,
+    Counts,
+    Keeper,
+    judge,
+    kernel_counts,
+)
 from p2pcache.runner.watch import JOURNAL_BYTES
 
 ASK = b"GET / HTTP/1.1\r\n\r\n"
@@ -117,7 +127,7 @@ def test_what_was_asked_is_asked_of_the_next_node(pair, nodes):
     read(first, slot, end, 5)
     read(first, slot, end, len(ASK) - 5)
     _, (adopted,) = nodes(adopt=True)
-    assert (adopted.slot, adopted.state, adopted.received, adopted.whole) == (slot, State.ASKED, ASK, True)
+    assert (adopted.slot, adopted.state, adopted.received, adopted.whole) == (slot, ConnectionState.ASKED, ASK, True)
 
 
 def test_it_is_asked_of_the_one_after_that_too(pair, nodes):
@@ -129,7 +139,12 @@ def test_it_is_asked_of_the_one_after_that_too(pair, nodes):
     first.unsafe(slot)
     for replays in range(3):
         keeper, (adopted,) = nodes(adopt=True)
-        assert (adopted.state, adopted.received, adopted.replays, adopted.unsafe) == (State.ASKED, ASK, replays, True)
+        assert (adopted.state, adopted.received, adopted.replays, adopted.unsafe) == (
+            ConnectionState.ASKED,
+            ASK,
+            replays,
+            True,
+        )
         keeper.replayed(slot)
 
 
@@ -140,11 +155,11 @@ def test_after_an_answer_nothing_is_asked(pair, nodes):
     client.sendall(ASK)
     read(first, slot, end, len(ASK))
     first.unsafe(slot)
-    first.mark(slot, State.ANSWERING)
+    first.mark(slot, ConnectionState.ANSWERING)
     end.sendall(b"answer")
     first.idle(slot, 6)
     keeper, (adopted,) = nodes(adopt=True)
-    assert (adopted.state, adopted.received, adopted.unsafe) == (State.IDLE, b"", False)
+    assert (adopted.state, adopted.received, adopted.unsafe) == (ConnectionState.IDLE, b"", False)
     assert keeper.written(slot) == 6
 
 
@@ -154,10 +169,12 @@ def test_an_answer_that_was_announced_and_not_written_is_due_where_the_kernel_co
     slot = first.hold(end.fileno())
     client.sendall(ASK)
     read(first, slot, end, len(ASK))
-    first.mark(slot, State.ANSWERING)
+    first.mark(slot, ConnectionState.ANSWERING)
     _, (adopted,) = nodes(adopt=True)
     tcp = end.family == socket.AF_INET
-    assert (adopted.state, adopted.received) == ((State.ASKED, ASK) if tcp else (State.ANSWERING, b""))
+    assert (adopted.state, adopted.received) == (
+        (ConnectionState.ASKED, ASK) if tcp else (ConnectionState.ANSWERING, b"")
+    )
 
 
 def test_an_answer_that_began_is_never_due(pair, nodes):
@@ -166,10 +183,10 @@ def test_an_answer_that_began_is_never_due(pair, nodes):
     slot = first.hold(end.fileno())
     client.sendall(ASK)
     read(first, slot, end, len(ASK))
-    first.mark(slot, State.ANSWERING)
+    first.mark(slot, ConnectionState.ANSWERING)
     end.sendall(b"H")
     _, (adopted,) = nodes(adopt=True)
-    assert adopted.state is State.ANSWERING
+    assert adopted.state is ConnectionState.ANSWERING
 
 
 def test_bytes_that_were_read_and_not_noted_are_lost_where_the_kernel_counts(pair, nodes):
@@ -179,7 +196,7 @@ def test_bytes_that_were_read_and_not_noted_are_lost_where_the_kernel_counts(pai
     client.sendall(ASK)
     end.recv(100)
     _, (adopted,) = nodes(adopt=True)
-    assert adopted.state is (State.LOST if end.family == socket.AF_INET else State.IDLE)
+    assert adopted.state is (ConnectionState.LOST if end.family == socket.AF_INET else ConnectionState.IDLE)
 
 
 def test_what_comes_in_before_an_answer_is_out_is_lost(pair, nodes):
@@ -188,10 +205,10 @@ def test_what_comes_in_before_an_answer_is_out_is_lost(pair, nodes):
     slot = first.hold(end.fileno())
     client.sendall(ASK + ASK)
     read(first, slot, end, len(ASK))
-    first.mark(slot, State.ANSWERING)
+    first.mark(slot, ConnectionState.ANSWERING)
     read(first, slot, end, len(ASK))
     _, (adopted,) = nodes(adopt=True)
-    assert (adopted.state, adopted.received) == (State.LOST, b"")
+    assert (adopted.state, adopted.received) == (ConnectionState.LOST, b"")
 
 
 @pytest.mark.parametrize(("more", "whole"), [(0, True), (1, False), (SLOT_BYTES, False)])
@@ -207,7 +224,7 @@ def test_a_slot_is_never_left(pair, nodes, supervisor, more, whole):
     start = (slot + 1) * SLOT_BYTES
     assert supervisor.memory[start : start + SLOT_BYTES] == bytes(SLOT_BYTES)
     _, (adopted,) = nodes(adopt=True)
-    assert (adopted.state, adopted.received, adopted.whole) == (State.ASKED, b"x" * ROOM, whole)
+    assert (adopted.state, adopted.received, adopted.whole) == (ConnectionState.ASKED, b"x" * ROOM, whole)
 
 
 def test_a_new_connection_never_gets_a_slot_that_waits_to_be_adopted(pair, nodes, supervisor):
@@ -237,7 +254,7 @@ def test_connections_beyond_the_slots_are_not_held(nodes, supervisor):
     keeper, _ = nodes(adopt=True)
     memory = supervisor.memory
     for slot in range(SLOTS - 1):
-        memory[slot * SLOT_BYTES] = State.IDLE
+        memory[slot * SLOT_BYTES] = ConnectionState.IDLE
     keeper, _ = nodes()
     with socket.socket() as end:
         assert keeper.hold(end.fileno()) == SLOTS - 1
@@ -281,16 +298,18 @@ NOTED = Counts(10, 20)
 @pytest.mark.parametrize(
     ("state", "counted", "verdict"),
     [
-        pytest.param(State.IDLE, NOTED, State.IDLE, id="idle"),
-        pytest.param(State.IDLE, None, State.IDLE, id="idle, not counted"),
-        pytest.param(State.IDLE, Counts(11, 20), State.LOST, id="read unnoted"),
-        pytest.param(State.ASKED, NOTED, State.ASKED, id="asked"),
-        pytest.param(State.ASKED, Counts(11, 20), State.LOST, id="asked, and more read unnoted"),
-        pytest.param(State.ANSWERING, NOTED, State.ASKED, id="announced only"),
-        pytest.param(State.ANSWERING, Counts(10, 21), State.ANSWERING, id="begun"),
-        pytest.param(State.ANSWERING, None, State.ANSWERING, id="not counted"),
-        pytest.param(State.ANSWERING, Counts(11, 20), State.LOST, id="announced, and more read unnoted"),
-        pytest.param(State.LOST, NOTED, State.LOST, id="lost"),
+        pytest.param(ConnectionState.IDLE, NOTED, ConnectionState.IDLE, id="idle"),
+        pytest.param(ConnectionState.IDLE, None, ConnectionState.IDLE, id="idle, not counted"),
+        pytest.param(ConnectionState.IDLE, Counts(11, 20), ConnectionState.LOST, id="read unnoted"),
+        pytest.param(ConnectionState.ASKED, NOTED, ConnectionState.ASKED, id="asked"),
+        pytest.param(ConnectionState.ASKED, Counts(11, 20), ConnectionState.LOST, id="asked, and more read unnoted"),
+        pytest.param(ConnectionState.ANSWERING, NOTED, ConnectionState.ASKED, id="announced only"),
+        pytest.param(ConnectionState.ANSWERING, Counts(10, 21), ConnectionState.ANSWERING, id="begun"),
+        pytest.param(ConnectionState.ANSWERING, None, ConnectionState.ANSWERING, id="not counted"),
+        pytest.param(
+            ConnectionState.ANSWERING, Counts(11, 20), ConnectionState.LOST, id="announced, and more read unnoted"
+        ),
+        pytest.param(ConnectionState.LOST, NOTED, ConnectionState.LOST, id="lost"),
     ],
 )
 def test_the_kernels_counts_decide(state, counted, verdict):

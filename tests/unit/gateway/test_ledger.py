@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from p2pcache.gateway import ledger as module
 from p2pcache.gateway.ledger import Ledger, merge
-from p2pcache.gateway.stats import TIERS, About, Peers, Store, read
+from p2pcache.gateway.stats import TIERS, About, PeerStats, Store, read
 
 ISSUES = "GET /repos/{owner}/{repo}/issues"
 
@@ -32,7 +32,7 @@ def counted(clock=lambda: 1000.0):
 
 
 def swarm(connected, known, **counts):
-    return msgspec.to_builtins(Peers(connected, known, **counts))
+    return msgspec.to_builtins(PeerStats(connected, known, **counts))
 
 
 def test_the_shape_is_the_public_one():

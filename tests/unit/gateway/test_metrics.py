@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from p2pcache.gateway.ledger import Ledger
 from p2pcache.gateway.metrics import exposition
-from p2pcache.gateway.stats import About, Peers, Store
+from p2pcache.gateway.stats import About, PeerStats, Store
 
-COUNTS = [name for name in Peers.__struct_fields__ if name not in ("connected", "known")]
+COUNTS = [name for name in PeerStats.__struct_fields__ if name not in ("connected", "known")]
 
 
 def samples(ledger):

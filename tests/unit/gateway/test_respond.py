@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from p2pcache.cache.answer import Kept
+from p2pcache.cache.answer import Cached
 from p2pcache.cache.decide import Rule
 from p2pcache.cache.entry import CID_PREFIX, Block, Entry, Pointer
 from p2pcache.cache.memory import Memory
@@ -146,15 +146,15 @@ def test_a_redirect_is_never_not_modified():
 @pytest.mark.parametrize(
     ("kept", "now", "said"),
     [
-        (Kept(entry(), Rule.FRESH, "memory"), 120.5, "p2pcache; hit; ttl=39; detail=memory"),
-        (Kept(entry(), Rule.STALE_FOR_ERROR, "stale", stale=True), 160.5, "p2pcache; hit; ttl=-1; detail=stale"),
+        (Cached(entry(), Rule.FRESH, "memory"), 120.5, "p2pcache; hit; ttl=39; detail=memory"),
+        (Cached(entry(), Rule.STALE_FOR_ERROR, "stale", stale=True), 160.5, "p2pcache; hit; ttl=-1; detail=stale"),
         (
-            Kept(entry(), Rule.FETCH_COLD, None, 200, stored=True),
+            Cached(entry(), Rule.FETCH_COLD, None, 200, stored=True),
             100,
             "p2pcache; fwd=uri-miss; fwd-status=200; stored",
         ),
-        (Kept(entry(), Rule.PROVE_OWN, None, 200), 100, "p2pcache; fwd=stale; fwd-status=200"),
-        (Kept(entry(), Rule.PROVE_OTHER, None, 200), 100, "p2pcache; fwd=uri-miss; fwd-status=200"),
+        (Cached(entry(), Rule.PROVE_OWN, None, 200), 100, "p2pcache; fwd=stale; fwd-status=200"),
+        (Cached(entry(), Rule.PROVE_OTHER, None, 200), 100, "p2pcache; fwd=uri-miss; fwd-status=200"),
     ],
 )
 def test_cache_status(kept, now, said):

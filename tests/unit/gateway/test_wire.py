@@ -9,7 +9,7 @@ import uvicorn
 
 from p2pcache.gateway import adoption
 from p2pcache.gateway.acceptor import Acceptor
-from p2pcache.gateway.keeper import MEMORY_BYTES, MOST_REPLAYS, SLOT_BYTES, Adopted, Keeper, State
+from p2pcache.gateway.keeper import MEMORY_BYTES, MOST_REPLAYS, SLOT_BYTES, Adopted, ConnectionState, Keeper
 from p2pcache.gateway.kept import KeptProtocol
 
 GET = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -62,7 +62,7 @@ class Site:
         await send({"type": "http.response.body", "body": body})
 
     def state(self, slot=0):
-        return State(self.memory[slot * SLOT_BYTES])
+        return ConnectionState(self.memory[slot * SLOT_BYTES])
 
     async def until(self, state):
         async with asyncio.timeout(10):
@@ -111,10 +111,10 @@ async def test_a_request_stands_in_the_journal_until_it_is_answered(site, client
     reader, writer = client
     writer.write(GET % b"/wait")
     await site.waiting.wait()
-    assert site.state() is State.ASKED
+    assert site.state() is ConnectionState.ASKED
     site.go.set()
     assert await body(reader) == b"/wait"
-    await site.until(State.IDLE)
+    await site.until(ConnectionState.IDLE)
 
 
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
@@ -127,7 +127,7 @@ async def test_an_upgrade_is_one_request_in_the_journal(site, client):
         head, _, rest = request.partition(b"\r\n\r\n")
         writer.write(head + b"\r\n" + UPGRADE + rest)
         await body(reader)
-        await site.until(State.IDLE)
+        await site.until(ConnectionState.IDLE)
 
 
 @pytest.mark.parametrize("first", [b"/hot", b"/echo"])
@@ -136,27 +136,27 @@ async def test_a_pipelined_request_is_never_taken_for_none(site, client, first):
     writer.write((POST + b"ping" if first == b"/echo" else GET % first) + GET % b"/wait")
     assert await body(reader) in (b"hot", b"ping")
     await site.waiting.wait()
-    assert site.state() not in (State.IDLE, State.ASKED)
+    assert site.state() not in (ConnectionState.IDLE, ConnectionState.ASKED)
     site.go.set()
     assert await body(reader) == b"/wait"
-    await site.until(State.IDLE)
+    await site.until(ConnectionState.IDLE)
 
 
 async def test_a_request_that_comes_before_the_last_is_answered_cannot_be_taken_up(site, client):
     reader, writer = client
     writer.write(GET % b"/big")
-    await site.until(State.ANSWERING)
+    await site.until(ConnectionState.ANSWERING)
     writer.write(GET % b"/hot")
     assert await body(reader) == BIG
     assert b"hot" in await body(reader)
-    await site.until(State.IDLE)
+    await site.until(ConnectionState.IDLE)
 
 
 async def test_an_answer_that_has_drained_leaves_the_journal_idle_by_itself(site, client):
     reader, writer = client
     writer.write(GET % b"/big")
     assert await body(reader) == BIG
-    await site.until(State.IDLE)
+    await site.until(ConnectionState.IDLE)
     assert site.keeper.written(0) > len(BIG)
 
 
@@ -164,17 +164,17 @@ async def test_an_interim_answer_is_none(site, client):
     reader, writer = client
     writer.write(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-    assert site.state() is State.ASKED
+    assert site.state() is ConnectionState.ASKED
     writer.write(b"ping")
     assert await body(reader) == b"ping"
-    await site.until(State.IDLE)
+    await site.until(ConnectionState.IDLE)
 
 
 async def test_a_refusal_goes_out_whole_and_its_connection_is_not_taken_for_idle(site, client):
     reader, writer = client
     writer.write(b"GET / HTTP/9.9\r\n\r\n")
     assert b"p2pcache" in await reader.read()
-    assert site.state() is not State.IDLE
+    assert site.state() is not ConnectionState.IDLE
 
 
 async def test_a_connection_that_is_over_is_let_go(site):
@@ -183,7 +183,7 @@ async def test_a_connection_that_is_over_is_let_go(site):
     assert await body(reader) == b"hot"
     writer.close()
     await writer.wait_closed()
-    await site.until(State.FREE)
+    await site.until(ConnectionState.FREE)
 
 
 async def adopt(site, state, received=b"", **more):
@@ -200,20 +200,20 @@ async def adopt(site, state, received=b"", **more):
 @pytest.mark.parametrize("split", [0, 5, len(POST), len(POST) + 2, len(POST) + 4])
 async def test_what_was_received_comes_before_what_is_sent_now(site, split):
     whole = POST + b"ping"
-    reader, writer = await adopt(site, State.ASKED if split else State.IDLE, whole[:split])
+    reader, writer = await adopt(site, ConnectionState.ASKED if split else ConnectionState.IDLE, whole[:split])
     writer.write(whole[split:] + GET % b"/hot")
     assert await body(reader) == b"ping"
     assert b"hot" in await body(reader)
-    await site.until(State.IDLE)
+    await site.until(ConnectionState.IDLE)
 
 
 async def test_a_replay_is_noted_until_it_is_answered(site):
-    reader, _ = await adopt(site, State.ASKED, GET % b"/wait")
+    reader, _ = await adopt(site, ConnectionState.ASKED, GET % b"/wait")
     await site.waiting.wait()
-    assert (site.state(), site.memory[1]) == (State.ASKED, 1)
+    assert (site.state(), site.memory[1]) == (ConnectionState.ASKED, 1)
     site.go.set()
     assert await body(reader) == b"/wait"
-    await site.until(State.IDLE)
+    await site.until(ConnectionState.IDLE)
     assert site.memory[1] == 0
 
 
@@ -221,23 +221,23 @@ async def test_a_write_that_was_sent_on_is_marked(site, client):
     _, writer = client
     writer.write(GET % b"/write")
     await site.waiting.wait()
-    assert (site.state(), site.memory[2]) == (State.ASKED, 1)
+    assert (site.state(), site.memory[2]) == (ConnectionState.ASKED, 1)
 
 
 @pytest.mark.parametrize(
     ("state", "more", "words"),
     [
-        pytest.param(State.ASKED, {"unsafe": True}, adoption.UNKNOWN_FATE, id="write"),
-        pytest.param(State.ASKED, {"whole": False}, adoption.UNKNOWN_FATE, id="too long"),
-        pytest.param(State.ASKED, {"replays": MOST_REPLAYS}, adoption.GIVEN_UP, id="deadly"),
-        pytest.param(State.ANSWERING, {}, b"", id="answered in part"),
-        pytest.param(State.LOST, {}, b"", id="lost"),
+        pytest.param(ConnectionState.ASKED, {"unsafe": True}, adoption.UNKNOWN_FATE, id="write"),
+        pytest.param(ConnectionState.ASKED, {"whole": False}, adoption.UNKNOWN_FATE, id="too long"),
+        pytest.param(ConnectionState.ASKED, {"replays": MOST_REPLAYS}, adoption.GIVEN_UP, id="deadly"),
+        pytest.param(ConnectionState.ANSWERING, {}, b"", id="answered in part"),
+        pytest.param(ConnectionState.LOST, {}, b"", id="lost"),
     ],
 )
 async def test_what_cannot_be_taken_up_is_ended(site, state, more, words):
     reader, _ = await adopt(site, state, GET % b"/hot", **more)
     assert await reader.read() == words
-    assert site.state() is State.FREE
+    assert site.state() is ConnectionState.FREE
     assert words == b"" or await body(_reader_of(words))
 
 

@@ -19,11 +19,11 @@ from p2pcache.runner.bootstrap import (
     probe_all,
     resolve,
 )
-from p2pcache.runner.network import Evidence, Interface, Kind, Mode, Network
+from p2pcache.runner.network import Evidence, Interface, Mode, Network, NetworkOwner
 
 BRIDGE = Network(Mode.BRIDGE, Mode.BRIDGE, "r")
-COMPOSE = Network(Mode.CUSTOM, Mode.CUSTOM, "r", Kind.COMPOSE)
-USER = Network(Mode.CUSTOM, Mode.CUSTOM, "r", Kind.USER)
+COMPOSE = Network(Mode.CUSTOM, Mode.CUSTOM, "r", NetworkOwner.COMPOSE)
+USER = Network(Mode.CUSTOM, Mode.CUSTOM, "r", NetworkOwner.USER)
 HOST = Network(Mode.HOST, Mode.HOST, "r")
 NOWHERE = Network(Mode.NONE, Mode.NONE, "r")
 PLAIN = Network(Mode.NOT_DOCKER, Mode.NOT_DOCKER, "r")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2pcache.runner.network import Evidence, Interface, Kind, Mode, decide, subnet_firsts
+from p2pcache.runner.network import Evidence, Interface, Mode, NetworkOwner, decide, subnet_firsts
 
 ME = "005436e6b9bc7110e4e0da30e377c10defcda288f910e86b4c74603e1c5db58e"
 OTHER = "eb0bebd0a319124de3ba1dd356f2b0b160cc85e1ff3deda8ab1147336db7cd2a"
@@ -47,12 +47,18 @@ def custom(**more: object) -> Evidence:
             None,
             id="none, with tunl0",
         ),
-        pytest.param(custom(own_names=("a.pk-user",)), Mode.CUSTOM, Mode.CUSTOM, Kind.USER, id="custom"),
-        pytest.param(custom(), Mode.CUSTOM, Mode.CUSTOM, Kind.USER, id="custom, resolver silent"),
-        pytest.param(custom(own_names=("a.ci_default",)), Mode.CUSTOM, Mode.CUSTOM, Kind.COMPOSE, id="compose"),
-        pytest.param(custom(compose_project="ci"), Mode.CUSTOM, Mode.CUSTOM, Kind.COMPOSE, id="compose, by the engine"),
+        pytest.param(custom(own_names=("a.pk-user",)), Mode.CUSTOM, Mode.CUSTOM, NetworkOwner.USER, id="custom"),
+        pytest.param(custom(), Mode.CUSTOM, Mode.CUSTOM, NetworkOwner.USER, id="custom, resolver silent"),
+        pytest.param(custom(own_names=("a.ci_default",)), Mode.CUSTOM, Mode.CUSTOM, NetworkOwner.COMPOSE, id="compose"),
         pytest.param(
-            custom(own_names=("a.github_network_abc",)), Mode.CUSTOM, Mode.CUSTOM, Kind.GITHUB_ACTIONS, id="job network"
+            custom(compose_project="ci"), Mode.CUSTOM, Mode.CUSTOM, NetworkOwner.COMPOSE, id="compose, by the engine"
+        ),
+        pytest.param(
+            custom(own_names=("a.github_network_abc",)),
+            Mode.CUSTOM,
+            Mode.CUSTOM,
+            NetworkOwner.GITHUB_ACTIONS,
+            id="job network",
         ),
         pytest.param(
             Evidence("eb0bebd0a319", OTHER, ME, (ETH, LO), "172.17.0.1"),
@@ -65,12 +71,12 @@ def custom(**more: object) -> Evidence:
             Evidence("eb0bebd0a319", OTHER, ME, (ETH_CUSTOM, LO), "172.18.0.1", docker_dns=True),
             Mode.CONTAINER,
             Mode.CUSTOM,
-            Kind.USER,
+            NetworkOwner.USER,
             id="container:x on a custom network",
         ),
     ],
 )
-def test_mode(seen: Evidence, mode: Mode, via: Mode, kind: Kind | None) -> None:
+def test_mode(seen: Evidence, mode: Mode, via: Mode, kind: NetworkOwner | None) -> None:
     network = decide(seen)
     assert (network.mode, network.via, network.kind) == (mode, via, kind)
     assert network.reason

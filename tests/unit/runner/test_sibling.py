@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from p2pcache.runner import evidence, sibling
-from p2pcache.runner.engine import EngineError
+from p2pcache.runner.docker import EngineError
 from p2pcache.runner.job import Job
 from p2pcache.runner.network import Evidence
 
@@ -95,7 +95,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 @pytest.fixture
 def engine(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine(Path(environ["RUNNER_TEMP"]))
-    monkeypatch.setattr(sibling, "Engine", lambda: fake)
+    monkeypatch.setattr(sibling, "DockerEngine", lambda: fake)
     return fake
 
 
@@ -210,7 +210,7 @@ def test_an_upstream_that_is_no_url_is_not_exported(engine: FakeEngine, environ:
 def test_the_end(engine: FakeEngine, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     reported = []
     monkeypatch.setattr(
-        sibling.session, "report", lambda job, record, _: reported.append(record["outputs"]["network-mode"])
+        sibling.lifecycle, "report", lambda job, record, _: reported.append(record["outputs"]["network-mode"])
     )
     assert sibling.main(["start"], environ) == 0
     assert sibling.main(["finish"], environ) == 0

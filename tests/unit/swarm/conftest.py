@@ -17,7 +17,8 @@ import trio
 import trio.testing
 
 from p2pcache.cache.entry import Pointer
-from p2pcache.swarm import Limits, SwarmConfig, dialer, identity, proof, statements
+from p2pcache.swarm import Limits, SwarmConfig, dialer, identity, statements
+from p2pcache.swarm import membership_proof as proof
 from p2pcache.swarm.config import SwarmError
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.frames import MAGIC, MAJOR, MINOR, Ask, Drop, Hello, Proof, Welcome, encode

@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from p2pcache.swarm import Limits, dialer
-from p2pcache.swarm import book as books
+from p2pcache.swarm import Limits, address_book, dialer
 
 
 def test_an_unreachable_bootstrap_is_named_once_and_tried_for_ever(world, run):
@@ -146,7 +145,7 @@ def test_the_address_book_survives_a_restart(world, tmp_path, monkeypatch):
             async with world.running(node):
                 node.mesh.book.learn(other.peer, (world.address(1),), trio.current_time())
                 path = tmp_path / "0" / "id.peers"
-                while not books.load(path):  # noqa: ASYNC110  # another thread or process: nothing to wait on
+                while not address_book.load(path):  # noqa: ASYNC110  # another thread or process: nothing to wait on
                     await trio.sleep(0.01)
             world.net.hosts.clear()
             again = world.node(0)
@@ -179,7 +178,7 @@ def test_a_member_that_answers_slowly_is_dialled_once_at_a_time(world, run, monk
 
 def test_an_address_book_that_did_not_change_is_not_written_again(world, run, tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(books, "save", lambda path, data: saved.append(path))
+    monkeypatch.setattr(address_book, "save", lambda path, data: saved.append(path))
 
     async def at_once(work, *args):  # the test's clock would jump while trio waits for a thread
         work(*args)

@@ -7,7 +7,8 @@ import time
 import pytest
 import trio
 
-from p2pcache.swarm import Limits, proof
+from p2pcache.swarm import Limits
+from p2pcache.swarm import membership_proof as proof
 from p2pcache.swarm.frames import MAGIC, MAJOR, MINOR, Bye, Hello, Ping, Proof, Welcome, encode
 from p2pcache.swarm.link import LinkError
 from p2pcache.swarm.membership import Card, Incoming, Member, introduce

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pcache.swarm.scoring import EMPTY_PROMISES, FORGERIES, Bucket, Budget, Score
+from p2pcache.swarm.scoring import EMPTY_PROMISES, FORGERIES, Budget, Score, TokenBucket
 
 
 def test_an_unknown_peer_gets_the_whole_deadline():
@@ -63,7 +63,7 @@ def test_forgeries_add_up():
 
 
 def test_a_bucket_allows_a_burst_then_a_rate():
-    bucket = Bucket(rate=10.0, burst=100.0)
+    bucket = TokenBucket(rate=10.0, burst=100.0)
     assert bucket.take(100, 50.0)
     assert not bucket.take(1, 50.0)
     assert bucket.take(10, 51.0)

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from p2pcache.cache import forgotten as module
-from p2pcache.cache.forgotten import Forgotten
+from p2pcache.cache import tombstones as module
+from p2pcache.cache.tombstones import Tombstones
 
 ME, OTHER = b"me", b"other"
 
 
 def test_nothing_was_dropped_at_first() -> None:
-    known = Forgotten()
+    known = Tombstones()
     assert (known.epoch([b"a"], ME), known.since([b"a"], ME)) == (0, 0.0)
     assert known.epoch([], ME) == 0
 
@@ -25,14 +25,14 @@ def test_nothing_was_dropped_at_first() -> None:
     ],
 )
 def test_a_drop_concerns(topics: list[bytes], scope: bytes | None, concerned: bool) -> None:
-    known = Forgotten()
+    known = Tombstones()
     known.mark(topics, scope, 5.0)
     assert (known.epoch([b"a", b"b"], ME) > 0) is concerned
     assert known.since([b"a", b"b"], ME) == (5.0 if concerned else 0.0)
 
 
 def test_every_drop_counts() -> None:
-    known = Forgotten()
+    known = Tombstones()
     known.mark([b"a"], None, 5.0)
     first = known.epoch([b"a"], ME)
     known.mark([b"a"], ME, 5.0)
@@ -41,7 +41,7 @@ def test_every_drop_counts() -> None:
 
 
 def test_a_drop_may_take_a_while() -> None:
-    known = Forgotten()
+    known = Tombstones()
     known.mark([b"a"], None, 5.0)
     epoch = known.epoch([b"a"], ME)
     known.extend([b"a", b"unknown"], None, 6.0)
@@ -52,7 +52,7 @@ def test_a_drop_may_take_a_while() -> None:
 
 def test_what_does_not_fit_concerns_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_MARKS", 2)
-    known = Forgotten()
+    known = Tombstones()
     for number in range(4):
         known.mark([b"%d" % number], None, float(number))
     assert known.since([b"never dropped"], ME) == 1.0
@@ -61,7 +61,7 @@ def test_what_does_not_fit_concerns_everything(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_earlier_drop_heard_of_later_is_no_step_back() -> None:
-    known = Forgotten()
+    known = Tombstones()
     known.mark([b"a"], None, 5.0)
     first = known.epoch([b"a"], ME)
     known.mark([b"a"], None, 3.0)

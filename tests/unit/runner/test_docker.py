@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pcache.runner.engine import Engine, EngineError
+from p2pcache.runner.docker import DockerEngine, EngineError
 
 
 class Server(socketserver.ThreadingUnixStreamServer):
@@ -69,11 +69,11 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def engine(server: Server, tmp_path: Path) -> Engine:
-    return Engine(tmp_path / "d.sock", 5)
+def engine(server: Server, tmp_path: Path) -> DockerEngine:
+    return DockerEngine(tmp_path / "d.sock", 5)
 
 
-def test_a_container_from_creation_to_removal(engine: Engine, server: Server) -> None:
+def test_a_container_from_creation_to_removal(engine: DockerEngine, server: Server) -> None:
     server.answers = {
         "POST /v1.41/containers/create?name=n": (201, b'{"Id": "abc", "Warnings": []}'),
         "POST /v1.41/containers/abc/start": (204, b""),
@@ -91,13 +91,13 @@ def test_a_container_from_creation_to_removal(engine: Engine, server: Server) ->
     assert [asked for asked, _ in server.asked] == list(server.answers)
 
 
-def test_a_name_cannot_lead_elsewhere(engine: Engine, server: Server) -> None:
+def test_a_name_cannot_lead_elsewhere(engine: DockerEngine, server: Server) -> None:
     with pytest.raises(EngineError):
         engine.inspect("../../images/json?x=")
     assert server.asked[0][0] == "GET /v1.41/containers/..%2F..%2Fimages%2Fjson%3Fx%3D/json"
 
 
-def test_the_engines_own_words(engine: Engine) -> None:
+def test_the_engines_own_words(engine: DockerEngine) -> None:
     with pytest.raises(EngineError, match="the Docker engine says: No such container: x"):
         engine.inspect("x")
     with pytest.raises(EngineError, match="the Docker engine says: No such input"):
@@ -105,14 +105,14 @@ def test_the_engines_own_words(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("text", [b"[]", b"nonsense"])
-def test_an_answer_that_is_none(engine: Engine, server: Server, text: bytes) -> None:
+def test_an_answer_that_is_none(engine: DockerEngine, server: Server, text: bytes) -> None:
     server.answers = {"GET /v1.41/containers/x/json": (200, text)}
     with pytest.raises(EngineError, match="not an object"):
         engine.inspect("x")
 
 
 def test_no_engine(tmp_path: Path) -> None:
-    engine = Engine(tmp_path / "nothing.sock", 1)
+    engine = DockerEngine(tmp_path / "nothing.sock", 1)
     with pytest.raises(EngineError, match="cannot be asked"):
         engine.inspect("x")
     with pytest.raises(EngineError, match="cannot be asked"):
@@ -120,7 +120,7 @@ def test_no_engine(tmp_path: Path) -> None:
     assert engine.last_words("x") == ""
 
 
-def test_last_words_are_safe_to_print(engine: Engine, server: Server) -> None:
+def test_last_words_are_safe_to_print(engine: DockerEngine, server: Server) -> None:
     target = "GET /v1.41/containers/x/logs?stdout=1&stderr=1&tail=1"
     server.answers = {target: (200, b"\2\0\0\0\0\0\0\x0aoops \x1b[31m\n")}
     assert engine.last_words("x") == "oops ?[31m"

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pcache.cache.upstream import UpstreamError
-from p2pcache.gateway import upstream as ways
+from p2pcache.gateway import http_upstream as ways
+from p2pcache.gateway.http_upstream import HttpUpstream, inflated
 from p2pcache.gateway.routing import Upstreams
-from p2pcache.gateway.upstream import HttpUpstream, inflated
 
 
 async def pieces(data, size):

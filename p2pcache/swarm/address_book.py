@@ -25,7 +25,7 @@ _HURRIED: _Turns = (0.0, 0.5), (1.0, 1.5)
 
 
 @dataclass(slots=True)
-class Entry:
+class AddressRecord:
     """A member that can perhaps be dialled; `due` in the caller's clock."""
 
     addresses: tuple[Address, ...]
@@ -33,7 +33,7 @@ class Entry:
     backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, ceiling=60.0))
 
 
-class Book:
+class AddressBook:
     """The address book.
 
     Args:
@@ -44,7 +44,7 @@ class Book:
     def __init__(self, me: str, bound: int) -> None:
         self._me = me
         self._bound = bound
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._entries: OrderedDict[str, AddressRecord] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -56,7 +56,7 @@ class Book:
             return
         entry = self._entries.get(peer)
         if entry is None or entry.addresses != usable:
-            self._entries[peer] = Entry(usable, now + self._turn(peer))
+            self._entries[peer] = AddressRecord(usable, now + self._turn(peer))
         self._entries.move_to_end(peer)
         if len(self._entries) > self._bound:
             self._entries.popitem(last=False)

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from p2pcache.cache.answer import Passed
+from p2pcache.cache.answer import Forwarded
 from p2pcache.cache.decide import MAX_TAGS, Rule
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.testing import Verdict
@@ -51,7 +51,7 @@ async def test_who_may_not_see_it_gets_what_github_says(lab: Lab) -> None:
     node = lab.node()
     await node.get(VAULT, ONE)
     refused = await node.get(VAULT, STRANGER)
-    assert isinstance(refused, Passed)
+    assert isinstance(refused, Forwarded)
     assert refused.forwarded == 404
     assert kept(await node.get(VAULT, ONE)).hit == "memory"
 
@@ -129,7 +129,7 @@ class TestTheCallersOwnConditions:
 
     async def test_a_304_for_nothing_stays_one_for_nothing(self, lab: Lab) -> None:
         answer = await lab.node().get(REPO, ONE, if_none_match=await self.tag(lab))
-        assert isinstance(answer, Passed)
+        assert isinstance(answer, Forwarded)
         assert (answer.forwarded, answer.body, lab.github.charged()) == (304, b"", 0)
 
     async def test_beside_candidates_of_ours_too(self, lab: Lab) -> None:
@@ -138,7 +138,7 @@ class TestTheCallersOwnConditions:
         lab.github.edit("octo/app", description="New")
         tag = await self.tag(lab)
         answer = await node.get(REPO, ONE, if_none_match=tag)
-        assert isinstance(answer, Passed)
+        assert isinstance(answer, Forwarded)
         assert (answer.forwarded, lab.calls) == (304, [304])
 
     async def test_even_where_a_304_has_no_etag(self, lab: Lab) -> None:
@@ -147,7 +147,7 @@ class TestTheCallersOwnConditions:
         tag = await self.tag(lab)
         lab.changed(untagged)
         answer = await node.get(REPO, ONE, if_none_match=tag)
-        assert isinstance(answer, Passed)
+        assert isinstance(answer, Forwarded)
         assert (answer.forwarded, lab.calls) == (304, [304, 304])
 
     async def test_any_tag_at_all(self, lab: Lab) -> None:
@@ -156,13 +156,13 @@ class TestTheCallersOwnConditions:
         lab.forget()
         lab.answers(304)
         answer = await node.get(REPO, ONE, if_none_match="*")
-        assert isinstance(answer, Passed)
+        assert isinstance(answer, Forwarded)
         assert answer.forwarded == 304
 
     async def test_a_date(self, lab: Lab) -> None:
         since = "Mon, 01 Jan 2035 00:00:00 GMT"
         answer = await lab.node().get(REPO, ONE, if_modified_since=since)
-        assert isinstance(answer, Passed)
+        assert isinstance(answer, Forwarded)
         assert (answer.forwarded, lab.github.charged()) == (304, 0)
 
     async def test_what_is_here_answers_for_it(self, lab: Lab) -> None:

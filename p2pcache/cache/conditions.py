@@ -55,7 +55,7 @@ class Tag:
 
 
 @dataclass(slots=True)
-class Proof:
+class ConditionalRequest:
     """One conditional request.
 
     Attributes:
@@ -108,7 +108,7 @@ class Proof:
 
 async def prepare(
     wanted: Wanted, decision: Fetch | Prove, found: Sequence[Found], library: Library, believed: Believed
-) -> Proof:
+) -> ConditionalRequest:
     """Load the candidates and choose the conditional headers.
 
     The caller's own validators go along: a 304 that GitHub would have given for nothing must not turn into a charged
@@ -143,17 +143,17 @@ async def prepare(
     return proof
 
 
-def plain(wanted: Wanted) -> Proof:
+def plain(wanted: Wanted) -> ConditionalRequest:
     """Only the caller's own conditions, as it sent them."""
     headers = wanted.request.headers
     callers = etag.parse_tags(headers.get("if-none-match", ""))
     if callers:
-        return Proof(callers=callers, conditions={"if-none-match": ", ".join(callers)})
+        return ConditionalRequest(callers=callers, conditions={"if-none-match": ", ".join(callers)})
     since = headers.get("if-modified-since")
-    return Proof(conditions={"if-modified-since": since} if since else {})
+    return ConditionalRequest(conditions={"if-modified-since": since} if since else {})
 
 
-def _add(proof: Proof, wanted: Wanted, pointer: Pointer, body: Body, believed: Believed) -> None:
+def _add(proof: ConditionalRequest, wanted: Wanted, pointer: Pointer, body: Body, believed: Believed) -> None:
     """The validators of one candidate, likeliest first.
 
     GitHub's own, given with the body, is sent only for the scope it gave it to, since it may depend on who asks;
@@ -199,7 +199,7 @@ def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened, *, give
     return not given and not links.follows(target, pointer.link)
 
 
-def _may_be_empty(wanted: Wanted, proof: Proof) -> bool:
+def _may_be_empty(wanted: Wanted, proof: ConditionalRequest) -> bool:
     """Whether to try the tag of ``[]``: on a first page, since an empty later one has a ``Link`` nobody here knows."""
     read = wanted.read
     if not read.listing or read.tag is not TagKind.HASH or proof.since or (proof.conditions and not proof.callers):

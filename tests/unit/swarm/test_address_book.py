@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from p2pcache.swarm import book as books
-from p2pcache.swarm import identity
-from p2pcache.swarm.book import GIVE_UP, Book
+from p2pcache.swarm import address_book, identity
+from p2pcache.swarm.address_book import GIVE_UP, AddressBook
 
 A, ME, B, C = sorted(identity.peer_id(bytes([n]) * 32) for n in range(4))
 
 
 def test_of_two_that_hear_of_each_other_one_dials_first():
-    book = Book(ME, 10)
+    book = AddressBook(ME, 10)
     book.learn(A, ["/ip4/10.0.0.1/tcp/1"], 0.0)
     book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
     assert [peer for peer, _ in book.due(7.0, ())] == [B]
@@ -26,13 +25,13 @@ def test_of_two_that_hear_of_each_other_one_dials_first():
     ids=["itself", "nowhere", "no address", "another's"],
 )
 def test_what_is_not_learned(peer, addresses):
-    book = Book(ME, 10)
+    book = AddressBook(ME, 10)
     book.learn(peer, addresses, 0.0)
     assert len(book) == 0
 
 
 def test_hearing_the_same_again_does_not_dial_sooner():
-    book = Book(ME, 10)
+    book = AddressBook(ME, 10)
     book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
     for _ in range(3):
         book.failed(B, 10.0)
@@ -43,7 +42,7 @@ def test_hearing_the_same_again_does_not_dial_sooner():
 
 
 def test_who_cannot_be_dialled_is_forgotten():
-    book = Book(ME, 10)
+    book = AddressBook(ME, 10)
     book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
     for _ in range(GIVE_UP):
         book.failed(B, 0.0)
@@ -53,7 +52,7 @@ def test_who_cannot_be_dialled_is_forgotten():
 
 
 def test_success_forgives():
-    book = Book(ME, 10)
+    book = AddressBook(ME, 10)
     book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
     for _ in range(GIVE_UP - 1):
         book.failed(B, 0.0)
@@ -64,13 +63,13 @@ def test_success_forgives():
 
 
 def test_it_is_bounded_and_survives_a_restart(tmp_path):
-    book = Book(ME, 2)
+    book = AddressBook(ME, 2)
     for number, peer in enumerate([A, B, C]):
         book.learn(peer, [f"/ip4/10.0.0.{number}/tcp/1"], 0.0)
     path = tmp_path / "peers"
-    books.save(path, book.dump())
-    again = Book(ME, 2)
-    again.restore(books.load(path), 0.0)
+    address_book.save(path, book.dump())
+    again = AddressBook(ME, 2)
+    again.restore(address_book.load(path), 0.0)
     assert {peer for peer, _ in again.due(20.0, ())} == {B, C}
     assert list(tmp_path.iterdir()) == [path]
 
@@ -78,21 +77,21 @@ def test_it_is_bounded_and_survives_a_restart(tmp_path):
 @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'[["x", []]]'])
 def test_a_damaged_file_is_as_good_as_none(tmp_path, data):
     (tmp_path / "peers").write_bytes(data)
-    book = Book(ME, 10)
-    book.restore(books.load(tmp_path / "peers"), 0.0)
-    book.restore(books.load(tmp_path / "absent"), 0.0)
+    book = AddressBook(ME, 10)
+    book.restore(address_book.load(tmp_path / "peers"), 0.0)
+    book.restore(address_book.load(tmp_path / "absent"), 0.0)
     assert len(book) == 0
 
 
 def test_a_disk_that_cannot_be_written_costs_only_the_memory(tmp_path):
-    books.save(tmp_path / "absent" / "peers", b"[]")
+    address_book.save(tmp_path / "absent" / "peers", b"[]")
     (tmp_path / "folder").mkdir()
-    books.save(tmp_path / "folder", b"[]")
+    address_book.save(tmp_path / "folder", b"[]")
     assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
 
 
 def test_without_a_hub_turns_come_sooner_and_in_the_same_order():
-    book = Book(ME, 10)
+    book = AddressBook(ME, 10)
     book.learn(A, ["/ip4/10.0.0.1/tcp/1"], 0.0)
     book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
     book.hurry(0.0)
@@ -101,7 +100,7 @@ def test_without_a_hub_turns_come_sooner_and_in_the_same_order():
 
 
 def test_hurrying_puts_nobody_off():
-    book = Book(ME, 10)
+    book = AddressBook(ME, 10)
     book.learn(B, ["/ip4/10.0.0.2/tcp/1"], 0.0)
     book.hurry(100.0)
     assert book.due(6.0, ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2pcache.swarm.proof import nonce, prove, proved
+from p2pcache.swarm.membership_proof import nonce, prove, proved
 
 OLD, NEW, WRONG = b"o" * 32, b"n" * 32, b"w" * 32
 A, B = "12D3KooWA", "12D3KooWB"

@@ -4,8 +4,8 @@ from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.entry import CID_PREFIX, Block, Entry, Pointer
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.wanted import Wanted
-from p2pcache.gateway import hot as hots
-from p2pcache.gateway.hot import Hot, key_of
+from p2pcache.gateway import fast_path
+from p2pcache.gateway.fast_path import FastPath, key_of
 from p2pcache.gateway.ledger import Ledger
 from p2pcache.gateway.respond import View, show
 from p2pcache.gateway.routing import Upstreams
@@ -23,7 +23,7 @@ class World:
         self.memory = Memory(1 << 20)
         self.buckets = Buckets(lambda: self.now)
         self.ledger = Ledger(lambda: self.now)
-        self.hot = Hot(self.memory, self.buckets, self.ledger, lambda: self.now)
+        self.hot = FastPath(self.memory, self.buckets, self.ledger, lambda: self.now)
         self.entry = self.keep(b'{"url":"https://api.github.com/x"}')
 
     def keep(self, body):
@@ -151,10 +151,10 @@ def test_a_variant_that_memory_did_not_take_is_not_kept_alive(world, monkeypatch
 
 
 def test_it_is_bounded(world, monkeypatch):
-    monkeypatch.setattr(hots, "MAX_PREPARED", 3)
+    monkeypatch.setattr(fast_path, "MAX_PREPARED", 3)
     for n in range(10):
         world.remember(url=b"/%d" % n)
         assert len(world.hot._prepared) <= 3
     assert world.hot.answer(b"/9", HEADERS)
-    world.remember(headers=[(b"authorization", b"x" * hots.MAX_KEY)])
-    assert world.hot.answer(b"/x", [(b"authorization", b"x" * hots.MAX_KEY)]) is None
+    world.remember(headers=[(b"authorization", b"x" * fast_path.MAX_KEY)])
+    assert world.hot.answer(b"/x", [(b"authorization", b"x" * fast_path.MAX_KEY)]) is None

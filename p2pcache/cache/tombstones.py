@@ -16,7 +16,7 @@ class _Mark:
     at: float
 
 
-class Forgotten:
+class Tombstones:
     """The latest drop of each topic, for everybody or for one scope.
 
     Beyond `MAX_MARKS` the oldest drops become one that concerns everything: forgetting too much is safe.

@@ -65,7 +65,7 @@ def key_of(url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Key | None:
     return tuple(key)
 
 
-class Hot:
+class FastPath:
     """Prepared answers by request key."""
 
     def __init__(self, memory: Memory, buckets: Buckets, ledger: Ledger, clock: Callable[[], float]) -> None:

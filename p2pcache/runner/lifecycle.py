@@ -11,7 +11,7 @@ from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no 
 
 from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.runner import evidence, inputs, supervisor
-from p2pcache.runner.bootstrap import Found, resolve
+from p2pcache.runner.bootstrap import Bootstrap, resolve
 from p2pcache.runner.inputs import Inputs
 from p2pcache.runner.job import Job
 from p2pcache.runner.joining import SWARM_SECONDS, Joined, join
@@ -69,7 +69,7 @@ def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> N
         core.warning(f"p2pcache: no report: {error}; its last words: {supervisor.last_words(job.run)}")
 
 
-def _record(job: Job, given: Inputs, network: Network, found: Found, started: dict[str, Any]) -> dict[str, Any]:
+def _record(job: Job, given: Inputs, network: Network, found: Bootstrap, started: dict[str, Any]) -> dict[str, Any]:
     ready = supervisor.with_swarm(job.run, started, SWARM_SECONDS)
     joined = join(ready, found.multiaddrs if found.reachable else ())
     if given.strict and joined.problem:
@@ -88,15 +88,15 @@ def _record(job: Job, given: Inputs, network: Network, found: Found, started: di
     }
 
 
-def _look_around(given: Inputs) -> tuple[Network, Found]:
+def _look_around(given: Inputs) -> tuple[Network, Bootstrap]:
     seen = evidence.collect()
     network = decide(seen)
     if given.mode is not None and given.mode is not network.mode:
         network = Network(given.mode, given.mode, f"as the input says, though it looks like {network.mode}")
     if not given.settings.p2p:
-        found = Found((), False, "peer to peer is off (enable-p2p: false)")
+        found = Bootstrap((), False, "peer to peer is off (enable-p2p: false)")
     elif not given.settings.secrets and _dies_with_the_job(given):
-        found = Found((), False, "without `secret` this job's answers stay in this job: p2pcache keygen makes one")
+        found = Bootstrap((), False, "without `secret` this job's answers stay in this job: p2pcache keygen makes one")
     else:
         found = resolve(given.targets, network, seen, strict=given.strict)
     core.info(f"{network}: {network.reason}")
@@ -119,7 +119,7 @@ def _notes(given: Inputs, ready: Mapping[str, Any]) -> list[str]:
     return notes + _unknown(given, mistaken=False)
 
 
-def _warnings(given: Inputs, found: Found, joined: Joined) -> list[str]:
+def _warnings(given: Inputs, found: Bootstrap, joined: Joined) -> list[str]:
     """What the user asked for and does not get."""
     problems = [*found.missed, *([joined.problem] if joined.problem else ())]
     alone = "" if joined.connected else ". This job's cache works alone."
@@ -133,7 +133,7 @@ def _unknown(given: Inputs, *, mistaken: bool) -> list[str]:
     return [found.sentence] if found and found.mistaken is mistaken else []
 
 
-def _facts(given: Inputs, network: Network, found: Found, joined: Joined) -> dict[str, str]:
+def _facts(given: Inputs, network: Network, found: Bootstrap, joined: Joined) -> dict[str, str]:
     facts = {"Network": f"{network}: {network.reason}", **dict(found.rows or (("Hub", found.sentence),))}
     if joined.connected or joined.problem:
         said = "joined when the job began" if joined.connected else joined.problem
@@ -141,7 +141,9 @@ def _facts(given: Inputs, network: Network, found: Found, joined: Joined) -> dic
     return facts
 
 
-def _outputs(job: Job, ready: Mapping[str, Any], network: Network, found: Found, *, connected: bool) -> dict[str, str]:
+def _outputs(
+    job: Job, ready: Mapping[str, Any], network: Network, found: Bootstrap, *, connected: bool
+) -> dict[str, str]:
     outputs = {
         "api-url": ready["api_url"],
         "graphql-url": ready["graphql_url"],

@@ -21,7 +21,7 @@ class EngineError(RuntimeError):
     """The engine cannot be asked, or refused; the message is its own."""
 
 
-class Engine:
+class DockerEngine:
     """One engine."""
 
     def __init__(self, path: Path = SOCKET, timeout: float = 20.0) -> None:
