@@ -7,8 +7,9 @@ import contextlib
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import click
 import uvloop
@@ -41,48 +42,73 @@ def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
         try:
             node = Node(with_hub(settings))
             return uvloop.run(_run(node, Job(Path(scratch)), command))
+        except asyncio.CancelledError:
+            return 128 + signal.SIGTERM
         except (ListenError, SettingsError) as error:
             fail(str(error), 2 if isinstance(error, SettingsError) else 1)
 
 
 async def _run(node: Node, job: Job, command: Sequence[str]) -> int:
-    async with node:
-        if node.alone:
-            note(node.alone)
-        # A command that asks at once is to be answered by the peers already.
-        await node.settled(SWARM_SECONDS)
-        joined = await asyncio.to_thread(join, node.ready(), node.settings.bootstrap, CONNECT_SECONDS)
-        if joined.problem:
-            note(joined.problem)
-        environment = {**for_commands(), **client_environment(node.ready(), job)}
-        try:
-            process = await asyncio.create_subprocess_exec(*command, env=environment)
-        except OSError as error:
-            note(f"{command[0]}: {error.strerror}")
-            return CANNOT_EXECUTE
-        with _signals(process):
+    with _Signals() as signals:
+        async with node:
+            if node.alone:
+                note(node.alone)
+            # A command that asks at once is to be answered by the peers already.
+            await node.settled(SWARM_SECONDS)
+            joined = await asyncio.to_thread(join, node.ready(), node.settings.bootstrap, CONNECT_SECONDS)
+            if joined.problem:
+                note(joined.problem)
+            environment = {**for_commands(), **client_environment(node.ready(), job)}
+            try:
+                process = await signals.start(command, environment)
+            except OSError as error:
+                note(f"{command[0]}: {error.strerror}")
+                return CANNOT_EXECUTE
             status = await process.wait()
-        stats = node.stats()
+            stats = node.stats()
     with contextlib.suppress(OSError):  # the terminal was closed
         click.echo(text(stats), err=True)
     return status if status >= 0 else 128 - status
 
 
-@contextlib.contextmanager
-def _signals(process: asyncio.subprocess.Process) -> Iterator[None]:
-    """Let signals end the command first: this process then goes on to its report, and leaves nothing behind."""
-    # Ctrl-C reaches the command too, which is in our process group: it decides.
-    handlers: dict[signal.Signals, Callable[[], None]] = {
-        signal.SIGINT: lambda: None,
-        signal.SIGTERM: process.terminate,
-    }
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
-        handlers[signal.SIGHUP] = process.terminate
-    loop = asyncio.get_running_loop()
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in handlers:
-            loop.remove_signal_handler(number)
+class _Signals:
+    """Let signals end the command first: this process then goes on to its report, and leaves nothing behind.
+
+    Before there is a command, they cancel the task that is to start it.
+    """
+
+    def __enter__(self) -> Self:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._starting = self._came = False
+        self._process: asyncio.subprocess.Process | None = None
+        self._handled: list[signal.Signals] = []
+        self._handle(signal.SIGTERM, self._end)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            self._handle(signal.SIGHUP, self._end)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number in self._handled:
+            self._loop.remove_signal_handler(number)
+
+    async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+        """The process of `command`; raises OSError where it cannot be executed."""
+        self._starting = True
+        process = self._process = await asyncio.create_subprocess_exec(*command, env=environment)
+        # Ctrl-C reaches the command too, which is in our process group: it decides.
+        self._handle(signal.SIGINT, lambda: None)
+        if self._came:
+            self._end()
+        return process
+
+    def _handle(self, number: signal.Signals, handler: Callable[[], None]) -> None:
+        self._loop.add_signal_handler(number, handler)
+        self._handled.append(number)
+
+    def _end(self) -> None:
+        self._came = True
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and the node is being stopped
+                self._process.terminate()
+        elif self._task is not None and not self._starting:
+            self._task.cancel()

@@ -253,6 +253,25 @@ def test_run_whose_terminal_is_closed_leaves_nothing_behind(wrapped, number):
     assert not Path(path).parent.exists()
 
 
+def test_run_that_is_ended_before_its_command_starts_leaves_nothing_behind(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "p2pcache", "run", "--no-p2p", "--", "sleep", "300"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(scratch)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(scratch.glob("*/node.sock")):
+        assert process.poll() is None
+    process.terminate()
+    said = process.communicate(timeout=30)[1]  # the command would keep these pipes open
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in said
+    assert not list(scratch.iterdir())
+
+
 def test_run_under_nohup_goes_on(wrapped):
     process, _ = wrapped("echo ready; read line; exit 5", "sh", "-c", 'trap "" HUP; exec "$@"', "sh")
     process.send_signal(signal.SIGHUP)
