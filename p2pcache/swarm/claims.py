@@ -27,14 +27,14 @@ class ClaimState(enum.Enum):
 class Mine:
     """A claim of this node's; `turn` is set whenever `state` changes.
 
-    `but` are the peers whose leavings are of no use to it, `caller` is who made it. `shown`: somebody else than the
+    `exclude` are the peers whose leavings are of no use to it, `caller` is who made it. `shown`: somebody else than the
     arbiter has signed that it asks. `heir`: the claim that was made when this one was doubted.
     """
 
     arbiter: str
     resource: bytes
     scope: bytes
-    but: tuple[str, ...]
+    exclude: tuple[str, ...]
     caller: object
     state: ClaimState = ClaimState.ASKED
     shown: bool = False

@@ -100,10 +100,10 @@ class Drops:
         self._directory.drop(made.topics, made.scope, min(made.at + _MARGIN, unix_time()))
         self._leases.dropped()
 
-    async def _spread(self, made: Invalidation, but: Session | None, patience: float) -> None:
+    async def _spread(self, made: Invalidation, exclude: Session | None, patience: float) -> None:
         asked = []
         for session in self._members:
-            if session is not but:
+            if session is not exclude:
                 token = session.token()
                 asked.append((session, token, session.acknowledged(token)))
                 session.send(_frame(made, token, unix_time()))

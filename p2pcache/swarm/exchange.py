@@ -140,13 +140,13 @@ class BlockExchange:
         session.serving += 1
         session.start(partial(self._serve, session, frame))
 
-    async def fetch(self, cid: bytes, but: str = "") -> bytes | None:
+    async def fetch(self, cid: bytes, exclude: str = "") -> bytes | None:
         """The block from whichever peer (but `but`) can deliver it, within the peer deadline; else None.
 
         Callers for one block at the same time share one transfer. A block of more than a few hundred KB may take
         100 ms a MiB longer.
         """
-        holders = self._holders(cid, but)
+        holders = self._holders(cid, exclude)
         size = max((holding.size for _, holding in holders), default=0)
         transfer = self._transfers.get(cid)
         if transfer is not None:
@@ -222,12 +222,12 @@ class BlockExchange:
         self.trace.note(cid, session.peer, said)
         finished.send_nowait(session)
 
-    def _holders(self, cid: bytes, but: str) -> list[_Holder]:
+    def _holders(self, cid: bytes, exclude: str) -> list[_Holder]:
         now = time.monotonic()
         found = [
             (session, holding)
             for peer, holding in self._directory.holders(cid).items()
-            if peer != but
+            if peer != exclude
             and holding.size <= self._limits.block
             and (session := self._members.get(peer))
             and session.score.usable(now)
@@ -243,7 +243,7 @@ class BlockExchange:
             sealed = self._warm.get(frame.cid) or await self._outside.sealed(frame.cid)
             if sealed is None:
                 # For a member that has no link to the holder: it was told by this node, as hub or as arbiter.
-                sealed = await self.fetch(frame.cid, but=session.peer)
+                sealed = await self.fetch(frame.cid, exclude=session.peer)
                 if sealed is not None:
                     self._members.activity.count(activity.RELAYED)
             if sealed is None or not self._sendable(session, len(sealed)):
@@ -304,4 +304,4 @@ class BlockExchange:
             if waiting:
                 self._passing[source] = waiting
             for frame in frames:
-                self._members.hint(frame, but=source)
+                self._members.hint(frame, exclude=source)

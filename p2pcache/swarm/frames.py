@@ -143,8 +143,8 @@ class Ack(Frame, tag=10):
 class Ask(Frame, tag=11):
     """LEASE: may I ask GitHub for `resource` on behalf of all? Answered by `Grant` or `Wait`, later `Free`.
 
-    `at`, by the asker's clock, and `signature` show those who are to wait that somebody really asks; `but`: what these
-    peers left could not be had.
+    `at`, by the asker's clock, and `signature` show those who are to wait that somebody really asks; `exclude`: what
+    these peers left could not be had.
     """
 
     id: Token
@@ -152,7 +152,7 @@ class Ask(Frame, tag=11):
     scope: Short
     at: Unix
     signature: Signature
-    but: Annotated[tuple[Holder, ...], Meta(max_length=8)] = ()
+    exclude: Annotated[tuple[Holder, ...], Meta(max_length=8)] = ()
 
 
 class Grant(Frame, tag=12):

@@ -67,7 +67,7 @@ class Quotas:
     def _tell(self) -> None:
         telling, self._telling = self._telling, {}
         for scope, source in telling.items():
-            self._members.broadcast(encode(Quota(scope, *self._newest[scope])), but=source)
+            self._members.broadcast(encode(Quota(scope, *self._newest[scope])), exclude=source)
 
 
 class Roster:

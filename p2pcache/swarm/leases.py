@@ -18,11 +18,11 @@ from typing import NoReturn
 
 import trio
 
+from p2pcache.cache.arbiter import Arbiter, Claim, Ruling, Verdict, choose
 from p2pcache.cache.entry import Pointer
 from p2pcache.clock import unix_time
 from p2pcache.swarm import statements
 from p2pcache.swarm.activity import GRANTED
-from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
 from p2pcache.swarm.claims import ClaimState, Freed, Mine
 from p2pcache.swarm.directory import Directory
 from p2pcache.swarm.frames import Ask, Free, Grant, Release, Wait, encode, heard, wire
@@ -127,7 +127,7 @@ class LeaseDesk:
     def _word(self, token: int, mine: Mine) -> Ask:
         at = unix_time()
         signature = self._me.sign(statements.ask(mine.resource, at, mine.arbiter))
-        return Ask(token, mine.resource, mine.scope, at, signature, mine.but)
+        return Ask(token, mine.resource, mine.scope, at, signature, mine.exclude)
 
     def left(self, session: Session) -> None:
         """A session is over."""
@@ -155,7 +155,7 @@ class LeaseDesk:
         freed = self._freed.take(resource, scope)
         if again and freed == "":
             return None
-        but = self._unavailing(resource, freed) if again else ()
+        exclude = self._unavailing(resource, freed) if again else ()
         given: int | None = None
         passed_over = 0
         doubted: dict[str, int] = {}
@@ -163,7 +163,7 @@ class LeaseDesk:
             with trio.move_on_after(self._limits.lease):
                 while True:
                     token = next(self._tokens)
-                    mine = self._mine[token] = Mine(self._choose(resource, doubted), resource, scope, but, caller)
+                    mine = self._mine[token] = Mine(self._choose(resource, doubted), resource, scope, exclude, caller)
                     for earlier in doubted.values():
                         self._mine[earlier].heir = mine
                     mine.shown = bool(doubted)
@@ -195,9 +195,9 @@ class LeaseDesk:
         for token in [token for token, mine in self._mine.items() if mine.caller is caller]:
             self.abandon(token)
 
-    def _choose(self, resource: bytes, but: Collection[str] = ()) -> str:
-        hubs = [peer for peer in self._members.hubs() if peer not in self._shunned and peer not in but]
-        others = [s.peer for s in self._members if s.peer not in self._shunned and s.peer not in but]
+    def _choose(self, resource: bytes, exclude: Collection[str] = ()) -> str:
+        hubs = [peer for peer in self._members.hubs() if peer not in self._shunned and peer not in exclude]
+        others = [s.peer for s in self._members if s.peer not in self._shunned and s.peer not in exclude]
         return choose(resource, hubs or [*others, self._members.me])
 
     async def _ask(self, token: int, mine: Mine, *, last: bool) -> None:
@@ -207,7 +207,7 @@ class LeaseDesk:
             if mine.arbiter == self._members.me:
                 mine.shown = True
                 claim = Claim(self._members.me, token)
-                self._tell(self._arbiter.ask(claim, mine.resource, mine.scope, trio.current_time(), mine.but))
+                self._tell(self._arbiter.ask(claim, mine.resource, mine.scope, trio.current_time(), mine.exclude))
             else:
                 self._send(mine.arbiter, self._word(token, mine))
                 with trio.move_on_after(self._limits.peer_deadline):
@@ -262,7 +262,7 @@ class LeaseDesk:
         """A peer asks this node as arbiter."""
         self._busy.set()
         claim = Claim(session.peer, frame.id, frame.at, frame.signature)
-        self._tell(self._arbiter.ask(claim, frame.resource, frame.scope, trio.current_time(), frame.but))
+        self._tell(self._arbiter.ask(claim, frame.resource, frame.scope, trio.current_time(), frame.exclude))
 
     def released(self, session: Session, frame: Release) -> None:
         """A peer is done, or does not want the lease any more."""

@@ -113,16 +113,16 @@ class Members:
         self._changed(len(self._sessions))
         return True
 
-    def broadcast(self, frame: bytes, but: Session | None = None) -> None:
+    def broadcast(self, frame: bytes, exclude: Session | None = None) -> None:
         """Queue a frame for everybody."""
         for session in self:
-            if session is not but:
+            if session is not exclude:
                 session.send(frame)
 
-    def hint(self, frame: bytes, but: Session | None = None) -> None:
+    def hint(self, frame: bytes, exclude: Session | None = None) -> None:
         """Queue for everybody what others said, where there is plenty of room: it is nobody's fault if there is not."""
         for session in self:
-            if session is not but and not session.hint(frame):
+            if session is not exclude and not session.hint(frame):
                 self.counters["hints_skipped"] += 1
 
     def remember(self, peer: str, address: str, dialled: bool, ended: Ended, session: Session | None = None) -> None:

@@ -240,10 +240,10 @@ class Guest:
         signature = self.me.sign(statements.drop(serial, topics, scope))
         return Drop(token, self.me.peer, serial, age, topics, scope, signature)
 
-    def ask(self, token: int, resource: bytes, scope: bytes, arbiter: str, but: tuple[str, ...] = ()) -> Ask:
+    def ask(self, token: int, resource: bytes, scope: bytes, arbiter: str, exclude: tuple[str, ...] = ()) -> Ask:
         """What asks `arbiter` for a lease."""
         at = time.time()
-        return Ask(token, resource, scope, at, self.me.sign(statements.ask(resource, at, arbiter)), but)
+        return Ask(token, resource, scope, at, self.me.sign(statements.ask(resource, at, arbiter)), exclude)
 
     async def say(self, *frames: object) -> None:
         for frame in frames:

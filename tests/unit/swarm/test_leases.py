@@ -8,8 +8,8 @@ import time
 import pytest
 import trio
 
+from p2pcache.cache.arbiter import choose
 from p2pcache.swarm import Limits, statements
-from p2pcache.swarm.arbiter import choose
 from p2pcache.swarm.frames import Ask, Free, Grant, Ping, Pong, Release, Wait, wire
 from p2pcache.swarm.reasons import Ended, Reason
 
@@ -282,7 +282,7 @@ def test_a_holder_by_any_name_can_be_said_to_the_next_arbiter(world, run, pointe
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire, True)
                 asked = await hub.hear(Ask)
-                assert set(asked.but) == {world.peer(30), "0OIl\n"}
+                assert set(asked.exclude) == {world.peer(30), "0OIl\n"}
                 await hub.say(Grant(asked.id, None, ""))
             assert got == [None, asked.id]
             node.mesh.leases.release(asked.id, None)

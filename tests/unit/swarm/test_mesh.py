@@ -7,8 +7,8 @@ import os
 import pytest
 import trio
 
+from p2pcache.cache.arbiter import choose
 from p2pcache.swarm import SwarmError
-from p2pcache.swarm.arbiter import choose
 
 
 def test_two_nodes_prove_themselves_and_share_a_block(world, run):

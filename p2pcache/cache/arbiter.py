@@ -113,9 +113,9 @@ class Arbiter(Generic[P]):
         return None if lease is None or lease.holder != claim else (lease.resource, lease.scope)
 
     def ask(
-        self, claim: Claim, resource: bytes, scope: bytes, now: float, but: Collection[str] = ()
+        self, claim: Claim, resource: bytes, scope: bytes, now: float, exclude: Collection[str] = ()
     ) -> list[Ruling[P]]:
-        """A caller wants `resource`, and not what the peers `but` left: that cannot be had."""
+        """A caller wants `resource`, and not what the peers in `exclude` left: that cannot be had."""
         if claim in self._claims or len(self._claims) >= self._bound or self._of[claim.peer] >= self._share:
             return [Ruling(claim, Verdict.GRANT)]
         if now < self._distrusted.get(claim.peer, 0.0):
@@ -123,7 +123,7 @@ class Arbiter(Generic[P]):
         leases = self._leases.get(resource, [])
         if not leases:
             recent = self._left.get((resource, scope))
-            if recent is not None and now < recent.until and recent.holder not in but:
+            if recent is not None and now < recent.until and recent.holder not in exclude:
                 return [Ruling(claim, Verdict.FREE, recent.left, recent.holder)]
             return [self._grant(_Lease(resource, scope, claim, 0.0), now)]
         lease = next((lease for lease in leases if lease.scope == scope), leases[0])

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from p2pcache.swarm.arbiter import Arbiter, Claim, Ruling, Verdict, choose
+from p2pcache.cache.arbiter import Arbiter, Claim, Ruling, Verdict, choose
 
 A, B, C, D = (Claim(peer, 1) for peer in "abcd")
 NOW = 1.0
@@ -77,10 +77,10 @@ def test_what_a_holder_left_and_nobody_can_have_is_asked_for_once_more(arbiter):
     for claim in (A, B, C, D):
         arbiter.ask(claim, R, S, 0.0)
     arbiter.release(A, "left", NOW)
-    assert arbiter.ask(B, R, S, NOW, but=["a"]) == [Ruling(B, Verdict.GRANT)]
-    assert arbiter.ask(C, R, S, NOW, but=["a"]) == [wait(C, B)]
+    assert arbiter.ask(B, R, S, NOW, exclude=["a"]) == [Ruling(B, Verdict.GRANT)]
+    assert arbiter.ask(C, R, S, NOW, exclude=["a"]) == [wait(C, B)]
     assert arbiter.release(B, "left anew", NOW) == [Ruling(C, Verdict.FREE, "left anew", "b")]
-    assert arbiter.ask(D, R, S, NOW, but=["a"]) == [Ruling(D, Verdict.FREE, "left anew", "b")]
+    assert arbiter.ask(D, R, S, NOW, exclude=["a"]) == [Ruling(D, Verdict.FREE, "left anew", "b")]
 
 
 def test_a_refused_holder_frees_its_scope_at_once(arbiter):
