@@ -11,6 +11,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+pytest.register_assert_rewrite("p2pcache.testing.conformance")
+
 # A shared two-core machine stalls for longer than any useful deadline; examples are what bounds a property test.
 hypothesis.settings.register_profile("p2pcache", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("p2pcache")

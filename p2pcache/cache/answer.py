@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 from p2pcache.cache.decide import Rule
 from p2pcache.cache.entry import Entry
@@ -62,6 +63,30 @@ class RateLimited:
 
 
 Answer = Cached | Forwarded | RateLimited
+
+
+def shareable(answer: Answer) -> Answer | None:
+    """What callers with the same credential may be given of it.
+
+    A stream has one reader only, and a 304 answers the conditions that its own caller sent.
+    """
+    alone = isinstance(answer, Forwarded) and (answer.body is None or answer.forwarded == 304)
+    return None if alone else answer
+
+
+def coalesced(answer: Answer, came: float) -> Answer | None:
+    """Another caller's answer for one that `came` (Unix seconds) meanwhile; None where it was too old already then."""
+    match answer:
+        case Cached():
+            if not (answer.stale or answer.entry.pointer.fresh(came)):
+                return None
+            return replace(answer, hit="stale" if answer.stale else "coalesced", forwarded=None, stored=False, pairs=())
+        case Forwarded():
+            return replace(answer, shared=True)
+        case RateLimited():
+            return answer
+        case _:
+            assert_never(answer)
 
 
 def told(answer: Answer) -> str:

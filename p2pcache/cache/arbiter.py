@@ -87,13 +87,15 @@ class Arbiter(Generic[P]):
         bound: claims kept; beyond it everybody is granted, which costs a call and never a wait.
         share: claims kept of one peer.
         distrust: seconds for which nobody waits for a peer that let others wait for nothing.
+        recall: seconds for which what a holder left answers those that ask, see `JUST_NOW`.
     """
 
-    def __init__(self, lease: float, bound: int, share: int, distrust: float) -> None:
+    def __init__(self, lease: float, bound: int, share: int, distrust: float, recall: float = JUST_NOW) -> None:
         self._lease = lease
         self._bound = bound
         self._share = share
         self._distrust = distrust
+        self._recall = recall
         self._distrusted: dict[str, float] = {}
         self._of: Counter[str] = Counter()
         self._leases: dict[bytes, list[_Lease]] = {}
@@ -139,8 +141,8 @@ class Arbiter(Generic[P]):
         if lease.holder != claim:
             del lease.waiting[claim]
             return []
-        if left is not None:
-            self._left[lease.resource, lease.scope] = _Left(left, claim.peer, now + JUST_NOW)
+        if left is not None and self._recall:
+            self._left[lease.resource, lease.scope] = _Left(left, claim.peer, now + self._recall)
             if len(self._left) > min(self._bound, _LEFT):
                 self._left.popitem(last=False)
         return self._pass_on(lease, left)

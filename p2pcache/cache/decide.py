@@ -73,11 +73,8 @@ class Asked:
     oldest: float = math.inf
 
     def takes(self, pointer: Pointer) -> bool:
-        """Whether the caller takes an answer of that age without GitHub being asked.
-
-        A clock that was set back says no age: then the distance counts, so that no-cache always means no.
-        """
-        return abs(self.now - pointer.proved_at) < self.oldest
+        """Whether the caller takes an answer of that age without GitHub being asked."""
+        return recent_enough(pointer, self.now, self.oldest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +130,19 @@ def believed(pointer: Pointer, topics: tuple[bytes, ...], lifetime: float, now: 
     known = dropped < proved == pointer.proved_at
     expires = min(pointer.expires_at, proved + lifetime) if known else UNPROVEN
     return msgspec.structs.replace(pointer, topics=topics, proved_at=proved, expires_at=expires)
+
+
+def recent_enough(pointer: Pointer, now: float, oldest: float) -> bool:
+    """Whether GitHub vouched for it less than `oldest` seconds ago.
+
+    A clock that was set back says no age: then the distance counts, so that no-cache always means no.
+    """
+    return abs(now - pointer.proved_at) < oldest
+
+
+def fresh_enough(pointer: Pointer, now: float, oldest: float = math.inf) -> bool:
+    """Whether its own scope may be served it without asking GitHub, by its lifetime and by what the caller takes."""
+    return pointer.fresh(now) and recent_enough(pointer, now, oldest)
 
 
 def decide(asked: Asked, found: Sequence[Pointer]) -> Decision:

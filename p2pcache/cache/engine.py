@@ -1,22 +1,23 @@
-"""Carries the decision out: one loop over `decide`, with the tiers on one side and GitHub on the other."""
+"""Carries the decision out: looks into the tiers, waits for others that ask the same, and asks GitHub."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import assert_never
 
-from p2pcache.cache import decide as rules
-from p2pcache.cache.answer import Answer, Cached, Forwarded, RateLimited
+from p2pcache.cache.answer import Answer, Cached, Forwarded, RateLimited, coalesced, shareable
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.conditions import Believed
-from p2pcache.cache.decide import Asked, Fetch, Refuse, Rule, Serve
-from p2pcache.cache.entry import Entry, Pointer
-from p2pcache.cache.flight import Flights
-from p2pcache.cache.library import Found, Library, Place
+from p2pcache.cache.decide import Asked, Fetch, Rule
+from p2pcache.cache.entry import Pointer
+from p2pcache.cache.guard import FleetLine
+from p2pcache.cache.leases import LocalLeases
+from p2pcache.cache.library import Library, Place
+from p2pcache.cache.lookup import Lookup
 from p2pcache.cache.origin import Origin, Plan, Policy
-from p2pcache.cache.tiers import Lease, Leases
-from p2pcache.cache.turns import Turns
+from p2pcache.cache.tiers import Freed, Lease, Leases
 from p2pcache.cache.upstream import Upstream, UpstreamError
 from p2pcache.cache.wanted import Wanted
 from p2pcache.github import quota, writes
@@ -25,26 +26,75 @@ from p2pcache.github.trial import RuleTrial
 __all__ = ["Engine", "Policy"]
 
 FOLLOW_SECONDS = 30.0
-"""How long a caller waits for another who asks GitHub the same, before it asks by itself."""
-LEASE_SECONDS = 45.0
-RELEASE_SECONDS = 1.0
-MAX_MISSING = 3
-"""Blocks announced but not to be had, after which a request is not kept waiting for another."""
+"""How long a caller waits for another one of this node that asks GitHub the same, before it asks by itself."""
 _GONE = (404, 410, 451)
 
 
-class _NoLease:
-    """Leases are out of order: ask, since nobody says who else does."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Decide over what the tiers have now."""
 
-    async def release(self, pointer: Pointer | None) -> None:
-        """Nobody waits."""
 
-    async def abandon(self) -> None:
-        """Nobody waits."""
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Acquire the next lease: of equal callers, of this node, of the fleet."""
+
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask GitHub."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Answer."""
+
+    answer: Answer
+
+
+Step = Look | Wait | Ask | Done
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Leases to wait for; `last`: what the fleet's holder left was not to be had, this is the second and last try."""
+
+    leases: Leases[Answer]
+    resource: bytes
+    scope: bytes
+    last: bool = False
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One read under way.
+
+    Attributes:
+        came: when the caller came, Unix seconds.
+        epoch: the library's, before anything was looked up.
+        lines: leases still to be acquired, from the narrowest to the widest.
+        held: those that it holds.
+        missing: where blocks should be that could not be had.
+    """
+
+    wanted: Wanted
+    came: float
+    epoch: int
+    lines: list[_Line]
+    held: list[tuple[_Line, Lease[Answer]]] = field(default_factory=list)
+    missing: set[Place] = field(default_factory=set)
 
 
 class Engine:
-    """Answers reads and forgets after writes."""
+    """Answers reads and forgets after writes.
+
+    Args:
+        leases: the fleet's, where there is one.
+    """
 
     def __init__(
         self,
@@ -52,15 +102,15 @@ class Engine:
         upstream: Upstream,
         buckets: Buckets,
         policy: Policy,
-        leases: Leases | None = None,
+        leases: Leases[Pointer] | None = None,
     ) -> None:
         self.library = library
         self.buckets = buckets
         self.policy = policy
         self.leases = leases
         self._origin = Origin(library, upstream, buckets, policy)
-        self._flights: Flights[Answer] = Flights(patience=FOLLOW_SECONDS)
-        self._turns = Turns(patience=FOLLOW_SECONDS)
+        self._lookup = Lookup(library, buckets, policy, self._origin.trial)
+        self._callers: LocalLeases[Answer] = LocalLeases(patience=FOLLOW_SECONDS)
 
     @property
     def trial(self) -> RuleTrial:
@@ -73,28 +123,11 @@ class Engine:
 
     def asked(self, wanted: Wanted) -> Asked:
         """The facts the decision depends on, now."""
-        advice = self.buckets.advice(wanted.bucket, wanted.quota)
-        return Asked(
-            scope=wanted.scope,
-            now=self.policy.clock(),
-            validators=not wanted.read.resource.digest,
-            tag=wanted.read.tag,
-            computed_tags=self.trial.usable(wanted.read.shape, self.policy.monotonic()),
-            dated=wanted.read.dated,
-            stretch=advice.stretch,
-            serve_stale=advice.serve_stale,
-            refuse=advice.refuse,
-            wait=self.buckets.wait_until(wanted.bucket) is not None,
-            oldest=wanted.oldest,
-        )
+        return self._lookup.asked(wanted)
 
     def hit(self, wanted: Wanted) -> Cached | None:
-        """Memory alone, without waiting: the way of nearly every request."""
-        entry = self.library.memory.get((wanted.name, wanted.scope))
-        now = self.policy.clock()
-        if entry is None or not entry.pointer.fresh(now) or abs(now - entry.pointer.proved_at) >= wanted.oldest:
-            return None
-        return Cached(entry, Rule.FRESH, "memory")
+        """Look into memory alone, without waiting: the way of nearly every request."""
+        return self._lookup.hit(wanted)
 
     async def read(self, wanted: Wanted) -> Answer:
         """One answer for one read; callers who want the same thing at the same time share the work.
@@ -102,26 +135,82 @@ class Engine:
         Raises:
             UpstreamError: GitHub cannot be reached and nothing can stand in.
         """
-        if kept := self.hit(wanted):
-            return kept
-        asked = self.policy.clock()
-        epoch = self.library.epoch(wanted.topics, wanted.scope)
-        if wanted.oldest < math.inf:  # what others were told, or are waiting for, may be older than this caller takes
-            looked = await self._look(wanted, epoch, set())
-            return await self._ask(wanted, looked) if isinstance(looked, Plan) else looked
-        key = (wanted.name, wanted.scope, wanted.credential, epoch)
-        landed = await self._flights.run(key, lambda: self._lead(wanted, epoch))
-        answer = landed.value
-        if landed.led or isinstance(answer, RateLimited):
+        if cached := self.hit(wanted):
+            return cached
+        reading = self._reading(wanted)
+        step: Step = Wait() if reading.lines else Look()
+        answer: Answer | None = None
+        undone = False
+        try:
+            while answer is None:
+                match step:
+                    case Look():
+                        step = await self._look(reading)
+                    case Wait(plan):
+                        step = await self._wait(reading, plan)
+                    case Ask(plan):
+                        step = Done(await self._ask(wanted, plan))
+                    case Done(answer):
+                        pass
+                    case _:
+                        assert_never(step)
+        except asyncio.CancelledError:  # the node stops, say: those that wait are not to ask GitHub all at once
+            undone = True
+            raise
+        else:
             return answer
-        if isinstance(answer, Cached):
-            if not answer.stale and not answer.entry.pointer.fresh(asked):
-                return await self._lead(wanted, epoch)  # it took so long that it was too old when this caller came
-            return replace(answer, hit="stale" if answer.stale else "coalesced", forwarded=None, stored=False, pairs=())
-        if answer.body is None or answer.forwarded == 304:
-            # A stream has one reader only, and a 304 answers the conditions that its own caller sent.
-            return await self._lead(wanted, epoch)
-        return replace(answer, shared=True)
+        finally:
+            await self._end(reading, answer, undone=undone)
+
+    def _reading(self, wanted: Wanted) -> _Reading:
+        epoch = self.library.epoch(wanted.topics, wanted.scope)
+        lines: list[_Line] = []
+        if wanted.oldest == math.inf:  # else what others are given, or wait for, may be older than this caller takes
+            equal = b"".join((wanted.scope, wanted.credential, b"%d" % epoch))
+            lines.append(_Line(self._callers, wanted.name + equal, b""))
+            # Another scope cannot be given the answer, but once it is there can prove it free of charge.
+            lines.append(_Line(self._callers, wanted.name, equal))
+            if self.leases is not None:
+                seconds = self.policy.acquire_seconds, self.policy.release_seconds
+                lines.append(_Line(FleetLine(self.leases, self.library.guard, *seconds), wanted.name, wanted.scope))
+        return _Reading(wanted, self.policy.clock(), epoch, lines)
+
+    async def _look(self, reading: _Reading) -> Step:
+        looked = await self._lookup.look(reading.wanted, reading.epoch, reading.missing)
+        return self._next(reading, looked) if isinstance(looked, Plan) else Done(looked)
+
+    def _next(self, reading: _Reading, plan: Plan) -> Step:
+        """Wait for others that are to ask the same; what a holder left is proved without a second try for the lease."""
+        if reading.lines and (not reading.lines[0].last or isinstance(plan.decision, Fetch)):
+            return Wait(plan)
+        return Ask(plan)
+
+    async def _wait(self, reading: _Reading, plan: Plan | None) -> Step:
+        line = reading.lines.pop(0)
+        local = line.leases is self._callers
+        got = await line.leases.acquire(line.resource, line.scope, again=line.last or bool(reading.missing))
+        if isinstance(got, Freed):
+            if got.left is not None and (answer := coalesced(got.left, reading.came)) is not None:
+                return Done(answer)
+            if not local and not line.last:
+                reading.lines.append(replace(line, last=True))
+        else:
+            reading.held.append((line, got))
+        if isinstance(got, Freed) or (local and got.waited):
+            reading.missing.clear()  # somebody left something: it may well be the block that could not be had before
+        if plan is None or isinstance(got, Freed) or got.waited:
+            return Look()
+        return self._next(reading, plan)
+
+    async def _end(self, reading: _Reading, answer: Answer | None, *, undone: bool) -> None:
+        """Give the leases back, the widest first."""
+        left = shareable(answer) if answer is not None else None
+        for line, lease in reversed(reading.held):
+            # Of equal callers one after the other tries what failed; those of other scopes go on at once.
+            if undone or (answer is None and not line.scope):
+                await lease.abandon()
+            else:
+                await lease.release(left)
 
     async def wrote(self, drops: tuple[str, ...]) -> None:
         """A write went through: forget what it may have changed, here and at the peers, before its answer goes out."""
@@ -138,116 +227,31 @@ class Engine:
         status, headers, body = quota.wait_refusal(until, self.policy.clock())
         return RateLimited(status, tuple(headers), body, Rule.REFUSE_LIMIT)
 
-    async def _lead(self, wanted: Wanted, epoch: int) -> Answer:
-        missing: set[Place] = set()
-        looked = await self._look(wanted, epoch, missing)
-        if isinstance(looked, Plan) and await self._turns.wait(wanted.name):
-            missing = set()
-            looked = await self._look(wanted, epoch, missing)
-        if not isinstance(looked, Plan):
-            return looked
-        with self._turns.take(wanted.name):
-            if self.leases is None:
-                return await self._ask(wanted, looked)
-            return await self._ask_for_all(wanted, self.leases, epoch, missing)
-
-    async def _ask_for_all(self, wanted: Wanted, leases: Leases, epoch: int, missing: set[Place]) -> Answer:
-        """One call for the fleet: when it is this node's turn, another may have been there before."""
-        guard = self.library.guard
-        lease: Lease | None = None
-        left = None
-        try:
-            for again in (bool(missing), True):
-                acquiring = leases.acquire(wanted.name, wanted.scope, again=again)
-                lease = await guard("lease", acquiring, _NoLease(), LEASE_SECONDS)
-                if lease is None:
-                    missing = set()  # somebody left something: it may well be the block that could not be had before
-                looked = await self._look(wanted, epoch, missing)
-                if lease is not None or not isinstance(looked, Plan) or not isinstance(looked.decision, Fetch):
-                    break  # its turn, served, or to be proved: else what another left cannot be had
-            answer = await self._ask(wanted, looked) if isinstance(looked, Plan) else looked
-            if isinstance(answer, Cached) and answer.stored:
-                left = answer.entry.pointer
-        except asyncio.CancelledError:  # the node stops, say: those who wait are not to ask GitHub all at once
-            if lease is not None:
-                await guard("lease", lease.abandon(), None, RELEASE_SECONDS)
-                lease = None
-            raise
-        else:
-            return answer
-        finally:
-            if lease is not None:
-                await guard("lease", lease.release(left), None, RELEASE_SECONDS)
-
-    async def _look(self, wanted: Wanted, epoch: int, missing: set[Place]) -> Cached | RateLimited | Plan:
-        """Decide over what the tiers have now; a block that cannot be had any more is left out of a new decision.
-
-        `missing` is where such blocks should be: a caller waits for each place once.
-        """
-        for _ in range(MAX_MISSING):
-            found = await self.library.find(wanted, self.policy.lifetimes[wanted.read.lifetime], missing)
-            decision = rules.decide(self.asked(wanted), [f.pointer for f in found])
-            if isinstance(decision, Refuse):
-                return self._refuse(wanted, decision)
-            if not isinstance(decision, Serve):
-                return Plan(decision, found, epoch)
-            if kept := await self._serve(wanted, decision, found, epoch):
-                return kept
-            missing.update(f.place for f in found if f.pointer.cid == decision.pointer.cid)
-        return Plan(Fetch(Rule.FETCH_UNPROVABLE), [], epoch)
-
-    async def _serve(self, wanted: Wanted, decision: Serve, found: list[Found], epoch: int) -> Cached | None:
-        pointer = decision.pointer
-        opened = await self.library.open(pointer, found)
-        if opened is None:
-            return None
-        held = self.library.memory.get((pointer.name, pointer.scope))
-        entry = held if held is not None and held.pointer == pointer else Entry(pointer, opened.block, alive=False)
-        kept = self.library.epoch(wanted.topics, wanted.scope) == epoch
-        if opened.sealed is not None and kept and not decision.stale:
-            self.library.keep(entry, opened.sealed, besides=opened.tier)
-        return Cached(entry, decision.rule, "stale" if decision.stale else opened.tier, stale=decision.stale)
-
-    def _refuse(self, wanted: Wanted, decision: Refuse) -> RateLimited:
-        if refused := self.told_to_wait(wanted.bucket):
-            return refused
-        now = self.policy.clock()
-        bucket = self.buckets.get(wanted.bucket, wanted.quota)
-        status, headers, body = quota.refusal(bucket, now) if bucket else quota.wait_refusal(now, now)
-        return RateLimited(status, tuple(headers), body, decision.rule)
-
     async def _ask(self, wanted: Wanted, plan: Plan) -> Cached | Forwarded:
         """Ask GitHub; where it fails or refuses, the caller's own expired entry stands in if that is allowed."""
-        found = list(plan.found)
         try:
             answer = await self._origin.ask(wanted, plan)
         except UpstreamError:
-            if kept := await self._stand_in(wanted, found, plan.epoch, limited=False):
-                return kept
+            if cached := await self._lookup.stand_in(wanted, plan, limited=False):
+                return cached
             raise
         if isinstance(answer, Cached):
             return answer
         if answer.limited or answer.forwarded >= 500:
-            if kept := await self._stand_in(wanted, found, plan.epoch, limited=answer.limited):
+            if cached := await self._lookup.stand_in(wanted, plan, limited=answer.limited):
                 await answer.response.close()
-                return replace(kept, forwarded=answer.forwarded)
+                return replace(cached, forwarded=answer.forwarded)
         elif answer.forwarded in (401, 403, *_GONE):
-            await self._refused(wanted, answer.forwarded, found)
+            await self._refused(wanted, answer.forwarded, plan)
         return answer
 
-    async def _stand_in(self, wanted: Wanted, found: list[Found], epoch: int, *, limited: bool) -> Cached | None:
-        pointers = [f.pointer for f in found]
-        asked = self.asked(wanted)
-        decision = rules.decide(asked, pointers) if limited else rules.on_failure(asked, pointers)
-        return await self._serve(wanted, decision, found, epoch) if isinstance(decision, Serve) else None
-
-    async def _refused(self, wanted: Wanted, status: int, found: list[Found]) -> None:
+    async def _refused(self, wanted: Wanted, status: int, plan: Plan) -> None:
         """GitHub refuses this scope what it gave before. Nothing of others is touched.
 
         A credential it does not know any more loses everything; a repository that is gone, or hidden, goes with all
         that is in it; a permission that is missing (403) is missing for this resource.
         """
-        if all(f.pointer.scope != wanted.scope for f in found):
+        if all(f.pointer.scope != wanted.scope for f in plan.found):
             return
         self.library.doubt(wanted)
         if status == 403:

@@ -37,6 +37,7 @@ class Policy:
         clock: Unix seconds.
         monotonic: seconds that no change of the clock touches.
         rule_failed: called with the shape for which the ETag rule is given up, see `trial.RuleTrial`.
+        acquire_seconds, release_seconds: how long the fleet's leases may take, above what they promise themselves.
     """
 
     lifetimes: Mapping[Lifetime, float]
@@ -44,6 +45,8 @@ class Policy:
     clock: Callable[[], float] = unix_time
     monotonic: Callable[[], float] = time.monotonic
     rule_failed: Callable[[str], None] = lambda _: None
+    acquire_seconds: float = 45.0
+    release_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from p2pcache.cache.entry import Pointer
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Tier(Protocol):
@@ -39,26 +43,41 @@ class Tier(Protocol):
         ...
 
 
-class Lease(Protocol):
-    """The right to ask GitHub on behalf of all, held by the node that `acquire` gave it to."""
+class Lease(Protocol[T_contra]):
+    """The right to ask GitHub on behalf of all, held by the caller that `acquire` gave it to."""
 
-    async def release(self, pointer: Pointer | None) -> None:
-        """Done: `pointer` is what followers may now find, None when there was nothing to keep."""
+    @property
+    def waited(self) -> bool:
+        """Whether somebody else held it before: what that holder left may be found now."""
+        ...
+
+    async def release(self, left: T_contra | None) -> None:
+        """Done: `left` is for those that wait in the same scope, None when there is nothing to share."""
         ...
 
     async def abandon(self) -> None:
-        """Not done, and will not be: the next who waits takes the holder's place."""
+        """Not done, and will not be: the next that waits takes the holder's place."""
         ...
 
 
-class Leases(Protocol):
-    """One upstream call for the fleet."""
+@dataclass(frozen=True, slots=True)
+class Freed(Generic[T]):
+    """No lease: a holder of the same scope was done first.
 
-    async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease | None:
-        """A lease at once when nobody holds one; else wait until the holder released it (or died) and answer None.
+    `left` is what it left, where that is handed over. None: look into the tiers, or ask without a lease.
+    """
 
-        None means: look into the tiers again, and if there is still nothing acquire once more, `again`: what was left
-        before cannot be had, and of all who lack it one should ask GitHub. None to that, at once where the holder left
-        nothing: ask GitHub yourself.
+    left: T | None = None
+
+
+class Leases(Protocol[T]):
+    """One upstream call for all that want the same: the callers of a node, or the nodes of a fleet."""
+
+    async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease[T] | Freed[T]:
+        """A lease at once when nobody holds one; else wait until the holder released it, or died.
+
+        Freed with nothing means: look into the tiers again, and if there is still nothing acquire once more, `again`:
+        what was left before cannot be had, and of all that lack it one should ask GitHub. Freed again, at once where
+        the holder left nothing: ask GitHub without a lease.
         """
         ...

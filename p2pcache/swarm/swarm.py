@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Leases, Tier
 from p2pcache.swarm import identity, multiaddrs, trace
 from p2pcache.swarm.bridge import Bridge, BridgeClosed
@@ -68,7 +69,7 @@ class Swarm:
         self.multiaddrs: tuple[str, ...] = ()
         self.port = 0
         self.tier: Tier = self._tier
-        self.leases: Leases = self._leases
+        self.leases: Leases[Pointer] = self._leases
 
     async def start(self) -> None:
         """Returns when this node listens; dialling goes on in the background.

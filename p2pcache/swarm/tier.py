@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Sequence
 
 from p2pcache.cache.entry import Pointer
-from p2pcache.cache.tiers import Lease
+from p2pcache.cache.tiers import Freed, Lease
 from p2pcache.swarm.bridge import Bridge, BridgeClosed
 from p2pcache.swarm.config import Limits
 from p2pcache.swarm.directory import Directory
@@ -67,6 +67,8 @@ class PeerTier:
 class _Alone:
     """The lease of a node without peers."""
 
+    waited = False
+
     async def release(self, pointer: Pointer | None) -> None:
         """Nobody waits."""
 
@@ -75,7 +77,9 @@ class _Alone:
 
 
 class _Held:
-    """A lease the swarm knows of."""
+    """A lease the swarm knows of. Whether another member held it before is the arbiter's knowledge."""
+
+    waited = True
 
     def __init__(self, bridge: Bridge, mesh: Mesh, token: int) -> None:
         self._bridge = bridge
@@ -103,7 +107,7 @@ class FleetLeases:
         """The swarm runs; until then every lease is given at once."""
         self._bridge, self._mesh = bridge, mesh
 
-    async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease | None:
+    async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease[Pointer] | Freed[Pointer]:
         """A lease at once when nobody holds one, or when there are no peers; else see `cache.tiers.Leases`.
 
         After waiting, a lease may be given too: the holder died, or was of another scope. Never waits longer than
@@ -121,4 +125,4 @@ class FleetLeases:
         except asyncio.CancelledError:
             self._bridge.post(self._mesh.leases.forsake, caller)
             raise
-        return None if token is None else _Held(self._bridge, self._mesh, token)
+        return Freed() if token is None else _Held(self._bridge, self._mesh, token)

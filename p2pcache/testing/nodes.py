@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from p2pcache.cache.answer import Answer, Forwarded
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.engine import Engine, Policy
+from p2pcache.cache.entry import Pointer
 from p2pcache.cache.library import Library
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
@@ -66,7 +67,7 @@ class MemoryNode:
         keyring: Keyring | None = None,
         peer: MemoryPeer | None = None,
         tiers: Sequence[Tier] = (),
-        leases: Leases | None = None,
+        leases: Leases[Pointer] | None = None,
         identity: ScopePolicy = ALONE,
         lifetimes: Mapping[Lifetime, float] = DEFAULT_SECONDS,
         memory_bytes: int = 64 << 20,

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Collection, Sequence
 
 from p2pcache.cache.entry import Pointer
+from p2pcache.cache.leases import LocalLeases
+from p2pcache.cache.tiers import Freed, Lease
 
 DEADLINE = 0.25
 """Seconds a caller waits for a peer's block, as in the real swarm."""
@@ -22,15 +24,13 @@ class MemorySwarm:
 
     Attributes:
         deadline: seconds a caller waits for a block.
-        patience: seconds a follower waits for a lease to end.
+        arbiter: gives the leases; `patience` is how many seconds one waits for another.
     """
 
     def __init__(self, deadline: float = DEADLINE, patience: float = PATIENCE) -> None:
         self.deadline = deadline
-        self.patience = patience
         self.peers: list[MemoryPeer] = []
-        self.leases: dict[bytes, MemoryLease] = {}
-        self.left: dict[bytes, object] = {}
+        self.arbiter = MemoryArbiter(patience)
 
     def join(self, name: str = "") -> MemoryPeer:
         """One more peer, which knows at once what the others hold."""
@@ -132,64 +132,43 @@ class MemoryTier:
             peer.dropped(topics, scope)
 
 
-class MemoryLease:
-    """Held by one peer until it lets go or dies."""
-
-    def __init__(self, swarm: MemorySwarm, resource: bytes, holder: MemoryPeer) -> None:
-        self.holder = holder
-        self.over = asyncio.Event()
-        self.abandoned = False
-        self._swarm = swarm
-        self._resource = resource
-
-    def end(self) -> None:
-        """Free those who wait."""
-        if self._swarm.leases.get(self._resource) is self:
-            del self._swarm.leases[self._resource]
-        self.over.set()
-
-    async def release(self, pointer: Pointer | None) -> None:
-        """Done."""
-        self._swarm.left[self._resource] = pointer
-        self.end()
-
-    async def abandon(self) -> None:
-        """Not done."""
-        self.abandoned = True
-        self.end()
-
-
 class MemoryLeases:
     """The leases as one peer sees them."""
 
     def __init__(self, swarm: MemorySwarm, me: MemoryPeer) -> None:
-        self._swarm = swarm
+        self._arbiter = swarm.arbiter
         self._me = me
 
-    async def acquire(
-        self,
-        resource: bytes,
-        scope: bytes,  # noqa: ARG002 - all scopes wait
-        *,
-        again: bool = False,
-    ) -> MemoryLease | None:
-        """The lease, or None once its holder is done or dead (or the swarm's patience is over).
-
-        Callers of another scope wait too: what the holder leaves they can prove for nothing.
-        """
-        if again and self._swarm.left.get(resource, self) is None:
-            return None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._swarm.patience):
-                while (held := self._swarm.leases.get(resource)) is not None:
-                    await held.over.wait()
-                    if not held.abandoned:
-                        return None
-                self._swarm.leases[resource] = lease = MemoryLease(self._swarm, resource, self._me)
-                return lease
-        return None
+    async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease[Pointer] | Freed[Pointer]:
+        """See `p2pcache.cache.tiers.Leases`."""
+        if again and self._arbiter.left.get((resource, scope), self) is None:
+            return Freed()
+        return await self._arbiter.acquire_for(self._me.name, resource, scope)
 
     def forsake(self) -> None:
         """Give up all leases of this peer, as its death does."""
-        for lease in [each for each in self._swarm.leases.values() if each.holder is self._me]:
-            lease.end()
+        self._arbiter.gone(self._me.name)
+
+
+class MemoryArbiter(LocalLeases[Pointer]):
+    """The real arbiter for all peers, without messages between.
+
+    Attributes:
+        left: what the last holder of a resource left for its scope, as a peer that was freed remembers it.
+    """
+
+    def __init__(self, patience: float) -> None:
+        super().__init__(patience=patience)
+        self.left: dict[Key, Pointer | None] = {}
+
+    async def acquire_for(self, peer: str, resource: bytes, scope: bytes) -> Lease[Pointer] | Freed[Pointer]:
+        """See `p2pcache.cache.tiers.Leases`; what was left is found in the tier, not handed over."""
+        got = await self._acquire(peer, resource, scope)
+        if isinstance(got, Freed):
+            self.left[resource, scope] = got.left
+            return Freed()
+        return got
+
+    def gone(self, peer: str) -> None:
+        """End all that `peer` holds or waits for."""
+        self._rule(self._arbiter.gone({peer}, 0.0))

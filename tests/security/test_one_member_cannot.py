@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from support.swarms import SCOPE, TOPIC, Fleet, found, until
 
+from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Limits, address_book, statements
 from p2pcache.swarm.frames import Ask, Bye, Drop, Get, Grant, Have, Known, Miss, Part, Peers, Ping, Pong, Wait, wire
 from p2pcache.swarm.reasons import Reason
@@ -89,7 +90,7 @@ class TestMakeOthersDropAnHonestPeer:
         for _ in range(60):
             name = os.urandom(32)
             lease = await reader.swarm.leases.acquire(name, SCOPE)
-            if lease is not None:
+            if not isinstance(lease, Freed):
                 await lease.release(None)
             for pointer in await reader.swarm.tier.find(name):
                 assert await reader.swarm.tier.block(pointer) is None
@@ -152,7 +153,7 @@ class TestDelayReads:
     async def acquired(self, reader, seconds=20.0):
         """A lease: the reader may ask GitHub."""
         lease = await asyncio.wait_for(reader.swarm.leases.acquire(RESOURCE, SCOPE), seconds)
-        assert lease is not None
+        assert not isinstance(lease, Freed)
         await lease.abandon()
 
     @pytest.mark.parametrize("lie", ["of itself", "of another", "of long ago", "of another thing"])
@@ -203,7 +204,7 @@ class TestDelayReads:
             meeting.answers[Ask] = lambda ask: [Wait(ask.id, liar.peer, time.time(), bytes(64))]
             for _ in range(10):
                 lease = await asyncio.wait_for(reader.swarm.leases.acquire(os.urandom(32), SCOPE), 20)
-                assert lease is not None
+                assert not isinstance(lease, Freed)
                 await lease.abandon()
 
 

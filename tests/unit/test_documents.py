@@ -258,7 +258,8 @@ DATA = {"cache/upstream", "github/request", "github/table", "swarm/config", "swa
 
 TRIED_BY = {
     "cache/guard": ("unit/cache/test_library.py", "the library alone calls out through it"),
-    "cache/tiers": ("unit/cache/conformance.py", "protocols, held against every tier"),
+    "cache/lookup": ("unit/cache/test_engine.py", "what the engine decides over"),
+    "cache/tiers": ("unit/cache/test_leases.py", "protocols, held against every tier and all leases"),
     "cli": ("unit/commands/test_cli.py", "the commands are tried as a shell runs them"),
     "commands/background": ("integration/supervised/test_shell.py", "a supervisor, its node and a shell"),
     "commands/console": ("unit/commands/test_cli.py", "what it prints is seen there"),

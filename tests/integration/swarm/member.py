@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from p2pcache.cache.entry import Pointer
+from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Limits, Swarm, SwarmConfig, SwarmError, scoring
 
 CID = b"\x01\x55\x12\x20"
@@ -104,7 +105,7 @@ class Node:
             pointer = await self.hold(name, body)
             return "upstream"
         finally:
-            if lease is not None:
+            if not isinstance(lease, Freed):
                 await lease.release(pointer)
 
 
@@ -159,7 +160,7 @@ class Member:
 
     async def lead(self, name: str) -> bool:
         """Take the lease of `name` and do nothing with it."""
-        return await self.node.swarm.leases.acquire(bytes.fromhex(name), SCOPE) is not None
+        return await self.node.swarm.leases.acquire(bytes.fromhex(name), SCOPE) != Freed()
 
     async def hang(self, seconds: float) -> None:
         """What a loop does in which something blocks; the swarm's thread goes on."""

@@ -27,7 +27,7 @@ from p2pcache.cache.codec import (
 from p2pcache.cache.entry import MAX_TOPICS, Block, Pointer
 from p2pcache.cache.sealing import Keyring, SealedKind, generate_secret
 from p2pcache.github.headers import KEPT
-from tests.unit.cache.conformance import KEYRING, make
+from p2pcache.testing.conformance import KEYRING, make
 
 LISTING = json.dumps([{"id": i, "url": f"https://api.github.com/repos/o/r/issues/{i}"} for i in range(500)]).encode()
 

@@ -16,7 +16,7 @@ from p2pcache.cache import database
 from p2pcache.cache.codec import cid_of, open_block
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.recovery import ASIDE, FILE
-from tests.unit.cache.conformance import KEYRING, make
+from p2pcache.testing.conformance import KEYRING, make
 
 MIB = 1024 * 1024
 
@@ -66,7 +66,7 @@ import asyncio, os, random, signal, sys
 from pathlib import Path
 from p2pcache.cache.database import Database
 from p2pcache.cache.disk import Disk
-from conformance import KEYRING, make
+from p2pcache.testing.conformance import KEYRING, make
 
 async def main(directory, seed, count):
     disk = Disk(Path(directory), KEYRING, 1024 * 1024)

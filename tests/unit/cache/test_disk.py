@@ -17,7 +17,7 @@ from p2pcache.cache.codec import MAX_POINTER
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.recovery import FILE
 from p2pcache.cache.sealing import Keyring, generate_secret
-from tests.unit.cache.conformance import KEYRING, TierConformance, make
+from p2pcache.testing.conformance import KEYRING, TierConformance, make
 
 MIB = 1024 * 1024
 

@@ -11,12 +11,13 @@ import msgspec
 import pytest
 
 from p2pcache.cache.answer import Answer, Forwarded
-from p2pcache.cache.engine import MAX_MISSING
 from p2pcache.cache.entry import CID_PREFIX, Pointer
+from p2pcache.cache.lookup import MAX_MISSING
+from p2pcache.cache.tiers import Freed
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.testing import MemorySwarm
+from p2pcache.testing.conformance import make
 from p2pcache.testing.nodes import Clock, MemoryNode
-from tests.unit.cache.conformance import make
 from tests.unit.cache.lab import Lab, kept
 
 REPO, VAULT = "/repos/octo/app", "/repos/octo/vault"
@@ -177,11 +178,25 @@ class TestFleet:
         asked = []
 
         class Vain:
-            async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> None:
+            async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Freed[Pointer]:
                 asked.append(again)
+                return Freed()
 
         assert kept(await lab.node(leases=Vain()).get(REPO, ONE)).forwarded == 200
         assert asked == [False, True]
+
+    async def test_a_caller_that_is_cancelled_without_a_lease_gives_none_back(self, lab: Lab) -> None:
+        class Broken:
+            async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Freed[Pointer]:
+                raise OSError
+
+        node = lab.node(leases=Broken())
+        gate = lab.gate(judged=False)
+        leading, following = asking(node, REPO), asking(node, REPO)
+        await gate.arrived.wait()
+        leading.cancel()
+        gate.opened.set()
+        assert kept(await following).forwarded == 200
 
     async def test_what_one_was_refused_each_asks_for_itself_at_once(self, lab: Lab) -> None:
         swarm = MemorySwarm()

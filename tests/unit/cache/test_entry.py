@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from p2pcache.cache.entry import Block, Entry
-from tests.unit.cache.conformance import make
+from p2pcache.testing.conformance import make
 
 
 @pytest.mark.parametrize(("now", "fresh"), [(1059.9, True), (1060.0, False), (1060.1, False)])

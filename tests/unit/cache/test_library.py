@@ -13,6 +13,7 @@ import pytest
 from p2pcache.cache import library as module
 from p2pcache.cache.entry import Block, Pointer
 from p2pcache.cache.library import LARGE
+from p2pcache.cache.tiers import Freed
 from p2pcache.testing import MemorySwarm
 from p2pcache.testing.nodes import MemoryNode
 from tests.unit.cache.lab import Lab, kept
@@ -211,24 +212,28 @@ class TestTrouble:
         assert kept(await node.get(REPO, ONE)).forwarded == 200
         assert node.errors[counted] >= 1
 
-    async def test_nor_do_leases(self, lab: Lab, how: str, counted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("p2pcache.cache.engine.LEASE_SECONDS", 0.02)
-        monkeypatch.setattr("p2pcache.cache.engine.RELEASE_SECONDS", 0.02)
+    async def test_nor_do_leases(self, lab: Lab, how: str, counted: str) -> None:
         trouble = Shelf()
         setattr(trouble, how, True)
 
         class Lease:
-            async def release(self, pointer: Pointer | None) -> None:
+            waited = True
+
+            async def release(self, left: Pointer | None) -> None:
+                await trouble._suffer()
+
+            async def abandon(self) -> None:
                 await trouble._suffer()
 
         class Leases:
-            async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease | None:
+            async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease | Freed[Pointer]:
                 if resource == given.name:
                     return Lease()
                 await trouble._suffer()
-                return None
+                return Freed()
 
         node = lab.node(leases=Leases())
+        node.engine.policy.acquire_seconds = node.engine.policy.release_seconds = 0.02
         given = node.wanted(REPO, ONE)
         assert kept(await node.get(REPO, ONE)).forwarded == 200
         assert kept(await node.get(f"{REPO}/labels", ONE)).forwarded == 200

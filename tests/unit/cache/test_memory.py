@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from p2pcache.cache.entry import Block, Entry
 from p2pcache.cache.memory import LARGEST_SHARE, Memory
-from tests.unit.cache.conformance import KEYRING, make
+from p2pcache.testing.conformance import KEYRING, make
 
 BOUND = 100_000
 

@@ -11,7 +11,7 @@ import pytest
 from p2pcache.cache import database, recovery
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.recovery import ASIDE, FILE, SafeDatabase
-from tests.unit.cache.conformance import KEYRING, make
+from p2pcache.testing.conformance import KEYRING, make
 
 MIB = 1024 * 1024
 

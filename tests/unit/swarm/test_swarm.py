@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import trio
 
+from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Limits, Swarm, SwarmConfig, SwarmError, swarm
 from p2pcache.swarm.multiaddrs import parse
 from p2pcache.swarm.outside import Across
@@ -163,7 +164,7 @@ async def test_one_leads_and_the_others_follow(config, pointer):
         assert not follower.done()
         left = pointer(name=b"r" * 32)
         await lease.release(left)
-        assert await asyncio.wait_for(follower, 1) is None
+        assert await asyncio.wait_for(follower, 1) == Freed()
         assert await b.tier.find(b"r" * 32) == [left]
 
 
@@ -174,13 +175,13 @@ async def test_who_abandons_a_lease_or_vanishes_lets_the_next_one_lead(config):
         await asyncio.sleep(0.05)
         assert not following.done()
         await leading.abandon()
-        assert await asyncio.wait_for(following, 1) is not None
+        assert await asyncio.wait_for(following, 1) != Freed()
         waiting = asyncio.ensure_future(a.leases.acquire(b"r" * 32, SCOPE))
         await asyncio.sleep(0.05)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         await (await following).release(None)
-        assert await asyncio.wait_for(b.leases.acquire(b"r" * 32, SCOPE), 1) is not None
+        assert await asyncio.wait_for(b.leases.acquire(b"r" * 32, SCOPE), 1) != Freed()
 
 
 def test_a_node_that_does_nothing_it_is_told_is_silent(run):
@@ -257,7 +258,7 @@ async def test_a_swarm_that_ends_meanwhile_answers_nothing(config, pointer, bloc
         waiting = asyncio.ensure_future(b.leases.acquire(b"r" * 32, SCOPE))
         await asyncio.sleep(0.05)
         await end(b)
-        assert await asyncio.wait_for(waiting, 1) is not None
+        assert await asyncio.wait_for(waiting, 1) != Freed()
         assert await b.tier.block(held) is None
         assert lease is not None
 

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from p2pcache.cache.entry import CID_PREFIX, Pointer
-from p2pcache.cache.tiers import Leases, Tier
+from p2pcache.cache.tiers import Freed, Leases, Tier
 from p2pcache.testing import MemorySwarm
+from p2pcache.testing.conformance import LeasesConformance
 
 
 def pointer(name: bytes = b"n", scope: bytes = b"s", topics: tuple[bytes, ...] = (b"t",), at: float = 0.0) -> Pointer:
@@ -68,42 +71,37 @@ async def test_a_drop_is_felt_everywhere() -> None:
     assert await three.tier.find(b"n") == []
 
 
-async def test_one_lease_at_a_time() -> None:
-    swarm = MemorySwarm()
-    one, two = swarm.join(), swarm.join()
-    leases: Leases = two.leases
-    held = await one.leases.acquire(b"n", b"s")
-    assert held is not None
-    assert await leases.acquire(b"another", b"s") is not None
-    waiting = [asyncio.create_task(two.leases.acquire(b"n", scope)) for scope in (b"s", b"other")]
-    await asyncio.sleep(0)
-    assert not any(each.done() for each in waiting)
-    await held.release(pointer())
-    assert await asyncio.gather(*waiting) == [None, None]
-    assert await leases.acquire(b"n", b"s") is not None
+class TestLeases(LeasesConformance):
+    @pytest.fixture
+    def members(self) -> tuple[Leases[Pointer], Leases[Pointer]]:
+        swarm = MemorySwarm()
+        return swarm.join().leases, swarm.join().leases
+
+    @pytest.fixture
+    def left(self) -> Pointer:
+        return pointer()
 
 
-async def test_a_death_frees_those_who_wait() -> None:
+async def test_a_death_gives_the_lease_to_the_next() -> None:
     swarm = MemorySwarm()
     one, two = swarm.join(), swarm.join()
-    assert await one.leases.acquire(b"n", b"s") is not None
+    assert not isinstance(await one.leases.acquire(b"n", b"s"), Freed)
     waiting = asyncio.create_task(two.leases.acquire(b"n", b"s"))
     await asyncio.sleep(0)
     one.die()
-    assert await waiting is None
+    assert not isinstance(await waiting, Freed)
 
 
-async def test_patience_ends_a_wait() -> None:
-    swarm = MemorySwarm(patience=0.01)
+async def test_those_that_were_left_nothing_do_not_wait_again() -> None:
+    swarm = MemorySwarm()
     one, two = swarm.join(), swarm.join()
     held = await one.leases.acquire(b"n", b"s")
-    assert held is not None
-    assert await two.leases.acquire(b"n", b"s") is None
-    one.die()
-    taken = await two.leases.acquire(b"n", b"s")
-    assert taken is not None
+    assert not isinstance(held, Freed)
+    waiting = asyncio.create_task(two.leases.acquire(b"n", b"s"))
+    await asyncio.sleep(0)
     await held.release(None)
-    assert await asyncio.wait_for(one.leases.acquire(b"n", b"s"), 1) is None
+    assert await waiting == Freed()
+    assert await two.leases.acquire(b"n", b"s", again=True) == Freed()
 
 
 async def test_the_revived_give_again() -> None:

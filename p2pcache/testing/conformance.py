@@ -1,24 +1,29 @@
-"""What any tier must do, whatever it is made of. A test module subclasses `TierConformance` and gives it `tier`."""
+"""What any tier and any leases must do, whatever they are made of.
+
+A test module subclasses `TierConformance` and gives it the fixture ``tier``: an empty tier, closed afterwards; or
+`LeasesConformance` with the fixtures ``members`` (the leases of two members, which may be one and the same) and
+``left`` (something that a holder may leave). The tests are coroutines: pytest-asyncio runs them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
-import pytest
 
 from p2pcache.cache.codec import open_block, seal_block
 from p2pcache.cache.entry import Block, Pointer
 from p2pcache.cache.sealing import Keyring
-from p2pcache.cache.tiers import Tier
+from p2pcache.cache.tiers import Freed, Lease, Leases, Tier
 
 KEYRING = Keyring.from_secrets(["0f1e2d3c4b5a69788796a5b4c3d2e1f00918273645546372819a0bfcdeaf"])
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
+class Stored:
     """A pointer with its sealed block."""
 
     pointer: Pointer
@@ -33,7 +38,7 @@ def make(
     topics: Sequence[str] = ("repo:octo/hello",),
     keyring: Keyring = KEYRING,
     **changes: object,
-) -> Kept:
+) -> Stored:
     """An entry as a node makes it."""
     block = Block(200, (("content-type", "application/json"),), body)
     cid, sealed = seal_block(keyring, block)
@@ -52,15 +57,11 @@ def make(
         by="",
         topics=tuple(map(keyring.topic_name, topics)),
     )
-    return Kept(msgspec.structs.replace(pointer, **changes), sealed)
+    return Stored(msgspec.structs.replace(pointer, **changes), sealed)
 
 
 class TierConformance:
-    """Subclasses override the fixture `tier` with an empty tier that is closed afterwards."""
-
-    @pytest.fixture
-    def tier(self) -> Tier:
-        raise pytest.UsageError("a conformance test gives its own tier")
+    """The contract of `p2pcache.cache.tiers.Tier`."""
 
     async def test_it_has_a_name(self, tier: Tier) -> None:
         assert tier.name.isidentifier()
@@ -160,3 +161,99 @@ class TierConformance:
         found = await asyncio.gather(*(tier.find(kept.pointer.name) for kept in entries))
         assert [list(f) for f in found] == [[kept.pointer] for kept in entries]
         assert await asyncio.gather(*(tier.block(kept.pointer) for kept in entries)) == [k.sealed for k in entries]
+
+
+_RESOURCE, _SCOPE, _OTHER = b"r" * 32, b"s" * 16, b"o" * 16
+"""`make(name=_RESOURCE)` is what a holder of it may leave."""
+_SECONDS = 20.0
+
+Members = tuple[Leases[Any], Leases[Any]]
+
+
+async def _held(leases: Leases[Any], resource: bytes = _RESOURCE) -> Lease[Any]:
+    """A lease of what nobody holds; a release may be on its way still."""
+    async with asyncio.timeout(_SECONDS):
+        while isinstance(got := await leases.acquire(resource, _SCOPE), Freed):
+            pass
+    return got
+
+
+async def _waiting(leases: Leases[Any], scope: bytes = _SCOPE) -> asyncio.Task[Lease[Any] | Freed[Any]]:
+    """One that waits, as far as can be seen from here."""
+    task = asyncio.create_task(leases.acquire(_RESOURCE, scope))
+    await asyncio.wait([task], timeout=0.05)
+    assert not task.done(), "it has to wait for the holder"
+    return task
+
+
+async def _end(task: asyncio.Task[Lease[Any] | Freed[Any]]) -> Lease[Any] | Freed[Any]:
+    async with asyncio.timeout(_SECONDS):
+        return await task
+
+
+class LeasesConformance:
+    """The contract of `p2pcache.cache.tiers.Leases`, between two members."""
+
+    async def test_the_first_waits_for_nobody(self, members: Members) -> None:
+        lease = await _held(members[0])
+        await lease.release(None)
+        await (await _held(members[1])).release(None)
+
+    async def test_another_resource_is_another_lease(self, members: Members) -> None:
+        lease = await _held(members[0])
+        await (await _held(members[1], b"another one".ljust(32))).release(None)
+        await lease.release(None)
+
+    async def test_the_others_of_a_scope_are_freed_by_what_was_left(self, members: Members, left: object) -> None:
+        lease = await _held(members[0])
+        waiting = [await _waiting(member) for member in members]
+        await lease.release(left)
+        for task in waiting:
+            assert isinstance(await _end(task), Freed)
+
+    async def test_and_when_nothing_was_left(self, members: Members) -> None:
+        lease = await _held(members[0])
+        waiting = await _waiting(members[1])
+        await lease.release(None)
+        assert await _end(waiting) == Freed(None)
+
+    async def test_another_scope_has_its_turn_afterwards(self, members: Members, left: object) -> None:
+        lease = await _held(members[0])
+        waiting = await _waiting(members[1], _OTHER)
+        await lease.release(left)
+        after = await _end(waiting)
+        assert not isinstance(after, Freed)
+        assert after.waited
+        await after.release(None)
+
+    async def test_a_lease_that_is_abandoned_is_the_next_ones(self, members: Members) -> None:
+        lease = await _held(members[0])
+        waiting = await _waiting(members[1])
+        await lease.abandon()
+        after = await _end(waiting)
+        assert not isinstance(after, Freed)
+        assert after.waited
+        await after.release(None)
+
+    async def test_one_that_no_longer_waits_is_passed_over(self, members: Members) -> None:
+        lease = await _held(members[0])
+        leaving = await _waiting(members[1])
+        staying = await _waiting(members[1])
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        await lease.abandon()
+        after = await _end(staying)
+        assert not isinstance(after, Freed)
+        await after.release(None)
+
+    async def test_a_lease_ends_once(self, members: Members) -> None:
+        lease = await _held(members[0])
+        await lease.release(None)
+        after = await _held(members[1])
+        waiting = await _waiting(members[1])
+        await lease.release(None)
+        await lease.abandon()
+        await asyncio.wait([waiting], timeout=0.05)
+        assert not waiting.done(), "the lease is another one's now"
+        await after.release(None)
+        assert isinstance(await _end(waiting), Freed)

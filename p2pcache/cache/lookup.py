@@ -1,0 +1,98 @@
+"""What the tiers have for one read, decided over; and what stands in when GitHub cannot answer."""
+
+from __future__ import annotations
+
+from p2pcache.cache import decide as rules
+from p2pcache.cache.answer import Cached, RateLimited
+from p2pcache.cache.buckets import Buckets
+from p2pcache.cache.decide import Asked, Fetch, Refuse, Rule, Serve
+from p2pcache.cache.entry import Entry
+from p2pcache.cache.library import Found, Library, Place
+from p2pcache.cache.origin import Plan, Policy
+from p2pcache.cache.wanted import Wanted
+from p2pcache.github import quota
+from p2pcache.github.trial import RuleTrial
+
+MAX_MISSING = 3
+"""Blocks announced but not to be had, after which a request is not kept waiting for another."""
+
+
+class Lookup:
+    """The tiers and the decision over them."""
+
+    def __init__(self, library: Library, buckets: Buckets, policy: Policy, trial: RuleTrial) -> None:
+        self._library = library
+        self._buckets = buckets
+        self._policy = policy
+        self._trial = trial
+
+    def asked(self, wanted: Wanted) -> Asked:
+        """The facts the decision depends on, now."""
+        advice = self._buckets.advice(wanted.bucket, wanted.quota)
+        return Asked(
+            scope=wanted.scope,
+            now=self._policy.clock(),
+            validators=not wanted.read.resource.digest,
+            tag=wanted.read.tag,
+            computed_tags=self._trial.usable(wanted.read.shape, self._policy.monotonic()),
+            dated=wanted.read.dated,
+            stretch=advice.stretch,
+            serve_stale=advice.serve_stale,
+            refuse=advice.refuse,
+            wait=self._buckets.wait_until(wanted.bucket) is not None,
+            oldest=wanted.oldest,
+        )
+
+    def hit(self, wanted: Wanted) -> Cached | None:
+        """Look into memory alone, without waiting: the way of nearly every request."""
+        entry = self._library.memory.get((wanted.name, wanted.scope))
+        if entry is None or not rules.fresh_enough(entry.pointer, self._policy.clock(), wanted.oldest):
+            return None
+        return Cached(entry, Rule.FRESH, "memory")
+
+    async def look(self, wanted: Wanted, epoch: int, missing: set[Place]) -> Cached | RateLimited | Plan:
+        """Decide over what the tiers have now; a block that cannot be had any more is left out of a new decision.
+
+        `missing` is where such blocks should be: a caller waits for each place once.
+        """
+        for _ in range(MAX_MISSING):
+            found = await self._library.find(wanted, self._policy.lifetimes[wanted.read.lifetime], missing)
+            decision = rules.decide(self.asked(wanted), [f.pointer for f in found])
+            if isinstance(decision, Refuse):
+                return self._refuse(wanted, decision)
+            if not isinstance(decision, Serve):
+                return Plan(decision, found, epoch)
+            if cached := await self._serve(wanted, decision, found, epoch):
+                return cached
+            missing.update(f.place for f in found if f.pointer.cid == decision.pointer.cid)
+        return Plan(Fetch(Rule.FETCH_UNPROVABLE), [], epoch)
+
+    async def stand_in(self, wanted: Wanted, plan: Plan, *, limited: bool) -> Cached | None:
+        """The caller's own expired entry, where GitHub could not be asked or (`limited`) refused because of a limit."""
+        pointers = [f.pointer for f in plan.found]
+        asked = self.asked(wanted)
+        decision = rules.decide(asked, pointers) if limited else rules.on_failure(asked, pointers)
+        if not isinstance(decision, Serve):
+            return None
+        return await self._serve(wanted, decision, list(plan.found), plan.epoch)
+
+    async def _serve(self, wanted: Wanted, decision: Serve, found: list[Found], epoch: int) -> Cached | None:
+        pointer = decision.pointer
+        opened = await self._library.open(pointer, found)
+        if opened is None:
+            return None
+        held = self._library.memory.get((pointer.name, pointer.scope))
+        entry = held if held is not None and held.pointer == pointer else Entry(pointer, opened.block, alive=False)
+        current = self._library.epoch(wanted.topics, wanted.scope) == epoch
+        if opened.sealed is not None and current and not decision.stale:
+            self._library.keep(entry, opened.sealed, besides=opened.tier)
+        return Cached(entry, decision.rule, "stale" if decision.stale else opened.tier, stale=decision.stale)
+
+    def _refuse(self, wanted: Wanted, decision: Refuse) -> RateLimited:
+        now = self._policy.clock()
+        if (until := self._buckets.wait_until(wanted.bucket)) is not None:
+            status, headers, body = quota.wait_refusal(until, now)
+            return RateLimited(status, tuple(headers), body, Rule.REFUSE_LIMIT)
+        bucket = self._buckets.get(wanted.bucket, wanted.quota)
+        status, headers, body = quota.refusal(bucket, now) if bucket else quota.wait_refusal(now, now)
+        return RateLimited(status, tuple(headers), body, decision.rule)
