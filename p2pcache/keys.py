@@ -7,7 +7,7 @@ import shlex
 
 import msgspec
 
-from p2pcache import values
+from p2pcache import files, values
 from p2pcache.cache.sealing import Keyring, generate_secret
 from p2pcache.cache.wanted import ScopePolicy
 from p2pcache.github.scopes import token_kind
@@ -46,9 +46,7 @@ def with_secret(settings: Settings) -> tuple[Settings, str]:
         )
     try:
         if not path.exists():
-            from p2pcache.swarm.identity import write_once  # a node that works alone does not pay for it
-
-            write_once(path, f"{generate_secret()}\n".encode())
+            files.create(path, f"{generate_secret()}\n".encode())
         secrets = values.secrets(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"

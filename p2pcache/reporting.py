@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from p2pcache import __version__
+from p2pcache import __version__, files
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.library import Library
 from p2pcache.clock import unix_time
@@ -114,7 +113,4 @@ def restored(path: Path | None) -> Ledger:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write JSON so that a reader sees the whole of it or what was there before."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside.write_bytes(msgspec.json.encode(value))
-    aside.replace(path)
+    files.replace(path, msgspec.json.encode(value))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from p2pcache import files
 from p2pcache.gateway.exchange import BadRequest, Exchange
 from p2pcache.gateway.head import cache_status
 from p2pcache.gateway.listen import here
@@ -166,13 +166,7 @@ def own_token(path: Path) -> Iterator[str]:
         OSError: it cannot be written there.
     """
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(token)
-    aside.replace(path)
+    files.replace(path, token.encode(), files.PRIVATE)
     try:
         yield token
     finally:

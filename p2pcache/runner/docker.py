@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from p2pcache.gateway.ask import UnixConnection
+
 SOCKET = Path("/var/run/docker.sock")
 API = "/v1.41"
 MOST_BYTES = 4 << 20
@@ -52,7 +54,7 @@ class DockerEngine:
     @contextmanager
     def _stdin(self, container: str) -> Iterator[socket.socket]:
         """A connection that the engine turns into the container's standard input ("Attach to a container")."""
-        with closing(_Connection(self._path, self._timeout)) as connection:
+        with closing(UnixConnection(str(self._path), self._timeout)) as connection:
             upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
             try:
                 connection.request("POST", f"{API}/containers/{container}/attach?stream=1&stdin=1", headers=upgrade)
@@ -91,7 +93,7 @@ class DockerEngine:
         return found
 
     def _ask(self, method: str, target: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
-        connection = _Connection(self._path, self._timeout)
+        connection = UnixConnection(str(self._path), self._timeout)
         payload = None if body is None else json.dumps(body)
         try:
             connection.request(method, API + target, payload, {"Content-Type": "application/json"} if payload else {})
@@ -111,14 +113,3 @@ def _object(text: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise EngineError("the Docker engine answered with something that is not an object")
     return found
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("docker", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "p2pcache"
 ROWS = (
-    ("declarations",),
+    ("declarations", "files", "bounded"),
     ("github", "settings", "values", "clock", "unknown"),
     ("cache",),
     ("gateway", "swarm", "testing"),
