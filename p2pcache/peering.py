@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from p2pcache.bounded import Bounded
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.entry import Pointer
@@ -56,7 +56,7 @@ class Peering:
         self._keyring = keyring
         self._heard = heard
         self.earlier: Sequence[Pointer] = ()
-        self._adopted: OrderedDict[tuple[bytes, bytes], Pointer] = OrderedDict()
+        self._adopted: Bounded[tuple[bytes, bytes], Pointer] = Bounded(MAX_ADOPTED)
 
     async def sealed(self, cid: bytes) -> bytes | None:
         """A block for a peer: from memory, else from the disk."""
@@ -67,11 +67,7 @@ class Peering:
     async def keep(self, pointer: Pointer, sealed: bytes) -> None:
         """The hub keeps what it sees, and tells of it those who join when its maker is long gone."""
         self._library.adopt(pointer, sealed)
-        key = (pointer.name, pointer.scope)
-        self._adopted[key] = pointer
-        self._adopted.move_to_end(key)
-        if len(self._adopted) > MAX_ADOPTED:
-            self._adopted.popitem(last=False)
+        self._adopted[pointer.name, pointer.scope] = pointer
 
     def pointers(self) -> Iterable[Pointer]:
         """What this node holds and nobody dropped: memory, what a hub kept, and what the disk held at start."""

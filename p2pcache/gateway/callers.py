@@ -7,9 +7,9 @@ import hashlib
 import os
 import socket
 import struct
-from collections import OrderedDict
 from collections.abc import Mapping
 
+from p2pcache.bounded import Bounded
 from p2pcache.github import scopes
 
 _CREDENTIALS = struct.Struct("=iII")
@@ -46,7 +46,7 @@ class Accepted:
     """The credentials that GitHub has accepted, as digests; the longest unused of `CREDENTIALS` gives way."""
 
     def __init__(self, token: str | None = None) -> None:
-        self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._digests: Bounded[bytes, None] = Bounded(CREDENTIALS)
         if token:
             self._digests[_digest(f"token {token}")] = None
 
@@ -60,9 +60,6 @@ class Accepted:
             self._digests.pop(digest, None)
         elif status < 400:
             self._digests[digest] = None
-            self._digests.move_to_end(digest)
-            if len(self._digests) > CREDENTIALS:
-                self._digests.popitem(last=False)
 
 
 def _digest(authorization: str) -> bytes:

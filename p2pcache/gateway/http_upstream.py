@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import urllib.request
 import zlib
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,15 +15,15 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from p2pcache.bounded import Bounded
 from p2pcache.cache.upstream import UpstreamError
-from p2pcache.gateway.callers import Accepted
+from p2pcache.gateway.callers import CREDENTIALS, Accepted
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import quota
 from p2pcache.github.headers import of_a_read, upstream_user_agent
 from p2pcache.github.request import Request
 
 CONNECTIONS = 256
-CREDENTIALS = 1024
 PIECE = 64 << 10
 STEP = 4 * PIECE
 GZIP = ("gzip", "x-gzip")
@@ -147,8 +146,8 @@ class HttpUpstream:
         self._own = (upstreams.api, upstreams.graphql, upstreams.uploads)  # other servers have quotas of their own
         self._agent = upstream_user_agent(version)
         self._counted = counted
-        self._places: OrderedDict[str, asyncio.Semaphore] = OrderedDict()
-        self._proxies: dict[str, tuple[URL | None, dict[str, str]]] = {}
+        self._places: Bounded[str, asyncio.Semaphore] = Bounded(CREDENTIALS)
+        self._proxies: Bounded[str, tuple[URL | None, dict[str, str]]] = Bounded(CONNECTIONS)
         self._reads: aiohttp.ClientSession | None = None
         self._writes: aiohttp.ClientSession | None = None
 
@@ -244,10 +243,8 @@ class HttpUpstream:
 
     async def _place(self, credential: str) -> asyncio.Semaphore:
         """One of the 100 concurrent requests that GitHub allows (docs.github.com: secondary rate limits) a token."""
-        place = self._places.setdefault(credential, asyncio.Semaphore(quota.MAX_CONCURRENT))
-        self._places.move_to_end(credential)
-        if len(self._places) > CREDENTIALS:
-            self._places.popitem(last=False)
+        place = self._places.get(credential) or asyncio.Semaphore(quota.MAX_CONCURRENT)
+        self._places[credential] = place
         try:
             async with asyncio.timeout(self.deadlines.idle):
                 await place.acquire()
@@ -270,8 +267,6 @@ class HttpUpstream:
             headers = {}
             if proxy and proxy.user:
                 headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
-            if len(self._proxies) >= CONNECTIONS:
-                self._proxies.clear()
             self._proxies[origin] = (proxy.with_user(None) if proxy else None), headers
         return self._proxies[origin]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from p2pcache.bounded import Bounded
 from p2pcache.clock import unix_time
 from p2pcache.gateway.stats import TIERS, About, PeerStats, QuotaStats, RouteStats, Stats, Store, UpstreamStats, read
 
@@ -49,7 +50,7 @@ class Ledger:
         self._upstream = UpstreamStats(by_status={})
         self._time_saved_ms = 0
         self._bytes_from_cache = 0
-        self._quota: dict[tuple[str, str], QuotaStats] = {}
+        self._quota: Bounded[tuple[str, str], QuotaStats] = Bounded(MAX_BUCKETS)
         self._peers = PeerStats()
         self._earlier = PeerStats()
         self._routes: dict[str, RouteCount] = {}
@@ -112,10 +113,7 @@ class Ledger:
 
     def quota(self, scope: str, resource: str, limit: int, remaining: int, reset: int) -> None:
         """The newest knowledge of a token's bucket; the longest unseen of `MAX_BUCKETS` gives way."""
-        self._quota.pop((scope, resource), None)
         self._quota[scope, resource] = QuotaStats(scope, resource, limit, remaining, reset)
-        if len(self._quota) > MAX_BUCKETS:
-            del self._quota[next(iter(self._quota))]
 
     def peers(self, connected: int, known: int, counts: Mapping[str, int]) -> None:
         """Who is there now, and the swarm's own totals since this process started, by the names of `stats.Peers`."""
