@@ -24,14 +24,15 @@ from p2pcache.cache.tiers import Tier
 from p2pcache.clock import unix_time
 from p2pcache.gateway import listen
 from p2pcache.gateway.app import Gateway
+from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, own_token
 from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.http_upstream import HttpUpstream
-from p2pcache.gateway.keeper import Keeper
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
 from p2pcache.gateway.routing import Router, Upstreams
 from p2pcache.gateway.server import Server
+from p2pcache.gateway.survival import Survival
 from p2pcache.github import scopes, writes
 from p2pcache.github.quota import Bucket, charged
 from p2pcache.health import Health
@@ -54,8 +55,9 @@ JOIN = "join"
 class Node:
     """A cache node: gateway, cache and swarm. Start it, stop it; `serve` does both around a signal."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, bounds: ClientBounds = DEFAULT_BOUNDS) -> None:
         self.settings = settings
+        self._bounds = bounds
         self.upstreams = Upstreams(settings.upstream)
         self.ledger = reporting.restored(settings.stats_file)
         self.keyring, self.alone = keyring_of(settings)
@@ -143,6 +145,7 @@ class Node:
                 bases=self.upstreams.bases,
                 token=control,
             ),
+            bounds=self._bounds,
             local=bool(settings.gateway_host),
         )
 
@@ -168,11 +171,9 @@ class Node:
         settings = self.settings
         self._sockets = self._listen()
         await self.upstream.__aenter__()
-        keeper = Keeper.inherit(*settings.keeper) if settings.keeper else None
-        self._server = Server(self._gateway(), self.hot, keeper, local=bool(settings.gateway_host))
+        survival = Survival.inherit(*settings.keeper, settings.adopt) if settings.keeper else None
+        self._server = Server(self._gateway(), self.hot, survival, self._bounds, local=bool(settings.gateway_host))
         await self._server.start(self._sockets)
-        if keeper is not None:
-            await self._server.adopt(keeper.adopt(settings.adopt))
         if self.swarm is not None:
             self.p2p = "starting"
             joining = asyncio.create_task(self._join(), name=JOIN)

@@ -92,11 +92,11 @@ class Reporting:
         return About(__version__, self._upstream, started, round(uptime, 3), self._health.reasons(p2p))
 
 
-async def keep(path: Path, stats: Callable[[], Mapping[str, Any]]) -> None:
+async def keep(path: Path, stats: Callable[[], Mapping[str, Any]], every: float = STATS_SECONDS) -> None:
     """Keep the counts where a node that replaces this one finds them; never returns."""
     last = -1
     while True:
-        await asyncio.sleep(STATS_SECONDS)
+        await asyncio.sleep(every)
         now = stats()
         if now["requests"] != last:
             last = now["requests"]

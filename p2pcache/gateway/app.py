@@ -9,6 +9,7 @@ from typing import Any
 
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.upstream import UpstreamError
+from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.control import ENDPOINTS, ControlPlane
 from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange, Receive, Send
 from p2pcache.gateway.head import Line, cache_status
@@ -26,10 +27,8 @@ log = logging.getLogger(__name__)
 
 MAX_GRAPHQL = 256 << 10
 """Bytes of a GraphQL request that may be a read; a larger one is streamed through. gh's largest are about 5 KiB."""
-MAX_GATHERED = 64 << 20
-"""Bytes of GraphQL requests that are held at a time, however many clients send them."""
-_RETRY = (b"retry-after", b"1")
-_CLOSE = (b"connection", b"close")
+UNREAD_GRAPHQL = Write("POST /graphql", (writes.ALL,))
+"""A GraphQL request that was not looked into: it may change anything."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that may be made again (RFC 9110 section 9.2.1)."""
 TAKEN = range(200, 300)
@@ -51,6 +50,7 @@ class Gateway:
         reads: Reads,
         ledger: Ledger,
         control: ControlPlane,
+        bounds: ClientBounds = DEFAULT_BOUNDS,
         local: bool = False,
     ) -> None:
         self._router = router
@@ -62,11 +62,12 @@ class Gateway:
         self._control = control
         self._gathered = 0
         self._parsing = asyncio.Semaphore(1)
+        self._bounds = bounds
         self._local = local
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong, the client gets a sentence and never a traceback."""
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive, send, self._bounds.body_seconds)
         try:
             await self._dispatch(exchange)
         except Disconnected:
@@ -103,14 +104,16 @@ class Gateway:
         await self._classified(exchange, classify(request), request, base, whole=exchange.length == 0)
 
     async def _graphql(self, exchange: Exchange, target: str, base: str) -> None:
-        """A body decides what this is: it is gathered within a bound, and parsed beside the event loop.
+        """Classify by the body: it is gathered within a bound, beyond which it is streamed, and parsed in a thread.
 
         graphql-core takes 120 ms to import and up to 10 ms for a document of 4 KiB, and memory hits do not wait.
         """
         length = exchange.length
         held = min(MAX_GRAPHQL if length is None else length, MAX_GRAPHQL)
-        if self._gathered + held > MAX_GATHERED:
-            raise BadRequest(503, "Too many GraphQL requests are being sent at once; try again.", _RETRY, _CLOSE)
+        if self._gathered + held > self._bounds.gathered_bytes:
+            request = Request(exchange.method, target, exchange.headers)
+            await self._classified(exchange, UNREAD_GRAPHQL, request, base, whole=False)
+            return
         self._gathered += held
         try:
             body, whole = await exchange.body(MAX_GRAPHQL)
@@ -119,7 +122,7 @@ class Gateway:
                 async with self._parsing:
                     classified = await asyncio.to_thread(classify, request)
             else:
-                classified = Write("POST /graphql", (writes.ALL,))  # nobody knows what it changes
+                classified = UNREAD_GRAPHQL
             await self._classified(exchange, classified, request, base, whole=whole)
         finally:
             self._gathered -= held

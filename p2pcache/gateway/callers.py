@@ -43,10 +43,10 @@ def foreign_page(headers: Mapping[str, str], host: str) -> bool:
 
 
 class Accepted:
-    """The credentials that GitHub has accepted, as digests; the longest unused of `CREDENTIALS` gives way."""
+    """The credentials that GitHub has accepted, as digests; the longest unused of `most` gives way."""
 
-    def __init__(self, token: str | None = None) -> None:
-        self._digests: Bounded[bytes, None] = Bounded(CREDENTIALS)
+    def __init__(self, token: str | None = None, most: int = CREDENTIALS) -> None:
+        self._digests: Bounded[bytes, None] = Bounded(most)
         if token:
             self._digests[_digest(f"token {token}")] = None
 

@@ -15,8 +15,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-BODY_SECONDS = 30.0
-"""How long a client may pause in the middle of a request's body."""
 MAX_HELD = 8 << 20
 """Bytes of an answer of unknown length that are gathered for a client of HTTP/1.0, which knows no chunks."""
 BODILESS = (204, 304)
@@ -40,7 +38,9 @@ class Disconnected(Exception):  # noqa: N818 - no error of anybody here
 class Exchange:
     """The request's parts as the gateway needs them, and what has been sent so far."""
 
-    def __init__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    def __init__(
+        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, body_seconds: float = 30.0
+    ) -> None:
         self.method: str = scope["method"]
         query: bytes = scope["query_string"]
         self.raw_target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
@@ -56,6 +56,8 @@ class Exchange:
         """Called before a request goes out that must not be made twice."""
         self.own_user: Callable[[], bool] = extensions.get("own_user", lambda: False)
         """Whether the kernel vouches that this node's own user asks."""
+        self._answering: Callable[[], None] = extensions.get("answering", lambda: None)
+        self._body_seconds = body_seconds
         self._more = True
         self._receive = receive
         self._send = send
@@ -144,10 +146,10 @@ class Exchange:
             yield first
         while self._more:
             try:
-                async with asyncio.timeout(BODY_SECONDS):
+                async with asyncio.timeout(self._body_seconds):
                     message = await self._receive()
             except TimeoutError:
-                sentence = f"The request's body did not go on for {BODY_SECONDS:g} seconds."
+                sentence = f"The request's body did not go on for {self._body_seconds:g} seconds."
                 raise BadRequest(408, sentence, (b"connection", b"close")) from None
             if message["type"] == "http.disconnect":
                 raise Disconnected
@@ -166,6 +168,7 @@ class Exchange:
         if self._old and unframed:
             self._held = status, head, bytearray()
             return
+        self._answering()
         await self._send({"type": "http.response.start", "status": status, "headers": head})
 
     async def send(self, body: bytes, *, more: bool = False) -> None:

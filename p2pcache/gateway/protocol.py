@@ -12,15 +12,17 @@ so the head is fed again to a new parser, without that field.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar
+from dataclasses import dataclass
 
 import httptools
-from uvicorn.config import Config
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
+from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.callers import own_user
 from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.head import last_answer
@@ -28,46 +30,45 @@ from p2pcache.gateway.listen import here
 
 MAX_HEAD = 64 << 10
 """Bytes of request line and header block; GitHub's own limit is lower."""
-CONNECTIONS = 4096
 PIPELINED = 64
 """Requests on one connection that may wait for the answer to an earlier one."""
 BARREN = 64 << 10
 """Bytes within a body that bring none of it: chunk extensions and trailer fields."""
 LINGERING = 64
-"""Refused clients that get `LINGER_SECONDS`; more are cut off with their refusal, so that a flood holds nothing."""
-LINGER_SECONDS = 2.0
-"""How long a refused client may go on sending: closing before would destroy the refusal (RFC 9112 section 9.6)."""
+"""Refused clients that may linger; more are cut off with their refusal, so that a flood holds nothing."""
 
 _ABSOLUTE = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
 
 
-class GatewayProtocol(HttpToolsProtocol):
-    """One client connection.
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What all connections share.
 
     Attributes:
-        local: answers that stand ready are for this machine alone; all else is the application's to refuse.
-        head_seconds: how long a request's head may take to arrive.
-        write_seconds: how long a client may leave an answer unread.
-        most: connections at a time.
+        server: uvicorn's; its configuration holds the application.
+        hot: answers that stand ready.
+        bounds: what a client may take.
+        local: those answers are for this machine alone; all else is the application's to refuse.
     """
 
+    server: uvicorn.Server
     hot: FastPath
-    local: ClassVar[bool] = False
-    head_seconds: ClassVar[float] = 20.0
-    write_seconds: ClassVar[float] = 60.0
-    most: ClassVar[int] = CONNECTIONS
+    bounds: ClientBounds = DEFAULT_BOUNDS
+    local: bool = False
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+
+class GatewayProtocol(HttpToolsProtocol):
+    """One client connection."""
+
+    def __init__(self, front: Front) -> None:
+        super().__init__(front.server.config, front.server.server_state, {})
+        self._front = front
+        self._bounds = front.bounds
         self._head = 0
         self._barren = 0
         self._in_head = True
+        self._within = False  # a request has begun to arrive, and is not whole
+        self._hits = 0
         self._upgrading = False
         self._answered = False
         self._refused = False
@@ -78,13 +79,15 @@ class GatewayProtocol(HttpToolsProtocol):
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client connects; it has to say something within `head_seconds`."""
+        """A client connects; it has to send a request's head in time."""
         super().connection_made(transport)
-        self._hot = not self.local or here(self.client)
-        self._head_timer = self.loop.call_later(self.head_seconds, self._head_late)
-        if len(self.connections) > self.most:
-            self._refuse(503, f"There are {self.most} connections already; try again.")
-            if len(self.connections) > self.most + LINGERING:
+        self._descriptor = transport.get_extra_info("socket").fileno()
+        self._hot = not self._front.local or here(self.client)
+        self._head_timer = self.loop.call_later(self._bounds.head_seconds, self._head_late)
+        most = self._bounds.connections
+        if len(self.connections) > most:
+            self._refuse(503, f"There are {most} connections already; try again.")
+            if len(self.connections) > most + LINGERING:
                 self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -98,7 +101,7 @@ class GatewayProtocol(HttpToolsProtocol):
         """The client does not read as fast as it is answered; one that does not read at all is cut off."""
         super().pause_writing()
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.write_seconds, self.transport.abort)
+            self._write_timer = self.loop.call_later(self._bounds.write_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         """The client reads."""
@@ -123,7 +126,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._head > MAX_HEAD:
             self._too_large()
         elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.head_seconds, self._head_late)
+            self._head_timer = self.loop.call_later(self._bounds.head_seconds, self._head_late)
 
     def _feed(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -154,7 +157,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._in_head = True
+        self._in_head = self._within = True
         self._upgrading = False
         super().on_message_begin()
 
@@ -186,17 +189,29 @@ class GatewayProtocol(HttpToolsProtocol):
             return False
         if parser.get_method() != b"GET" or not parser.should_keep_alive() or parser.get_http_version() != "1.1":
             return False
-        answer = self.hot.answer(self.url, self.headers)
+        answer = self._front.hot.answer(self.url, self.headers)
         if answer is None:
             return False
-        self.transport.writelines(answer)
+        self._write_now(*answer)
         self._answered = True
+        self._hits += 1
         self.server_state.total_requests += 1
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
         return True
+
+    def _write_now(self, head: bytes, body: bytes) -> None:
+        """Write within this callback: uvloop would keep both until the end of its iteration."""
+        sent = 0
+        if not self.transport.get_write_buffer_size():
+            with contextlib.suppress(OSError):  # full: the transport waits for room; gone: it finds out
+                sent = os.writev(self._descriptor, (head, body))
+        if sent < len(head):
+            self.transport.write(head[sent:])
+        if sent < len(head) + len(body):
+            self.transport.write(memoryview(body)[max(0, sent - len(head)) :])
 
     def _usable(self, *, large: bool) -> bool:
         """Whether the head can be handed on; refuses the request when not."""
@@ -233,6 +248,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._upgrading:
             return
         self._in_head = True
+        self._within = False
         if not self._answered:
             super().on_message_complete()
         self._answered = self._refused
@@ -249,7 +265,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def _head_late(self) -> None:
         self._head_timer = None
         if self._head:
-            self._refuse(408, f"The request's headers did not arrive within {self.head_seconds:g} seconds.")
+            self._refuse(408, f"The request's headers did not arrive within {self._bounds.head_seconds:g} seconds.")
         else:
             self.transport.close()
 
@@ -272,7 +288,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         if self._head_timer is not None:
             self._head_timer.cancel()
-        self._head_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        self._head_timer = self.loop.call_later(self._bounds.linger_seconds, self.transport.abort)
 
 
 def _busy(cycle: RequestResponseCycle | None) -> bool:

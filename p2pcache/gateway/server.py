@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import resource
 import socket
@@ -11,14 +12,12 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn
 
-from p2pcache.gateway import adoption
-from p2pcache.gateway.acceptor import Acceptor
 from p2pcache.gateway.app import Gateway
+from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.fast_path import FastPath
-from p2pcache.gateway.keeper import Adopted, Keeper
-from p2pcache.gateway.kept import KeptProtocol
 from p2pcache.gateway.listen import BACKLOG, ListenError
-from p2pcache.gateway.protocol import CONNECTIONS, GatewayProtocol
+from p2pcache.gateway.protocol import Front, GatewayProtocol
+from p2pcache.gateway.survival import Survival
 
 SHUTDOWN_SECONDS = 5
 KEEP_ALIVE_SECONDS = 75
@@ -27,20 +26,33 @@ OTHER_DESCRIPTORS = 1024
 
 
 class Server:
-    """uvicorn, serving one gateway on several sockets; with `local`, other machines get no prepared answers."""
+    """uvicorn, serving one gateway on several sockets.
 
-    def __init__(self, gateway: Gateway, hot: FastPath, keeper: Keeper | None = None, *, local: bool = False) -> None:
-        # uvicorn makes a protocol a connection from this class alone; its instances share the one gateway's hits.
-        kind: type[GatewayProtocol] = GatewayProtocol if keeper is None else KeptProtocol
-        most = _room(1 if keeper is None else 2)  # `Wire` writes through a descriptor of its own
-        protocol = type("Connection", (kind,), {"hot": hot, "keeper": keeper, "most": most, "local": local})
-        self._keeper = keeper
+    Args:
+        gateway: the application.
+        hot: answers that stand ready.
+        survival: what lets connections outlive the process, if they are to.
+        bounds: what a client may take.
+        local: other machines get no prepared answers.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        hot: FastPath,
+        survival: Survival | None = None,
+        bounds: ClientBounds = DEFAULT_BOUNDS,
+        *,
+        local: bool = False,
+    ) -> None:
+        self._survival = survival
+        self._front: Front
         # The gateway says what went wrong, once; uvicorn would add a traceback for every client that breaks off.
         for name in ("uvicorn", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         config = uvicorn.Config(
             gateway,
-            http=protocol,
+            http=lambda **_: GatewayProtocol(self._front),  # type: ignore[arg-type]  # called, nothing else
             ws="none",
             lifespan="off",
             log_config=None,
@@ -53,16 +65,17 @@ class Server:
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         self._server = _Quiet(config)
+        bounds = dataclasses.replace(bounds, connections=_room(bounds.connections))
+        self._front = Front(self._server, hot, bounds, local)
         self._task: asyncio.Task[None] | None = None
-        self._acceptor: Acceptor | None = None
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Serve on `sockets`; returns once requests are answered.
+        """Serve on `sockets`; return once requests are answered.
 
         Raises:
             ListenError: the server stopped before that.
         """
-        own = [] if self._keeper else list(sockets)
+        own = [] if self._survival else list(sockets)
         self._task = asyncio.create_task(self._server.serve(sockets=own), name="gateway")
         ready = asyncio.create_task(self._server.ready.wait())
         await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
@@ -70,31 +83,22 @@ class Server:
         if self._task.done():
             self._task.result()
             raise ListenError("the gateway stopped while starting")
-        if self._keeper is not None:
-            self._acceptor = Acceptor(sockets, self._keeper, self._protocol)
-
-    async def adopt(self, connections: Sequence[Adopted]) -> None:
-        """Take up the connections of a node that died: answer what they wait for, or end them clearly."""
-        if self._keeper is not None and self._acceptor is not None:
-            await adoption.adopt(self._keeper, connections, self._acceptor.take_up)
-
-    def _protocol(self) -> KeptProtocol:
-        config, server = self._server.config, self._server
-        return config.http_protocol_class(config, server.server_state, server.lifespan.state)  # type: ignore[return-value,call-arg]
+        if self._survival is not None:
+            await self._survival.start(sockets, self._front)
 
     async def stop(self) -> None:
         """Answer what is under way, within `SHUTDOWN_SECONDS`, and stop listening."""
-        if self._acceptor is not None:
-            self._acceptor.close()
+        if self._survival is not None:
+            self._survival.close()
         self._server.should_exit = True
         if self._task is not None:
             await self._task
 
 
-def _room(each: int) -> int:
-    """How many clients may be connected, with `each` open files a client: none takes GitHub's or a peer's."""
-    limit = _allow_descriptors(CONNECTIONS * each + OTHER_DESCRIPTORS)
-    return max(1, min(CONNECTIONS, (limit - min(OTHER_DESCRIPTORS, limit // 2)) // each))
+def _room(clients: int) -> int:
+    """Return how many of so many clients may be connected, so that none takes GitHub's or a peer's open file."""
+    limit = _allow_descriptors(clients + OTHER_DESCRIPTORS)
+    return max(1, min(clients, limit - min(OTHER_DESCRIPTORS, limit // 2)))
 
 
 def _allow_descriptors(wanted: int) -> int:

@@ -36,8 +36,6 @@ GRACE_SECONDS = 8.0
 """How long a node may take to flush and leave after SIGTERM."""
 LOG_BYTES = 4 << 20
 LOOK_SECONDS = 30.0
-JOURNAL_BYTES = 1024 * (16 << 10)
-"""What `p2pcache.gateway.keeper` maps."""
 DRAINED = b"drained"
 DRAIN_SECONDS = 5.0
 OPEN_FILES = 2048
@@ -130,13 +128,12 @@ def started_at(pid: int) -> int | None:
 
 
 class Held:
-    """A second handle on every connection of the node, so that none ends with it (see `p2pcache/gateway/keeper.py`)."""
+    """A second handle on every connection of the node, so that none ends with it (see `p2pcache/gateway/survival/`)."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.theirs.settimeout(DRAIN_SECONDS)  # a node may have left it full
         self.memory = os.memfd_create("p2pcache-journal")
-        os.ftruncate(self.memory, JOURNAL_BYTES)
         for descriptor in (self.theirs.fileno(), self.memory):
             os.set_inheritable(descriptor, True)
         self.by_slot: dict[int, int] = {}

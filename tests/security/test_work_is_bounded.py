@@ -10,7 +10,8 @@ import pytest
 from support.gateway import LIMIT, TOKEN, ask, connect, connect_tcp, get, running
 from support.processes import running as process
 
-from p2pcache.gateway import app, protocol
+from p2pcache.gateway import protocol
+from p2pcache.gateway.bounds import ClientBounds
 from p2pcache.github import classify as rules
 from p2pcache.github import graphql
 from p2pcache.node import Node
@@ -87,21 +88,24 @@ async def test_a_long_parse_holds_up_no_memory_hit(node, github, monkeypatch):
     assert (await asking).status == 200
 
 
-async def test_graphql_bodies_are_bounded_in_all(node, monkeypatch):
-    monkeypatch.setattr(app, "MAX_GATHERED", 1000)
+async def test_graphql_beyond_what_is_held_is_passed_through_and_not_gathered(github, tmp_path):
     half = get("/graphql", "Content-Length: 900", method="POST")
-    async with connect(node) as first:
+    rest = QUERY + b" " * (900 - len(QUERY))
+    bounds = ClientBounds(gathered_bytes=1000)
+    async with running(github.url, tmp_path, bounds) as node, connect(node) as first:
         await first.send(half + QUERY)
         async with asyncio.timeout(LIMIT):
             while not node._server._server.config.app._gathered:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
-        refused = await ask(node, half)
-        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        for _ in range(2):
+            passed = await ask(node, half + rest)
+            assert (passed.status, passed.headers["cache-status"]) == (200, "p2pcache; fwd=method; fwd-status=200")
+        assert node._server._server.config.app._gathered == 900
         small = get("/graphql", f"Content-Length: {len(QUERY)}", method="POST") + QUERY
-        assert (await ask(node, small)).status == 200
-        await first.send(b" " * (900 - len(QUERY)))
+        assert [(await ask(node, small)).headers["cache-status"].split(";")[1] for _ in range(2)][1] == " hit"
+        await first.send(rest[len(QUERY) :])
         assert (await first.reply()).status == 200
-    assert (await ask(node, half + QUERY + b" " * (900 - len(QUERY)))).status == 200
+        assert (await ask(node, half + rest)).headers["cache-status"].startswith("p2pcache; hit")
 
 
 HUGE = [

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from p2pcache.gateway.bounds import DEFAULT_BOUNDS
 from p2pcache.node import Node
 from p2pcache.settings import Listen, Secret, Settings
 from p2pcache.testing import StandIn
@@ -97,7 +98,7 @@ def get(target, *lines, host="api.github.com", method="GET"):
 
 
 @asynccontextmanager
-async def running(upstream, directory, **settings):
+async def running(upstream, directory, bounds=DEFAULT_BOUNDS, **settings):
     node = Node(
         Settings(
             upstream=upstream,
@@ -107,7 +108,8 @@ async def running(upstream, directory, **settings):
             listen=Listen(),
             token=Secret(TOKEN),
             **settings,
-        )
+        ),
+        bounds,
     )
     async with node:
         yield node

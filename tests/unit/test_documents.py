@@ -253,7 +253,15 @@ def test_what_cache_status_says_is_documented() -> None:
 
 # Tests mirror the package.
 
-DATA = {"cache/upstream", "github/request", "github/table", "swarm/config", "swarm/reasons", "swarm/statements"}
+DATA = {
+    "cache/upstream",
+    "gateway/bounds",
+    "github/request",
+    "github/table",
+    "swarm/config",
+    "swarm/reasons",
+    "swarm/statements",
+}
 """Types, tables and constants: nothing in them that could be tried by itself."""
 
 TRIED_BY = {
@@ -268,16 +276,15 @@ TRIED_BY = {
     "commands/inspect": ("integration/supervised/test_get.py", "it asks a node that runs"),
     "commands/run": ("unit/commands/test_cli.py", "a command with a node around it"),
     "commands/serve": ("unit/commands/test_cli.py", "a node in a process"),
-    "gateway/acceptor": ("unit/gateway/test_wire.py", "real connections"),
-    "gateway/adoption": ("unit/gateway/test_wire.py", "connections of a node that died"),
     "gateway/app": ("integration/gateway/test_reads.py", "a whole gateway"),
     "gateway/ask": ("unit/client/test_discovery.py", "asked of a real socket"),
     "gateway/exchange": ("unit/gateway/test_control.py", "needs an application around it"),
-    "gateway/kept": ("unit/gateway/test_wire.py", "connections of a node that died"),
-    "gateway/protocol": ("unit/gateway/test_wire.py", "bytes on a real connection"),
+    "gateway/protocol": ("unit/gateway/survival/test_held_connection.py", "bytes on a real connection"),
     "gateway/reads": ("integration/gateway/test_reads.py", "a whole gateway"),
     "gateway/relay": ("integration/gateway/test_passing.py", "a whole gateway"),
     "gateway/server": ("integration/gateway/test_bad_input.py", "a whole gateway"),
+    "gateway/survival/acceptor": ("unit/gateway/survival/test_held_connection.py", "real connections"),
+    "gateway/survival/takeover": ("unit/gateway/survival/test_held_connection.py", "connections of a node that died"),
     "gateway/stats": ("unit/gateway/test_ledger.py", "the shape of what the ledger gives"),
     "node": ("integration/fleet/test_two_nodes.py", "whole nodes"),
     "peering": ("integration/fleet/test_two_nodes.py", "whole nodes"),

@@ -38,11 +38,10 @@ def test_a_file_that_is_no_ledger_begins_a_new_one(tmp_path: Path, content: byte
     assert reporting.restored(file).stats()["requests"] == 0
 
 
-async def test_counts_are_kept_and_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "STATS_SECONDS", 0.01)
+async def test_counts_are_kept_and_taken_up_again(tmp_path: Path) -> None:
     file, ledger = tmp_path / "below" / "stats.json", Ledger()
     ledger.miss(ledger.route("GET /"))
-    keeping = asyncio.create_task(reporting.keep(file, ledger.stats))
+    keeping = asyncio.create_task(reporting.keep(file, ledger.stats, every=0.01))
     async with asyncio.timeout(20):
         while not file.exists():  # noqa: ASYNC110 - written by another thread
             await asyncio.sleep(0.01)

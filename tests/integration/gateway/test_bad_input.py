@@ -10,9 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from p2pcache.gateway import exchange as exchanges
-from p2pcache.gateway import server
-from p2pcache.gateway.protocol import GatewayProtocol
+from p2pcache.gateway.bounds import ClientBounds
 
 from .conftest import LIMIT, ask, connect, get, running
 
@@ -114,9 +112,9 @@ async def test_trailer_fields_are_nobodys_headers(node, github):
     assert "x-extra" not in github.calls[-1].headers
 
 
-async def test_a_slow_head_is_refused(node, monkeypatch):
-    monkeypatch.setattr(GatewayProtocol, "head_seconds", 0.2)
-    async with connect(node) as client:
+async def test_a_slow_head_is_refused(github, tmp_path):
+    bounds = ClientBounds(head_seconds=0.2)
+    async with running(github.url, tmp_path, bounds) as node, connect(node) as client:
         await client.send(b"GET / HTTP/1.1\r\nHost: api")
         reply = await client.reply()
         assert reply.status == 408
@@ -124,15 +122,15 @@ async def test_a_slow_head_is_refused(node, monkeypatch):
         await client.ended()
 
 
-async def test_a_silent_client_is_let_go(node, monkeypatch):
-    monkeypatch.setattr(GatewayProtocol, "head_seconds", 0.1)
-    async with connect(node) as client:
+async def test_a_silent_client_is_let_go(github, tmp_path):
+    bounds = ClientBounds(head_seconds=0.1)
+    async with running(github.url, tmp_path, bounds) as node, connect(node) as client:
         assert await client.ended() == b""
 
 
-async def test_a_slow_second_head_is_refused(node, monkeypatch):
-    monkeypatch.setattr(GatewayProtocol, "head_seconds", 0.2)
-    async with connect(node) as client:
+async def test_a_slow_second_head_is_refused(github, tmp_path):
+    bounds = ClientBounds(head_seconds=0.2)
+    async with running(github.url, tmp_path, bounds) as node, connect(node) as client:
         await client.send(get("/repos/octo/app"))
         assert (await client.reply()).status == 200
         await client.send(b"GET /")
@@ -140,9 +138,9 @@ async def test_a_slow_second_head_is_refused(node, monkeypatch):
 
 
 @pytest.mark.parametrize("target", ["/graphql", "/markdown"])
-async def test_a_body_that_stops_is_refused(node, monkeypatch, target):
-    monkeypatch.setattr(exchanges, "BODY_SECONDS", 0.2)
-    async with connect(node) as client:
+async def test_a_body_that_stops_is_refused(github, tmp_path, target):
+    bounds = ClientBounds(body_seconds=0.2)
+    async with running(github.url, tmp_path, bounds) as node, connect(node) as client:
         await client.send(get(target, "Content-Length: 100", method="POST") + b"{")
         reply = await client.reply()
         assert reply.status == 408
@@ -150,9 +148,9 @@ async def test_a_body_that_stops_is_refused(node, monkeypatch, target):
         await client.ended()
 
 
-async def test_one_connection_too_many_is_told_so(github, tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "CONNECTIONS", 1)
-    async with running(github.url, tmp_path) as node, connect(node) as first:
+async def test_one_connection_too_many_is_told_so(github, tmp_path):
+    bounds = ClientBounds(connections=1)
+    async with running(github.url, tmp_path, bounds) as node, connect(node) as first:
         await first.send(get("/repos/octo/app"))
         assert (await first.reply()).status == 200
         async with connect(node) as second:
@@ -161,10 +159,9 @@ async def test_one_connection_too_many_is_told_so(github, tmp_path, monkeypatch)
             assert "connections already" in json.loads(reply.body)["message"]
 
 
-async def test_a_client_that_does_not_read_is_cut_off(github, tmp_path, monkeypatch):
-    monkeypatch.setattr(GatewayProtocol, "write_seconds", 0.3)
+async def test_a_client_that_does_not_read_is_cut_off(github, tmp_path):
     github.edit("octo/app", file="large.txt", content="x" * (6 << 20))
-    async with running(github.url, tmp_path) as node:
+    async with running(github.url, tmp_path, ClientBounds(write_seconds=0.3)) as node:
         with socket.socket(socket.AF_UNIX) as idle:
             idle.setblocking(False)
             loop = asyncio.get_running_loop()

@@ -68,9 +68,8 @@ def test_what_github_said_of_a_credential():
     assert "Digest z" not in accepted
 
 
-def test_credentials_are_bounded(monkeypatch):
-    monkeypatch.setattr(callers, "CREDENTIALS", 2)
-    accepted = Accepted()
+def test_credentials_are_bounded():
+    accepted = Accepted(most=2)
     for name in "abac":
         accepted.note(f"token {name}", 200)
     assert [f"token {name}" in accepted for name in "abc"] == [True, False, True]

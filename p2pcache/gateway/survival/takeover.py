@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 
 from p2pcache.gateway.head import last_answer
-from p2pcache.gateway.keeper import MOST_REPLAYS, Adopted, ConnectionState, Keeper
+from p2pcache.gateway.survival.journal import Adopted, ConnectionState, Journal
 
+MAX_REPLAYS = 3
+"""How often a request is taken up: one that kills every node it reaches must not use up the supervisor's patience."""
 _UNREAD = 1 << 20
-
 
 UNKNOWN_FATE = last_answer(
     502,
@@ -24,25 +25,27 @@ GIVEN_UP = last_answer(
 )
 
 
-async def adopt(keeper: Keeper, connections: Sequence[Adopted], take_up: Callable[[Adopted], Awaitable[bool]]) -> None:
+async def take_over(
+    journal: Journal, connections: Iterable[Adopted], serve: Callable[[Adopted], Awaitable[bool]]
+) -> None:
     """Answer what the connections wait for, or end them clearly."""
     for adopted in connections:
-        words = last_words(adopted)
-        if words is None and await take_up(adopted):
+        answer = final_answer(adopted)
+        if answer is None and await serve(adopted):
             continue
-        _end(adopted.connection, words or b"")
+        _end(adopted.connection, answer or b"")
         if adopted.slot is not None:
-            keeper.let_go(adopted.slot)
+            journal.let_go(adopted.slot)
 
 
-def last_words(adopted: Adopted) -> bytes | None:
-    """What a connection is told before it is closed; None when it is taken up."""
+def final_answer(adopted: Adopted) -> bytes | None:
+    """Return what a connection gets before it is closed; None when it is taken up."""
     match adopted.state:
         case ConnectionState.IDLE:
             return None
         case ConnectionState.ASKED if adopted.unsafe or not adopted.whole:
             return UNKNOWN_FATE
-        case ConnectionState.ASKED if adopted.replays >= MOST_REPLAYS:
+        case ConnectionState.ASKED if adopted.replays >= MAX_REPLAYS:
             return GIVEN_UP
         case ConnectionState.ASKED:
             return None
@@ -50,11 +53,11 @@ def last_words(adopted: Adopted) -> bytes | None:
             return b""
 
 
-def _end(connection: socket.socket, words: bytes) -> None:
+def _end(connection: socket.socket, answer: bytes) -> None:
     with contextlib.suppress(OSError):
-        if words:
-            connection.send(words)
+        if answer:
+            connection.send(answer)
             connection.shutdown(socket.SHUT_WR)
-            connection.recv(_UNREAD)  # what is left unread would make the kernel take the words back (RFC 9112, 9.6)
+            connection.recv(_UNREAD)  # unread bytes would make the kernel take the answer back (RFC 9112 section 9.6)
         connection.shutdown(socket.SHUT_RDWR)
     connection.close()

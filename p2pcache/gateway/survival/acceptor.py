@@ -11,13 +11,12 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 
-from p2pcache.gateway.keeper import Adopted, ConnectionState, Keeper
-from p2pcache.gateway.kept import KeptProtocol
+from p2pcache.gateway.survival.journal import Adopted, Journal
 
 BURST = 64
-"""Connections taken before the others get their turn."""
+"""Connections accepted before other callbacks get their turn."""
 PAUSE_SECONDS = 0.5
-"""For how long none is taken when there is no descriptor for it."""
+"""How long none is accepted when there is no descriptor for it."""
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +25,19 @@ class Acceptor:
     """Accepts until closed."""
 
     def __init__(
-        self, listeners: Sequence[socket.socket], keeper: Keeper, protocol: Callable[[], KeptProtocol]
+        self,
+        listeners: Sequence[socket.socket],
+        journal: Journal,
+        protocol: Callable[[Adopted], asyncio.Protocol],
+        *,
+        pause: float = PAUSE_SECONDS,
     ) -> None:
         self._listeners = listeners
-        self._keeper = keeper
+        self._journal = journal
         self._protocol = protocol
+        self._pause = pause
         self._loop = asyncio.get_running_loop()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._starting: set[asyncio.Task[None]] = set()
         self._closed = False
         for listener in listeners:
             listener.setblocking(False)
@@ -45,16 +50,10 @@ class Acceptor:
             self._loop.remove_reader(listener)
             listener.close()
 
-    async def take_up(self, adopted: Adopted) -> bool:
+    async def serve(self, adopted: Adopted) -> bool:
         """Serve a connection that is held; False when that cannot be done any more."""
-
-        def made() -> KeptProtocol:
-            taken = self._protocol()
-            taken.adopted = adopted
-            return taken
-
         try:
-            await self._loop.connect_accepted_socket(made, adopted.connection)
+            await self._loop.connect_accepted_socket(lambda: self._protocol(adopted), adopted.connection)
         except OSError:
             return False
         return True
@@ -72,16 +71,16 @@ class Acceptor:
             except OSError as error:
                 log.warning("no connection can be taken for now: %s", error.strerror)
                 self._loop.remove_reader(listener)
-                self._loop.call_later(PAUSE_SECONDS, self._watch, listener)
+                self._loop.call_later(self._pause, self._watch, listener)
                 return
-            slot = self._keeper.hold(connection.fileno())
+            slot = self._journal.hold(connection.fileno())
             connection.setblocking(False)
-            task = self._loop.create_task(self._serve(Adopted(slot, connection, ConnectionState.IDLE)))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            task = self._loop.create_task(self._start(Adopted(slot, connection)))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
 
-    async def _serve(self, accepted: Adopted) -> None:
-        if not await self.take_up(accepted):
+    async def _start(self, accepted: Adopted) -> None:
+        if not await self.serve(accepted):
             accepted.connection.close()
             if accepted.slot is not None:
-                self._keeper.let_go(accepted.slot)
+                self._journal.let_go(accepted.slot)

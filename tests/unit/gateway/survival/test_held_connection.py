@@ -7,10 +7,11 @@ import socket
 import pytest
 import uvicorn
 
-from p2pcache.gateway import adoption
-from p2pcache.gateway.acceptor import Acceptor
-from p2pcache.gateway.keeper import MEMORY_BYTES, MOST_REPLAYS, SLOT_BYTES, Adopted, ConnectionState, Keeper
-from p2pcache.gateway.kept import KeptProtocol
+from p2pcache.gateway.protocol import Front
+from p2pcache.gateway.survival import takeover
+from p2pcache.gateway.survival.acceptor import Acceptor
+from p2pcache.gateway.survival.held_connection import HeldConnection
+from p2pcache.gateway.survival.journal import MEMORY_BYTES, SLOT_BYTES, Adopted, ConnectionState, Journal
 
 GET = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
@@ -35,14 +36,17 @@ class Site:
         theirs.setblocking(False)
         self.theirs = theirs
         self.memory = mmap.mmap(-1, MEMORY_BYTES)
-        self.keeper = Keeper(theirs, self.memory)
+        self.journal = Journal(theirs, self.memory)
         self.go = asyncio.Event()
         self.waiting = asyncio.Event()
         config = uvicorn.Config(self.app, interface="asgi3", log_config=None, lifespan="off", proxy_headers=False)
         server = uvicorn.Server(config)
         self.connections = server.server_state.connections
-        kind = type("Connection", (KeptProtocol,), {"hot": Cold(), "keeper": self.keeper})
-        self.acceptor = Acceptor([self.listener], self.keeper, lambda: kind(config, server.server_state, {}))
+        config.load()
+        front = Front(server, Cold())
+        self.acceptor = Acceptor(
+            [self.listener], self.journal, lambda adopted: HeldConnection(self.journal, adopted, front), pause=0.0
+        )
 
     async def app(self, scope, receive, send):
         body, more = b"", True
@@ -58,6 +62,7 @@ class Site:
             self.waiting.set()
             await self.go.wait()
         body = BIG if scope["path"] == "/big" else body
+        scope["extensions"]["answering"]()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
         await send({"type": "http.response.body", "body": body})
 
@@ -145,7 +150,7 @@ async def test_a_pipelined_request_is_never_taken_for_none(site, client, first):
 async def test_a_request_that_comes_before_the_last_is_answered_cannot_be_taken_up(site, client):
     reader, writer = client
     writer.write(GET % b"/big")
-    await site.until(ConnectionState.ANSWERING)
+    await site.until(ConnectionState.LOST)
     writer.write(GET % b"/hot")
     assert await body(reader) == BIG
     assert b"hot" in await body(reader)
@@ -157,7 +162,6 @@ async def test_an_answer_that_has_drained_leaves_the_journal_idle_by_itself(site
     writer.write(GET % b"/big")
     assert await body(reader) == BIG
     await site.until(ConnectionState.IDLE)
-    assert site.keeper.written(0) > len(BIG)
 
 
 async def test_an_interim_answer_is_none(site, client):
@@ -190,10 +194,10 @@ async def adopt(site, state, received=b"", **more):
     """Have the site take up a connection as of a dead node; gives the client's end."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    slot = site.keeper.hold(theirs.fileno())
+    slot = site.journal.hold(theirs.fileno())
     if received:
-        site.keeper.received(slot, received)
-    await adoption.adopt(site.keeper, [Adopted(slot, theirs, state, received, **more)], site.acceptor.take_up)
+        site.journal.asked(slot, received, 0)
+    await takeover.take_over(site.journal, [Adopted(slot, theirs, state, received, **more)], site.acceptor.serve)
     return await site.opened(sock=ours)
 
 
@@ -227,10 +231,9 @@ async def test_a_write_that_was_sent_on_is_marked(site, client):
 @pytest.mark.parametrize(
     ("state", "more", "words"),
     [
-        pytest.param(ConnectionState.ASKED, {"unsafe": True}, adoption.UNKNOWN_FATE, id="write"),
-        pytest.param(ConnectionState.ASKED, {"whole": False}, adoption.UNKNOWN_FATE, id="too long"),
-        pytest.param(ConnectionState.ASKED, {"replays": MOST_REPLAYS}, adoption.GIVEN_UP, id="deadly"),
-        pytest.param(ConnectionState.ANSWERING, {}, b"", id="answered in part"),
+        pytest.param(ConnectionState.ASKED, {"unsafe": True}, takeover.UNKNOWN_FATE, id="write"),
+        pytest.param(ConnectionState.ASKED, {"whole": False}, takeover.UNKNOWN_FATE, id="too long"),
+        pytest.param(ConnectionState.ASKED, {"replays": takeover.MAX_REPLAYS}, takeover.GIVEN_UP, id="deadly"),
         pytest.param(ConnectionState.LOST, {}, b"", id="lost"),
     ],
 )
@@ -248,13 +251,13 @@ def _reader_of(data):
 
 
 async def test_a_connection_without_a_slot_is_served_all_the_same(site):
-    site.keeper._free.clear()
+    site.journal._free.clear()
     reader, writer = await site.client()
     writer.write(GET % b"/hot" + POST + b"ping")
     assert [await body(reader), await body(reader)] == [b"hot", b"ping"]
 
 
-async def test_a_lack_of_descriptors_ends_nothing(site, client, monkeypatch):
+async def test_a_lack_of_descriptors_ends_nothing(site, client):
     class Out:
         def accept(self):
             raise OSError(24, "Too many open files")
@@ -262,9 +265,26 @@ async def test_a_lack_of_descriptors_ends_nothing(site, client, monkeypatch):
         def fileno(self):
             return site.listener.fileno()
 
-    monkeypatch.setattr("p2pcache.gateway.acceptor.PAUSE_SECONDS", 0.0)
     site.acceptor._accept(Out())
     reader, writer = await site.client()
     reader, writer = client
     writer.write(GET % b"/hot")
     assert await body(reader) == b"hot"
+
+
+async def test_a_memory_hit_leaves_no_note(site, client):
+    reader, writer = client
+    before = site.memory[:]
+    for _ in range(2):
+        writer.write(GET % b"/hot")
+        assert await body(reader) == b"hot"
+    assert site.memory[:] == before
+
+
+async def test_a_hit_that_ends_what_was_noted_leaves_the_journal_idle(site, client):
+    reader, writer = client
+    writer.write((GET % b"/hot")[:-2])
+    await site.until(ConnectionState.ASKED)
+    writer.write((GET % b"/hot")[-2:])
+    assert await body(reader) == b"hot"
+    await site.until(ConnectionState.IDLE)

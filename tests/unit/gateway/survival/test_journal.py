@@ -7,18 +7,15 @@ import struct
 
 import pytest
 
-from p2pcache.gateway.keeper import (
+from p2pcache.gateway.survival.journal import (
     MEMORY_BYTES,
     ROOM,
     SLOT_BYTES,
     SLOTS,
     ConnectionState,
-    Counts,
-    Keeper,
-    judge,
-    kernel_counts,
+    Journal,
+    bytes_read,
 )
-from p2pcache.runner.watch import JOURNAL_BYTES
 
 ASK = b"GET / HTTP/1.1\r\n\r\n"
 
@@ -35,7 +32,7 @@ class Supervisor:
     def node(self):
         channel = self.theirs.dup()
         channel.setblocking(False)
-        return Keeper(channel, self.memory), channel
+        return Journal(channel, self.memory), channel
 
     def hear(self):
         while True:
@@ -69,12 +66,12 @@ def nodes(supervisor):
     channels, taken = [], []
 
     def start(*, adopt=False):
-        keeper, channel = supervisor.node()
+        journal, channel = supervisor.node()
         channels.append(channel)
         supervisor.hear()
-        adopted = keeper.adopt([(slot, os.dup(fd)) for slot, fd in supervisor.held.items()]) if adopt else []
+        adopted = journal.adopt([(slot, os.dup(fd)) for slot, fd in supervisor.held.items()]) if adopt else []
         taken.extend(each.connection for each in adopted)
-        return keeper, adopted
+        return journal, adopted
 
     yield start
     for each in (*channels, *taken):
@@ -97,26 +94,21 @@ def pair(request):
         end.close()
 
 
-def read(keeper, slot, end, length):
+def read(journal, slot, end, length, total=0):
     """As a node does: take bytes from the kernel, then note them."""
     data = end.recv(length, socket.MSG_WAITALL)
-    keeper.received(slot, data)
-
-
-def test_the_supervisor_maps_what_the_node_maps():
-    assert JOURNAL_BYTES == MEMORY_BYTES == SLOTS * SLOT_BYTES
+    journal.asked(slot, data, total or len(data))
 
 
 def test_descriptors_are_taken_from_the_supervisor_and_not_passed_on(supervisor):
     memory = os.memfd_create("journal")
-    os.ftruncate(memory, MEMORY_BYTES)
     channel = os.dup(supervisor.theirs.fileno())
     os.set_inheritable(channel, True)
-    keeper = Keeper.inherit(channel, memory)
+    journal = Journal.inherit(channel, memory)
     assert not os.get_inheritable(channel)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(memory)
-    keeper._channel.close()
+    journal._channel.close()
 
 
 def test_what_was_asked_is_asked_of_the_next_node(pair, nodes):
@@ -125,9 +117,9 @@ def test_what_was_asked_is_asked_of_the_next_node(pair, nodes):
     slot = first.hold(end.fileno())
     client.sendall(ASK)
     read(first, slot, end, 5)
-    read(first, slot, end, len(ASK) - 5)
+    read(first, slot, end, len(ASK) - 5, len(ASK))
     _, (adopted,) = nodes(adopt=True)
-    assert (adopted.slot, adopted.state, adopted.received, adopted.whole) == (slot, ConnectionState.ASKED, ASK, True)
+    assert (adopted.slot, adopted.state, adopted.request, adopted.whole) == (slot, ConnectionState.ASKED, ASK, True)
 
 
 def test_it_is_asked_of_the_one_after_that_too(pair, nodes):
@@ -138,14 +130,14 @@ def test_it_is_asked_of_the_one_after_that_too(pair, nodes):
     read(first, slot, end, len(ASK))
     first.unsafe(slot)
     for replays in range(3):
-        keeper, (adopted,) = nodes(adopt=True)
-        assert (adopted.state, adopted.received, adopted.replays, adopted.unsafe) == (
+        journal, (adopted,) = nodes(adopt=True)
+        assert (adopted.state, adopted.request, adopted.replays, adopted.unsafe) == (
             ConnectionState.ASKED,
             ASK,
             replays,
             True,
         )
-        keeper.replayed(slot)
+        journal.replayed(slot)
 
 
 def test_after_an_answer_nothing_is_asked(pair, nodes):
@@ -155,60 +147,59 @@ def test_after_an_answer_nothing_is_asked(pair, nodes):
     client.sendall(ASK)
     read(first, slot, end, len(ASK))
     first.unsafe(slot)
-    first.mark(slot, ConnectionState.ANSWERING)
-    end.sendall(b"answer")
-    first.idle(slot, 6)
-    keeper, (adopted,) = nodes(adopt=True)
-    assert (adopted.state, adopted.received, adopted.unsafe) == (ConnectionState.IDLE, b"", False)
-    assert keeper.written(slot) == 6
-
-
-def test_an_answer_that_was_announced_and_not_written_is_due_where_the_kernel_counts(pair, nodes):
-    client, end = pair
-    first, _ = nodes()
-    slot = first.hold(end.fileno())
-    client.sendall(ASK)
-    read(first, slot, end, len(ASK))
-    first.mark(slot, ConnectionState.ANSWERING)
+    first.idle(slot)
     _, (adopted,) = nodes(adopt=True)
-    tcp = end.family == socket.AF_INET
-    assert (adopted.state, adopted.received) == (
-        (ConnectionState.ASKED, ASK) if tcp else (ConnectionState.ANSWERING, b"")
-    )
+    assert (adopted.state, adopted.request, adopted.unsafe) == (ConnectionState.IDLE, b"", False)
 
 
-def test_an_answer_that_began_is_never_due(pair, nodes):
-    client, end = pair
-    first, _ = nodes()
-    slot = first.hold(end.fileno())
-    client.sendall(ASK)
-    read(first, slot, end, len(ASK))
-    first.mark(slot, ConnectionState.ANSWERING)
-    end.sendall(b"H")
-    _, (adopted,) = nodes(adopt=True)
-    assert adopted.state is ConnectionState.ANSWERING
-
-
-def test_bytes_that_were_read_and_not_noted_are_lost_where_the_kernel_counts(pair, nodes):
-    client, end = pair
-    first, _ = nodes()
-    first.hold(end.fileno())
-    client.sendall(ASK)
-    end.recv(100)
-    _, (adopted,) = nodes(adopt=True)
-    assert adopted.state is (ConnectionState.LOST if end.family == socket.AF_INET else ConnectionState.IDLE)
-
-
-def test_what_comes_in_before_an_answer_is_out_is_lost(pair, nodes):
+def test_an_answer_that_may_have_begun_is_never_due(pair, nodes):
     client, end = pair
     first, _ = nodes()
     slot = first.hold(end.fileno())
     client.sendall(ASK + ASK)
     read(first, slot, end, len(ASK))
-    first.mark(slot, ConnectionState.ANSWERING)
-    read(first, slot, end, len(ASK))
+    first.lose(slot)
+    read(first, slot, end, len(ASK), 2 * len(ASK))
     _, (adopted,) = nodes(adopt=True)
-    assert (adopted.state, adopted.received) == (ConnectionState.LOST, b"")
+    assert (adopted.state, adopted.request) == (ConnectionState.LOST, b"")
+
+
+def test_bytes_that_were_read_and_not_noted_are_lost_where_the_kernel_counts(pair, nodes):
+    client, end = pair
+    first, _ = nodes()
+    slot = first.hold(end.fileno())
+    client.sendall(ASK)
+    read(first, slot, end, 5)
+    end.recv(100)
+    _, (adopted,) = nodes(adopt=True)
+    assert adopted.state is (ConnectionState.LOST if end.family == socket.AF_INET else ConnectionState.ASKED)
+
+
+@pytest.mark.parametrize("asked", [b"", ASK])
+def test_a_connection_whose_bytes_were_in_hand_is_lost_and_no_other(pair, nodes, asked):
+    _, end = pair
+    first, _ = nodes()
+    slot, other = first.hold(end.fileno()), first.hold(end.fileno())
+    if asked:
+        first.asked(slot, asked, 0)
+    first.in_hand[0] = slot + 1
+    nodes()  # it ends before it adopts anything
+    _, adopted = nodes(adopt=True)
+    states = {each.slot: each.state for each in adopted}
+    assert states == {slot: ConnectionState.LOST, other: ConnectionState.IDLE}
+
+
+def test_a_request_after_answers_that_left_no_note_is_asked_whole(pair, nodes):
+    client, end = pair
+    first, _ = nodes()
+    slot = first.hold(end.fileno())
+    client.sendall(ASK + ASK)
+    end.recv(len(ASK), socket.MSG_WAITALL)  # and answered in the same step
+    second, (adopted,) = nodes(adopt=True)
+    assert adopted.state is ConnectionState.IDLE
+    read(second, slot, end, len(ASK), adopted.read + len(ASK))
+    _, (adopted,) = nodes(adopt=True)
+    assert (adopted.state, adopted.request) == (ConnectionState.ASKED, ASK)
 
 
 @pytest.mark.parametrize(("more", "whole"), [(0, True), (1, False), (SLOT_BYTES, False)])
@@ -220,11 +211,11 @@ def test_a_slot_is_never_left(pair, nodes, supervisor, more, whole):
     read(first, slot, end, ROOM)
     if more:
         client.sendall(b"y" * more)
-        read(first, slot, end, more)
+        read(first, slot, end, more, ROOM + more)
     start = (slot + 1) * SLOT_BYTES
     assert supervisor.memory[start : start + SLOT_BYTES] == bytes(SLOT_BYTES)
     _, (adopted,) = nodes(adopt=True)
-    assert (adopted.state, adopted.received, adopted.whole) == (ConnectionState.ASKED, b"x" * ROOM, whole)
+    assert (adopted.state, adopted.request, adopted.whole) == (ConnectionState.ASKED, b"x" * ROOM, whole)
 
 
 def test_a_new_connection_never_gets_a_slot_that_waits_to_be_adopted(pair, nodes, supervisor):
@@ -251,89 +242,64 @@ def test_slots_of_connections_that_ended_with_a_node_are_free_again(pair, nodes,
 
 
 def test_connections_beyond_the_slots_are_not_held(nodes, supervisor):
-    keeper, _ = nodes(adopt=True)
+    journal, _ = nodes(adopt=True)
     memory = supervisor.memory
     for slot in range(SLOTS - 1):
         memory[slot * SLOT_BYTES] = ConnectionState.IDLE
-    keeper, _ = nodes()
+    journal, _ = nodes()
     with socket.socket() as end:
-        assert keeper.hold(end.fileno()) == SLOTS - 1
-        assert keeper.hold(end.fileno()) is None
-        keeper.let_go(SLOTS - 1)
-        assert keeper.hold(end.fileno()) == SLOTS - 1
+        assert journal.hold(end.fileno()) == SLOTS - 1
+        assert journal.hold(end.fileno()) is None
+        journal.let_go(SLOTS - 1)
+        assert journal.hold(end.fileno()) == SLOTS - 1
 
 
 def test_a_supervisor_that_does_not_listen_costs_nothing_but_its_help(nodes, supervisor):
-    keeper, _ = nodes()
+    journal, _ = nodes()
     with socket.socket() as end:
         held = []
-        while (slot := keeper.hold(end.fileno())) is not None:
+        while (slot := journal.hold(end.fileno())) is not None:
             held.append(slot)
         assert 0 < len(held) < SLOTS
-        keeper.let_go(held[0])  # cannot be told now
+        journal.let_go(held[0])  # cannot be told now
         supervisor.hear()
         assert held[0] in supervisor.held
-        assert keeper.hold(end.fileno()) is not None  # tells what is owed first
+        assert journal.hold(end.fileno()) is not None  # tells what is owed first
         supervisor.hear()
         assert len(supervisor.held) == len(held)
     supervisor.ours.close()
     with socket.socket() as end:
-        assert keeper.hold(end.fileno()) is None
-        keeper.let_go(held[1])
+        assert journal.hold(end.fileno()) is None
+        journal.let_go(held[1])
     supervisor.ours = socket.socket()
     supervisor.ours.setblocking(False)
     supervisor.hear = lambda: None
 
 
 def test_a_connection_that_the_supervisor_closed_meanwhile_is_passed_over(nodes):
-    keeper, _ = nodes()
+    journal, _ = nodes()
     descriptor = os.dup(0)
     os.close(descriptor)
-    assert keeper.adopt([(0, descriptor)]) == []
+    assert journal.adopt([(0, descriptor)]) == []
 
 
-NOTED = Counts(10, 20)
-
-
-@pytest.mark.parametrize(
-    ("state", "counted", "verdict"),
-    [
-        pytest.param(ConnectionState.IDLE, NOTED, ConnectionState.IDLE, id="idle"),
-        pytest.param(ConnectionState.IDLE, None, ConnectionState.IDLE, id="idle, not counted"),
-        pytest.param(ConnectionState.IDLE, Counts(11, 20), ConnectionState.LOST, id="read unnoted"),
-        pytest.param(ConnectionState.ASKED, NOTED, ConnectionState.ASKED, id="asked"),
-        pytest.param(ConnectionState.ASKED, Counts(11, 20), ConnectionState.LOST, id="asked, and more read unnoted"),
-        pytest.param(ConnectionState.ANSWERING, NOTED, ConnectionState.ASKED, id="announced only"),
-        pytest.param(ConnectionState.ANSWERING, Counts(10, 21), ConnectionState.ANSWERING, id="begun"),
-        pytest.param(ConnectionState.ANSWERING, None, ConnectionState.ANSWERING, id="not counted"),
-        pytest.param(
-            ConnectionState.ANSWERING, Counts(11, 20), ConnectionState.LOST, id="announced, and more read unnoted"
-        ),
-        pytest.param(ConnectionState.LOST, NOTED, ConnectionState.LOST, id="lost"),
-    ],
-)
-def test_the_kernels_counts_decide(state, counted, verdict):
-    assert judge(state, NOTED, counted) is verdict
-
-
-def test_the_kernel_counts_what_the_process_did_not_what_arrived(pair):
+def test_the_kernel_counts_what_was_read_not_what_arrived(pair):
     client, end = pair
     client.sendall(b"x" * 50)
     end.recv(20, socket.MSG_WAITALL)
-    end.sendall(b"y" * 7)
-    assert kernel_counts(end) == (Counts(20, 7) if end.family == socket.AF_INET else None)
+    assert bytes_read(end) == (20 if end.family == socket.AF_INET else None)
 
 
 @pytest.mark.parametrize("info", [lambda n: bytes(60), lambda n: struct.pack("=QQ", n, n).rjust(136, b"\0")])
 def test_counts_that_are_absent_or_do_not_hold_still_count_as_none(pair, info):
     class Unsteady:
-        looks = 0
+        calls = 0
 
         def getsockopt(self, *_):
-            self.looks += 1
-            return info(self.looks)
+            self.calls += 1
+            return info(self.calls)
 
         def fileno(self):
             return pair[1].fileno()
 
-    assert kernel_counts(Unsteady()) is None
+    assert bytes_read(Unsteady()) is None
