@@ -1,11 +1,13 @@
 """Clients of a node that is killed, again and again, while they wait for GitHub: none of them notices."""
 
+import contextlib
 import http.client
 import itertools
 import json
 import socket
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.processes import environment
@@ -175,3 +177,40 @@ def test_gh_does_not_notice(supervised, github):
         out, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, error) == (0, b"")
     assert json.loads(out)
+
+
+def hits(connection, path, going, lost):
+    """Ask for what is in memory until it is over; returns what was answered wrongly, or not at all."""
+    wrong, expected = [], None
+    while going.is_set():
+        try:
+            status, _, body = ask(connection, path)
+        except (OSError, http.client.HTTPException) as error:  # a read that may be made again (RFC 9110, 9.2.2)
+            lost.append(repr(error))
+            connection.close()
+            continue
+        expected = expected or body
+        if (status, body) != (200, expected):
+            wrong.append(f"{status}: {body}")
+    return wrong
+
+
+def test_a_kill_amid_memory_hits_costs_one_answer_at_most_and_falsifies_none(supervised):
+    path, kills = f"/repos/{REPOSITORY}", 3
+    going, lost = threading.Event(), []
+    going.set()
+    with contextlib.ExitStack() as open_, ThreadPoolExecutor() as pool:
+        connections = [open_.enter_context(connect(supervised.node)) for connect in (tcp, unix) * 2]
+        for connection in connections:
+            ask(connection, path)
+        until(lambda: supervised.held() >= len(connections), "the connections in two hands")
+        clients = [pool.submit(hits, connection, path, going, lost) for connection in connections]
+        try:
+            for _ in range(kills):
+                before = supervised.node.control("stats")["hits"]["memory"]
+                until(lambda n=before: supervised.node.control("stats")["hits"]["memory"] > n + 100, "many hits")
+                supervised.kill()
+        finally:
+            going.clear()
+        assert [client.result(2 * PATIENCE) for client in clients] == [[]] * len(clients)
+    assert len(lost) <= kills, lost
