@@ -15,10 +15,10 @@ from p2pcache import __version__, files
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.library import Library
 from p2pcache.clock import unix_time
-from p2pcache.gateway.ledger import Ledger
-from p2pcache.gateway.stats import About, Store
 from p2pcache.github.trial import RuleTrial
 from p2pcache.health import Health
+from p2pcache.ledger.ledger import Ledger
+from p2pcache.ledger.stats import About, Store
 
 if TYPE_CHECKING:
     from p2pcache.swarm import Swarm

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from p2pcache.cache.sealing import generate_secret
-from p2pcache.gateway.ledger import merge
+from p2pcache.ledger.ledger import merge
 from p2pcache.runner.report import text
 from p2pcache.testing import StandIn
 

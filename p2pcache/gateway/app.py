@@ -14,7 +14,6 @@ from p2pcache.gateway.control import ENDPOINTS, ControlPlane
 from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange, Receive, Send
 from p2pcache.gateway.head import Line, cache_status
 from p2pcache.gateway.http_upstream import Answer, HttpUpstream, UpstreamTimeoutError
-from p2pcache.gateway.ledger import Ledger
 from p2pcache.gateway.listen import here
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
@@ -22,6 +21,7 @@ from p2pcache.gateway.routing import Api, Control, Misdirected, Router, Stream
 from p2pcache.github import graphql, writes
 from p2pcache.github.classify import classify
 from p2pcache.github.request import Bypass, Classified, Read, Request, Write
+from p2pcache.ledger.ledger import Ledger
 
 log = logging.getLogger(__name__)
 

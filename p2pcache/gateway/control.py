@@ -97,7 +97,7 @@ class ControlPlane:
             case "peers":
                 await self._reply(exchange, self._peers())
             case "metrics":
-                from p2pcache.gateway import metrics  # prometheus-client costs 14 MB where nobody scrapes
+                from p2pcache.ledger import metrics  # prometheus-client costs 14 MB where nobody scrapes
 
                 body = metrics.exposition(self._stats())
                 await exchange.reply(200, body, [(b"content-type", metrics.CONTENT_TYPE.encode()), _STATUS])

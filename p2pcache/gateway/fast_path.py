@@ -15,8 +15,8 @@ from p2pcache.cache.entry import Entry, Pointer
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.wanted import Wanted
 from p2pcache.gateway.head import cache_status, render, status_line
-from p2pcache.gateway.ledger import Ledger, RouteCount
 from p2pcache.gateway.respond import Shown
+from p2pcache.ledger.ledger import Ledger, RouteCount
 
 MAX_PREPARED = 4096
 MAX_KEY = 4096

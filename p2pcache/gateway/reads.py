@@ -18,7 +18,6 @@ from p2pcache.gateway.fast_path import FastPath, key_of
 from p2pcache.gateway.head import Line
 from p2pcache.gateway.http_upstream import Answer as HttpAnswer
 from p2pcache.gateway.http_upstream import HttpUpstream
-from p2pcache.gateway.ledger import Ledger, RouteCount
 from p2pcache.gateway.relay import CODED, Relay, pass_lines, pump
 from p2pcache.gateway.respond import (
     Shown,
@@ -37,6 +36,7 @@ from p2pcache.github import links, scopes
 from p2pcache.github.etag import TagKind, is_digest
 from p2pcache.github.headers import is_json
 from p2pcache.github.request import Read, Request
+from p2pcache.ledger.ledger import Ledger, RouteCount
 
 log = logging.getLogger(__name__)
 

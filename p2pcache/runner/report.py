@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from p2pcache.gateway.stats import QuotaStats, Stats, read
+from p2pcache.ledger.stats import QuotaStats, Stats, read
 
 MAX_ROWS = 20
 MAX_CELL = 120

@@ -21,7 +21,7 @@ import yaml
 from p2pcache.cli import main
 from p2pcache.commands.explain import _FROM
 from p2pcache.gateway.control import _METHODS
-from p2pcache.gateway.stats import TIERS, Stats
+from p2pcache.ledger.stats import TIERS, Stats
 from p2pcache.swarm.config import PeerRow
 
 ROOT = Path(__file__).parents[2]
@@ -285,7 +285,7 @@ TRIED_BY = {
     "gateway/server": ("integration/gateway/test_bad_input.py", "a whole gateway"),
     "gateway/survival/acceptor": ("unit/gateway/survival/test_held_connection.py", "real connections"),
     "gateway/survival/takeover": ("unit/gateway/survival/test_held_connection.py", "connections of a node that died"),
-    "gateway/stats": ("unit/gateway/test_ledger.py", "the shape of what the ledger gives"),
+    "ledger/stats": ("unit/ledger/test_ledger.py", "the shape of what the ledger gives"),
     "node": ("integration/fleet/test_two_nodes.py", "whole nodes"),
     "peering": ("integration/fleet/test_two_nodes.py", "whole nodes"),
     "runner/lifecycle": ("unit/runner/test_main.py", "a job from beginning to end"),

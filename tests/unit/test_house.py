@@ -10,9 +10,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "p2pcache"
 ROWS = (
-    ("declarations", "files", "bounded"),
+    ("__version__", "declarations", "files", "bounded"),
     ("github", "settings", "values", "clock", "unknown"),
-    ("cache",),
+    ("cache", "ledger"),
     ("gateway", "swarm", "testing"),
     ("runner", "client"),
     ("node", "peering", "keys", "health", "reporting"),
@@ -39,9 +39,13 @@ BESIDE = {
 
 
 def imports(path: Path) -> Iterator[str]:
+    """Everything that a file imports, by its full name, whichever form of the statement names it."""
+    package = ("p2pcache", *path.relative_to(PACKAGE).parent.parts)
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join((*above, *filter(None, [node.module])))
+            yield from (f"{module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 

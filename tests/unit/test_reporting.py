@@ -11,10 +11,10 @@ from p2pcache.cache.library import Library
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
 from p2pcache.gateway.http_upstream import HttpUpstream
-from p2pcache.gateway.ledger import Ledger
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github.trial import RuleTrial
 from p2pcache.health import Health
+from p2pcache.ledger.ledger import Ledger
 from p2pcache.reporting import Reporting
 
 

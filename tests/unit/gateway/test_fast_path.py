@@ -6,11 +6,11 @@ from p2pcache.cache.memory import Memory
 from p2pcache.cache.wanted import Wanted
 from p2pcache.gateway import fast_path
 from p2pcache.gateway.fast_path import FastPath, key_of
-from p2pcache.gateway.ledger import Ledger
 from p2pcache.gateway.respond import View, show
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github.quota import Bucket
 from p2pcache.github.request import Lifetime, Read, Request, Resource
+from p2pcache.ledger.ledger import Ledger
 
 HEADERS = [(b"host", b"api.github.com"), (b"authorization", b"token x"), (b"user-agent", b"gh")]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from p2pcache.gateway.ledger import Ledger
+from p2pcache.ledger.ledger import Ledger
 from p2pcache.runner.report import MAX_CELL, headline, markdown, text
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pcache.gateway import ledger as module
-from p2pcache.gateway.ledger import Ledger, merge
-from p2pcache.gateway.stats import TIERS, About, PeerStats, Store, read
+from p2pcache.ledger import ledger as module
+from p2pcache.ledger.ledger import Ledger, merge
+from p2pcache.ledger.stats import TIERS, About, PeerStats, Store, read
 
 ISSUES = "GET /repos/{owner}/{repo}/issues"
 

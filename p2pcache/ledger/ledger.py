@@ -14,7 +14,7 @@ import msgspec
 
 from p2pcache.bounded import Bounded
 from p2pcache.clock import unix_time
-from p2pcache.gateway.stats import TIERS, About, PeerStats, QuotaStats, RouteStats, Stats, Store, UpstreamStats, read
+from p2pcache.ledger.stats import TIERS, About, PeerStats, QuotaStats, RouteStats, Stats, Store, UpstreamStats, read
 
 OTHER = "other"
 MAX_ROUTES = 512

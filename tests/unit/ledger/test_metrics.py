@@ -6,9 +6,9 @@ import sys
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from p2pcache.gateway.ledger import Ledger
-from p2pcache.gateway.metrics import exposition
-from p2pcache.gateway.stats import About, PeerStats, Store
+from p2pcache.ledger.ledger import Ledger
+from p2pcache.ledger.metrics import exposition
+from p2pcache.ledger.stats import About, PeerStats, Store
 
 COUNTS = [name for name in PeerStats.__struct_fields__ if name not in ("connected", "known")]
 
@@ -102,5 +102,5 @@ def test_what_is_no_ledger_is_refused():
 
 
 def test_prometheus_client_is_loaded_by_the_first_scrape_only():
-    program = "import p2pcache.gateway.metrics, sys; sys.exit('prometheus_client' in sys.modules)"
+    program = "import p2pcache.ledger.metrics, sys; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from p2pcache.gateway.stats import Stats, read
+from p2pcache.ledger.stats import Stats, read
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

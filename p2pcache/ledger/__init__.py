@@ -1,0 +1,1 @@
+"""What a node did, counted; the shape in which others read it; the same for Prometheus."""
