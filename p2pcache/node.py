@@ -23,6 +23,7 @@ from p2pcache.cache.memory import Memory
 from p2pcache.cache.tiers import Tier
 from p2pcache.clock import unix_time
 from p2pcache.gateway import listen
+from p2pcache.gateway.admission import Admission
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, own_token
@@ -136,6 +137,7 @@ class Node:
             upstream=self.upstream,
             relay=relay,
             reads=reads,
+            admission=Admission(identity, self.buckets),
             ledger=self.ledger,
             control=ControlPlane(
                 stats=self.stats,

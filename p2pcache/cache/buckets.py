@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 
+from p2pcache.cache.answer import RateLimited
+from p2pcache.cache.decide import Rule
 from p2pcache.github import quota
 from p2pcache.github.quota import Advice, Bucket
 
@@ -87,6 +89,14 @@ class Buckets:
         if until is None or until <= self._clock():
             return None
         return until
+
+    def wait_refusal(self, scope: str) -> RateLimited | None:
+        """Return GitHub's refusal, made here, while it asked this scope to wait; else None."""
+        until = self.wait_until(scope)
+        if until is None:
+            return None
+        status, headers, body = quota.wait_refusal(until, self._clock())
+        return RateLimited(status, tuple(headers), body, Rule.REFUSE_LIMIT)
 
     def get(self, scope: str, resource: str) -> Bucket | None:
         """The bucket as GitHub last told this node; one whose reset has passed says nothing any more."""

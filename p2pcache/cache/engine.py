@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from p2pcache.cache.answer import Answer, Cached, Forwarded, RateLimited, coalesced, shareable
+from p2pcache.cache.answer import Answer, Cached, Forwarded, coalesced, shareable
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.conditions import Believed
-from p2pcache.cache.decide import Asked, Fetch, Rule
+from p2pcache.cache.decide import Asked, Fetch
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.guard import FleetLine
 from p2pcache.cache.leases import LocalLeases
@@ -20,7 +20,7 @@ from p2pcache.cache.origin import Origin, Plan, Policy
 from p2pcache.cache.tiers import Freed, Lease, Leases
 from p2pcache.cache.upstream import Upstream, UpstreamError
 from p2pcache.cache.wanted import Wanted
-from p2pcache.github import quota, writes
+from p2pcache.github import writes
 from p2pcache.github.trial import RuleTrial
 
 __all__ = ["Engine", "Policy"]
@@ -215,17 +215,6 @@ class Engine:
     async def wrote(self, drops: tuple[str, ...]) -> None:
         """A write went through: forget what it may have changed, here and at the peers, before its answer goes out."""
         await self.library.drop(set(self.library.keyring.topic_names(drops)))
-
-    def told_to_wait(self, scope: str) -> RateLimited | None:
-        """GitHub's refusal, said here, while a caller whose clear scope this is was asked to wait; else None.
-
-        For requests that only pass through: nothing of a token goes out before its time.
-        """
-        until = self.buckets.wait_until(scope)
-        if until is None:
-            return None
-        status, headers, body = quota.wait_refusal(until, self.policy.clock())
-        return RateLimited(status, tuple(headers), body, Rule.REFUSE_LIMIT)
 
     async def _ask(self, wanted: Wanted, plan: Plan) -> Cached | Forwarded:
         """Ask GitHub; where it fails or refuses, the caller's own expired entry stands in if that is allowed."""

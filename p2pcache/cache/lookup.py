@@ -89,10 +89,9 @@ class Lookup:
         return Cached(entry, decision.rule, "stale" if decision.stale else opened.tier, stale=decision.stale)
 
     def _refuse(self, wanted: Wanted, decision: Refuse) -> RateLimited:
+        if refusal := self._buckets.wait_refusal(wanted.bucket):
+            return refusal
         now = self._policy.clock()
-        if (until := self._buckets.wait_until(wanted.bucket)) is not None:
-            status, headers, body = quota.wait_refusal(until, now)
-            return RateLimited(status, tuple(headers), body, Rule.REFUSE_LIMIT)
         bucket = self._buckets.get(wanted.bucket, wanted.quota)
         status, headers, body = quota.refusal(bucket, now) if bucket else quota.wait_refusal(now, now)
         return RateLimited(status, tuple(headers), body, decision.rule)

@@ -9,6 +9,7 @@ from typing import Any
 
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.upstream import UpstreamError
+from p2pcache.gateway.admission import Admission
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.control import ENDPOINTS, ControlPlane
 from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange, Receive, Send
@@ -48,6 +49,7 @@ class Gateway:
         upstream: HttpUpstream,
         relay: Relay,
         reads: Reads,
+        admission: Admission,
         ledger: Ledger,
         control: ControlPlane,
         bounds: ClientBounds = DEFAULT_BOUNDS,
@@ -58,6 +60,7 @@ class Gateway:
         self._upstream = upstream
         self._relay = relay
         self._reads = reads
+        self._admission = admission
         self._ledger = ledger
         self._control = control
         self._gathered = 0
@@ -141,9 +144,9 @@ class Gateway:
         """Stream through; after a write, forget what it may have changed before its answer goes out."""
         write = isinstance(classified, Write)
         self._ledger.bypassed(self._ledger.route(classified.route))
-        if refused := self._reads.told_to_wait(exchange.headers):
+        if refused := self._admission.refusal(exchange.headers):
             self._ledger.decided(refused.rule)
-            await self._reads.refuse(exchange, refused)
+            await self._admission.refuse(exchange, refused)
             return
         self._ledger.decided("write" if isinstance(classified, Write) else f"bypass: {classified.reason}")
         log.debug("%s: passed on", classified.route)
@@ -155,7 +158,7 @@ class Gateway:
             if isinstance(classified, Write):
                 await self._forget(exchange, classified.drops, None)
             raise
-        self._reads.observe(exchange.headers, answer)
+        self._admission.observe(exchange.headers, answer)
         extra = [_forwarded("method" if write else "bypass", answer.status)]
         mutation = body if write and whole and target.partition("?")[0] == "/graphql" else None
         if isinstance(classified, Write) and mutation is None:
@@ -168,7 +171,7 @@ class Gateway:
     async def _seen(self, exchange: Exchange, answer: Answer, mutation: bytes | None, reply: bytes | None) -> None:
         """Some answers only their body explains: a limit, or what a GraphQL mutation changed."""
         if reply is not None:
-            self._reads.observe(exchange.headers, answer, reply)
+            self._admission.observe(exchange.headers, answer, reply)
         if mutation is not None:
             drops = (writes.ALL,) if reply is None else graphql.drops(mutation, reply)
             await self._forget(exchange, drops, answer.status)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from p2pcache.cache.answer import Cached, Forwarded, RateLimited, told
-from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.cache.wanted import ScopePolicy, Wanted, want
 from p2pcache.gateway import head
+from p2pcache.gateway.admission import ASK_RULE, RULE, Admission
 from p2pcache.gateway.exchange import Exchange
 from p2pcache.gateway.fast_path import FastPath, key_of
 from p2pcache.gateway.head import Line
-from p2pcache.gateway.http_upstream import Answer as HttpAnswer
 from p2pcache.gateway.http_upstream import HttpUpstream
 from p2pcache.gateway.relay import CODED, Relay, pass_lines, pump
 from p2pcache.gateway.respond import (
@@ -32,7 +31,7 @@ from p2pcache.gateway.respond import (
     without_body,
 )
 from p2pcache.gateway.routing import Upstreams
-from p2pcache.github import links, scopes
+from p2pcache.github import links
 from p2pcache.github.etag import TagKind, is_digest
 from p2pcache.github.headers import is_json
 from p2pcache.github.request import Read, Request
@@ -40,8 +39,6 @@ from p2pcache.ledger.ledger import Ledger, RouteCount
 
 log = logging.getLogger(__name__)
 
-ASK_RULE = "p2pcache-explain"
-RULE = b"p2pcache-rule"
 ETAG_RULE = b"p2pcache-etag-rule"
 PEERS = b"p2pcache-peers"
 NOBODY_ELSE = ("memory", "disk", "coalesced")
@@ -75,33 +72,6 @@ class Reads:
         self._upstreams = upstreams
         self._clock = clock
         self._peers_asked = peers_asked
-
-    @property
-    def buckets(self) -> Buckets:
-        """What is known of the callers' quotas."""
-        return self._engine.buckets
-
-    def observe(self, headers: Mapping[str, str], answer: HttpAnswer, body: bytes = b"") -> None:
-        """Learn the caller's quota, and whether it is to wait, from an answer that was only passed through.
-
-        `body` is what was read of a refusal: some secondary limits are said nowhere else.
-        """
-        scope = self._scope(headers)
-        self.buckets.observe(scope, answer.headers)
-        self.buckets.refused(scope, answer.status, answer.headers, body)
-
-    def told_to_wait(self, headers: Mapping[str, str]) -> RateLimited | None:
-        """GitHub's refusal, said here, when it asked this caller to wait."""
-        return self._engine.told_to_wait(self._scope(headers))
-
-    async def refuse(self, exchange: Exchange, refused: RateLimited) -> None:
-        """Answer in GitHub's place that a limit is reached."""
-        lines = [(name.encode(), value.encode()) for name, value in refused.headers]
-        explained = [(RULE, refused.rule.encode())] if ASK_RULE in exchange.headers else []
-        await exchange.reply(refused.status, refused.body, [*lines, head.cache_status("detail=quota"), *explained])
-
-    def _scope(self, headers: Mapping[str, str]) -> str:
-        return scopes.scope_of(headers, self._identity.job_token, self._identity.repository)
 
     async def answer(self, exchange: Exchange, read: Read, request: Request, base: str) -> None:
         """Answer a read from the cache or from GitHub; an error of the cache itself falls back to GitHub.
@@ -142,7 +112,7 @@ class Reads:
             await self._passed(exchange, wanted, answer, base, route, explained)
         elif isinstance(answer, RateLimited):
             self._ledger.miss(route)
-            await self.refuse(exchange, answer)
+            await Admission.refuse(exchange, answer)
 
     def _show(self, exchange: Exchange, wanted: Wanted, kept: Cached, base: str) -> Shown:
         view = View(base, accepts_gzip(exchange.headers.get("accept-encoding")))
@@ -202,7 +172,7 @@ class Reads:
                 self._hot.remember(key, entry, wanted, shown)
 
     def _quota_lines(self, wanted: Wanted) -> list[Line]:
-        raw = self.buckets.lines(wanted.bucket, wanted.quota)
+        raw = self._engine.buckets.lines(wanted.bucket, wanted.quota)
         return [(name, value) for name, _, value in (line.partition(b": ") for line in raw.splitlines())]
 
     async def _passed(

@@ -187,11 +187,11 @@ class TestLimits:
         refused = await node.get(f"{REPO}/labels", ONE)
         assert isinstance(refused, RateLimited)
         assert (dict(refused.headers)["retry-after"], refused.rule) == ("120", Rule.REFUSE_LIMIT)
-        assert node.engine.told_to_wait(node.wanted(REPO, ONE).bucket) == refused
+        assert node.buckets.wait_refusal(node.wanted(REPO, ONE).bucket) == refused
         assert kept(await node.get(f"{REPO}/labels", TWO)).forwarded == 200
         assert lab.calls == [200]
         lab.clock.sleep(120)
-        assert node.engine.told_to_wait(node.wanted(REPO, ONE).bucket) is None
+        assert node.buckets.wait_refusal(node.wanted(REPO, ONE).bucket) is None
         assert kept(await node.get(f"{REPO}/labels", ONE)).hit == "revalidated"
 
     async def test_githubs_own_refusal_is_passed_on_when_nothing_stands_in(self, lab: Lab) -> None:
