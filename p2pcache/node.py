@@ -10,9 +10,7 @@ import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-
-import msgspec
+from typing import Any, Self
 
 from p2pcache import __version__, reporting
 from p2pcache.cache.buckets import Buckets
@@ -38,66 +36,59 @@ from p2pcache.github import scopes, writes
 from p2pcache.github.quota import Bucket, charged
 from p2pcache.health import Health
 from p2pcache.keys import identity_of, keyring_of
-from p2pcache.peering import Peering, swarm_config
+from p2pcache.participation import Participation
+from p2pcache.peering import Peering
 from p2pcache.reporting import Reporting, write_json
 from p2pcache.settings import Settings, SettingsError, Share
 
-if TYPE_CHECKING:
-    from p2pcache.swarm import Swarm
-
 log = logging.getLogger("p2pcache")
 
-SNAPSHOT = 8192
-"""Pointers of yesterday's disk that a joining peer is told of."""
-FAILED = "failed: "
 JOIN = "join"
 
 
 class Node:
-    """A cache node: gateway, cache and swarm. Start it, stop it; `serve` does both around a signal."""
+    """A cache node: gateway, cache and swarm. Start it, stop it; `serve` does both around a signal.
+
+    Args:
+        settings: all that the user chose.
+        bounds: what a client may take of the gateway.
+    """
 
     def __init__(self, settings: Settings, bounds: ClientBounds = DEFAULT_BOUNDS) -> None:
         self.settings = settings
         self._bounds = bounds
-        self.upstreams = Upstreams(settings.upstream)
+        self.address = ""
         self.ledger = reporting.restored(settings.stats_file)
         self.keyring, self.alone = keyring_of(settings)
-        self.peer_id = ""
-        self.multiaddrs: tuple[str, ...] = ()
-        self.p2p = "off"
-        self.address = ""
-        memory = Memory(settings.memory_bytes)
+        self._upstreams = Upstreams(settings.upstream)
+        token = settings.token.reveal() if settings.token else None
+        self.upstream = HttpUpstream(self._upstreams, __version__, self._counted, token)
         self.disk = self._open_disk()
         self.buckets = Buckets(unix_time, self._quota_changed)
-        self.swarm: Swarm | None = None
         self.library = Library(
-            memory,
+            Memory(settings.memory_bytes),
             (),
             self.keyring,
             verified=settings.share is Share.VERIFIED,
-            bases=self.upstreams.bases,
+            bases=self._upstreams.bases,
             failed=self.ledger.error,
         )
-        self._peering = Peering(self.library, self.disk, self.buckets, self.keyring, self._quota_known)
-        if not self.alone:
-            from p2pcache.swarm import Swarm  # a node that works alone does not pay for it
-
-            self.swarm = Swarm(swarm_config(settings, self.keyring), self._peering, self._peering)
+        peering = Peering(self.library, self.disk, self.buckets, self.keyring, self._quota_known)
+        self.participation = Participation(settings, self.keyring, peering, alone=bool(self.alone))
+        self.swarm = self.participation.swarm
         self.library.tiers = self._tiers()
-        token = settings.token.reveal() if settings.token else None
-        self.upstream = HttpUpstream(self.upstreams, __version__, self._counted, token)
-        policy = Policy(settings.lifetimes, rule_failed=self._rule_failed)
-        self.engine = Engine(self.library, self.upstream, self.buckets, policy)
-        self.hot = FastPath(memory, self.buckets, self.ledger, unix_time)
-        self._said_foreign = False
+        policy = Policy(settings.lifetimes, node=lambda: self.participation.peer_id, rule_failed=self._rule_failed)
+        self.engine = Engine(self.library, self.upstream, self.buckets, policy, self.participation.leases)
+        self._hot = FastPath(self.library.memory, self.buckets, self.ledger, unix_time)
         self._health = Health(self.disk, self.upstream, self.swarm, expects_peers=bool(settings.bootstrap))
         self._reporting = Reporting(
             settings.upstream, self.ledger, self.library, self.disk, self.swarm, self.engine.trial, self._health
         )
+        self._foreign_logged = False
         self._server: Server | None = None
+        self._exit = contextlib.ExitStack()
         self._sockets: list[socket.socket] = []
         self._background: list[asyncio.Task[None]] = []
-        self._kept = contextlib.ExitStack()
 
     # Parts
 
@@ -117,22 +108,22 @@ class Node:
         if settings.token:
             own = {"authorization": f"token {settings.token.reveal()}"}
             self.ledger.scope = scopes.shown(scopes.scope_of(own, identity.job_token, identity.repository))
-        relay = Relay(self.upstream, self.upstreams)
+        relay = Relay(self.upstream, self._upstreams)
         reads = Reads(
             engine=self.engine,
             keyring=self.keyring,
             identity=identity,
             ledger=self.ledger,
-            hot=self.hot,
+            hot=self._hot,
             relay=relay,
             upstream=self.upstream,
-            upstreams=self.upstreams,
+            upstreams=self._upstreams,
             clock=unix_time,
-            peers_asked=self.swarm.explain if self.swarm else lambda *_: [],
+            peers_asked=self.participation.explain,
         )
         names = frozenset({settings.listen.host.lower(), socket.gethostname().lower()})
         return Gateway(
-            router=Router(self.upstreams, names),
+            router=Router(self._upstreams, names),
             engine=self.engine,
             upstream=self.upstream,
             relay=relay,
@@ -141,10 +132,10 @@ class Node:
             ledger=self.ledger,
             control=ControlPlane(
                 stats=self.stats,
-                peers=self.peers,
-                health=lambda: self._health.reasons(self.p2p),
+                peers=self.participation.rows,
+                health=lambda: self._health.reasons(self.participation.state),
                 purge=self.purge,
-                bases=self.upstreams.bases,
+                bases=self._upstreams.bases,
                 token=control,
             ),
             bounds=self._bounds,
@@ -156,7 +147,7 @@ class Node:
         named = self.settings.socket
         path = named.with_name(f"{named.name}.{TOKEN_FILE}") if named else self.settings.directory / TOKEN_FILE
         try:
-            return self._kept.enter_context(own_token(path))
+            return self._exit.enter_context(own_token(path))
         except OSError as error:
             log.warning("no control token can be kept (%s): the unix socket alone may change this node", error.strerror)
             return None
@@ -174,25 +165,20 @@ class Node:
         self._sockets = self._listen()
         await self.upstream.__aenter__()
         survival = Survival.inherit(*settings.keeper, settings.adopt) if settings.keeper else None
-        self._server = Server(self._gateway(), self.hot, survival, self._bounds, local=bool(settings.gateway_host))
+        self._server = Server(self._gateway(), self._hot, survival, self._bounds, local=bool(settings.gateway_host))
         await self._server.start(self._sockets)
         if self.swarm is not None:
-            self.p2p = "starting"
             joining = asyncio.create_task(self._join(), name=JOIN)
             self._background.append(joining)
             if settings.hub:
-                await self._must(joining)
+                await joining
+                if self.participation.failure:  # a hub that works alone would look like one for ever
+                    raise SettingsError(self.participation.failure)
         if settings.stats_file:
             keeping = reporting.keep(settings.stats_file, self.stats)
             self._background.append(asyncio.create_task(keeping, name="stats"))
         self._background.append(asyncio.create_task(self._reporting.measure(), name="measure"))
         self._write_ready()
-
-    async def _must(self, joining: asyncio.Task[None]) -> None:
-        """A hub that works alone would look like one for ever: it has to join."""
-        await joining
-        if self.p2p != "ready":
-            raise SettingsError(self.p2p.removeprefix(FAILED))
 
     async def settled(self, seconds: float) -> None:
         """Wait, but no longer than that, until the swarm is there, or is known not to be."""
@@ -220,22 +206,7 @@ class Node:
         return self.settings.socket or self.settings.directory / "gateway.sock"
 
     async def _join(self) -> None:
-        from p2pcache.swarm import SwarmError
-
-        assert self.swarm is not None  # noqa: S101 - only started with one
-        if self.disk is not None:
-            self._peering.earlier = await self.disk.pointers(SNAPSHOT)
-        try:
-            await self.swarm.start()
-        except SwarmError as error:
-            if not self.settings.hub:
-                log.warning("%s; this node works alone", error)
-            self.p2p = f"{FAILED}{error}"
-        else:
-            self.peer_id, self.multiaddrs, self.p2p = self.swarm.peer_id, self.swarm.multiaddrs, "ready"
-            self.engine.policy.node = self.peer_id
-            self.engine.leases = self.swarm.leases
-            log.info("peer %s listens at %s", self.peer_id, ", ".join(self.multiaddrs))
+        await self.participation.join()
         self._write_ready()
 
     async def stop(self) -> None:
@@ -246,8 +217,7 @@ class Node:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.library.close()
-        if self.swarm is not None:
-            await self.swarm.stop()
+        await self.participation.leave()
         if self.disk is not None:
             await self.disk.close()
         await self.upstream.__aexit__(None, None, None)
@@ -257,7 +227,7 @@ class Node:
             write_json(self.settings.stats_file, self.stats())
         if self.settings.socket_fd is None:
             self.socket.unlink(missing_ok=True)
-        self._kept.close()
+        self._exit.close()
 
     async def __aenter__(self) -> Self:
         try:
@@ -274,11 +244,12 @@ class Node:
 
     def stats(self) -> Mapping[str, Any]:
         """The ledger, with the peers and quotas of this moment."""
-        return self._reporting.stats(self.p2p)
+        return self._reporting.stats(self.participation.state)
 
-    def peers(self) -> list[Mapping[str, Any]]:
-        """The peers table."""
-        return [msgspec.to_builtins(row) for row in self.swarm.peers()] if self.swarm else []
+    @property
+    def multiaddrs(self) -> tuple[str, ...]:
+        """Where other members reach this node."""
+        return self.participation.multiaddrs
 
     async def purge(self, target: str | None) -> None:
         """Forget one API target, or everything, here and at the peers."""
@@ -297,10 +268,10 @@ class Node:
             "api_url": self.address,
             "graphql_url": f"{self.address}/graphql",
             "socket": str(self.socket),
-            "peer_id": self.peer_id,
+            "peer_id": self.participation.peer_id,
             "multiaddrs": list(self.multiaddrs),
-            "p2p": self.p2p,
-            "p2p_port": self.swarm.port if self.swarm else 0,
+            "p2p": self.participation.state,
+            "p2p_port": self.participation.port,
             "version": __version__,
         }
 
@@ -322,13 +293,12 @@ class Node:
 
     def _quota_changed(self, scope: str, bucket: Bucket) -> None:
         self._quota_known(scope, bucket)
-        if self.swarm is not None and self.p2p == "ready":
-            self.swarm.publish_quota(*self._peering.seal_quota(scope, bucket))
+        self.participation.publish(scope, bucket)
 
     def _rule_failed(self, shape: str) -> None:
         trial = self.engine.trial
-        if trial.foreign(time.monotonic()) and not self._said_foreign:
-            self._said_foreign = True
+        if trial.foreign(time.monotonic()) and not self._foreign_logged:
+            self._foreign_logged = True
             log.warning(
                 "this upstream does not compute ETags by the rule the cache relies on: entries of other tokens are not "
                 "reused; ordinary ETags, Last-Modified and lifetimes remain"

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,16 +16,14 @@ from p2pcache.cache.entry import Pointer
 from p2pcache.cache.library import Library
 from p2pcache.cache.sealing import Keyring, SealedKind, SealError
 from p2pcache.github.quota import Bucket
-from p2pcache.settings import Settings
-
-if TYPE_CHECKING:
-    from p2pcache.swarm import SwarmConfig
 
 log = logging.getLogger("p2pcache")
 
 _SCOPE = re.compile(r"[A-Za-z0-9][ !#-%(-;=?-_a-{}~]{0,255}")
 """A clear scope of a member's, as far as it may be shown in reports and labels."""
 
+SNAPSHOT = 8192
+"""Pointers of yesterday's disk that a joining peer is told of."""
 MAX_ADOPTED = 8192
 """Pointers a hub tells joiners of beside its memory; the swarm's snapshot has room for as many."""
 
@@ -55,8 +52,13 @@ class Peering:
         self._buckets = buckets
         self._keyring = keyring
         self._heard = heard
-        self.earlier: Sequence[Pointer] = ()
+        self._earlier: Sequence[Pointer] = ()
         self._adopted: Bounded[tuple[bytes, bytes], Pointer] = Bounded(MAX_ADOPTED)
+
+    async def load_earlier(self) -> None:
+        """Read what the disk holds of earlier nodes, to tell joiners of it."""
+        if self._disk is not None:
+            self._earlier = await self._disk.pointers(SNAPSHOT)
 
     async def sealed(self, cid: bytes) -> bytes | None:
         """A block for a peer: from memory, else from the disk."""
@@ -72,7 +74,7 @@ class Peering:
     def pointers(self) -> Iterable[Pointer]:
         """What this node holds and nobody dropped: memory, what a hub kept, and what the disk held at start."""
         yield from list(self._library.memory.pointers())
-        for pointer in (*reversed(self._adopted.values()), *self.earlier):
+        for pointer in (*reversed(self._adopted.values()), *self._earlier):
             if self._library.stands(pointer):
                 yield pointer
 
@@ -102,23 +104,3 @@ class Peering:
     def warn(message: str) -> None:
         """One sentence from the swarm."""
         log.warning("%s", message)
-
-
-def swarm_config(settings: Settings, keyring: Keyring) -> SwarmConfig:
-    """How this node takes part in the swarm."""
-    from p2pcache.swarm import SwarmConfig  # a node that works alone does not pay for it
-
-    return SwarmConfig(
-        listen=settings.p2p_listen or f"/ip4/0.0.0.0/tcp/{settings.p2p_port}",
-        bootstrap=tuple(_with_peer(address, settings.hub_peer_id) for address in settings.bootstrap),
-        announce=settings.announce,
-        # A hub and the jobs of one user share a directory; one key would make them one peer.
-        identity=settings.directory / ("identity.key" if settings.hub else "member.key"),
-        membership_keys=keyring.membership_keys,
-        hub=settings.hub,
-        mdns=settings.mdns,
-    )
-
-
-def _with_peer(address: str, peer_id: str) -> str:
-    return f"{address.rstrip('/')}/p2p/{peer_id}" if peer_id and "/p2p/" not in address else address

@@ -33,7 +33,7 @@ class Policy:
 
     Attributes:
         lifetimes: seconds per class.
-        node: this node's peer id, put into the pointers it makes.
+        node: gives this node's peer id, put into the pointers it makes; empty until it has one.
         clock: Unix seconds.
         monotonic: seconds that no change of the clock touches.
         rule_failed: called with the shape for which the ETag rule is given up, see `trial.RuleTrial`.
@@ -41,7 +41,7 @@ class Policy:
     """
 
     lifetimes: Mapping[Lifetime, float]
-    node: str = ""
+    node: Callable[[], str] = lambda: ""
     clock: Callable[[], float] = unix_time
     monotonic: Callable[[], float] = time.monotonic
     rule_failed: Callable[[str], None] = lambda _: None
@@ -209,7 +209,7 @@ class Origin:
             expires_at=asked.at + self._policy.lifetimes[wanted.read.lifetime] if _fresh(asked, response) else UNPROVEN,
             cost_ms=cost_ms,
             size=size,
-            by=self._policy.node,
+            by=self._policy.node(),
             topics=wanted.topics,
             vary=vary_of(headers) if "vary" in headers else vary,
         )

@@ -89,7 +89,7 @@ class MemoryNode:
         if peer:
             peer.dropped = self.library.drop_soon
         self.buckets = Buckets(clock)
-        policy = Policy(lifetimes, peer.name if peer else "", clock, clock, self._rule_failed)
+        policy = Policy(lifetimes, lambda: peer.name if peer else "", clock, clock, self._rule_failed)
         self.engine = Engine(self.library, upstream, self.buckets, policy, leases or (peer.leases if peer else None))
 
     def _rule_failed(self, shape: str) -> None:

@@ -44,7 +44,7 @@ async def node(github, tmp_path):
         )
     )
     async with made:
-        await until(lambda: made.p2p == "ready")
+        await until(lambda: made.participation.state == "ready")
         yield made
 
 

@@ -287,6 +287,7 @@ TRIED_BY = {
     "gateway/survival/takeover": ("unit/gateway/survival/test_held_connection.py", "connections of a node that died"),
     "ledger/stats": ("unit/ledger/test_ledger.py", "the shape of what the ledger gives"),
     "node": ("integration/fleet/test_two_nodes.py", "whole nodes"),
+    "participation": ("integration/fleet/test_two_nodes.py", "whole nodes"),
     "peering": ("integration/fleet/test_two_nodes.py", "whole nodes"),
     "runner/lifecycle": ("unit/runner/test_main.py", "a job from beginning to end"),
     "swarm/batch": ("unit/swarm/test_swarm.py", "announcements of a swarm"),
