@@ -46,7 +46,8 @@ PATIENT = swarm.Limits(peer_deadline=5.0, lease_silence=8.0, lease=30.0)
 def live(flags: dict[str, str], variables: dict[str, str]) -> None:
     """One node, until it is killed."""
     swarm.SwarmConfig = functools.partial(swarm.SwarmConfig, limits=PATIENT)  # type: ignore[assignment, misc]
-    library.BLOCK_SECONDS = 2 * PATIENT.peer_deadline
+    limits = library.TierLimits(block=2 * PATIENT.peer_deadline)
+    node.Library = functools.partial(node.Library, limits=limits)  # type: ignore[attr-defined, assignment]
 
     logging.disable(logging.WARNING)  # the hub is killed first
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from p2pcache.declarations import INPUTS, SETTINGS, Setting
+from p2pcache.declarations import INPUTS, SETTINGS
+from p2pcache.options import Setting
 
 INTRODUCTION = """\
 # Settings

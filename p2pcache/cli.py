@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from p2pcache import __version__
-from p2pcache.declarations import FLAGS, SETTING, UPSTREAM, Setting
+from p2pcache.declarations import FLAGS, SETTING, UPSTREAM
+from p2pcache.options import Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -2,14 +2,14 @@
 
 `settings` reads by this table, `cli` makes its flags of it, `runner/inputs` maps inputs by it, ``make reference``
 writes ``docs/settings.md`` from it, and tests hold both ``action.yml`` and the README to it. Standard library alone,
-since ``p2pcache --help`` loads it.
+since ``p2pcache --help`` loads it. The rows of a backend stand in its own module (`backends`).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from p2pcache import backends
+from p2pcache.options import BYTES, Input, Setting
 
-BACKENDS = ("disk", "p2p")
 HUB_PORT = 9100
 """Where jobs look for a hub on their host."""
 MULTIADDR_EXAMPLE = f"/ip4/172.17.0.1/tcp/{HUB_PORT} or /dns4/hub/tcp/{HUB_PORT}"
@@ -18,63 +18,6 @@ SOCKET_PATH_BYTES = 107
 UPSTREAM = "https://api.github.com"
 
 
-class Setting(NamedTuple):
-    """What can be told to a node.
-
-    Attributes:
-        field: of `settings.Settings`.
-        help: one sentence, for ``--help`` and the reference.
-        expected: what is right, for the error about a value that is not.
-        flag: of ``serve``, ``up`` and ``run``.
-        flag_help: in place of `help`, where the flag says the opposite.
-        metavar: the flag's value; without one the flag is a switch.
-        switch: what a switch says when it is given.
-        variables: the first is the name, the others are aliases; the first that is set counts.
-        input: of the Action; it sets the first variable.
-        input_default: in both ``action.yml``; empty where the job's variable, or else `default`, is to count.
-        default: as text that could be given.
-        otherwise: the default in words, where there is no such text.
-        unit: of a number.
-        repeated: the flag may be given more than once.
-        secret: never shown, and kept from the commands that a node starts.
-        internal: passed by the supervisor or the Action, and by nobody else.
-    """
-
-    field: str
-    help: str
-    expected: str = "true or false"
-    flag: str = ""
-    flag_help: str = ""
-    metavar: str = ""
-    switch: str = "true"
-    variables: tuple[str, ...] = ()
-    input: str = ""
-    input_default: str = ""
-    default: str = ""
-    otherwise: str = ""
-    unit: str = ""
-    repeated: bool = False
-    secret: bool = False
-    internal: bool = False
-
-
-class Input(NamedTuple):
-    """An input that is the Action's own matter: no node reads it.
-
-    Attributes:
-        default: in ``action.yml``.
-        composite: whether the composite Action has it.
-        docker: whether the Docker Action has it.
-    """
-
-    name: str
-    help: str
-    default: str
-    composite: bool = True
-    docker: bool = True
-
-
-_BYTES = "a number of bytes, at least 1048576"
 _FILE = "the path of a file"
 _MULTIADDR = f"a TCP multiaddr, e.g. {MULTIADDR_EXAMPLE}"
 _RUNNERS_TOKEN = "${{ github.token }}"  # noqa: S105 - an expression
@@ -174,13 +117,13 @@ SETTINGS = (
     ),
     Setting(
         "backends",
-        "The tiers asked after memory, in order.",
-        f"some of {', '.join(BACKENDS)}, each once, separated by commas",
+        "The tiers behind memory.",
+        f"some of {', '.join(backends.names())}, each once, separated by commas",
         flag="--backends",
         metavar="LIST",
         variables=("CACHE_BACKENDS", "CACHE_BACKEND"),
         input="backends",
-        default=",".join(BACKENDS),
+        default=",".join(backends.default()),
     ),
     Setting(
         "share",
@@ -204,19 +147,12 @@ SETTINGS = (
     Setting(
         "memory_bytes",
         "The bound of the memory store.",
-        _BYTES,
+        BYTES,
         variables=("CACHE_MEMORY_BYTES",),
         default=str(64 << 20),
         unit="bytes",
     ),
-    Setting(
-        "disk_bytes",
-        "The bound of the disk store.",
-        _BYTES,
-        variables=("CACHE_DISK_BYTES",),
-        default=str(1 << 30),
-        unit="bytes",
-    ),
+    *backends.settings(),
     Setting(
         "secrets",
         "The swarm's secret, as `p2pcache keygen` prints it; several, a line each, in a rotation: the first seals.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from p2pcache.cache.disk import Disk
+from p2pcache.cache.tiers import Store
 from p2pcache.gateway.http_upstream import HttpUpstream
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Health:
         expects_peers: it was told where peers are; a hub that waits for members is well without them.
     """
 
-    def __init__(self, disk: Disk | None, upstream: HttpUpstream, swarm: Swarm | None, *, expects_peers: bool) -> None:
+    def __init__(self, disk: Store | None, upstream: HttpUpstream, swarm: Swarm | None, *, expects_peers: bool) -> None:
         self._disk = disk
         self._upstream = upstream
         self._swarm = swarm if expects_peers else None

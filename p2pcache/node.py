@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from p2pcache import __version__, reporting
+from p2pcache import __version__, backends, reporting
 from p2pcache.cache.buckets import Buckets
-from p2pcache.cache.disk import Disk
 from p2pcache.cache.engine import Engine, Policy
 from p2pcache.cache.library import Library
 from p2pcache.cache.memory import Memory
-from p2pcache.cache.tiers import Tier
+from p2pcache.cache.tiers import Opening, Tier
 from p2pcache.clock import unix_time
 from p2pcache.gateway import listen
 from p2pcache.gateway.admission import Admission
@@ -63,7 +62,6 @@ class Node:
         self._upstreams = Upstreams(settings.upstream)
         token = settings.token.reveal() if settings.token else None
         self.upstream = HttpUpstream(self._upstreams, __version__, self._counted, token)
-        self.disk = self._open_disk()
         self.buckets = Buckets(unix_time, self._quota_changed)
         self.library = Library(
             Memory(settings.memory_bytes),
@@ -73,10 +71,11 @@ class Node:
             bases=self._upstreams.bases,
             failed=self.ledger.error,
         )
-        peering = Peering(self.library, self.disk, self.buckets, self.keyring, self._quota_known)
+        peering = Peering(self.library, self.buckets, self.keyring, self._quota_known)
         self.participation = Participation(settings, self.keyring, peering, alone=bool(self.alone))
         self.swarm = self.participation.swarm
-        self.library.tiers = self._tiers()
+        self.library.mount(self._tiers(self.swarm.tier if self.swarm else None))
+        self.disk = self.library.store
         policy = Policy(settings.lifetimes, node=lambda: self.participation.peer_id, rule_failed=self._rule_failed)
         self.engine = Engine(self.library, self.upstream, self.buckets, policy, self.participation.leases)
         self._hot = FastPath(self.library.memory, self.buckets, self.ledger, unix_time)
@@ -92,14 +91,11 @@ class Node:
 
     # Parts
 
-    def _open_disk(self) -> Disk | None:
-        if "disk" not in self.settings.backends:
-            return None
-        return Disk(self.settings.directory / "store", self.keyring, self.settings.disk_bytes)
-
-    def _tiers(self) -> tuple[Tier, ...]:
-        known: dict[str, Tier | None] = {"disk": self.disk, "p2p": self.swarm.tier if self.swarm else None}
-        return tuple(tier for name in self.settings.backends if (tier := known[name]) is not None)
+    def _tiers(self, peers: Tier | None) -> tuple[Tier, ...]:
+        settings = self.settings
+        opening = Opening(settings.options, settings.directory, self.keyring, peers)
+        opened = (backends.named(name).open(opening) for name in settings.backends)
+        return tuple(tier for tier in opened if tier is not None)
 
     def _gateway(self) -> Gateway:
         settings = self.settings
@@ -216,10 +212,9 @@ class Node:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self.library.close()
+        await self.library.flush()
         await self.participation.leave()
-        if self.disk is not None:
-            await self.disk.close()
+        await self.library.close()
         await self.upstream.__aexit__(None, None, None)
         if not self._sockets:  # it never began: what stands at these paths is another node's
             return

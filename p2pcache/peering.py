@@ -11,10 +11,10 @@ import msgspec
 
 from p2pcache.bounded import Bounded
 from p2pcache.cache.buckets import Buckets
-from p2pcache.cache.disk import Disk
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.library import Library
 from p2pcache.cache.sealing import Keyring, SealedKind, SealError
+from p2pcache.cache.tiers import Opening, Tier
 from p2pcache.github.quota import Bucket
 
 log = logging.getLogger("p2pcache")
@@ -33,7 +33,6 @@ class Peering:
 
     Args:
         library: what memory and the other tiers hold.
-        disk: what is asked for blocks besides memory, if there is one.
         buckets: learns what members saw.
         keyring: opens it.
         heard: told the clear scope and the bucket of what was news.
@@ -42,13 +41,11 @@ class Peering:
     def __init__(
         self,
         library: Library,
-        disk: Disk | None,
         buckets: Buckets,
         keyring: Keyring,
         heard: Callable[[str, Bucket], None],
     ) -> None:
         self._library = library
-        self._disk = disk
         self._buckets = buckets
         self._keyring = keyring
         self._heard = heard
@@ -57,14 +54,14 @@ class Peering:
 
     async def load_earlier(self) -> None:
         """Read what the disk holds of earlier nodes, to tell joiners of it."""
-        if self._disk is not None:
-            self._earlier = await self._disk.pointers(SNAPSHOT)
+        if (store := self._library.store) is not None:
+            self._earlier = await store.pointers(SNAPSHOT)
 
     async def sealed(self, cid: bytes) -> bytes | None:
         """A block for a peer: from memory, else from the disk."""
-        if (sealed := self._library.sealed(cid)) is not None or self._disk is None:
+        if (sealed := self._library.sealed(cid)) is not None or self._library.store is None:
             return sealed
-        return await self._disk.sealed(cid)
+        return await self._library.store.sealed(cid)
 
     async def keep(self, pointer: Pointer, sealed: bytes) -> None:
         """The hub keeps what it sees, and tells of it those who join when its maker is long gone."""
@@ -104,3 +101,8 @@ class Peering:
     def warn(message: str) -> None:
         """One sentence from the swarm."""
         log.warning("%s", message)
+
+
+def open_tier(opening: Opening) -> Tier | None:
+    """The members, as a tier: see `backends.p2p`. None for a node that works alone."""
+    return opening.peers

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from p2pcache import __version__, files
-from p2pcache.cache.disk import Disk
 from p2pcache.cache.library import Library
+from p2pcache.cache.tiers import Store
 from p2pcache.clock import unix_time
 from p2pcache.github.trial import RuleTrial
 from p2pcache.health import Health
 from p2pcache.ledger.ledger import Ledger
-from p2pcache.ledger.stats import About, Store
+from p2pcache.ledger.stats import About, StoreStats
 
 if TYPE_CHECKING:
     from p2pcache.swarm import Swarm
@@ -45,7 +45,7 @@ class Reporting:
         upstream: str,
         ledger: Ledger,
         library: Library,
-        disk: Disk | None,
+        disk: Store | None,
         swarm: Swarm | None,
         trial: RuleTrial,
         health: Health,
@@ -82,9 +82,9 @@ class Reporting:
             self._stored = await self._disk.usage()
             await asyncio.sleep(MEASURE_SECONDS)
 
-    def _store(self) -> Store:
+    def _store(self) -> StoreStats:
         memory, errors = self._library.memory, self._disk.errors if self._disk else 0
-        return Store(len(memory), memory.bytes, *self._stored, errors)
+        return StoreStats(len(memory), memory.bytes, *self._stored, errors)
 
     def _about(self, p2p: str) -> About:
         uptime = time.monotonic() - self._started

@@ -6,15 +6,18 @@ import enum
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
+from p2pcache import backends
 from p2pcache import values as read
-from p2pcache.declarations import BACKENDS, HUB_PORT, SETTINGS, UPSTREAM, Setting
+from p2pcache.declarations import HUB_PORT, SETTINGS, UPSTREAM
 from p2pcache.github.lifetimes import DEFAULT_SECONDS, parse_ttl
 from p2pcache.github.request import Lifetime
+from p2pcache.options import Setting
 from p2pcache.values import Listen, Port, Secret
 
 __all__ = ["ClientSettings", "Listen", "LogLevel", "Secret", "Settings", "SettingsError", "Share", "as_flags", "load"]
@@ -41,6 +44,17 @@ class LogLevel(enum.StrEnum):
     ERROR = "error"
 
 
+def _parser(setting: Setting) -> Callable[[str], Any]:
+    if setting.parse:
+        return getattr(read, setting.parse)  # type: ignore[no-any-return]
+    return _PARSERS.get(setting.field) or partial(msgspec.convert, type=_TYPES.get(setting.field, str), strict=False)
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given of what backends declare, else its default."""
+    return {s.field: given[s.field] if s.field in given else _parser(s)(s.default) for s in backends.settings()}
+
+
 Bytes = Annotated[int, msgspec.Meta(ge=1 << 20)]
 
 
@@ -48,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a node can be told, validated.
 
     `token` is whatever the user calls a token; `job_token` is the runner's own, and only the Action passes it.
+    `options` has what backends declare, by field.
     """
 
     listen: Listen = Listen()
@@ -66,11 +81,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mdns: bool = False
     upstream: str = UPSTREAM
     directory: Path = Path()
-    backends: tuple[str, ...] = BACKENDS
+    backends: tuple[str, ...] = backends.default()
     share: Share = Share.SCOPE
     lifetimes: Mapping[Lifetime, float] = DEFAULT_SECONDS
     memory_bytes: Bytes = 64 << 20
-    disk_bytes: Bytes = 1 << 30
     secrets: tuple[Secret, ...] = ()
     token: Secret | None = None
     job_token: Secret | None = None
@@ -81,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stats_file: Path | None = None
     hub: bool = False
     log_level: LogLevel = LogLevel.INFO
+    options: Mapping[str, Any] = msgspec.field(default_factory=lambda: _options({}))
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,7 +227,8 @@ def load(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os
         )
     if values.get("hub"):
         values.setdefault("p2p_port", HUB_PORT)
-    return Settings(**values)
+    options = _options(values)
+    return Settings(**{name: value for name, value in values.items() if name not in options}, options=options)
 
 
 def _says(environ: Mapping[str, str], variable: str) -> bool:
@@ -222,11 +238,9 @@ def _says(environ: Mapping[str, str], variable: str) -> bool:
 
 
 def _read(setting: Setting, origin: str, text: str) -> Any:
-    parse = _PARSERS.get(setting.field)
+    parse = _parser(setting)
     try:
-        if parse:
-            return parse(text.strip())
-        return msgspec.convert(text.strip(), _TYPES[setting.field], strict=False)
+        return parse(text.strip())
     except ValueError as error:  # msgspec's own among them, which says less than we know
         shown = "a value that is not shown" if setting.secret else repr(_without_credentials(text)[:120])
         own = "" if isinstance(error, msgspec.ValidationError) else str(error)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from p2pcache.declarations import BACKENDS, MULTIADDR_EXAMPLE, SOCKET_PATH_BYTES
+from p2pcache import backends as registry
+from p2pcache.declarations import MULTIADDR_EXAMPLE, SOCKET_PATH_BYTES
 
 _PORTS = {"http": 80, "https": 443}
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -101,10 +102,18 @@ def upstream(text: str) -> str:
     return f"{url.scheme}://{host}{port}{url.path.rstrip('/')}"
 
 
+def size(text: str) -> int:
+    """Bytes, at least a mebibyte."""
+    number = int(text)
+    if number < 1 << 20:
+        raise ValueError
+    return number
+
+
 def backends(text: str) -> tuple[str, ...]:
-    """Names of tiers, in the order in which they are asked."""
+    """Names of backends."""
     chosen = tuple(item.lower() for item in items(text))
-    if len(set(chosen)) != len(chosen) or not set(chosen) <= set(BACKENDS):
+    if len(set(chosen)) != len(chosen) or not set(chosen) <= set(registry.names()):
         raise ValueError
     return chosen
 

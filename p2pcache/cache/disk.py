@@ -13,11 +13,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from p2pcache.backends.disk import BACKEND
 from p2pcache.cache.codec import PointerError, decode_pointer, encode_pointer
 from p2pcache.cache.database import Database, Row
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.recovery import SafeDatabase
 from p2pcache.cache.sealing import ForgedError, Keyring, SealedKind, SealError
+from p2pcache.cache.tiers import Opening
 from p2pcache.clock import unix_time
 
 _DEADLINE = 1.0
@@ -44,7 +46,7 @@ class Disk:
         clock: Unix seconds.
     """
 
-    name = "disk"
+    backend = BACKEND
 
     def __init__(
         self, directory: Path, keyring: Keyring, max_bytes: int, *, clock: Callable[[], float] = unix_time
@@ -149,6 +151,11 @@ class Disk:
 
     def _open(self, row: Row) -> Pointer:
         return decode_pointer(self._keyring.open(row.sealed, SealedKind.POINTER, row.name, row.scope))
+
+
+def open_tier(opening: Opening) -> Disk:
+    """The disk store of a node: see `backends.disk`."""
+    return Disk(opening.directory / "store", opening.keyring, opening.options["disk_bytes"])
 
 
 class _Thread:

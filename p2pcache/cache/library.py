@@ -7,37 +7,56 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from p2pcache.backends import Reach
 from p2pcache.cache import codec
 from p2pcache.cache.decide import believed
 from p2pcache.cache.entry import Block, Entry, Pointer
 from p2pcache.cache.guard import Guard
+from p2pcache.cache.hedge import hedged
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
-from p2pcache.cache.tiers import Tier
+from p2pcache.cache.tiers import Store, Tier
 from p2pcache.cache.tombstones import Tombstones
 from p2pcache.cache.wanted import Wanted
 from p2pcache.clock import unix_time
 from p2pcache.github import hosts, links
 
-MAX_PLACES = 65_536
-MAX_BACKGROUND = 1024
 LARGE = 256 << 10
 """Bytes; sealing or opening a larger block leaves the event loop, which it would hold up for milliseconds."""
 
-# Above what tiers promise themselves (disk 1 s, peers 250 ms): these hold when one breaks its promise.
-FIND_SECONDS = 1.5
-BLOCK_SECONDS = 3.0
-STORE_SECONDS = 30.0
-DROP_SECONDS = 0.25
-"""How long a writer waits for slow tiers to forget; the peers' own bound is 100 ms."""
-_LATE_DROP_SECONDS = 30.0
-_CLOSE_SECONDS = 2.0
+
+@dataclass(frozen=True, slots=True)
+class TierLimits:
+    """Seconds are above what tiers promise themselves (disk 1 s, peers 250 ms): these hold when one breaks its promise.
+
+    Attributes:
+        find, block, store: for one call of a tier.
+        drop: how long a writer waits for slow tiers to forget; the peers' own bound is 100 ms.
+        late_drop: how long they may take after that.
+        close: for all that is being stored when the node stops, and for each tier to close.
+        usual: what a tier near by takes for a block; then the next one that should have it is asked as well.
+        background: stores under way at once; what is kept beyond that is in memory alone.
+        places: blocks of memory that members can be given.
+    """
+
+    find: float = 1.5
+    block: float = 3.0
+    store: float = 30.0
+    drop: float = 0.25
+    late_drop: float = 30.0
+    close: float = 2.0
+    usual: float = 0.05
+    background: int = 1024
+    places: int = 65_536
 
 
+MEMORY = "memory"
+"""The detail of a hit there."""
 Place = tuple[str, bytes]
-"""Where a block should be: the tier's name and the CID."""
+"""Where a block should be: the detail of a hit there, and the CID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +69,29 @@ class Found:
     @property
     def place(self) -> Place:
         """Where its block should be."""
-        return self.tier.name if self.tier else "memory", self.pointer.cid
+        return _detail(self.tier), self.pointer.cid
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A block, the name of the tier that had it, and its sealed bytes unless that was memory."""
+    """A block, the tier that had it (None: memory), and its sealed bytes unless that was memory."""
 
     block: Block
-    tier: str
+    tier: Tier | None
     sealed: bytes | None
+
+    @property
+    def detail(self) -> str:
+        """What a hit there is called."""
+        return _detail(self.tier)
+
+
+def _detail(tier: Tier | None) -> str:
+    return tier.backend.detail if tier else MEMORY
 
 
 class Library:
-    """Memory in front of the other tiers, in the order in which they are asked.
+    """Memory in front of the other tiers.
 
     Args:
         memory, tiers: where entries are.
@@ -71,6 +99,7 @@ class Library:
         verified: nothing that this node did not prove itself is fresh: what other tiers have are candidates.
         bases: the upstream's own URLs: a pointer from elsewhere whose `Link` leads to another place is not believed.
         clock: Unix seconds.
+        limits: how long tiers may take, and how much.
         failed: told of what went wrong in a tier, for the ledger: ``disk_timeout``, ``peer_error``, ``peer_block``, ...
     """
 
@@ -83,58 +112,81 @@ class Library:
         verified: bool = False,
         bases: tuple[str, ...] = (f"https://{hosts.API_HOST}",),
         clock: Callable[[], float] = unix_time,
+        limits: TierLimits = TierLimits(),
         failed: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.memory = memory
         self.keyring = keyring
-        self.tiers = tiers
+        self.tiers: tuple[Tier, ...] = ()
+        self.mount(tiers)
         self.guard = Guard(failed)
         self.verified = verified
         self._bases = bases
         self._clock = clock
+        self._limits = limits
         self._failed = failed
         self._forgotten = Tombstones()
         self._places: OrderedDict[bytes, tuple[bytes, bytes]] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
 
+    def mount(self, tiers: Iterable[Tier]) -> None:
+        """Take these tiers instead of those before; they are asked by what a look-up costs there."""
+        self.tiers = tuple(sorted(tiers, key=lambda tier: (tier.backend.look_up, tier.backend.reach)))
+
+    @property
+    def store(self) -> Store | None:
+        """Where this host keeps what outlives the process."""
+        return next((tier for tier in self.tiers if isinstance(tier, Store)), None)
+
     # Finding
 
     async def find(self, wanted: Wanted, lifetime: float, without: Collection[Place] = ()) -> list[Found]:
-        """Every pointer for a resource, but those whose `place` is in `without`, nearest tier first.
+        """Every pointer for a resource, but those whose `place` is in `without`, memory's first.
 
-        Stops at a tier that has a fresh one for the caller's scope. Pointers of other tiers are as far as they can be
-        `believed`; `lifetime` is what this node gives the resource, in seconds.
+        No more tiers are asked once there is a fresh one for the caller's scope. Pointers of other tiers are as far as
+        they can be `believed`; `lifetime` is what this node gives the resource, in seconds.
         """
         found = [Found(entry.pointer, None) for entry in self.memory.find(wanted.name)]
         found = [f for f in found if f.place not in without]
-        for tier in self.tiers:
+
+        def enough(found: list[Found]) -> bool:
             now = self._clock()
-            if any(f.pointer.scope == wanted.scope and f.pointer.fresh(now) for f in found):
-                break
-            for name in (wanted.name, *wanted.older):
-                told = await self.guard(tier.name, tier.find(name), (), FIND_SECONDS)
-                pointers = (p for p in told if p.link is None or links.within(p.link, self._bases))
-                now, dropped = self._clock(), math.inf if self.verified else self.dropped(wanted)
-                known = (Found(believed(p, wanted.topics, lifetime, now, dropped), tier) for p in pointers)
-                found += [f for f in known if f.place not in without]
+            return any(f.pointer.scope == wanted.scope and f.pointer.fresh(now) for f in found)
+
+        if self.tiers and not enough(found):
+            ask = [(tier.backend.look_up, partial(self._find, tier, wanted, lifetime, without)) for tier in self.tiers]
+            for more in await hedged(ask, enough):
+                found += more
+        return found
+
+    async def _find(self, tier: Tier, wanted: Wanted, lifetime: float, without: Collection[Place]) -> list[Found]:
+        found: list[Found] = []
+        for name in (wanted.name, *wanted.older):
+            told = await self.guard(tier.backend.detail, tier.find(name), (), self._limits.find)
+            pointers = (p for p in told if p.link is None or links.within(p.link, self._bases))
+            now = self._clock()
+            dropped = self.dropped(wanted) if tier.backend.droppable and not self.verified else math.inf
+            known = (Found(believed(p, wanted.topics, lifetime, now, dropped), tier) for p in pointers)
+            found += [f for f in known if f.place not in without]
         return found
 
     async def open(self, pointer: Pointer, found: Iterable[Found]) -> Opened | None:
         """The block of `pointer`; None when nobody has it any more.
 
-        Whatever `found` holds of the same CID will do: the CID vouches for the bytes.
+        Whatever `found` holds of the same CID will do, the nearest first: the CID vouches for the bytes.
         """
-        for known in found:
-            if known.pointer.cid == pointer.cid and (opened := await self._open(known)):
-                return opened
-        return None
+        known = {f.tier: f for f in reversed([*found]) if f.pointer.cid == pointer.cid}
+        nearest = sorted(known.values(), key=lambda f: f.tier.backend.reach if f.tier else 0)
+        calls = [(self._limits.usual, partial(self._open, f)) for f in nearest]
+        opened = await hedged(calls, lambda opened: opened is not None)
+        return next((each for each in opened if each is not None), None)
 
     async def _open(self, known: Found) -> Opened | None:
         pointer, tier = known.pointer, known.tier
         if tier is None:
             entry = self.memory.get((pointer.name, pointer.scope))
-            return Opened(entry.block, "memory", None) if entry and entry.pointer.cid == pointer.cid else None
-        sealed = await self.guard(tier.name, tier.block(pointer), None, BLOCK_SECONDS)
+            return Opened(entry.block, None, None) if entry and entry.pointer.cid == pointer.cid else None
+        sealed = await self.guard(tier.backend.detail, tier.block(pointer), None, self._limits.block)
         if sealed is None:
             return None
         try:
@@ -143,9 +195,9 @@ class Library:
             else:
                 block = await asyncio.to_thread(codec.open_block, self.keyring, pointer.cid, sealed)
         except codec.BlockError:
-            self._failed(f"{tier.name}_block")
+            self._failed(f"{tier.backend.detail}_block")
             return None
-        return Opened(block, tier.name, sealed)
+        return Opened(block, tier, sealed)
 
     # Keeping
 
@@ -175,29 +227,29 @@ class Library:
         """Whether nothing that it may be about was dropped since GitHub vouched for it."""
         return pointer.proved_at > self._forgotten.since((*pointer.topics, pointer.name), pointer.scope)
 
-    def keep(self, entry: Entry, sealed: bytes, *, besides: str = "") -> None:
-        """Hold an entry in memory now and in the other tiers (but for `besides`, where it came from) soon.
+    def keep(self, entry: Entry, sealed: bytes, *, exclude: Tier | None = None) -> None:
+        """Hold an entry in memory now and in the other tiers (but for `exclude`, where it came from) soon.
 
         When too much waits to be stored already, only memory has it.
         """
         self.memory.put(entry)
         self._places[entry.pointer.cid] = entry.key
         self._places.move_to_end(entry.pointer.cid)
-        if len(self._places) > MAX_PLACES:
+        if len(self._places) > self._limits.places:
             self._places.popitem(last=False)
         for tier in self.tiers:
-            if tier.name != besides:
+            if tier is not exclude:
                 self._store(tier, entry.pointer, sealed)
 
     def adopt(self, pointer: Pointer, sealed: bytes) -> None:
         """Keep a block a peer announced, verified but for its seal, for others: it is opened when it is asked for."""
         for tier in self.tiers:
-            if tier.name != "peer":
+            if tier.backend.reach is not Reach.FLEET:
                 self._store(tier, pointer, sealed)
 
     def _store(self, tier: Tier, pointer: Pointer, sealed: bytes) -> None:
-        if len(self._background) < MAX_BACKGROUND:
-            self._spawn(self.guard(tier.name, tier.store(pointer, sealed), None, STORE_SECONDS))
+        if len(self._background) < self._limits.background:
+            self._spawn(self.guard(tier.backend.detail, tier.store(pointer, sealed), None, self._limits.store))
 
     # Forgetting
 
@@ -212,10 +264,10 @@ class Library:
         self.memory.discard((wanted.name, wanted.scope))
 
     async def drop(self, topics: Collection[bytes], scope: bytes | None = None, *, local: bool = False) -> None:
-        """Forget everywhere; `local` leaves the peers alone. Returns when all have, or after `DROP_SECONDS`."""
+        """Forget everywhere; `local`: on this host alone. Returns when all have, or after `TierLimits.drop`."""
         dropping = self._drop(topics, scope, local=local)
         if dropping:
-            await asyncio.wait(dropping, timeout=DROP_SECONDS)
+            await asyncio.wait(dropping, timeout=self._limits.drop)
         self._forgotten.extend(topics, scope, self._clock())
 
     def drop_soon(self, topics: Collection[bytes], scope: bytes | None, until: float = math.inf) -> None:
@@ -230,9 +282,9 @@ class Library:
     ) -> list[asyncio.Task[None]]:
         self.forget(topics, scope, until)
         return [
-            self._spawn(self.guard(tier.name, tier.drop(topics, scope, until), None, _LATE_DROP_SECONDS))
+            self._spawn(self.guard(tier.backend.detail, tier.drop(topics, scope, until), None, self._limits.late_drop))
             for tier in self.tiers
-            if not (local and tier.name == "peer")
+            if tier.backend.droppable and not (local and tier.backend.reach > Reach.HOST)
         ]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -241,10 +293,16 @@ class Library:
         task.add_done_callback(self._background.discard)
         return task
 
-    async def close(self) -> None:
+    async def flush(self) -> None:
         """Wait briefly for what is being stored, then give up on it."""
         if self._background:
-            _, late = await asyncio.wait(self._background, timeout=_CLOSE_SECONDS)
+            _, late = await asyncio.wait(self._background, timeout=self._limits.close)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Store what is under way and close the tiers."""
+        await self.flush()
+        for tier in self.tiers:
+            await self.guard(tier.backend.detail, tier.close(), None, self._limits.close)

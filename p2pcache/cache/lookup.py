@@ -85,8 +85,8 @@ class Lookup:
         entry = held if held is not None and held.pointer == pointer else Entry(pointer, opened.block, alive=False)
         current = self._library.epoch(wanted.topics, wanted.scope) == epoch
         if opened.sealed is not None and current and not decision.stale:
-            self._library.keep(entry, opened.sealed, besides=opened.tier)
-        return Cached(entry, decision.rule, "stale" if decision.stale else opened.tier, stale=decision.stale)
+            self._library.keep(entry, opened.sealed, exclude=opened.tier)
+        return Cached(entry, decision.rule, "stale" if decision.stale else opened.detail, stale=decision.stale)
 
     def _refuse(self, wanted: Wanted, decision: Refuse) -> RateLimited:
         if refusal := self._buckets.wait_refusal(wanted.bucket):

@@ -7,11 +7,14 @@ Every call has a deadline of the tier's own and answers "nothing" when it passes
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
+from p2pcache.backends import Backend
 from p2pcache.cache.entry import Pointer
+from p2pcache.cache.sealing import Keyring
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -20,8 +23,8 @@ T_contra = TypeVar("T_contra", contravariant=True)
 class Tier(Protocol):
     """Somewhere entries are found and kept."""
 
-    name: str
-    """What `Cache-Status` and the ledger call a hit here: ``disk``, ``peer``, ``s3``, ..."""
+    backend: Backend
+    """What it is, as it declares itself."""
 
     async def find(self, resource: bytes) -> Sequence[Pointer]:
         """All known pointers for a resource name, whatever their scope and age; must not cost a round trip to peers."""
@@ -41,6 +44,58 @@ class Tier(Protocol):
         `until`, Unix seconds: only what was proved until then. A drop may be heard of late.
         """
         ...
+
+    async def close(self) -> None:
+        """Finish what is under way; afterwards every call finds nothing."""
+        ...
+
+
+@runtime_checkable
+class Store(Tier, Protocol):
+    """A tier that keeps the blocks on this host, for members too, and can be looked into."""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps new entries from being stored at present, one sentence; empty when all is well."""
+        ...
+
+    @property
+    def errors(self) -> int:
+        """Failures so far."""
+        ...
+
+    async def sealed(self, cid: bytes) -> bytes | None:
+        """The sealed block with this CID."""
+        ...
+
+    async def pointers(self, limit: int) -> Sequence[Pointer]:
+        """At most `limit` pointers, the newest first."""
+        ...
+
+    async def usage(self) -> tuple[int, int]:
+        """How many entries there are, and how many bytes they take."""
+        ...
+
+    async def clear(self) -> None:
+        """Forget everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a backend is opened with.
+
+    Attributes:
+        options: the values of its own settings, by field.
+        directory: of this node, for what is to outlive it.
+        keyring: seals what is not sealed yet.
+        peers: the members, where there is a swarm.
+    """
+
+    options: Mapping[str, Any]
+    directory: Path
+    keyring: Keyring
+    peers: Tier | None = None
 
 
 class Lease(Protocol[T_contra]):

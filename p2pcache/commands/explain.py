@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from p2pcache import backends
 from p2pcache.cache.decide import Rule
 from p2pcache.github.quota import charged
 from p2pcache.keys import TOKEN_HINT
 
 _FROM = {
     "memory": "this node's memory",
-    "disk": "this node's disk",
-    "peer": "a peer",
+    **{backend.detail: backend.title for backend in backends.known()},
     "coalesced": "GitHub, asked once for several requests of this moment",
     "stale": "this node, past its lifetime",
     "revalidated": "the cache, after GitHub confirmed it",

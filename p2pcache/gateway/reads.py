@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from p2pcache import backends
+from p2pcache.backends import Reach
 from p2pcache.cache.answer import Cached, Forwarded, RateLimited, told
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.sealing import Keyring
@@ -41,7 +43,7 @@ log = logging.getLogger(__name__)
 
 ETAG_RULE = b"p2pcache-etag-rule"
 PEERS = b"p2pcache-peers"
-NOBODY_ELSE = ("memory", "disk", "coalesced")
+NOBODY_ELSE = ("memory", *(b.detail for b in backends.known() if b.reach is Reach.HOST), "coalesced")
 """Details of a hit that no peer was asked for."""
 
 

@@ -14,7 +14,17 @@ import msgspec
 
 from p2pcache.bounded import Bounded
 from p2pcache.clock import unix_time
-from p2pcache.ledger.stats import TIERS, About, PeerStats, QuotaStats, RouteStats, Stats, Store, UpstreamStats, read
+from p2pcache.ledger.stats import (
+    TIERS,
+    About,
+    PeerStats,
+    QuotaStats,
+    RouteStats,
+    Stats,
+    StoreStats,
+    UpstreamStats,
+    read,
+)
 
 OTHER = "other"
 MAX_ROUTES = 512
@@ -39,7 +49,7 @@ class Ledger:
     def __init__(self, clock: Callable[[], float] = unix_time) -> None:
         self.scope = ""
         """Of this node's own token, among those of `quota`."""
-        self.store = Store()
+        self.store = StoreStats()
         self.about = About()
         self._clock = clock
         self._hits: defaultdict[str, int] = defaultdict(int, dict.fromkeys(TIERS, 0))
@@ -200,7 +210,7 @@ class Ledger:
         ledger = cls(clock)
         ledger.absorb(stats)
         ledger.peers(0, 0, {})
-        ledger.store, ledger.about = Store(), About()
+        ledger.store, ledger.about = StoreStats(), About()
         return ledger
 
 

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-TIERS = ("memory", "disk", "peer", "s3", "ipfs", "storacha", "coalesced", "stale")
+from p2pcache import backends
+
+TIERS = ("memory", *(backend.detail for backend in backends.known()), "coalesced", "stale")
 TIME_SAVED_HOW = (
     "how long GitHub took for each answer when it was fetched, less the conditional request if one was made"
 )
@@ -60,7 +62,7 @@ class PeerStats(msgspec.Struct):
     left: Count = 0
 
 
-class Store(msgspec.Struct):
+class StoreStats(msgspec.Struct):
     """What is stored now; `disk_errors` since the node's start."""
 
     memory_entries: Count = 0
@@ -128,7 +130,7 @@ class Stats(msgspec.Struct):
     scope: str = ""
     quota: list[QuotaStats] = []
     peers: PeerStats = msgspec.field(default_factory=PeerStats)
-    store: Store = msgspec.field(default_factory=Store)
+    store: StoreStats = msgspec.field(default_factory=StoreStats)
     node: About = msgspec.field(default_factory=About)
     routes: list[RouteStats] = []
     errors: dict[str, Count] = {}

@@ -7,6 +7,7 @@ import contextlib
 import math
 from collections.abc import Collection, Sequence
 
+from p2pcache.backends.p2p import BACKEND
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Freed, Lease
 from p2pcache.swarm.bridge import Bridge, BridgeClosed
@@ -20,7 +21,7 @@ _GRACE = 0.05
 class PeerTier:
     """`cache.tiers.Tier`: what other members hold."""
 
-    name = "peer"
+    backend = BACKEND
 
     def __init__(self, directory: Directory, limits: Limits) -> None:
         self._directory = directory
@@ -62,6 +63,9 @@ class PeerTier:
                     self._limits.drop_timeout + _GRACE
                 ):  # a starved thread must not hold writers
                     await self._bridge.call(self._mesh.drops.drop, tuple(topics), scope)
+
+    async def close(self) -> None:
+        """Nothing to do: the swarm ends by itself."""
 
 
 class _Alone:

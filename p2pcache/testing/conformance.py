@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from p2pcache import backends
+from p2pcache.backends import Reach
 from p2pcache.cache.codec import open_block, seal_block
 from p2pcache.cache.entry import Block, Pointer
 from p2pcache.cache.sealing import Keyring
@@ -63,8 +65,8 @@ def make(
 class TierConformance:
     """The contract of `p2pcache.cache.tiers.Tier`."""
 
-    async def test_it_has_a_name(self, tier: Tier) -> None:
-        assert tier.name.isidentifier()
+    async def test_it_declares_itself(self, tier: Tier) -> None:
+        assert tier.backend in backends.known()
 
     async def test_an_empty_tier_finds_nothing(self, tier: Tier) -> None:
         kept = make()
@@ -93,11 +95,11 @@ class TierConformance:
         assert list(await tier.find(new.pointer.name)) == [new.pointer]
         assert await tier.block(new.pointer) == new.sealed
 
-    async def test_a_new_body_replaces_the_old_one(self, tier: Tier) -> None:
-        old, new = make(body=b"old"), make(body=b"new")
+    async def test_a_new_body_comes_before_the_old_one(self, tier: Tier) -> None:
+        old, new = make(body=b"old"), make(body=b"new", proved_at=2000.0)
         await tier.store(old.pointer, old.sealed)
         await tier.store(new.pointer, new.sealed)
-        assert list(await tier.find(new.pointer.name)) == [new.pointer]
+        assert next(iter(await tier.find(new.pointer.name))) == new.pointer
         assert await tier.block(new.pointer) == new.sealed
 
     async def test_two_resources_may_share_a_block(self, tier: Tier) -> None:
@@ -125,6 +127,8 @@ class TierConformance:
         assert list(await tier.find(mine.pointer.name)) == [other.pointer]
 
     async def test_a_drop_heard_of_late_leaves_what_is_newer(self, tier: Tier) -> None:
+        if tier.backend.reach is Reach.FLEET:
+            return  # members hear of it from its author, by a way of their own
         old, new = make("/old", proved_at=1000.0), make("/new", proved_at=1500.0)
         for kept in (old, new):
             await tier.store(kept.pointer, kept.sealed)
@@ -135,7 +139,7 @@ class TierConformance:
         assert list(await tier.find(new.pointer.name)) == []
 
     async def test_the_topics_of_a_renewed_pointer_are_the_new_ones(self, tier: Tier) -> None:
-        old, new = make(topics=["old"]), make(topics=["new"])
+        old, new = make(topics=["old"]), make(topics=["new"], proved_at=2000.0)
         await tier.store(old.pointer, old.sealed)
         await tier.store(new.pointer, new.sealed)
         await tier.drop([KEYRING.topic_name("old")])

@@ -9,7 +9,7 @@ from p2pcache.cache.answer import Answer, Forwarded
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.engine import Engine, Policy
 from p2pcache.cache.entry import Pointer
-from p2pcache.cache.library import Library
+from p2pcache.cache.library import Library, TierLimits
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Leases, Tier
@@ -52,6 +52,7 @@ class MemoryNode:
         identity: whose job it runs in.
         lifetimes: seconds for each class.
         verified: what other tiers have is proved before it is served.
+        limits: of its tiers.
 
     Attributes:
         identity: whose job it runs in; a runner takes one job after the other.
@@ -72,6 +73,7 @@ class MemoryNode:
         lifetimes: Mapping[Lifetime, float] = DEFAULT_SECONDS,
         memory_bytes: int = 64 << 20,
         verified: bool = False,
+        limits: TierLimits = TierLimits(),  # noqa: B008 - immutable
     ) -> None:
         self.keyring = keyring or Keyring.ephemeral()
         self.errors: Counter[str] = Counter()
@@ -84,6 +86,7 @@ class MemoryNode:
             self.keyring,
             verified=verified,
             clock=clock,
+            limits=limits,
             failed=lambda what: self.errors.update([what]),
         )
         if peer:

@@ -7,6 +7,7 @@ import contextlib
 import math
 from collections.abc import Callable, Collection, Sequence
 
+from p2pcache.backends.p2p import BACKEND
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.leases import LocalLeases
 from p2pcache.cache.tiers import Freed, Lease
@@ -86,8 +87,9 @@ class MemoryPeer:
 class MemoryTier:
     """What one peer finds at the others."""
 
+    backend = BACKEND
+
     def __init__(self, swarm: MemorySwarm, me: MemoryPeer) -> None:
-        self.name = "peer"
         self._swarm = swarm
         self._me = me
 
@@ -130,6 +132,9 @@ class MemoryTier:
             }
         for peer in self._others():
             peer.dropped(topics, scope)
+
+    async def close(self) -> None:
+        """Nothing to do: what it holds is the swarm's."""
 
 
 class MemoryLeases:

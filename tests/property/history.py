@@ -8,6 +8,7 @@ import dataclasses
 import math
 from collections.abc import Collection, Sequence
 
+from p2pcache.backends.disk import BACKEND
 from p2pcache.cache.answer import Answer
 from p2pcache.cache.entry import Pointer
 
@@ -40,7 +41,7 @@ class History:
 class Disk:
     """A tier that outlives its node."""
 
-    name = "disk"
+    backend = BACKEND
 
     def __init__(self) -> None:
         self.pointers: dict[tuple[bytes, bytes], Pointer] = {}
@@ -63,6 +64,9 @@ class Disk:
             for k, p in kept
             if not set(topics) & set(p.topics) or scope not in (None, p.scope) or p.proved_at > until
         }
+
+    async def close(self) -> None:
+        pass
 
 
 @dataclasses.dataclass

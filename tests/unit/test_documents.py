@@ -254,6 +254,9 @@ def test_what_cache_status_says_is_documented() -> None:
 # Tests mirror the package.
 
 DATA = {
+    "options",
+    "backends/disk",
+    "backends/p2p",
     "cache/upstream",
     "gateway/bounds",
     "github/request",

@@ -10,7 +10,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "p2pcache"
 ROWS = (
-    ("__version__", "declarations", "files", "bounded"),
+    ("__version__", "files", "bounded", "options"),
+    ("backends",),
+    ("declarations",),
     ("github", "settings", "values", "clock", "unknown"),
     ("cache", "ledger"),
     ("gateway", "swarm", "testing"),

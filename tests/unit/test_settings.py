@@ -88,7 +88,7 @@ def test_a_flag_that_is_right(field, text, value):
         ("CACHE_BACKEND", "p2p", "backends", ("p2p",)),
         ("CACHE_SHARE", "off", "share", Share.OFF),
         ("CACHE_MEMORY_BYTES", "1048576", "memory_bytes", 1 << 20),
-        ("CACHE_DISK_BYTES", "1073741824", "disk_bytes", 1 << 30),
+        ("CACHE_DISK_BYTES", "1048576", "options", {"disk_bytes": 1 << 20}),
         ("CACHE_SECRET", "one\n\n two \n", "secrets", (Secret("one"), Secret("two"))),
         ("GITHUB_TOKEN", "ghs_x\n", "token", Secret("ghs_x")),
         ("CACHE_JOB_TOKEN", "ghs_x\n", "job_token", Secret("ghs_x")),

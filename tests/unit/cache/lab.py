@@ -45,9 +45,11 @@ class Lab:
     keyring: Keyring = field(default_factory=Keyring.ephemeral)
     nodes: list[MemoryNode] = field(default_factory=list)
     swarm: MemorySwarm = field(default_factory=MemorySwarm)
+    options: dict[str, Any] = field(default_factory=dict)
+    """What its nodes are made with besides."""
 
     def node(self, **options: Any) -> MemoryNode:
-        made = MemoryNode(self.upstream, self.clock, **{"keyring": self.keyring, **options})
+        made = MemoryNode(self.upstream, self.clock, **{"keyring": self.keyring, **self.options, **options})
         self.nodes.append(made)
         return made
 

@@ -12,11 +12,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from p2pcache.cache import database, disk
+from p2pcache.backends.disk import BACKEND
+from p2pcache.cache import database
+from p2pcache.cache import disk as module
 from p2pcache.cache.codec import MAX_POINTER
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.recovery import FILE
 from p2pcache.cache.sealing import Keyring, generate_secret
+from p2pcache.cache.tiers import Opening, Store
 from p2pcache.testing.conformance import KEYRING, TierConformance, make
 
 MIB = 1024 * 1024
@@ -27,6 +30,16 @@ async def store(tmp_path: Path) -> AsyncIterator[Disk]:
     tier = Disk(tmp_path / "store", KEYRING, 8 * MIB)
     yield tier
     await tier.close()
+
+
+async def test_a_node_opens_it_in_its_own_directory(tmp_path: Path) -> None:
+    disk = BACKEND.open(Opening({"disk_bytes": 1 << 20}, tmp_path, KEYRING))
+    try:
+        await disk.store(make().pointer, make().sealed)
+        assert (tmp_path / "store").is_dir()
+        assert isinstance(disk, Store)
+    finally:
+        await disk.close()
 
 
 class TestDiskConforms(TierConformance):
@@ -216,7 +229,7 @@ class TestHanging:
 
     @pytest.fixture
     async def gate(self, store: Disk, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[threading.Event]:
-        monkeypatch.setattr(disk, "_DEADLINE", 0.05)
+        monkeypatch.setattr(module, "_DEADLINE", 0.05)
         await store.find(b"")
         gate = threading.Event()
         begun = threading.Event()
@@ -240,12 +253,12 @@ class TestHanging:
         self, store: Disk, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         kept, late = make(), make("/late")
-        monkeypatch.setattr(disk, "_DEADLINE", 30)
+        monkeypatch.setattr(module, "_DEADLINE", 30)
         storing = asyncio.create_task(store.store(kept.pointer, kept.sealed))
         await asyncio.sleep(0)
-        monkeypatch.setattr(disk, "_DEADLINE", 0.05)
+        monkeypatch.setattr(module, "_DEADLINE", 0.05)
         await store.drop(kept.pointer.topics)
-        monkeypatch.setattr(disk, "_DEADLINE", 30)
+        monkeypatch.setattr(module, "_DEADLINE", 30)
         gate.set()
         await store.store(late.pointer, late.sealed)
         await storing
@@ -254,8 +267,8 @@ class TestHanging:
     async def test_the_queue_is_bounded(
         self, store: Disk, gate: threading.Event, monkeypatch: pytest.MonkeyPatch, warnings: Callable[[], list[str]]
     ) -> None:
-        monkeypatch.setattr(disk, "_QUEUE", 5)
-        monkeypatch.setattr(disk, "_QUEUE_OF_DROPS", 8)
+        monkeypatch.setattr(module, "_QUEUE", 5)
+        monkeypatch.setattr(module, "_QUEUE_OF_DROPS", 8)
         await asyncio.gather(*(store.find(b"name") for _ in range(20)))
         assert store._thread.waiting == 5
         await asyncio.gather(*(store.drop([b"topic"]) for _ in range(20)))

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 import pytest
 
+from p2pcache.backends import Backend, Reach
 from p2pcache.cache.answer import Answer, Forwarded
 from p2pcache.cache.entry import CID_PREFIX, Pointer
 from p2pcache.cache.lookup import MAX_MISSING
@@ -237,7 +238,7 @@ class TestFleet:
 class Hollow:
     """A tier that announces answers of `scope`, as many as one likes, and has none."""
 
-    name = "hollow"
+    backend = Backend("hollow", "hollow", "a hollow", "", Reach.HOST, 0.0)
 
     def __init__(self, clock: Clock, count: int) -> None:
         self.scope = b""
@@ -260,4 +261,7 @@ class Hollow:
         pass
 
     async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
+        pass
+
+    async def close(self) -> None:
         pass

@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from p2pcache.cache.entry import Block, Entry
+from p2pcache.cache.codec import decode_pointer, encode_pointer
+from p2pcache.cache.entry import CID_PREFIX, Block, Entry, Pointer
 from p2pcache.testing.conformance import make
 
 
@@ -22,5 +23,37 @@ def test_entries_are_told_apart_by_identity() -> None:
     assert Entry(pointer, block) != Entry(pointer, block)
 
 
-def test_a_pointer_is_an_array_on_the_wire() -> None:
-    assert len(msgspec.msgpack.decode(msgspec.msgpack.encode(make().pointer))) == 14
+FIELDS = {
+    "name": b"n" * 32,
+    "scope": b"s" * 16,
+    "cid": CID_PREFIX + b"c" * 32,
+    "etag": 'W/"tag"',
+    "last_modified": "Sat, 01 Nov 2025 00:00:00 GMT",
+    "link": '<https://api.github.com/x?page=2>; rel="next"',
+    "lifetime": "slow",
+    "proved_at": 1000.5,
+    "expires_at": 2000.5,
+    "cost_ms": 17,
+    "size": 4711,
+    "by": "12D3KooWPeer",
+    "topics": (b"t" * 16, b"u" * 16),
+    "vary": ("accept", "authorization"),
+}
+"""In the order in which they are stored and sent, by which older nodes and yesterday's stores read them: a new one is
+last, and has a default."""
+
+
+def test_no_field_of_a_pointer_is_moved_and_a_new_one_is_last() -> None:
+    fields = msgspec.structs.fields(Pointer)
+    assert [field.name for field in fields] == list(FIELDS)
+    assert all(not field.required for field in fields[13:])
+
+
+def test_a_pointer_is_stored_and_read_whole() -> None:
+    read = decode_pointer(encode_pointer(Pointer(**FIELDS)))
+    assert msgspec.structs.asdict(read) == FIELDS
+
+
+def test_a_field_of_a_newer_node_is_skipped() -> None:
+    newer = [*msgspec.structs.astuple(Pointer(**FIELDS)), "something new"]
+    assert decode_pointer(msgspec.msgpack.encode(newer)) == Pointer(**FIELDS)

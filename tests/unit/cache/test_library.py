@@ -6,13 +6,16 @@ import asyncio
 import math
 import random
 from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from p2pcache.cache import library as module
+from p2pcache.backends import Backend, Reach
+from p2pcache.cache.disk import Disk
 from p2pcache.cache.entry import Block, Pointer
-from p2pcache.cache.library import LARGE
+from p2pcache.cache.library import LARGE, TierLimits
 from p2pcache.cache.tiers import Freed
 from p2pcache.testing import MemorySwarm
 from p2pcache.testing.nodes import MemoryNode
@@ -26,7 +29,7 @@ class Shelf:
     """A tier that a test can make slow, broken or deaf."""
 
     def __init__(self, name: str = "shelf") -> None:
-        self.name = name
+        self.backend = Backend(name, name, f"a {name}", "", Reach.HOST, 0.0)
         self.pointers: dict[tuple[bytes, bytes], Pointer] = {}
         self.blocks: dict[bytes, bytes] = {}
         self.broken = self.hanging = self.deaf = False
@@ -61,16 +64,23 @@ class Shelf:
                 if set(topics).isdisjoint(p.topics) or scope not in (None, p.scope) or p.proved_at > until
             }
 
+    async def close(self) -> None:
+        await self._suffer()
+
 
 @pytest.fixture
 def shelf() -> Shelf:
     return Shelf()
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FIND_SECONDS", "BLOCK_SECONDS", "STORE_SECONDS", "DROP_SECONDS", "_LATE_DROP_SECONDS"):
-        monkeypatch.setattr(module, name, 0.02)
+IMPATIENT = TierLimits(find=0.02, block=0.02, store=0.02, drop=0.02, late_drop=0.02)
+
+
+@pytest.fixture
+def lab(lab: Lab) -> Lab:
+    """Its nodes wait for no tier."""
+    lab.options = {"limits": IMPATIENT}
+    return lab
 
 
 async def stored(node: MemoryNode, target: str = REPO, token: str = ONE) -> None:
@@ -300,33 +310,34 @@ async def test_what_peers_hold_is_adopted_but_not_announced_again(lab: Lab) -> N
     assert (list(shelf.pointers.values()), peer.pointers) == ([pointer], {})
 
 
-async def test_too_much_to_store_stays_in_memory(lab: Lab, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BACKGROUND", 0)
-    node = lab.node(tiers=[shelf])
+async def test_too_much_to_store_stays_in_memory(lab: Lab, shelf: Shelf) -> None:
+    node = lab.node(tiers=[shelf], limits=replace(IMPATIENT, background=0))
     await node.get(REPO, ONE)
     await node.close()
     assert kept(await node.get(REPO, ONE)).hit == "memory"
     assert shelf.stored == 0
 
 
-async def test_places_are_bounded(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_PLACES", 1)
-    node = lab.node()
+async def test_places_are_bounded(lab: Lab) -> None:
+    node = lab.node(limits=replace(IMPATIENT, places=1))
     first = kept(await node.get(REPO, ONE)).entry.pointer.cid
     second = kept(await node.get(f"{REPO}/labels", ONE)).entry.pointer.cid
     assert node.library.sealed(first) is None
     assert node.library.sealed(second) is not None
 
 
-async def test_at_the_end_nobody_waits_for_a_tier_that_hangs(
-    lab: Lab, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "STORE_SECONDS", 60.0)
-    monkeypatch.setattr(module, "_CLOSE_SECONDS", 0.01)
-    node = lab.node(tiers=[shelf])
+async def test_at_the_end_nobody_waits_for_a_tier_that_hangs(lab: Lab, shelf: Shelf) -> None:
+    node = lab.node(tiers=[shelf], limits=replace(IMPATIENT, store=60.0, close=0.01))
     wanted, block = node.wanted(REPO, ONE), Block(200, (), b"{}")
     shelf.hanging = True
     entry = kept(await lab.node().get(REPO, ONE)).entry
     node.library.keep(entry, (await node.library.seal(block))[1])
     await node.close()
     assert node.engine.hit(wanted) is not None
+
+
+async def test_the_store_of_the_host_is_among_the_tiers(lab: Lab, tmp_path: Path) -> None:
+    disk = Disk(tmp_path, lab.keyring, 1 << 20)
+    peer = lab.swarm.join()
+    assert lab.node(tiers=[disk], peer=peer).library.store is disk
+    assert lab.node(peer=peer).library.store is None

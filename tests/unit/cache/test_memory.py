@@ -1,20 +1,59 @@
 from __future__ import annotations
 
+import math
 import tracemalloc
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from p2pcache.cache.entry import Block, Entry
+from p2pcache.backends.disk import BACKEND
+from p2pcache.cache.codec import BlockError, open_block, seal_block
+from p2pcache.cache.entry import Block, Entry, Pointer
 from p2pcache.cache.memory import LARGEST_SHARE, Memory
-from p2pcache.testing.conformance import KEYRING, make
+from p2pcache.cache.tiers import Tier
+from p2pcache.testing.conformance import KEYRING, TierConformance, make
 
 BOUND = 100_000
 
 
 def entry(resource: str = "/r", *, scope: str = "s", body: bytes = b"[]", topics: tuple[str, ...] = ("t",)) -> Entry:
     return Entry(make(resource, scope=scope, topics=topics).pointer, Block(200, (("etag", '"x"'),), body))
+
+
+class Adapter:
+    """Memory behind the interface of a tier: opened on the way in, sealed on the way out."""
+
+    backend = BACKEND
+
+    def __init__(self) -> None:
+        self.memory = Memory(64 << 20)
+
+    async def find(self, resource: bytes) -> Sequence[Pointer]:
+        return [entry.pointer for entry in self.memory.find(resource)]
+
+    async def block(self, pointer: Pointer) -> bytes | None:
+        entry = self.memory.get((pointer.name, pointer.scope))
+        return seal_block(KEYRING, entry.block)[1] if entry else None
+
+    async def store(self, pointer: Pointer, sealed: bytes) -> None:
+        with suppress(BlockError):
+            self.memory.put(Entry(pointer, open_block(KEYRING, pointer.cid, sealed)))
+
+    async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
+        self.memory.drop(topics, scope, until)
+
+    async def close(self) -> None:
+        self.memory.clear()
+
+
+class TestContract(TierConformance):
+    @pytest.fixture
+    def tier(self) -> Tier:
+        return Adapter()
 
 
 class TestMemory:

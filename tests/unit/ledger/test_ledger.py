@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from p2pcache.ledger import ledger as module
 from p2pcache.ledger.ledger import Ledger, merge
-from p2pcache.ledger.stats import TIERS, About, PeerStats, Store, read
+from p2pcache.ledger.stats import TIERS, About, PeerStats, StoreStats, read
 
 ISSUES = "GET /repos/{owner}/{repo}/issues"
 
@@ -51,7 +51,7 @@ def test_the_shape_is_the_public_one():
         "scope": "",
         "quota": [{"scope": "actions:octo/app", "resource": "core", "limit": 1000, "remaining": 990, "reset": 4000}],
         "peers": swarm(2, 3, bytes_in=1000, bytes_out=2000),
-        "store": msgspec.to_builtins(Store()),
+        "store": msgspec.to_builtins(StoreStats()),
         "node": msgspec.to_builtins(About()),
         "routes": [
             {"route": ISSUES, "requests": 4, "saved": 3},

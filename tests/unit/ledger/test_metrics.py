@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from p2pcache.ledger.ledger import Ledger
 from p2pcache.ledger.metrics import exposition
-from p2pcache.ledger.stats import About, PeerStats, Store
+from p2pcache.ledger.stats import About, PeerStats, StoreStats
 
 COUNTS = [name for name in PeerStats.__struct_fields__ if name not in ("connected", "known")]
 
@@ -33,7 +33,7 @@ def test_every_figure_of_the_ledger_is_there():
     ledger.upstream(200, charged=True, not_modified=False)
     ledger.quota("anonymous", "core", 60, 59, 2000)
     ledger.peers(2, 3, {name: n for n, name in enumerate(COUNTS, 10)})
-    ledger.store = Store(memory_entries=1, memory_bytes=2, disk_entries=3, disk_bytes=4, disk_errors=5)
+    ledger.store = StoreStats(memory_entries=1, memory_bytes=2, disk_entries=3, disk_bytes=4, disk_errors=5)
     ledger.about = About("1.2.3", started_at=1000.5, uptime_seconds=60.0, degraded=["the disk is full"])
     ledger.error("peer_timeout", 4)
     ledger.decided("fresh")

@@ -89,8 +89,8 @@ def test_no_peer_to_peer_no_hub(given):
 
 
 def test_a_persisted_store_is_bounded(given):
-    assert given(persist="true").settings.disk_bytes == inputs.PERSISTED_BYTES
-    assert given({"CACHE_DISK_BYTES": "2000000"}, persist="true").settings.disk_bytes == 2_000_000
+    assert given(persist="true").settings.options["disk_bytes"] == inputs.PERSISTED_BYTES
+    assert given({"CACHE_DISK_BYTES": "2000000"}, persist="true").settings.options["disk_bytes"] == 2_000_000
 
 
 def test_a_repository_name_that_is_none_is_the_runners_doing(given):

@@ -112,6 +112,13 @@ def test_a_block_is_cut_into_parts_that_fit_one_noise_message(size):
     assert b"".join(part.data for part in got) == sealed
 
 
+def test_a_pointer_is_heard_whole(pointer):
+    sent = pointer(link='<https://api.github.com/x?page=2>; rel="next"', vary=("accept",), last_modified="yesterday")
+    (have,) = decode(encode(frames.Have((sent,))))
+    assert frames.heard(have.pointers[0], 0.0, 2e9) == sent
+    assert all(value is not None for value in msgspec.structs.astuple(sent)), "a field that is not tried"
+
+
 def test_announcements_are_as_few_as_fit(pointer):
     held = [pointer(link="x" * 400) for _ in range(500)]
     sent = list(frames.announcements(held))
