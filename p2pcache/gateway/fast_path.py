@@ -99,7 +99,7 @@ class FastPath:
         pointer = prepared.pointer
         now = self._clock()
         entry = self._memory.get((pointer.name, pointer.scope))
-        if entry is None or entry.pointer is not pointer or now >= pointer.expires_at:
+        if entry is None or entry.pointer is not pointer or not pointer.fresh(now):
             del self._prepared[key]
             return None
         body = entry.block.body if prepared.variant is None else entry.variants[prepared.variant]

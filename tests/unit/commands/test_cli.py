@@ -253,9 +253,8 @@ def test_run_whose_terminal_is_closed_leaves_nothing_behind(wrapped, number):
     assert not Path(path).parent.exists()
 
 
-def test_run_that_is_ended_before_its_command_starts_leaves_nothing_behind(tmp_path):
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+def test_run_that_is_ended_before_its_command_starts_leaves_nothing_behind(tmp_path, tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("s")  # a socket's path is short
     process = subprocess.Popen(
         [sys.executable, "-m", "p2pcache", "run", "--no-p2p", "--", "sleep", "300"],
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(scratch)},
