@@ -10,11 +10,9 @@ import msgspec
 from p2pcache import files, values
 from p2pcache.cache.sealing import Keyring, generate_secret
 from p2pcache.cache.wanted import ScopePolicy
-from p2pcache.github.scopes import token_kind
+from p2pcache.github.tokens import LONG_LIVED, token_kind
 from p2pcache.settings import Settings, SettingsError, Share
 
-LONG_LIVED = ("personal", "oauth", "app_user")
-"""Kinds of token that last long enough to be a shared secret; a job's installation token dies with the job."""
 TOKEN_HINT = "where gh is logged in: export GITHUB_TOKEN=$(gh auth token)"  # noqa: S105 - a sentence, no secret
 
 

@@ -102,11 +102,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a client of a running node needs to know."""
 
     socket: Path | None = None
-    api_url: str = ""
-    graphql_url: str = ""
     token: Secret | None = None
     second_token: Secret | None = None
-    run_directory: Path = Path()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> ClientSettings:
@@ -116,11 +113,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         second = environ.get("P2PCACHE_SECOND_TOKEN")
         return cls(
             socket=Path(socket) if socket else None,
-            api_url=environ.get("P2PCACHE_API_URL", ""),
-            graphql_url=environ.get("P2PCACHE_GRAPHQL_URL", ""),
             token=Secret(token) if token else None,
             second_token=Secret(second) if second else None,
-            run_directory=_cache_directory(environ) / "run",
         )
 
 

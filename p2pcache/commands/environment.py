@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from p2pcache.declarations import NODE_EXPORTS
 from p2pcache.gateway.ask import NodeError, ask
-from p2pcache.runner.job import Job, write_gh_config
+from p2pcache.runner.job import Job, exported, node_outputs, write_gh_config
 from p2pcache.settings import ClientSettings
 from p2pcache.settings import environment as variables
 
-OWN = ("P2PCACHE_API_URL", "P2PCACHE_GRAPHQL_URL", "P2PCACHE_SOCKET", "P2PCACHE_PEER_ID", "P2PCACHE_MULTIADDR")
+OWN = tuple(NODE_EXPORTS.values())
 OF_OTHERS = ("GITHUB_API_URL", "GITHUB_GRAPHQL_URL", "GH_CONFIG_DIR")
 """Variables of other programs, which a shell may have had before: these come back when the node ends."""
 _BEFORE = "P2PCACHE_BEFORE_"
@@ -21,18 +22,13 @@ _BEFORE = "P2PCACHE_BEFORE_"
 def client_environment(ready: Mapping[str, Any], job: Job) -> dict[str, str]:
     """What ``export`` lines or a child process need to use the node of `ready`; without what it has not got."""
     write_gh_config(job, ready["socket"], variables())
-    led = {
-        "P2PCACHE_API_URL": ready["api_url"],
-        "P2PCACHE_GRAPHQL_URL": ready["graphql_url"],
-        "P2PCACHE_SOCKET": ready["socket"],
-        "P2PCACHE_PEER_ID": ready["peer_id"],
-        "P2PCACHE_MULTIADDR": next(iter(ready["multiaddrs"]), ""),
+    return {
+        **exported(node_outputs(ready)),
         # @actions/github, @octokit/action and most scripts with curl read these two.
         "GITHUB_API_URL": ready["api_url"],
         "GITHUB_GRAPHQL_URL": ready["graphql_url"],
         "GH_CONFIG_DIR": str(job.gh),
     }
-    return {name: value for name, value in led.items() if value}
 
 
 def exports(led: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 
 from p2pcache.bounded import Bounded
-from p2pcache.github import scopes
+from p2pcache.github.tokens import token_in
 
 _CREDENTIALS = struct.Struct("=iII")
 """linux/socket.h, struct ucred: process, user, group."""
@@ -63,4 +63,4 @@ class Accepted:
 
 
 def _digest(authorization: str) -> bytes:
-    return hashlib.sha256((scopes.token_in(authorization) or authorization).encode()).digest()
+    return hashlib.sha256((token_in(authorization) or authorization).encode()).digest()

@@ -19,7 +19,7 @@ from p2pcache import files
 from p2pcache.gateway.exchange import BadRequest, Exchange
 from p2pcache.gateway.head import cache_status
 from p2pcache.gateway.listen import here
-from p2pcache.github.scopes import token_in
+from p2pcache.github.tokens import token_in
 
 MAX_BODY = 64 << 10
 _JSON = (b"content-type", b"application/json; charset=utf-8")

@@ -6,14 +6,14 @@ api.github.com from 2020 to 2026. Whether an upstream follows it is learned in `
 
 from __future__ import annotations
 
-import base64
-import binascii
 import enum
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from typing import Literal
+
+from p2pcache.github.tokens import PREFIX, basic_pair
 
 EMPTY_LIST = b"[]"
 """The body whose tag is worth trying on the first request for a list."""
@@ -31,7 +31,7 @@ _OBJECT_ID = re.compile(r'(?:W/)?"[0-9a-f]{40}"')
 # github.com/settings/apps and /settings/developers show them: GitHub Apps Iv1. and Iv23, OAuth apps Ov23 or 20 hex.
 _CLIENT_ID = re.compile(r"[0-9a-f]{20}|(?:Iv|Ov)[\w.]{8,40}")
 # An App's own; not an installation token, which since April 2026 holds one too: ghs_<app id>_<JWT>.
-_JWT = re.compile(r"(?!gh[a-z]_|github_pat_)[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+_JWT = re.compile(rf"(?!{PREFIX})[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _DIFF = re.compile(r"application/vnd\.github(?:\.[\w-]+)*\.(?:diff|patch)\b")
 
 
@@ -91,7 +91,7 @@ def presumed_vary(authorization: str | None) -> Vary:
     match scheme.lower():
         case "bearer" if _JWT.fullmatch(rest.strip()):
             return ("accept",)
-        case "basic" if _CLIENT_ID.fullmatch(_user(rest.strip())):
+        case "basic" if _CLIENT_ID.fullmatch(basic_pair(rest)[0]):
             return ("accept",)
         case "":
             return ("accept",)
@@ -146,10 +146,3 @@ def computed(hashed: tuple[str, ...], rendering: bytes) -> str:
         digest.update(value.encode("utf-8", "surrogateescape") + b":")
     digest.update(rendering)
     return f'"{digest.hexdigest()}"'
-
-
-def _user(encoded: str) -> str:
-    try:
-        return base64.b64decode(encoded, validate=True).decode().partition(":")[0]
-    except (binascii.Error, ValueError):
-        return ""

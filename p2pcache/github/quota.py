@@ -34,6 +34,7 @@ _WINDOW = 3600.0
 _WINDOWS = {"search": 60.0, "code_search": 60.0}
 _AHEAD = MAX_WAIT - _WINDOW
 """Seconds that GitHub's clock may be ahead of this one's."""
+_JSON = ("content-type", "application/json; charset=utf-8")
 _RESOURCE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -151,7 +152,7 @@ def refusal(bucket: Bucket, now: float) -> tuple[int, list[tuple[str, str]], byt
         }
     )
     fields = [
-        ("content-type", "application/json; charset=utf-8"),
+        _JSON,
         ("x-ratelimit-limit", str(bucket.limit)),
         ("x-ratelimit-remaining", "0"),
         ("x-ratelimit-used", str(bucket.limit)),
@@ -177,7 +178,7 @@ def wait_refusal(until: float, now: float) -> tuple[int, list[tuple[str, str]], 
             "status": "403",
         }
     )
-    fields = [("content-type", "application/json; charset=utf-8"), ("retry-after", str(wait))]
+    fields = [_JSON, ("retry-after", str(wait))]
     return 403, fields, body
 
 

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from typing import Literal
+
+from p2pcache.github.tokens import PREFIX, token_in
 
 ANONYMOUS = "anonymous"
-
-TokenKind = Literal["personal", "oauth", "app_user", "installation", "unknown"]
-
-# Source: github.blog, "Behind GitHub's new authentication token formats".
-_KINDS: tuple[tuple[str, TokenKind], ...] = (
-    ("ghp_", "personal"),
-    ("github_pat_", "personal"),
-    ("gho_", "oauth"),
-    ("ghu_", "app_user"),
-    ("ghs_", "installation"),
-)
-_TOKEN = re.compile(r"(?:gh[a-z]|github_pat)_[!-~]+")
+_TOKEN = re.compile(rf"{PREFIX}[!-~]+")
 _SHOWN = len("token:") + 16
 
 
@@ -55,33 +43,6 @@ def scope_of(headers: Mapping[str, str], job_token: str | None, repository: str 
 def shown(scope: str) -> str:
     """A scope for people: enough of a digest to tell their tokens apart."""
     return scope[:_SHOWN] if scope.startswith("token:") else scope
-
-
-def token_in(authorization: str) -> str | None:
-    """The token in ``token X``, ``Bearer X`` or Basic credentials with X as the password (or the user, alone)."""
-    scheme, _, rest = authorization.strip().partition(" ")
-    match scheme.lower():
-        case "token" | "bearer":
-            return rest.strip() or None
-        case "basic":
-            return _basic(rest.strip())
-        case _:
-            return None
-
-
-def token_kind(token: str) -> TokenKind:
-    """What a token is, by its prefix: only a long-lived one can stand in for a secret."""
-    return next((kind for prefix, kind in _KINDS if token.startswith(prefix)), "unknown")
-
-
-def _basic(encoded: str) -> str | None:
-    try:
-        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, ValueError):
-        return None
-    if not password or password == "x-oauth-basic":  # noqa: S105 (the literal of GitHub's "token as user name" form)
-        return user or None
-    return password
 
 
 def _lone_token(headers: Mapping[str, str]) -> str | None:

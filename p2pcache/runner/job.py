@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p2pcache.declarations import SOCKET_PATH_BYTES
+from p2pcache.declarations import JOB_EXPORTS, SOCKET_PATH_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,22 @@ class Job:
             return dict(json.loads((self.directory / "job.json").read_bytes()))
         except (OSError, ValueError):
             return {}
+
+
+def node_outputs(ready: Mapping[str, Any]) -> dict[str, str]:
+    """Return the Action's outputs that a ready file determines; one that the node does not have is empty."""
+    return {
+        "api-url": ready["api_url"],
+        "graphql-url": ready["graphql_url"],
+        "socket": ready["socket"],
+        "peer-id": ready.get("peer_id") or "",
+        "multiaddr": next(iter(ready.get("multiaddrs") or ()), ""),
+    }
+
+
+def exported(outputs: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that carry `outputs` to later steps and to a shell, without the empty ones."""
+    return {JOB_EXPORTS[name]: value for name, value in outputs.items() if value and name in JOB_EXPORTS}
 
 
 def write_gh_config(job: Job, socket: str, environ: Mapping[str, str]) -> Path:

@@ -10,10 +10,11 @@ from typing import Any
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
 from p2pcache.gateway.ask import NodeError, ask
+from p2pcache.github.tokens import LONG_LIVED, token_kind
 from p2pcache.runner import evidence, inputs, supervisor
 from p2pcache.runner.bootstrap import Bootstrap, resolve
 from p2pcache.runner.inputs import Inputs
-from p2pcache.runner.job import Job
+from p2pcache.runner.job import Job, node_outputs
 from p2pcache.runner.joining import SWARM_SECONDS, Joined, join
 from p2pcache.runner.network import Network, decide
 from p2pcache.runner.report import headline, markdown
@@ -109,7 +110,7 @@ def _look_around(given: Inputs) -> tuple[Network, Bootstrap]:
 
 def _dies_with_the_job(given: Inputs) -> bool:
     token = given.settings.token
-    return token is None or token.reveal().startswith("ghs_")
+    return token is None or token_kind(token.reveal()) not in LONG_LIVED
 
 
 def _notes(given: Inputs, ready: Mapping[str, Any]) -> list[str]:
@@ -145,11 +146,7 @@ def _outputs(
     job: Job, ready: Mapping[str, Any], network: Network, found: Bootstrap, *, connected: bool
 ) -> dict[str, str]:
     outputs = {
-        "api-url": ready["api_url"],
-        "graphql-url": ready["graphql_url"],
-        "socket": ready["socket"],
-        "peer-id": ready.get("peer_id") or "",
-        "multiaddr": next(iter(ready.get("multiaddrs") or ()), ""),
+        **node_outputs(ready),
         "network-mode": str(network.mode),
         "bootstrap-peers": ",".join(found.multiaddrs),
         "p2p-connected": "true" if connected else "false",

@@ -12,7 +12,7 @@ from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no 
 from p2pcache.gateway.ask import NodeError
 from p2pcache.runner import inputs, lifecycle, supervisor
 from p2pcache.runner.inputs import InputError
-from p2pcache.runner.job import Job, write_gh_config
+from p2pcache.runner.job import Job, exported, write_gh_config
 from p2pcache.runner.supervisor import SupervisorError
 from p2pcache.settings import SettingsError, environment
 
@@ -67,15 +67,9 @@ def publish(record: Mapping[str, Any], more: Mapping[str, str], gh: str) -> None
     for name, value in {**outputs, **more}.items():
         core.set_output(name, value)
     variables = {
-        "P2PCACHE_API_URL": outputs["api-url"],
-        "P2PCACHE_GRAPHQL_URL": outputs["graphql-url"],
-        "P2PCACHE_SOCKET": outputs["socket"],
-        "P2PCACHE_PEER_ID": outputs["peer-id"],
-        "P2PCACHE_MULTIADDR": outputs["multiaddr"],
-        "P2PCACHE_NETWORK_MODE": outputs["network-mode"],
+        **exported(outputs),
         "CACHE_ENABLE_P2P": "true" if record["p2p"] else "false",
         "CACHE_LISTEN_PORT": str(record["p2p-port"]),  # the one that is listened on, whatever was wished for
-        "CACHE_BOOTSTRAP_PEERS": outputs["bootstrap-peers"],
     }
     if record["gh"]:
         variables["GH_CONFIG_DIR"] = gh

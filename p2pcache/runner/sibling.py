@@ -256,11 +256,7 @@ def _fail(reason: str, command: str, environ: Mapping[str, str]) -> int:
         f"p2pcache: {reason}. " + ("" if strict else "The job goes on without it.")
     )
     if command == "start" and Path(environ.get("GITHUB_OUTPUT", "")).is_file():
-        api, graphql = direct.addresses(environ)
-        for name, value in {"api-url": api, "graphql-url": graphql, "p2p-connected": "false"}.items():
-            core.set_output(name, value)
-        core.export_variable("P2PCACHE_API_URL", api)
-        core.export_variable("P2PCACHE_GRAPHQL_URL", graphql)
+        direct.bypass(environ)
     return int(strict)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 from p2pcache.testing import reads, repository_git_reads, repository_reads, repository_writes
-from p2pcache.testing.routing import NOT_FOUND, Answer, Ask, Problem, Routes
+from p2pcache.testing.routing import NOT_FOUND, READS, Answer, Ask, Problem, Routes
 from p2pcache.testing.shapes import API
 from p2pcache.testing.world import Repository
 
 _REPOSITORY = re.compile(r"/(?:repos/([^/]+/[^/]+)|repositories/(\d+))(/.*)?")
 _REPOSITORY_READS = Routes(repository_reads.routes, repository_git_reads.routes)
-READS = {"GET", "HEAD"}
 
 
 def dispatch(ask: Ask, query: str) -> Answer:

@@ -15,14 +15,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from p2pcache.testing.routing import HASHED, Answer
+from p2pcache.testing.routing import HASHED, READS, Answer
 from p2pcache.testing.world import blob_sha, sha
 
 TOKENS = tuple(f"{number:040}" for number in (1, 2))
 """The credentials the recordings were made with, as normalised."""
 
 _KEPT = ("content-type", "content-disposition", "link", "location", "cache-control", "x-github-media-type")
-_READS = {"GET", "HEAD"}
 _FILE = re.compile(r"/(?:repos/[^/]+/[^/]+|repositories/\d+)/(?:contents|readme)(?:/.*)?")
 
 
@@ -42,7 +41,7 @@ class _Scenario:
     done: int = -1
 
     def play(self, method: str, host: str, target: str) -> _Step | None:
-        wanted = method if method not in _READS else "GET"
+        wanted = method if method not in READS else "GET"
         key = _key(target)
         found = [
             at
@@ -52,7 +51,7 @@ class _Scenario:
         if not found:
             return None
         at = next((each for each in found if each > self.done), found[-1])
-        if wanted not in _READS:
+        if wanted not in READS:
             self.done = at
         return self.steps[at]
 

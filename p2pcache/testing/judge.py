@@ -12,11 +12,11 @@ from typing import Any
 
 from p2pcache.testing import archives, graphql_api
 from p2pcache.testing.accounts import Token, Viewer, credential
-from p2pcache.testing.dispatch import READS, dispatch
+from p2pcache.testing.dispatch import dispatch
 from p2pcache.testing.etag import entity_tag, matches
 from p2pcache.testing.fixtures import Recordings
 from p2pcache.testing.quota import WINDOWS, Bucket, Quota
-from p2pcache.testing.routing import HASHED, Answer, Ask, Problem, query_of
+from p2pcache.testing.routing import HASHED, JSON_TYPE, READS, Answer, Ask, Problem, query_of
 from p2pcache.testing.world import World
 
 API_VERSIONS = ("2022-11-28", "2026-03-10")
@@ -199,7 +199,7 @@ def _caching(question: Question, answer: Answer, *, authorised: bool) -> dict[st
 
 def _verdict(answer: Answer, bucket: Bucket | None = None) -> Verdict:
     body = answer.encoded()
-    headers = {"content-type": "application/json; charset=utf-8"} if body else {}
+    headers = {"content-type": JSON_TYPE} if body else {}
     headers["x-github-media-type"] = "github.v3; " + (
         "param=raw" if ".raw" in answer.headers.get("content-type", "") else "format=json"
     )

@@ -19,6 +19,7 @@ DOCS = "https://docs.github.com/rest"
 JSON_TYPE = "application/json; charset=utf-8"
 PER_PAGE, MAX_PER_PAGE = 30, 100
 HASHED = "hashed"
+READS = {"GET", "HEAD"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from p2pcache.testing.faults import Call, Fault, Faults
 from p2pcache.testing.judge import Question, State, Verdict, identity_of, judge, utc
+from p2pcache.testing.routing import JSON_TYPE
 
 MAX_CALLS = 100_000
 MAX_BODY = 64 * 1024 * 1024
@@ -125,7 +126,7 @@ class Front:
 
 def _faulty(fault: Fault) -> Verdict:
     body = fault.body if fault.body is not None else '{"message":"Server Error"}'
-    headers = {"content-type": "application/json; charset=utf-8", **fault.headers}
+    headers = {"content-type": JSON_TYPE, **fault.headers}
     return Verdict(fault.status or 500, headers, body.encode())
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from p2pcache.declarations import UPSTREAM
 from p2pcache.testing.world import Account, Comment, Issue, Label, Repository, node_id, stamp
 
-API = "https://api.github.com"
+API = UPSTREAM
 WEB = "https://github.com"
 
 Json = dict[str, Any]

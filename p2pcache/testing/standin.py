@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from p2pcache.github.tokens import token_kind
 from p2pcache.testing import changes, populate
 from p2pcache.testing.accounts import LIMITS, Token
 from p2pcache.testing.control import mount
@@ -144,7 +145,7 @@ class StandIn:
         Raises:
             ValueError: no such repository or kind.
         """
-        kind = kind or ("installation" if value.startswith("ghs_") else "user")
+        kind = kind or ("installation" if token_kind(value) == "installation" else "user")
         if kind not in LIMITS:
             raise ValueError(f"a token is one of {', '.join(LIMITS)}, not {kind!r}")
         ids = [self._find(name).id for name in repos]

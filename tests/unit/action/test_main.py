@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
+from support import command_files
 
 from action import environment, main
 
@@ -27,10 +25,6 @@ def step(tmp_path):
     return make
 
 
-def said(path: Path) -> dict[str, str]:
-    return {k: v for k, _, v in re.findall(r"^(\S+)<<(\S+)\n(.*?)\n\2$", path.read_text(), re.DOTALL | re.MULTILINE)}
-
-
 def test_a_ready_environment_is_used_as_it_is(step, capfd):
     assert main.main(step('echo "$*" "$PYTHONPATH" "$PYTHONHOME"')) == 0
     assert capfd.readouterr().out.strip() == f"-m p2pcache.runner.main start {environment.ROOT}"
@@ -39,7 +33,7 @@ def test_a_ready_environment_is_used_as_it_is(step, capfd):
 def test_a_reason_becomes_one_warning_and_the_job_goes_on(step, tmp_path, capfd):
     assert main.main(step("echo trace >&2; echo 'no::luck % here' >&2; exit 1")) == 0
     assert capfd.readouterr().out == "::warning title=p2pcache::no::luck %25 here. The job goes on without the cache.\n"
-    outputs, variables = said(tmp_path / "GITHUB_OUTPUT"), said(tmp_path / "GITHUB_ENV")
+    outputs, variables = command_files.values(tmp_path / "GITHUB_OUTPUT"), command_files.values(tmp_path / "GITHUB_ENV")
     assert outputs == {
         "api-url": "https://api.github.com", "graphql-url": "https://api.github.com/graphql", "p2p-connected": "false"
     }  # fmt: skip
@@ -65,14 +59,14 @@ def test_no_environment_is_a_reason_too(capfd):
 )
 def test_outputs_lead_to_github_itself(tmp_path, variable, api, graphql):
     main.fall_back("x", {variable: api, "GITHUB_OUTPUT": str(tmp_path / "output")})
-    assert said(tmp_path / "output")["graphql-url"] == graphql
-    assert said(tmp_path / "output")["api-url"] == api
+    assert command_files.values(tmp_path / "output")["graphql-url"] == graphql
+    assert command_files.values(tmp_path / "output")["api-url"] == api
 
 
 def test_an_upstream_that_is_no_url_is_not_exported(step, tmp_path):
     """`upstream` may be the very input that stopped the start."""
     assert main.main(step("exit 2", INPUT_UPSTREAM="ghe.example", GITHUB_API_URL="https://ghes.example/api/v3")) == 0
-    assert said(tmp_path / "GITHUB_ENV") == {
+    assert command_files.values(tmp_path / "GITHUB_ENV") == {
         "P2PCACHE_API_URL": "https://ghes.example/api/v3",
         "P2PCACHE_GRAPHQL_URL": "https://ghes.example/api/graphql",
     }
