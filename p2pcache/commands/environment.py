@@ -1,4 +1,4 @@
-"""The variables that lead gh, Octokit, PyGithub and curl to a node, and the lines by which a shell takes them over."""
+"""The variables that direct gh, Octokit, PyGithub and curl to a node, and shell code to set and restore them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from p2pcache.settings import environment as variables
 
 OWN = tuple(NODE_EXPORTS.values())
 OF_OTHERS = ("GITHUB_API_URL", "GITHUB_GRAPHQL_URL", "GH_CONFIG_DIR")
-"""Variables of other programs, which a shell may have had before: these come back when the node ends."""
+"""Variables of other programs, whose earlier values ``down`` restores."""
 _BEFORE = "P2PCACHE_BEFORE_"
 
 
 def client_environment(ready: Mapping[str, Any], job: Job) -> dict[str, str]:
-    """What ``export`` lines or a child process need to use the node of `ready`; without what it has not got."""
+    """Return the variables with which a shell or a child process uses the node of `ready`."""
     write_gh_config(job, ready["socket"], variables())
     return {
         **exported(node_outputs(ready)),
@@ -32,7 +32,7 @@ def client_environment(ready: Mapping[str, Any], job: Job) -> dict[str, str]:
 
 
 def exports(led: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:
-    """Lines for ``eval``: what leads to the node, and what a shell with the variables `here` had before it."""
+    """Yield lines for ``eval`` that export `led` and save the earlier values from `here`, the shell's variables."""
     for name in OF_OTHERS:
         if here.get(name) and "P2PCACHE_SOCKET" not in here:
             yield _export(_BEFORE + name, here[name])
@@ -44,9 +44,9 @@ def exports(led: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:
 
 
 def farewell(here: Mapping[str, str]) -> Iterator[str]:
-    """Lines for ``eval`` that give a shell with the variables `here` back what it had before.
+    """Yield lines for ``eval`` that restore the earlier values in a shell with the variables `here`.
 
-    None while a node answers where they lead: that is another one than the node that was stopped.
+    None while a node answers at the exported socket: that is another node than the stopped one.
     """
     exported = ClientSettings.from_env(here).socket
     if exported is not None and _answers(exported):

@@ -1,4 +1,4 @@
-"""What can be seen of the network from inside: files under /proc and /sys, one question to Docker's resolver."""
+"""Evidence of the network from inside: /proc, /sys, the interfaces, and one query to Docker's resolver."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CGROUP_ID = re.compile(r"(?:/docker/|docker-)([0-9a-f]{64})")
 
 
 def collect(root: Path = Path("/")) -> Evidence:
-    """Look around. Never raises: what cannot be read is not seen."""
+    """Collect the evidence. Never raises; unreadable sources count as absent."""
     interfaces = _interfaces(root)
     docker_dns = DOCKER_DNS in _nameservers(root) or _bound_to_docker_dns(_read(root / "proc/net/udp"))
     mount = _ETC_MOUNT.search(_read(root / "proc/self/mountinfo"))
@@ -122,7 +122,7 @@ def parse_pointer(query: dns.message.Message, packet: bytes) -> str:
 
 
 def _compose_project(container: str) -> str:
-    """Which compose project `container` belongs to: only the engine knows when its network has a name of its own."""
+    """Return the compose project of `container`: if its network has a custom name, only the engine has it."""
     try:
         labels = DockerEngine(DOCKER_SOCKET, ASK_SECONDS).inspect(container)["Config"]["Labels"]
         return str(labels.get("com.docker.compose.project", ""))

@@ -1,4 +1,4 @@
-"""`python -m p2pcache.testing`: the stand-in GitHub as a process, for clients that are not Python."""
+"""``python -m p2pcache.testing``: the stand-in GitHub as a process, for clients in other languages."""
 
 from __future__ import annotations
 

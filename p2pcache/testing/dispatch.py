@@ -1,4 +1,4 @@
-"""From a request to the handler that knows the answer."""
+"""The dispatch of a request to its handler."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _REPOSITORY_READS = Routes(repository_reads.routes, repository_git_reads.routes)
 
 
 def dispatch(ask: Ask, query: str) -> Answer:
-    """REST's answer; `query` is the raw query, which a redirect repeats.
+    """Return the answer to a REST request; `query` is the raw query, which a redirect repeats.
 
     Raises:
-        Problem: anything that is not success.
+        Problem: any answer that is not success.
     """
     method = "GET" if ask.method in READS else ask.method
     found = _REPOSITORY.fullmatch(ask.path)
