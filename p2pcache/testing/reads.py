@@ -84,18 +84,6 @@ def user_by_number(ask: Ask, number: str) -> Answer:
     return user(ask, _by_number(ask, number).login)
 
 
-@routes.on("GET", "/users/{login}/repos")
-def user_repositories(ask: Ask, login: str) -> Answer:
-    """Return the repositories of a user; links to further pages use the number."""
-    return _repositories(ask, known(ask, login), "/user")
-
-
-@routes.on("GET", "/user/{number}/repos")
-def numbered_user_repositories(ask: Ask, number: str) -> Answer:
-    """Return further pages of a user's repositories."""
-    return _repositories(ask, _by_number(ask, number), "/user")
-
-
 @routes.on("GET", "/users/{login}/orgs")
 def user_organizations(ask: Ask, login: str) -> Answer:
     """Return no organizations: all memberships are private."""
@@ -110,18 +98,6 @@ def organization(ask: Ask, login: str) -> Answer:
     if found.kind != "Organization":
         raise Problem(*NOT_FOUND)
     return Answer(shapes.organization(found, len(visible(ask.world, ask.viewer, found))))
-
-
-@routes.on("GET", "/orgs/{login}/repos")
-def organization_repositories(ask: Ask, login: str) -> Answer:
-    """Return the repositories of an organization; links to further pages use the number."""
-    return _repositories(ask, known(ask, login), "/organizations")
-
-
-@routes.on("GET", "/organizations/{number}/repos")
-def numbered_organization_repositories(ask: Ask, number: str) -> Answer:
-    """Return further pages of an organization's repositories."""
-    return _repositories(ask, _by_number(ask, number), "/organizations")
 
 
 @routes.on("GET", "/search/issues")
@@ -160,12 +136,22 @@ def _matches(repository: Repository, issue: Issue, word: str) -> bool:
             return True
 
 
-def _repositories(ask: Ask, owner: Account, kind: str) -> Answer:
-    return page(ask, visible(ask.world, ask.viewer, owner), shapes.repository, f"{kind}/{owner.id}/repos")
-
-
 def _by_number(ask: Ask, number: str) -> Account:
     found = next((one for one in ask.world.accounts.values() if str(one.id) == number), None)
     if found is None:
         raise Problem(*NOT_FOUND)
     return found
+
+
+def _serve_repositories(named: str, numbered: str) -> None:
+    """Serve an account's repositories by name, and its further pages by number, as GitHub links them."""
+
+    def listed(ask: Ask, owner: Account) -> Answer:
+        return page(ask, visible(ask.world, ask.viewer, owner), shapes.repository, f"{numbered}/{owner.id}/repos")
+
+    routes.on("GET", f"{named}/{{login}}/repos")(lambda ask, login: listed(ask, known(ask, login)))
+    routes.on("GET", f"{numbered}/{{number}}/repos")(lambda ask, number: listed(ask, _by_number(ask, number)))
+
+
+_serve_repositories("/users", "/user")
+_serve_repositories("/orgs", "/organizations")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from support.workflows import USE
 
 pytestmark = [
     pytest.mark.needs("act", "node", "gh", "curl", "jq"),
@@ -19,13 +20,6 @@ jobs:
     runs-on: ubuntu-latest
     env: {GH_TOKEN: "${{ secrets.GITHUB_TOKEN }}", GITHUB_TOKEN: "${{ secrets.GITHUB_TOKEN }}"}
     steps:
-"""
-USE = """
-      - id: cache
-        uses: p2pcache/p2pcache@v1
-        with:
-          upstream: ${{ vars.UPSTREAM }}
-          secret: ${{ secrets.CACHE_SECRET }}
 """
 SECRET = hashlib.sha256(b"the e2e tests").hexdigest()
 

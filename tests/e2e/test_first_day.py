@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.workflows import USE
 
 pytestmark = [
     pytest.mark.needs("act", "node", "gh", "curl", "jq"),
@@ -17,13 +18,6 @@ pytestmark = [
 
 SIZE = 8
 MEETING = Path(__file__).parents[1] / "support" / "meeting.py"
-USE = """
-      - id: cache
-        uses: p2pcache/p2pcache@v1
-        with:
-          upstream: ${{ vars.UPSTREAM }}
-          secret: ${{ secrets.CACHE_SECRET }}
-"""
 JOB = """
   {name}:
     runs-on: ubuntu-latest

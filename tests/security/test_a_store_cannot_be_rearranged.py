@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.processes import job
-from support.trust import APP, JOB, PERSONAL, PRIVATE, Swarm, github
+from support.trust import APP, JOB, PERSONAL, PRIVATE, Swarm
 
 from p2pcache.cache.sealing import ForgedError, Keyring, SealedKind, SealError, generate_secret
 
@@ -17,14 +17,8 @@ TARGETS = (f"/repos/{APP}", f"/repos/{APP}/labels", f"/repos/{PRIVATE}", f"/repo
 RING = Keyring.from_secrets([generate_secret()])
 
 
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory):
-    with github(tmp_path_factory.mktemp("github")) as found:
-        yield found
-
-
 @pytest.fixture
-def stored(tmp_path, upstream):
+def stored(tmp_path, trusted_github):
     """What a job and a person left in one directory; starts their node again, over a store that was tampered with."""
     secret = Swarm(tmp_path, "").secret
     where = ("--dir", str(tmp_path / "node"), "--no-p2p")
@@ -32,7 +26,7 @@ def stored(tmp_path, upstream):
 
     @contextlib.contextmanager
     def start():
-        with Swarm(tmp_path / f"{next(number)}", upstream.url) as swarm:
+        with Swarm(tmp_path / f"{next(number)}", trusted_github.url) as swarm:
             swarm.secret = secret
             yield swarm.alone("node", *where, **job(JOB, APP))
 
@@ -40,7 +34,7 @@ def stored(tmp_path, upstream):
         for target in TARGETS:
             assert node.get(target, PERSONAL)[0] == 200
             node.get(target, JOB)
-    upstream.order("reset-calls")
+    trusted_github.order("reset-calls")
     start.file = tmp_path / "node/store/blocks.db"
     return start
 
@@ -55,7 +49,7 @@ def rows(db, *columns):
     return db.execute(f"SELECT {', '.join(columns)} FROM pointers ORDER BY id").fetchall()
 
 
-def right(node, upstream):
+def right(node, trusted_github):
     """Whether every answer is what GitHub gives the job itself, whatever the store says."""
     for target in TARGETS:
         status, headers, body = node.get(target, JOB)
@@ -63,17 +57,17 @@ def right(node, upstream):
             assert status == 404, headers
         else:
             assert status == 200
-            assert body.replace(node.api_url.encode(), b"https://api.github.com") == upstream.get(target, JOB)
+            assert body.replace(node.api_url.encode(), b"https://api.github.com") == trusted_github.get(target, JOB)
 
 
-def test_an_untouched_store_answers(stored, upstream):
+def test_an_untouched_store_answers(stored, trusted_github):
     """What the others are measured by."""
     with stored() as node:
         assert node.get(TARGETS[0], JOB)[1]["cache-status"].endswith("; detail=disk")
 
 
 @pytest.mark.parametrize("columns", [("sealed",), ("name",), ("scope",), ("name", "scope"), ("scope", "sealed")])
-def test_pointers_that_changed_places_are_found(stored, upstream, columns):
+def test_pointers_that_changed_places_are_found(stored, trusted_github, columns):
     """A person's private repository put in a job's place, say, or one answer in another's."""
     with tampering(stored) as db:
         before = rows(db, "id", *columns)
@@ -82,37 +76,37 @@ def test_pointers_that_changed_places_are_found(stored, upstream, columns):
             assignments = ", ".join(f"{column} = ?" for column in columns)
             db.execute(f"UPDATE pointers SET {assignments} WHERE id = ?", (*values, row))
     with stored() as node:
-        right(node, upstream)
+        right(node, trusted_github)
 
 
-def test_every_exchange_of_two_sealed_rows_is_found_and_said_once(stored, upstream):
+def test_every_exchange_of_two_sealed_rows_is_found_and_said_once(stored, trusted_github):
     with tampering(stored) as db:
         before = rows(db, "id", "sealed")
         for (row, _), (_, other) in zip(before, reversed(before), strict=True):
             db.execute("UPDATE pointers SET sealed = ? WHERE id = ?", (other, row))
     with stored() as node:
-        right(node, upstream)
+        right(node, trusted_github)
         assert node.log.read_text().count("was damaged or rearranged") == 1
 
 
-def test_blocks_that_changed_places_are_found(stored, upstream):
+def test_blocks_that_changed_places_are_found(stored, trusted_github):
     with tampering(stored) as db:
         blocks = db.execute("SELECT id, sealed FROM blocks ORDER BY id").fetchall()
         for (row, _), (_, other) in zip(blocks, blocks[1:] + blocks[:1], strict=True):
             db.execute("UPDATE blocks SET sealed = ? WHERE id = ?", (other, row))
     with stored() as node:
-        right(node, upstream)
+        right(node, trusted_github)
 
 
-def test_a_block_in_a_pointers_place_is_none(stored, upstream):
+def test_a_block_in_a_pointers_place_is_none(stored, trusted_github):
     with tampering(stored) as db:
         (block,) = db.execute("SELECT sealed FROM blocks LIMIT 1").fetchone()
         db.execute("UPDATE pointers SET sealed = ?", (block,))
     with stored() as node:
-        right(node, upstream)
+        right(node, trusted_github)
 
 
-def test_a_persons_rows_do_not_become_the_jobs(stored, upstream):
+def test_a_persons_rows_do_not_become_the_jobs(stored, trusted_github):
     """By a scope that any job of the repository has."""
     with tampering(stored) as db:
         scopes = {scope for (scope,) in rows(db, "scope")}
@@ -121,7 +115,7 @@ def test_a_persons_rows_do_not_become_the_jobs(stored, upstream):
             with contextlib.suppress(sqlite3.IntegrityError):
                 db.execute("UPDATE OR IGNORE pointers SET scope = ?", (scope,))
     with stored() as node:
-        right(node, upstream)
+        right(node, trusted_github)
 
 
 PLACES = st.lists(st.binary(max_size=40), max_size=3)

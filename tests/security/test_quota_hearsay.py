@@ -8,25 +8,16 @@ import time
 import aiohttp
 import msgspec
 import pytest
+from support.gateway import TOKEN
 from support.swarms import until
 
 from p2pcache.cache.sealing import SealedKind
 from p2pcache.node import Node
 from p2pcache.settings import Listen, Secret, Settings
 from p2pcache.swarm.frames import Quota
-from p2pcache.testing import StandIn
 from p2pcache.testing.liar import Liar
 
-TOKEN = "ghp_" + "x" * 36
 REPOSITORY = "/repos/octo/app"
-
-
-@pytest.fixture
-async def github():
-    async with StandIn() as standin:
-        standin.populate()
-        standin.token(TOKEN, repos=["octo/app"])
-        yield standin
 
 
 @pytest.fixture

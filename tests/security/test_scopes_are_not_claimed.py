@@ -4,20 +4,7 @@ import json
 
 import pytest
 from support.processes import job
-from support.trust import APP, JOB, OTHER_JOB, OTHER_PERSONAL, PERSONAL, PRIVATE, Swarm, announced, github
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory):
-    with github(tmp_path_factory.mktemp("github")) as found:
-        yield found
-
-
-@pytest.fixture
-def swarm(tmp_path, upstream):
-    upstream.order("reset-calls")
-    with Swarm(tmp_path, upstream.url) as swarm:
-        yield swarm
+from support.trust import APP, JOB, OTHER_JOB, OTHER_PERSONAL, PERSONAL, PRIVATE, announced
 
 
 def pair(swarm, first, second):
@@ -68,15 +55,15 @@ def test_one_persons_repositories_are_not_anothers(swarm):
         pytest.param({**job("", APP), "GITHUB_TOKEN": OTHER_JOB}, OTHER_JOB, id="a variable of the environment"),
     ],
 )
-def test_what_is_no_jobs_token_proves_for_itself(swarm, upstream, told, token):
+def test_what_is_no_jobs_token_proves_for_itself(swarm, trusted_github, told, token):
     hub, member = pair(swarm, job(JOB, APP), told)
     assert hub.get(f"/repos/{APP}/labels", JOB)[0] == 200
     announced(member)
-    upstream.order("reset-calls")
+    trusted_github.order("reset-calls")
     status, how = said(member.get(f"/repos/{APP}/labels", token))
     assert (status, how.rpartition("=")[2]) == (200, "revalidated")
-    assert len(upstream.calls()) == 1
-    assert upstream.charged() == 0
+    assert len(trusted_github.calls()) == 1
+    assert trusted_github.charged() == 0
 
 
 def test_a_repository_that_a_node_names_opens_nothing_private_to_it(swarm):

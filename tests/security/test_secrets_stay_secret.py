@@ -12,24 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.processes import environment, job
-from support.trust import APP, JOB, OTHER_JOB, PERSONAL, PRIVATE, Swarm, announced, github
+from support.trust import APP, JOB, OTHER_JOB, PERSONAL, PRIVATE, announced
 
 from p2pcache import settings
 from p2pcache.cache.sealing import generate_secret
 from p2pcache.declarations import SETTINGS
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory):
-    with github(tmp_path_factory.mktemp("github")) as found:
-        yield found
-
-
-@pytest.fixture
-def swarm(tmp_path, upstream):
-    upstream.order("reset-calls")
-    with Swarm(tmp_path, upstream.url) as swarm:
-        yield swarm
 
 
 class TestWhatOthersWereGiven:
@@ -57,14 +44,14 @@ class TestWhatOthersWereGiven:
         headers = node.get(f"/repos/{APP}", JOB, **{"P2pcache-Explain": "1"})[1]
         assert headers["p2pcache-rule"] == "proof of another scope's entry"
 
-    def test_what_depends_on_permissions_is_asked_for_each_token(self, swarm, upstream):
+    def test_what_depends_on_permissions_is_asked_for_each_token(self, swarm, trusted_github):
         """Jobs of one repository; the second has no permission for it, as its `permissions:` may say."""
         hub = swarm.hub(**job(JOB, APP))
         member = swarm.member("member", hub, **job(OTHER_JOB, APP))
         target = f"/repos/{APP}/hooks"
         assert hub.get(target, JOB)[0] == 200
         announced(member)
-        upstream.order("fault", match=target, status=403)
+        trusted_github.order("fault", match=target, status=403)
         assert member.get(target, OTHER_JOB)[0] == 403
         assert hub.get(target, JOB)[1]["cache-status"].endswith("; detail=memory"), "whose own answer stands"
         allowed = member.get(target, OTHER_JOB)
