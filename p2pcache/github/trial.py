@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from p2pcache.bounded import Bounded
 
 PATIENCE = 8
 """Disagreements without an agreement after which a shape is given up."""
@@ -46,7 +47,7 @@ class RuleTrial:
         self.disagreed = 0
         self.lists = True
         self.empty_accept: bool | None = None
-        self._shapes: OrderedDict[str, _Shape] = OrderedDict()
+        self._shapes: Bounded[str, _Shape] = Bounded(MAX_SHAPES)
 
     def state(self, shape: str, now: float) -> State:
         """Return the state of a shape; without answers of its own it is that of the upstream."""
@@ -71,10 +72,7 @@ class RuleTrial:
 
     def observe(self, shape: str, now: float, *, agrees: bool) -> bool:
         """Record one answer; return True exactly if it gives the shape up, for one log line."""
-        known = self._shapes.setdefault(shape, _Shape())
-        self._shapes.move_to_end(shape)
-        if len(self._shapes) > MAX_SHAPES:
-            self._shapes.popitem(last=False)
+        known = self._shapes[shape] = self._shapes.get(shape) or _Shape()
         if agrees:
             self.agreed += 1
             known.agreed, known.in_a_row, known.given_up = True, 0, None
