@@ -126,7 +126,7 @@ class Ledger:
         self._quota[scope, resource] = QuotaStats(scope, resource, limit, remaining, reset)
 
     def peers(self, connected: int, known: int, counts: Mapping[str, int]) -> None:
-        """Who is there now, and the swarm's own totals since this process started, by the names of `stats.Peers`."""
+        """Who is there now, and the swarm's own totals since this process started, as in `stats.PeerStats`."""
         self._peers = _added(self._earlier, PeerStats(connected, known, **counts))
 
     def stats(self) -> dict[str, Any]:
