@@ -124,7 +124,9 @@ def probe_lines(lock: str) -> str:
     return found[0] if found else ""
 
 
-def probe_with_pip(pip: list[str], variables: Mapping[str, str], lines: Path, scratch: Path) -> None:
+def probe_with_pip(
+    pip: list[str], variables: Mapping[str, str], lines: Path, scratch: Path, seconds: float = PROBE_SECONDS
+) -> None:
     """Fetch one small package along the whole path: settings, index, certificate, file host, hash.
 
     Raises:
@@ -132,16 +134,18 @@ def probe_with_pip(pip: list[str], variables: Mapping[str, str], lines: Path, sc
     """
     # Without -vv pip does not print why an index cannot be read.
     run([*pip, "download", "-vv", "--no-cache-dir", "--no-deps", "--require-hashes", "--retries", "0",
-         "--timeout", f"{PROBE_SECONDS / 2:g}", "-d", str(scratch / "probe"), "-r", str(lines)],
-        variables, PROBE_SECONDS)  # fmt: skip
+         "--timeout", f"{seconds / 2:g}", "-d", str(scratch / "probe"), "-r", str(lines)],
+        variables, seconds)  # fmt: skip
 
 
-def probe_with_uv(uv: str, python: str, variables: Mapping[str, str], lines: Path, scratch: Path) -> None:
+def probe_with_uv(
+    uv: str, python: str, variables: Mapping[str, str], lines: Path, scratch: Path, seconds: float = PROBE_SECONDS
+) -> None:
     """Do the same as `probe_with_pip`, with uv.
 
     Raises:
         InstallError: it cannot be fetched.
     """
-    brief = {**variables, "UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": f"{PROBE_SECONDS / 2:g}"}
+    brief = {**variables, "UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": f"{seconds / 2:g}"}
     run([uv, "pip", "install", "--no-cache", "--no-deps", "--require-hashes", "--python", python,
-         "--target", str(scratch / "probe"), "-r", str(lines)], brief, PROBE_SECONDS)  # fmt: skip
+         "--target", str(scratch / "probe"), "-r", str(lines)], brief, seconds)  # fmt: skip

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     import dns.message
 
 DOCKER_DNS = "127.0.0.11"
-DOCKER_SOCKET = docker.SOCKET
 ASK_SECONDS = 0.5
 _ETC_MOUNT = re.compile(r"/containers/([0-9a-f]{64})/(?:hosts|hostname|resolv\.conf) /etc/")
 _CGROUP_ID = re.compile(r"(?:/docker/|docker-)([0-9a-f]{64})")
 
 
-def collect(root: Path = Path("/")) -> Evidence:
+def collect(root: Path = Path("/"), engine: Path = docker.SOCKET) -> Evidence:
     """Collect the evidence. Never raises; unreadable sources count as absent."""
     interfaces = _interfaces(root)
     docker_dns = DOCKER_DNS in _nameservers(root) or _bound_to_docker_dns(_read(root / "proc/net/udp"))
@@ -38,7 +37,7 @@ def collect(root: Path = Path("/")) -> Evidence:
         gateway=_gateway(_read(root / "proc/net/route")),
         docker_dns=docker_dns,
         own_names=tuple(name for address in own if docker_dns and (name := _reverse(address))),
-        compose_project=_compose_project(mount[1]) if mount and docker_dns else "",
+        compose_project=_compose_project(mount[1], engine) if mount and docker_dns else "",
     )
 
 
@@ -121,10 +120,10 @@ def parse_pointer(query: dns.message.Message, packet: bytes) -> str:
     return found[0].target.to_text(omit_final_dot=True) if found else ""
 
 
-def _compose_project(container: str) -> str:
+def _compose_project(container: str, engine: Path) -> str:
     """Return the compose project of `container`: if its network has a custom name, only the engine has it."""
     try:
-        labels = DockerEngine(DOCKER_SOCKET, ASK_SECONDS).inspect(container)["Config"]["Labels"]
+        labels = DockerEngine(engine, ASK_SECONDS).inspect(container)["Config"]["Labels"]
         return str(labels.get("com.docker.compose.project", ""))
     except (EngineError, KeyError, TypeError, AttributeError):
         return ""

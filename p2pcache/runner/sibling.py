@@ -18,7 +18,7 @@ from typing import Any
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
-from p2pcache.runner import direct, evidence, inputs, lifecycle, supervisor, watch
+from p2pcache.runner import direct, docker, evidence, inputs, lifecycle, supervisor, watch
 from p2pcache.runner.docker import DockerEngine, EngineError
 from p2pcache.runner.job import Job, write_gh_config
 from p2pcache.runner.main import FAILURES, publish, repeat_outputs
@@ -41,7 +41,7 @@ class SiblingError(RuntimeError):
     """The sibling cannot run; the message is one sentence."""
 
 
-def start(environ: Mapping[str, str]) -> None:
+def start(environ: Mapping[str, str], seconds: float = START_SECONDS) -> None:
     """Start the sibling and set the outputs and variables for later steps.
 
     Raises:
@@ -64,7 +64,7 @@ def start(environ: Mapping[str, str]) -> None:
     container = engine.create(name, _settings(own, shared, host_shared, _network(environ, job_container)))
     try:
         engine.start(container, json.dumps(_kept(environ)).encode())
-        record = _await_record(engine, container, job)
+        record = _await_record(engine, container, job, seconds)
     except (SiblingError, EngineError):
         _remove(engine, container)
         raise
@@ -89,7 +89,7 @@ def finish(environ: Mapping[str, str]) -> None:
         NodeError: the node does not answer, and the job is strict.
         EngineError: the sibling cannot be removed.
     """
-    if not evidence.DOCKER_SOCKET.exists():
+    if not docker.SOCKET.exists():
         return
     engine = DockerEngine()
     job = Job(_shared_folder(_own_container(engine), environ)[0] / "p2pcache")
@@ -140,7 +140,7 @@ def _own_container(engine: DockerEngine) -> dict[str, Any]:
     seen = evidence.collect()
     # With a shared network (act) /etc belongs to the sharing container; the cgroup is this container's own.
     me = seen.cgroup_id or seen.mount_id
-    if not me or not evidence.DOCKER_SOCKET.exists():
+    if not me or not docker.SOCKET.exists():
         raise SiblingError(ALONE)
     return engine.inspect(me)
 
@@ -209,8 +209,8 @@ def _in_container(mounts: list[Mapping[str, Any]], path: str) -> str:
     return path
 
 
-def _await_record(engine: DockerEngine, container: str, job: Job) -> dict[str, Any]:
-    end = time.monotonic() + START_SECONDS
+def _await_record(engine: DockerEngine, container: str, job: Job, seconds: float) -> dict[str, Any]:
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         record = job.recall()
         if "error" in record:
@@ -221,7 +221,7 @@ def _await_record(engine: DockerEngine, container: str, job: Job) -> dict[str, A
             words = engine.last_words(container) or "it said nothing"
             raise SiblingError(f"the sibling container ended before its node was ready: {words}")
         time.sleep(LOOK_SECONDS)
-    raise SiblingError(f"the sibling container's node was not ready after {START_SECONDS:g} s")
+    raise SiblingError(f"the sibling container's node was not ready after {seconds:g} s")
 
 
 def _running(engine: DockerEngine, container: str) -> bool:

@@ -198,14 +198,13 @@ def test_what_cannot_succeed_is_told_with_its_cause(step, index, tmp_path, varia
     assert list((tmp_path / "tools/p2pcache").iterdir()) == [], "nothing half made is left"
 
 
-def test_an_index_that_never_answers_is_waited_for_briefly(tmp_path, monkeypatch):
+def test_an_index_that_never_answers_is_waited_for_briefly(tmp_path: Path) -> None:
     """Eight seconds in all, whatever pip's own patience: here two, and a pip that would wait for ever."""
     assert installers.PROBE_SECONDS <= 8
-    monkeypatch.setattr(installers, "PROBE_SECONDS", 2.0)
     pip = tmp_path / "pip"
     pip.write_text("#!/bin/sh\nexec sleep 600\n")
     pip.chmod(0o755)
     with pytest.raises(installers.InstallError, match="no answer within 2 s"):
-        installers.probe_with_pip([str(pip)], dict(os.environ), tmp_path / "lines", tmp_path)
+        installers.probe_with_pip([str(pip)], dict(os.environ), tmp_path / "lines", tmp_path, 2.0)
     with pytest.raises(installers.InstallError, match="no answer within 2 s"):
-        installers.probe_with_uv(str(pip), "python", dict(os.environ), tmp_path / "lines", tmp_path)
+        installers.probe_with_uv(str(pip), "python", dict(os.environ), tmp_path / "lines", tmp_path, 2.0)

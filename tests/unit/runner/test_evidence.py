@@ -62,10 +62,9 @@ def test_a_machine_that_shows_nothing(tmp_path: Path) -> None:
         pytest.param("proc/net/udp", "  sl  local\n 7: 0B00007F:8E5A 00000000:0000 07\n", id="its socket"),
     ],
 )
-def test_dockers_resolver(root: Path, file: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "DOCKER_SOCKET", root / "no.sock")
+def test_dockers_resolver(root: Path, file: str, text: str) -> None:
     (root / file).write_text(text)
-    assert collect(root).docker_dns
+    assert collect(root, root / "no.sock").docker_dns
 
 
 @pytest.mark.parametrize(
@@ -144,10 +143,7 @@ def test_a_resolver_that_is_not_there() -> None:
         pytest.param(b"[]", "", id="nonsense"),
     ],
 )
-def test_the_engine_knows_the_project(
-    body: bytes, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evidence, "DOCKER_SOCKET", tmp_path / "d.sock")
+def test_the_engine_knows_the_project(body: bytes, project: str, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "d.sock"))
         server.listen()
@@ -160,5 +156,5 @@ def test_the_engine_knows_the_project(
 
         thread = threading.Thread(target=serve)
         thread.start()
-        assert evidence._compose_project("abc") == project
+        assert evidence._compose_project("abc", tmp_path / "d.sock") == project
         thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from support import command_files
 
-from p2pcache.runner import evidence, sibling
+from p2pcache.runner import docker, evidence, sibling
 from p2pcache.runner.docker import EngineError
 from p2pcache.runner.job import Job
 from p2pcache.runner.network import Evidence
@@ -87,7 +88,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         monkeypatch.setenv(name, path)
     (tmp_path / "temp").mkdir()
     (tmp_path / "docker.sock").touch()
-    monkeypatch.setattr(evidence, "DOCKER_SOCKET", tmp_path / "docker.sock")
+    monkeypatch.setattr(docker, "SOCKET", tmp_path / "docker.sock")
     monkeypatch.setattr(evidence, "collect", lambda: Evidence(mount_id=ME))
     return {**files, "RUNNER_TEMP": str(tmp_path / "temp"), "INPUT_TOKEN": "t", "ACTIONS_RUNTIME_TOKEN": "no"}
 
@@ -183,7 +184,7 @@ def test_a_sibling_that_does_not_work(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sibling, "START_SECONDS", 0.2)
+    monkeypatch.setattr(sibling, "start", functools.partial(sibling.start, seconds=0.2))
     engine.record = record
     assert sibling.main(["start"], environ) == 0
     out = capsys.readouterr().out
