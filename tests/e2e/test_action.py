@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from support.workflows import USE
+
+from tests.support.workflows import USE
 
 pytestmark = [
     pytest.mark.needs("act", "node", "gh", "curl", "jq"),

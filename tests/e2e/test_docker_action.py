@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import command_files
+
+from tests.support import command_files
 
 pytestmark = [pytest.mark.needs("docker"), pytest.mark.xdist_group("docker")]
 

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.workflows import USE
+
+from tests.support.workflows import USE
 
 pytestmark = [
     pytest.mark.needs("act", "node", "gh", "curl", "jq"),

@@ -1,8 +1,9 @@
 """Fixtures of the attacks: real sockets, the stand-in GitHub, and an upstream that answers as a test says."""
 
 import pytest
-from support import trust
 from support.gateway import client, elsewhere, github, node, upstream
+
+from tests.support import trust
 
 __all__ = ["client", "elsewhere", "github", "node", "upstream"]
 

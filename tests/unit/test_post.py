@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import command_files
+
+from tests.support import command_files
 
 ROOT = Path(__file__).parents[2]
 TOOL = "tools/Python/3.12.9/x64"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support import command_files
 
 from action import environment, main
+from tests.support import command_files
 
 
 @pytest.fixture

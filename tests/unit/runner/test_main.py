@@ -11,13 +11,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import command_files
 
 from p2pcache.cache.sealing import generate_secret
 from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.runner import main, supervisor
 from p2pcache.runner.job import Job
 from p2pcache.runner.supervisor import SupervisorError
+from tests.support import command_files
 
 FILES = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import command_files
 
 from p2pcache.runner import docker, evidence, sibling
 from p2pcache.runner.docker import EngineError
 from p2pcache.runner.job import Job
 from p2pcache.runner.network import Evidence
+from tests.support import command_files
 
 ME = "a" * 64
 RECORD = {
