@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from p2pcache.commands.console import fail, note, note_unknown, settings_or_exit
-from p2pcache.commands.environment import client_environment, exports, farewell
+from p2pcache.commands.environment import client_environment, exports, restores
 from p2pcache.commands.hubs import CONNECT_SECONDS, with_hub
 from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.gateway.listen import listens
@@ -89,7 +89,7 @@ def down(directory: str | None) -> None:
         note(FOREGROUND if listens(foreground(settings.directory)) else f"no node runs in {settings.directory}")
     else:
         _stop(ready, job)
-    for line in farewell(variables()):
+    for line in restores(variables()):
         click.echo(line)
 
 

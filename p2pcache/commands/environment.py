@@ -31,19 +31,19 @@ def client_environment(ready: Mapping[str, Any], job: Job) -> dict[str, str]:
     }
 
 
-def exports(led: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:
-    """Yield lines for ``eval`` that export `led` and save the earlier values from `here`, the shell's variables."""
+def exports(ours: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:
+    """Yield lines for ``eval`` that export `ours` and save the earlier values in `here`, the shell's variables."""
     for name in OF_OTHERS:
         if here.get(name) and "P2PCACHE_SOCKET" not in here:
             yield _export(_BEFORE + name, here[name])
     for name in (*OWN, *OF_OTHERS):
-        if name in led:
-            yield _export(name, led[name])
+        if name in ours:
+            yield _export(name, ours[name])
         elif name in here:
             yield f"unset {name}"
 
 
-def farewell(here: Mapping[str, str]) -> Iterator[str]:
+def restores(here: Mapping[str, str]) -> Iterator[str]:
     """Yield lines for ``eval`` that restore the earlier values in a shell with the variables `here`.
 
     None while a node answers at the exported socket: that is another node than the stopped one.

@@ -147,7 +147,7 @@ async def _rows(repository: str, upstream: str, tokens: tuple[Secret | None, Sec
         rows = [await _shape(github, shape, second=second) for shape in SHAPES]
         rows += [await _list_of_tags(github), await _empty_accept(github)]
         # An anonymous caller's 304 is not free.
-        return [*rows, await _free(github)] if tokens[0] else rows
+        return [*rows, await _free_304(github)] if tokens[0] else rows
 
 
 async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> CheckRow:
@@ -158,32 +158,32 @@ async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> CheckRow:
     if shape.cold:
         tags = _computed(request, etag.EMPTY_LIST)
         status = (await github.ask(request, *tags)).status
-        return CheckRow(shape.name, expected, _of_304(status), str(status))
+        return CheckRow(shape.name, expected, _verdict_of(status), str(status))
     reply = await github.ask(request)
     if shape.tail == "/events":
-        return CheckRow(shape.name, NO_RULE, NO_RULE, await _again(github, request, reply))
+        return CheckRow(shape.name, NO_RULE, NO_RULE, await _status_of_own_tag(github, request, reply))
     if reply.untried:
         return CheckRow(shape.name, expected, reply.untried)
-    verdict = HOLDS if _follows(read.tag, request, reply) else FAILS
+    verdict = HOLDS if _follows_rule(read.tag, request, reply) else FAILS
     theirs = ""
     if second and read.tag is not TagKind.OPAQUE:
         other = github.request(shape.tail, shape.accept, 1)
         proof = [etag.blob_tag(reply.body)] if read.tag is TagKind.BLOB else _computed(other, reply.body, reply.headers)
         theirs = str((await github.ask(other, *proof)).status)
-    return CheckRow(shape.name, expected, verdict, await _again(github, request, reply), theirs)
+    return CheckRow(shape.name, expected, verdict, await _status_of_own_tag(github, request, reply), theirs)
 
 
-async def _again(github: _GitHub, request: Request, reply: _Reply) -> str:
+async def _status_of_own_tag(github: _GitHub, request: Request, reply: _Reply) -> str:
     """Repeat a request with GitHub's own tag and return the status."""
     return str((await github.ask(request, reply.tag)).status) if reply.tag else "no tag"
 
 
-def _of_304(status: int) -> str:
+def _verdict_of(status: int) -> str:
     """Return the verdict for a request whose expected status is 304."""
     return {304: HOLDS, 200: FAILS}.get(status, f"{UNKNOWN}: {status}")
 
 
-def _follows(kind: TagKind, request: Request, reply: _Reply) -> bool:
+def _follows_rule(kind: TagKind, request: Request, reply: _Reply) -> bool:
     match kind:
         case TagKind.HASH:
             return _agrees(_computed(request, reply.body, reply.headers), reply.tag)
@@ -208,7 +208,7 @@ async def _list_of_tags(github: _GitHub) -> CheckRow:
     if reply.untried:
         return CheckRow("several tags in If-None-Match", "304", reply.untried)
     status = (await github.ask(request, f'"{"0" * 64}"', reply.tag)).status
-    return CheckRow("several tags in If-None-Match", "304", _of_304(status), str(status))
+    return CheckRow("several tags in If-None-Match", "304", _verdict_of(status), str(status))
 
 
 async def _empty_accept(github: _GitHub) -> CheckRow:
@@ -222,7 +222,7 @@ async def _empty_accept(github: _GitHub) -> CheckRow:
     return CheckRow("an empty Accept", "hashed or left out", HOLDS if form else FAILS, form)
 
 
-async def _free(github: _GitHub) -> CheckRow:
+async def _free_304(github: _GitHub) -> CheckRow:
     """Check that a 304 is free. Concurrent requests with the same token can only make it look charged."""
     request = github.request("/labels?per_page=1", JSON, 0)
     reply = await github.ask(request)
@@ -232,7 +232,7 @@ async def _free(github: _GitHub) -> CheckRow:
     before, after = (each.headers.get("x-ratelimit-remaining", "") for each in (reply, again))
     if not (before.isdecimal() and after.isdecimal()):
         return CheckRow("a 304 is free", "quota unchanged", f"{UNKNOWN}: no quota is told")
-    verdict = FAILS if again.status == 304 and int(after) < int(before) else _of_304(again.status)
+    verdict = FAILS if again.status == 304 and int(after) < int(before) else _verdict_of(again.status)
     return CheckRow("a 304 is free", "quota unchanged", verdict, f"{before} -> {after}")
 
 

@@ -23,7 +23,7 @@ from p2pcache.unknown import unknown
 
 def serve(flags: Mapping[str, str]) -> None:
     """Run until SIGTERM or SIGINT; exit 2 on settings that cannot be used, 1 on a gateway address that is taken."""
-    _take_secrets(flags.get("secrets_fd", ""))
+    _receive_secrets(flags.get("secrets_fd", ""))
     settings = settings_or_exit(flags)
     configure_log(settings)
     try:
@@ -43,7 +43,7 @@ def _warn_of_unknown(settings: Settings) -> None:
         log.log(logging.WARNING if strange.mistaken else logging.INFO, "%s", strange.sentence)
 
 
-def _take_secrets(descriptor: str) -> None:
+def _receive_secrets(descriptor: str) -> None:
     """Make this process opaque to others, and receive the secret variables from the supervisor."""
     watch.conceal()
     if descriptor:

@@ -20,7 +20,7 @@ from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.callers import CREDENTIALS, Accepted
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import quota
-from p2pcache.github.headers import of_a_read, upstream_user_agent
+from p2pcache.github.headers import forwarded, upstream_user_agent
 from p2pcache.github.request import Request
 
 CONNECTIONS = 256
@@ -186,7 +186,12 @@ class HttpUpstream:
 
     async def fetch(self, request: Request, conditions: Mapping[str, str]) -> Answer:
         """See `cache.upstream.Upstream.fetch`."""
-        headers = {**of_a_read(request.headers), **conditions, "user-agent": self._agent, "accept-encoding": "gzip"}
+        headers = {
+            **forwarded(request.headers),
+            **conditions,
+            "user-agent": self._agent,
+            "accept-encoding": "gzip",
+        }
         answer = await self.send(request.method, self.api_url(request.target), headers.items(), request.body or None)
         if answer.coding not in ("identity", *GZIP):
             await answer.close()

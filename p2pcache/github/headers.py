@@ -81,7 +81,7 @@ def varying(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(line for line in headers.items() if line[0].startswith(_VARYING) and line[0] not in _KEYED))
 
 
-def of_a_read(headers: Mapping[str, str]) -> dict[str, str]:
+def forwarded(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the request fields of a cacheable read that go to GitHub: no other may affect a shared answer."""
     return {name: value for name, value in headers.items() if name in _SENT or name.startswith(_VARYING)}
 

@@ -81,7 +81,7 @@ def topics(path: str) -> tuple[str, ...]:
             group = _group(parts)
             return (ALL, f"repo:#{number}", f"repo:#{number}:{group}", "numeric", f"numeric:{group}")
         case _:
-            return (ALL, *_outside(parts))
+            return (ALL, *_outside_repositories(parts))
 
 
 def drops(method: str, path: str) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ def _group(parts: tuple[str, ...]) -> str:
             return _SELF
 
 
-def _outside(parts: tuple[str, ...]) -> list[str]:
+def _outside_repositories(parts: tuple[str, ...]) -> list[str]:
     """Return the topics of a path outside of a single repository."""
     found = []
     match parts:

@@ -74,7 +74,7 @@ class DockerEngine:
         """Remove a container, running or not."""
         self._call("DELETE", f"/containers/{container}?force=true&v=true")
 
-    def last_words(self, container: str) -> str:
+    def last_line(self, container: str) -> str:
         """Return the last line of a container's log, safe to print, or ""."""
         try:
             text = self._ask("GET", f"/containers/{container}/logs?stdout=1&stderr=1&tail=1")[1]

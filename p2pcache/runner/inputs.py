@@ -76,7 +76,7 @@ def read(environ: Mapping[str, str]) -> Inputs:
     )
 
 
-def in_words_of_inputs(sentence: str, environ: Mapping[str, str]) -> str:
+def with_input_names(sentence: str, environ: Mapping[str, str]) -> str:
     """Return `sentence` with inputs in place of the node's flag and variables, except variables that the job set."""
     sentence = re.sub(r"(?<!\S)--listen\b", "input gateway-port", sentence)
     for name, variable in INPUT_VARIABLES.items():

@@ -33,7 +33,7 @@ def begin(job: Job, given: Inputs) -> dict[str, Any]:
     Raises:
         SupervisorError: the node did not start, or with `strict` did not join its hub; no process remains.
     """
-    network, found = _look_around(given)
+    network, found = _detect(given)
     if given.strict and found.missed and not found.reachable:
         raise SupervisorError("; ".join(found.missed))
     given.variables["CACHE_BOOTSTRAP_PEERS"] = ",".join(found.multiaddrs)
@@ -89,14 +89,14 @@ def _record(job: Job, given: Inputs, network: Network, found: Bootstrap, started
     }
 
 
-def _look_around(given: Inputs) -> tuple[Network, Bootstrap]:
+def _detect(given: Inputs) -> tuple[Network, Bootstrap]:
     seen = evidence.collect()
     network = decide(seen)
     if given.mode is not None and given.mode is not network.mode:
         network = Network(given.mode, given.mode, f"as the input says, though it looks like {network.mode}")
     if not given.settings.p2p:
         found = Bootstrap((), False, "peer to peer is off (enable-p2p: false)")
-    elif not given.settings.secrets and _dies_with_the_job(given):
+    elif not given.settings.secrets and _has_no_lasting_token(given):
         found = Bootstrap((), False, "without `secret` this job's answers stay in this job: p2pcache keygen makes one")
     else:
         found = resolve(given.targets, network, seen, strict=given.strict)
@@ -108,7 +108,7 @@ def _look_around(given: Inputs) -> tuple[Network, Bootstrap]:
     return network, found
 
 
-def _dies_with_the_job(given: Inputs) -> bool:
+def _has_no_lasting_token(given: Inputs) -> bool:
     token = given.settings.token
     return token is None or token_kind(token.reveal()) not in LONG_LIVED
 
@@ -124,7 +124,7 @@ def _warnings(given: Inputs, found: Bootstrap, joined: Joined) -> list[str]:
     """Return a sentence for each request of the user that was not met."""
     problems = [*found.missed, *([joined.problem] if joined.problem else ())]
     alone = "" if joined.connected else ". This job's cache works alone."
-    sentences = [inputs.in_words_of_inputs(f"{problem}{alone}", given.variables) for problem in problems]
+    sentences = [inputs.with_input_names(f"{problem}{alone}", given.variables) for problem in problems]
     return sentences + _unknown(given, mistaken=True)
 
 
@@ -138,7 +138,7 @@ def _facts(given: Inputs, network: Network, found: Bootstrap, joined: Joined) ->
     facts = {"Network": f"{network}: {network.reason}", **dict(found.rows or (("Hub", found.sentence),))}
     if joined.connected or joined.problem:
         state = "joined when the job began" if joined.connected else joined.problem
-        facts["Swarm"] = inputs.in_words_of_inputs(state, given.variables)
+        facts["Swarm"] = inputs.with_input_names(state, given.variables)
     return facts
 
 

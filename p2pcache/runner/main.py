@@ -94,7 +94,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         {"start": start, "finish": finish}[arguments[0]](environ)
     except FAILURES as error:
-        print(inputs.in_words_of_inputs(str(error), environ), file=sys.stderr)
+        print(inputs.with_input_names(str(error), environ), file=sys.stderr)
         return 1
     return 0
 

@@ -53,7 +53,7 @@ def markdown(stats: Mapping[str, Any], facts: Mapping[str, str] | None = None) -
     """Return the report for `GITHUB_STEP_SUMMARY`, below 1 MiB; `facts` are rows such as the network mode."""
     ledger = read(stats)
     tiers, routes = _tables(ledger)
-    network = Table("Network", ("Fact", "Value"), _first((facts or {}).items()), figures=False)
+    network = Table("Network", ("Fact", "Value"), _at_most((facts or {}).items()), figures=False)
     parts = [f"### p2pcache: {_headline(ledger)}", _as_markdown(tiers), _pie(tiers), _as_markdown(routes)]
     details = [_as_markdown(table) for table in (network, *_details(ledger))]
     if ledger.time_saved_ms:
@@ -112,8 +112,8 @@ def _tables(stats: Stats) -> tuple[Table, Table]:
     tiers = [(name, str(n), f"{100 * n / stats.requests:.1f} %") for name, n in answered if n]
     routes = [(route.route, str(route.requests), str(route.saved)) for route in stats.routes]
     return (
-        Table("By tier", ("Answered by", "Requests", "Share"), _first(tiers)),
-        Table("Busiest operations", ("Operation", "Requests", "Saved"), _first(routes)),
+        Table("By tier", ("Answered by", "Requests", "Share"), _at_most(tiers)),
+        Table("Busiest operations", ("Operation", "Requests", "Saved"), _at_most(routes)),
     )
 
 
@@ -126,9 +126,9 @@ def _details(stats: Stats) -> Iterator[Table]:
             ("not modified (304)", upstream.not_modified),
         ]
         calls += [(f"status {status}", n) for status, n in sorted(upstream.by_status.items())]
-        yield Table("Calls to GitHub", ("What", "Calls"), _first(_counts(calls)))
+        yield Table("Calls to GitHub", ("What", "Calls"), _at_most(_counts(calls)))
     buckets = [(f"{b.scope}, {b.resource}", str(b.remaining), str(b.limit)) for b in stats.quota]
-    yield Table("Quota", ("Bucket", "Left", "Limit"), _first(buckets))
+    yield Table("Quota", ("Bucket", "Left", "Limit"), _at_most(buckets))
     if peers.known or peers.bytes_in or peers.bytes_out:
         swarm = [
             ("connected", peers.connected),
@@ -137,8 +137,8 @@ def _details(stats: Stats) -> Iterator[Table]:
             ("bytes sent", peers.bytes_out),
         ]
         yield Table("Peers", ("What", "Count"), _counts(swarm))
-    yield Table("Decided by", ("Rule", "Requests"), _first(_counts(_ranked(stats.rules))))
-    yield Table("Went wrong inside", ("What", "Times"), _first(_counts(_ranked(stats.errors))))
+    yield Table("Decided by", ("Rule", "Requests"), _at_most(_counts(_ranked(stats.rules))))
+    yield Table("Went wrong inside", ("What", "Times"), _at_most(_counts(_ranked(stats.errors))))
 
 
 def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -149,7 +149,7 @@ def _counts(items: Iterable[tuple[str, int]]) -> list[tuple[str, ...]]:
     return [(name, str(n)) for name, n in items]
 
 
-def _first(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def _at_most(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     shown = list(rows)
     if len(shown) > MAX_ROWS:
         more = f"… and {len(shown) - MAX_ROWS} more"

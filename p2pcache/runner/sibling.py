@@ -57,13 +57,13 @@ def start(environ: Mapping[str, str], seconds: float = START_SECONDS) -> None:
         return
     job_container = environ.get("INPUT_JOB-CONTAINER") or _shared_network(own)
     job.directory.mkdir(parents=True, exist_ok=True)
-    _give_to_runner(job.directory)
+    _chown_to_runner(job.directory)
     (job.directory / "job.json").unlink(missing_ok=True)
     name = "p2pcache-" + hashlib.sha256(host_shared.encode()).hexdigest()[:12]
     _remove(engine, name)
     container = engine.create(name, _settings(own, shared, host_shared, _network(environ, job_container)))
     try:
-        engine.start(container, json.dumps(_kept(environ)).encode())
+        engine.start(container, json.dumps(_passed_variables(environ)).encode())
         record = _await_record(engine, container, job, seconds)
     except (SiblingError, EngineError):
         _remove(engine, container)
@@ -75,7 +75,7 @@ def start(environ: Mapping[str, str], seconds: float = START_SECONDS) -> None:
     record["container"] = container
     if record["gh"]:
         write_gh_config(job, str(shown.socket), {})
-        _give_to_runner(job.gh)
+        _chown_to_runner(job.gh)
     job.remember(record)
     core.info(record["facts"]["Network"])
     core.info(record["sentence"])
@@ -110,7 +110,7 @@ def run(environ: Mapping[str, str]) -> None:
     watch.conceal()
     job = Job.from_env(environ)
     try:
-        hide(_given())
+        hide(_passed_on_stdin())
         lifecycle.begin(job, inputs.read(environment()))
     except (*FAILURES, SiblingError) as error:
         job.remember({"error": str(error)})
@@ -119,12 +119,12 @@ def run(environ: Mapping[str, str]) -> None:
     supervisor.stop(job.run)
 
 
-def _kept(environ: Mapping[str, str]) -> dict[str, str]:
+def _passed_variables(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {k: v for k, v in environ.items() if k.startswith(KEPT) and k not in DROPPED and v}
     return kept | ({ACT: environ[ACT]} if ACT in environ else {})
 
 
-def _given() -> dict[str, str]:
+def _passed_on_stdin() -> dict[str, str]:
     """Return the variables that `start` writes to this container's standard input.
 
     Raises:
@@ -188,7 +188,7 @@ def _network(environ: Mapping[str, str], job_container: str) -> str:
     return f"container:{job_container}" if job_container else "host"
 
 
-def _give_to_runner(folder: Path) -> None:
+def _chown_to_runner(folder: Path) -> None:
     owner = folder.parent.stat()
     os.chown(folder, owner.st_uid, owner.st_gid)
 
@@ -218,7 +218,7 @@ def _await_record(engine: DockerEngine, container: str, job: Job, seconds: float
         if "outputs" in record:
             return record
         if not _running(engine, container):
-            words = engine.last_words(container) or "it said nothing"
+            words = engine.last_line(container) or "it said nothing"
             raise SiblingError(f"the sibling container ended before its node was ready: {words}")
         time.sleep(LOOK_SECONDS)
     raise SiblingError(f"the sibling container's node was not ready after {seconds:g} s")
@@ -244,7 +244,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         {"start": start, "finish": finish, "run": run}[arguments[0]](environ)
     except (*FAILURES, SiblingError, EngineError) as error:
-        return _fail(inputs.in_words_of_inputs(str(error), environ), arguments[0], environ)
+        return _fail(inputs.with_input_names(str(error), environ), arguments[0], environ)
     return 0
 
 

@@ -76,7 +76,7 @@ class FakeEngine:
         self.running.discard(container)
         self.removed.append(container)
 
-    def last_words(self, container: str) -> str:
+    def last_line(self, container: str) -> str:
         return "no disk"
 
 
