@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from p2pcache.declarations import NODE_EXPORTS
+from p2pcache.exports import NODE_EXPORTS
 from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.runner.job import Job, exported, node_outputs, write_gh_config
 from p2pcache.settings import ClientSettings

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from p2pcache.declarations import JOB_EXPORTS, UPSTREAM
+from p2pcache.exports import JOB_EXPORTS
+from p2pcache.github.hosts import API_HOST
 
 
 def addresses(environ: Mapping[str, str]) -> tuple[str, str]:
     """Return the API's and GraphQL's URL: those of input upstream when it is a URL, else the runner's own."""
     given = environ.get("INPUT_UPSTREAM", "").strip()
-    api = (given if _usable(given) else environ.get("GITHUB_API_URL", "").strip() or UPSTREAM).rstrip("/")
+    api = (given if _usable(given) else environ.get("GITHUB_API_URL", "").strip() or f"https://{API_HOST}").rstrip("/")
     return api, re.sub(r"/api/v3$", "/api", api) + "/graphql"
 
 

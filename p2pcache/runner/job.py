@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p2pcache.declarations import JOB_EXPORTS, SOCKET_PATH_BYTES
+from p2pcache.declarations import SOCKET_PATH_BYTES
+from p2pcache.exports import JOB_EXPORTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from p2pcache.commands import environment
-from p2pcache.declarations import INPUT_DEFAULTS, INPUT_VARIABLES, INPUTS, JOB_EXPORTS, NODE_EXPORTS, SETTINGS
+from p2pcache.declarations import INPUT_DEFAULTS, INPUT_VARIABLES, INPUTS, SETTINGS
+from p2pcache.exports import JOB_EXPORTS, NODE_EXPORTS
 from p2pcache.runner.bootstrap import AUTO
 from p2pcache.runner.network import Mode
 from p2pcache.settings import Settings, load

@@ -322,6 +322,7 @@ DATA = {
     "swarm/config",
     "swarm/reasons",
     "swarm/statements",
+    "exports",
 }
 """Types, tables and constants: nothing in them that could be tried by itself."""
 

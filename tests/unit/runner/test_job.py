@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pcache.declarations import NODE_EXPORTS
+from p2pcache.exports import NODE_EXPORTS
 from p2pcache.runner.job import Job, exported, node_outputs, with_socket, write_gh_config
 
 
