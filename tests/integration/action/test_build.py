@@ -126,7 +126,8 @@ def company_index(company) -> Iterator[str]:
 def step(tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """The Action's step in a release of one package, on a machine whose pip knows what is given and nothing else."""
     release = tmp_path / "release"
-    shutil.copytree(ROOT / "action", release / "action", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("action", "p2pcache"):
+        shutil.copytree(ROOT / package, release / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "entrypoint.py", release)
     # How long pip itself takes on a busy machine is not what is tried here.
     patient = (release / "action/installers.py").read_text().replace("PROBE_SECONDS = 8.0", "PROBE_SECONDS = 40.0")
@@ -135,8 +136,6 @@ def step(tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
     digest = hashlib.sha256(wheel()).hexdigest()
     (release / "requirements.lock").write_text(f"sniffio==1.3.1 \\\n    --hash=sha256:{digest}\n")
     (release / "requirements-uv.lock").write_text(f"uv==0.0.0 \\\n    --hash=sha256:{digest}\n")
-    (release / "p2pcache/runner").mkdir(parents=True)
-    shutil.copy(ROOT / "p2pcache/runner/direct.py", release / "p2pcache/runner")
     (release / "p2pcache/runner/main.py").write_text("import sniffio\nprint('started with', sniffio.FROM)\n")
     home = tmp_path / "home"
     home.mkdir()
