@@ -206,7 +206,7 @@ class Node:
         self._write_ready()
 
     async def stop(self) -> None:
-        """Answer what is under way, leave the swarm, write what is left to write; every part within its bound."""
+        """Answer what is under way, leave the swarm, write the counts; every part within its bound."""
         if self._server is not None:
             await self._server.stop()
         for task in self._background:
@@ -278,7 +278,7 @@ class Node:
         except OSError as error:
             raise SettingsError(f"--ready-file {file}: {error.strerror}; name a file that can be written") from None
 
-    # What the parts tell
+    # What the parts report
 
     def _counted(self, status: int, authorised: bool, path: str) -> None:
         self.ledger.upstream(status, charged=charged(status, authorised, path), not_modified=status == 304)

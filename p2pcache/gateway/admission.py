@@ -1,4 +1,4 @@
-"""Who asks, and whether GitHub may be asked for that caller now."""
+"""A caller's scope, and whether GitHub may be asked for it now."""
 
 from __future__ import annotations
 
