@@ -9,12 +9,12 @@ from typing import Any
 
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.upstream import UpstreamError
-from p2pcache.gateway.admission import Admission
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
+from p2pcache.gateway.caller_limits import CallerLimits
 from p2pcache.gateway.control import ENDPOINTS, ControlPlane
 from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange, Receive, Send
 from p2pcache.gateway.head import Line, cache_status
-from p2pcache.gateway.http_upstream import Answer, HttpUpstream, UpstreamTimeoutError
+from p2pcache.gateway.http_upstream import HttpUpstream, UpstreamResponse, UpstreamTimeoutError
 from p2pcache.gateway.listen import here
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
@@ -49,7 +49,7 @@ class Gateway:
         upstream: HttpUpstream,
         relay: Relay,
         reads: Reads,
-        admission: Admission,
+        limits: CallerLimits,
         ledger: Ledger,
         control: ControlPlane,
         bounds: ClientBounds = DEFAULT_BOUNDS,
@@ -60,7 +60,7 @@ class Gateway:
         self._upstream = upstream
         self._relay = relay
         self._reads = reads
-        self._admission = admission
+        self._limits = limits
         self._ledger = ledger
         self._control = control
         self._gathered = 0
@@ -144,9 +144,9 @@ class Gateway:
         """Stream through; after a write, drop what it may have changed before its answer goes out."""
         write = isinstance(classified, Write)
         self._ledger.bypassed(self._ledger.route(classified.route))
-        if refused := self._admission.refusal(exchange.headers):
+        if refused := self._limits.refusal(exchange.headers):
             self._ledger.decided(refused.rule)
-            await self._admission.refuse(exchange, refused)
+            await self._limits.refuse(exchange, refused)
             return
         self._ledger.decided("write" if isinstance(classified, Write) else f"bypass: {classified.reason}")
         log.debug("%s: passed on", classified.route)
@@ -158,7 +158,7 @@ class Gateway:
             if isinstance(classified, Write):
                 await self._drop(exchange, classified.drops, None)
             raise
-        self._admission.observe(exchange.headers, answer)
+        self._limits.observe(exchange.headers, answer)
         extra = [_forwarded("method" if write else "bypass", answer.status)]
         mutation = body if write and whole and target.partition("?")[0] == "/graphql" else None
         if isinstance(classified, Write) and mutation is None:
@@ -168,10 +168,12 @@ class Gateway:
         else:
             await self._relay.answer(exchange, answer, base, extra, lambda r: self._read(exchange, answer, mutation, r))
 
-    async def _read(self, exchange: Exchange, answer: Answer, mutation: bytes | None, reply: bytes | None) -> None:
+    async def _read(
+        self, exchange: Exchange, answer: UpstreamResponse, mutation: bytes | None, reply: bytes | None
+    ) -> None:
         """Learn from an answer's body: of a limit, or of what a GraphQL mutation changed."""
         if reply is not None:
-            self._admission.observe(exchange.headers, answer, reply)
+            self._limits.observe(exchange.headers, answer, reply)
         if mutation is not None:
             drops = (writes.ALL,) if reply is None else graphql.drops(mutation, reply)
             await self._drop(exchange, drops, answer.status)

@@ -49,7 +49,7 @@ class Deadlines:
     idle: float = 60.0
 
 
-class Answer:
+class UpstreamResponse:
     """An aiohttp response as `cache.upstream.Response`."""
 
     def __init__(self, response: aiohttp.ClientResponse, release: Callable[[], None]) -> None:
@@ -184,7 +184,7 @@ class HttpUpstream:
             return self._upstreams.graphql + target.removeprefix("/graphql")
         return self._upstreams.api + target
 
-    async def fetch(self, request: Request, conditions: Mapping[str, str]) -> Answer:
+    async def fetch(self, request: Request, conditions: Mapping[str, str]) -> UpstreamResponse:
         """See `cache.upstream.Upstream.fetch`."""
         headers = {
             **forwarded(request.headers),
@@ -204,7 +204,7 @@ class HttpUpstream:
         url: str,
         headers: Iterable[tuple[str, str]],
         body: bytes | AsyncIterator[bytes] | None,
-    ) -> Answer:
+    ) -> UpstreamResponse:
         """Send one request and return when the head of the answer is here.
 
         Raises:
@@ -244,7 +244,7 @@ class HttpUpstream:
             self._counted(response.status, bool(credential), path)
             if credential:
                 self.accepted.note(credential, response.status)
-        return Answer(response, _once(place.release))
+        return UpstreamResponse(response, _once(place.release))
 
     async def _place(self, credential: str) -> asyncio.Semaphore:
         """Wait for one of a token's 100 concurrent requests (docs.github.com: secondary rate limits)."""

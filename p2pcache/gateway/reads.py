@@ -14,7 +14,7 @@ from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.cache.wanted import ScopePolicy, Wanted, want
 from p2pcache.gateway import head
-from p2pcache.gateway.admission import ASK_RULE, RULE, Admission
+from p2pcache.gateway.caller_limits import ASK_RULE, RULE, CallerLimits
 from p2pcache.gateway.exchange import Exchange
 from p2pcache.gateway.fast_path import FastPath, key_of
 from p2pcache.gateway.head import Line
@@ -114,7 +114,7 @@ class Reads:
             await self._reply_forwarded(exchange, wanted, answer, base, route, explained)
         elif isinstance(answer, RateLimited):
             self._ledger.miss(route)
-            await Admission.refuse(exchange, answer)
+            await CallerLimits.refuse(exchange, answer)
 
     def _show(self, exchange: Exchange, wanted: Wanted, cached: Cached, base: str) -> Shown:
         view = View(base, accepts_gzip(exchange.headers.get("accept-encoding")))

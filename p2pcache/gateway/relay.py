@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.exchange import BODILESS, BadRequest, Disconnected, Exchange
 from p2pcache.gateway.head import Line
-from p2pcache.gateway.http_upstream import GZIP, OWN_FIELDS, REPLACED_FIELDS, Answer, HttpUpstream
+from p2pcache.gateway.http_upstream import GZIP, OWN_FIELDS, REPLACED_FIELDS, HttpUpstream, UpstreamResponse
 from p2pcache.gateway.respond import rebased, weakened
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import links
@@ -30,7 +30,7 @@ class Relay:
         self._upstream = upstream
         self._upstreams = upstreams
 
-    async def ask(self, exchange: Exchange, url: str, first: bytes = b"", *, whole: bool = False) -> Answer:
+    async def ask(self, exchange: Exchange, url: str, first: bytes = b"", *, whole: bool = False) -> UpstreamResponse:
         """Send the request on as it is; `first` is what was read of its body, `whole` means that was all of it.
 
         Raises:
@@ -52,7 +52,7 @@ class Relay:
             raise
 
     async def answer(
-        self, exchange: Exchange, answer: Answer, base: str, extra: Iterable[Line], seen: Seen | None = None
+        self, exchange: Exchange, answer: UpstreamResponse, base: str, extra: Iterable[Line], seen: Seen | None = None
     ) -> None:
         """Send GitHub's answer back; for a client of the gateway's own address (`base`), with URLs that stay on it.
 
@@ -80,7 +80,9 @@ class Relay:
         finally:
             await answer.close()
 
-    async def _read(self, exchange: Exchange, answer: Answer, base: str, lines: list[Line], seen: Seen | None) -> None:
+    async def _read(
+        self, exchange: Exchange, answer: UpstreamResponse, base: str, lines: list[Line], seen: Seen | None
+    ) -> None:
         plain = [line for line in lines if line[0] not in CODED]
         try:
             body = await answer.read(MAX_REWRITE)
