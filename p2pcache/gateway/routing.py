@@ -93,8 +93,6 @@ class Control:
 class Misdirected:
     """A Host this gateway does not speak for (RFC 9110 section 15.5.20)."""
 
-    host: str
-
 
 Destination = Api | Stream | Control | Misdirected
 
@@ -134,7 +132,7 @@ class Router:
             return Stream(f"https://{name}{target}", target)
         if hosts.kind(name) is not None or (_another(host) and own_user()):
             return Stream(f"https://{name}{target}")
-        return Misdirected(host)
+        return Misdirected()
 
     def _upstream_host(self, target: str) -> Destination:
         """GHES by its own name, which serves its web pages and its login beside the API."""
