@@ -16,9 +16,11 @@ class Bounded(OrderedDict[K, V]):
         super().__init__()
         self.most = most
 
-    def __setitem__(self, key: K, value: V) -> None:
-        """Set `key` as the newest entry, and drop the oldest beyond the bound."""
+    def put(self, key: K, value: V) -> tuple[K, V] | None:
+        """Set `key` as the newest entry; return the one that gave way, if any."""
         super().__setitem__(key, value)
         self.move_to_end(key)
-        if len(self) > self.most:
-            self.popitem(last=False)
+        return self.popitem(last=False) if len(self) > self.most else None
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.put(key, value)

@@ -1,6 +1,6 @@
 """asyncio on one side, trio in a thread of its own on the other; values and exceptions cross, nothing else does.
 
-A call across costs about 50 microseconds. Whoever waits on one side may be cancelled; the work on the other side is
+A call across costs about 50 microseconds. A waiting caller may be cancelled; the work on the other side is
 then cancelled too. When one side is gone, waiting for it ends with `BridgeClosed`.
 """
 

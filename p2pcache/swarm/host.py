@@ -36,10 +36,10 @@ from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import DEFAULT_WINDOW_SIZE, Yamux, YamuxStream
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 
-from p2pcache.swarm.config import Limits, SwarmError
-from p2pcache.swarm.door import Door, Stranger
-from p2pcache.swarm.link import Link, LinkError
-from p2pcache.swarm.multiaddrs import Address
+from p2pcache.swarm.rules.config import Limits, SwarmError
+from p2pcache.swarm.rules.multiaddrs import Address
+from p2pcache.swarm.services.admission import Admission, Stranger
+from p2pcache.swarm.services.link import Link, LinkError
 
 PROTOCOL = TProtocol("/p2pcache/1")
 STRANGER_BYTES = 64 << 10
@@ -63,7 +63,7 @@ class _Socket(ReadWriteCloser):
     async def read(self, n: int | None = None) -> bytes:
         if not self._ahead:
             if self._stranger is not None:
-                self._stranger.heard = trio.current_time()  # it is silent from when it is listened to
+                self._stranger.heard = trio.current_time()  # it is silent from the first read on
             try:
                 self._ahead = await self._stream.receive_some(_READ)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -85,7 +85,7 @@ class _Socket(ReadWriteCloser):
             raise OSError("the connection is closed") from error
 
     def trust(self) -> None:
-        """A member is at the other end."""
+        """Lift the bounds: a member is at the other end."""
         self._allowance = None
         if self._stranger is not None:
             self._stranger.leave()
@@ -164,7 +164,7 @@ class LibP2PHost:
         self._limits = limits
         self._listen = listen
         self._listeners: Sequence[trio.SocketListener] = ()
-        self._door = Door(limits)
+        self._admission = Admission(limits)
         self._noise = Noise(keys, X25519PrivateKey.new())
         self._security: GenericMultistreamSelector[None] = GenericMultistreamSelector()
         self._security.add_handler(NOISE, None)
@@ -192,7 +192,7 @@ class LibP2PHost:
 
         async def accept(stream: trio.SocketStream) -> None:
             try:
-                stranger = self._door.knock(stream.socket.getpeername()[0])
+                stranger = self._admission.enter(stream.socket.getpeername()[0])
             except OSError:
                 stranger = None  # it is gone already
             if stranger is None:
@@ -200,17 +200,17 @@ class LibP2PHost:
                 return
             try:
                 with stranger.scope:
-                    await stranger.inside.wait()
+                    await stranger.admitted.wait()
                     async with self._upgraded(_Socket(stream, stranger), None, None) as link:
                         await handler(link)
             except LinkError:
-                pass  # a stranger that is no libp2p peer, or left: nothing to tell
+                pass  # a stranger that is no libp2p peer, or gone: not worth a line in the log
             finally:
                 stranger.leave()
                 await trio.aclose_forcefully(stream)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._door.run)
+            nursery.start_soon(self._admission.run)
             await trio.serve_listeners(accept, self._listeners)
 
     @asynccontextmanager
@@ -238,7 +238,7 @@ class LibP2PHost:
 
     @asynccontextmanager
     async def _upgraded(self, wire: _Socket, address: Address | None, expected: str | None) -> AsyncIterator[Link]:
-        """From a TCP stream to our protocol's stream; everything is closed at the end."""
+        """Go from a TCP stream to our protocol's stream; close everything at the end."""
         try:
             dialled = address is not None
             with _deadline(self._limits.handshake_timeout):
@@ -281,7 +281,7 @@ class LibP2PHost:
         return stream
 
     async def _accept(self, muxer: Yamux) -> YamuxStream:
-        """The first stream that asks for our protocol; a stock libp2p peer opens others (identify) as well."""
+        """Return the first stream that asks for our protocol; a stock libp2p peer opens others (identify) as well."""
         ours, chosen = trio.open_memory_channel[YamuxStream](STRANGER_STREAMS)
 
         async def negotiate(stream: IMuxedStream) -> None:
@@ -303,7 +303,7 @@ class LibP2PHost:
 
 
 async def _refuse_streams(muxer: Yamux) -> None:
-    """One stream a peer: any other is reset, so that nothing is buffered for it."""
+    """Reset every other stream than the one a peer has, so that nothing is buffered for it."""
     try:
         while True:
             await (await muxer.accept_stream()).reset()
@@ -326,7 +326,7 @@ def _deadline(seconds: float) -> Iterator[None]:
 
 
 def _why(error: OSError) -> str:
-    """A refused connection is the usual mistake and deserves its own words."""
+    """Return the reason; a refused connection is the usual mistake and deserves its own words."""
     causes = error.__cause__.exceptions if isinstance(error.__cause__, BaseExceptionGroup) else (error.__cause__,)
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return "nothing listens there"

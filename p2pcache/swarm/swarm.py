@@ -10,21 +10,21 @@ from typing import Any
 
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Leases, Tier
-from p2pcache.swarm import identity, multiaddrs, trace
+from p2pcache.swarm import key_file
 from p2pcache.swarm.bridge import Bridge, BridgeClosed
-from p2pcache.swarm.config import BlockStore, Limits, PeerRow, SwarmConfig, SwarmError, SwarmEvents
-from p2pcache.swarm.directory import Directory
-from p2pcache.swarm.identity import Identity
-from p2pcache.swarm.link import Host
-from p2pcache.swarm.membership_proof import KEY
-from p2pcache.swarm.mesh import Mesh
-from p2pcache.swarm.multiaddrs import Address
-from p2pcache.swarm.outside import Across
-from p2pcache.swarm.reasons import fault
+from p2pcache.swarm.bridged_node import BridgedNode
+from p2pcache.swarm.key_file import HeldKey
+from p2pcache.swarm.protocol.membership_proof import KEY
+from p2pcache.swarm.rules import multiaddrs
+from p2pcache.swarm.rules.config import BlockStore, Limits, PeerRow, SwarmConfig, SwarmError, SwarmEvents
+from p2pcache.swarm.rules.directory import Directory
+from p2pcache.swarm.rules.multiaddrs import Address
+from p2pcache.swarm.rules.reasons import fault
+from p2pcache.swarm.services.fetch_log import explain
+from p2pcache.swarm.services.link import Host
+from p2pcache.swarm.services.mesh import Mesh
 from p2pcache.swarm.tier import FleetLeases, PeerTier
 
-_START = 30.0
-_STOP = 3.0
 _GOODBYE = 1.0
 
 HostFactory = Callable[[bytes, Address, Limits], Host]
@@ -43,7 +43,7 @@ class Swarm:
     Args:
         config: how it takes part.
         store: the blocks it can give.
-        events: what it wants to hear.
+        events: what it is called for.
         host: another transport, for tests.
     """
 
@@ -64,7 +64,7 @@ class Swarm:
         self._alone_since = time.monotonic()
         self._changed = asyncio.Condition()
         self._waking: asyncio.Task[None] | None = None
-        self._identity: Identity | None = None
+        self._key: HeldKey | None = None
         self.peer_id = ""
         self.multiaddrs: tuple[str, ...] = ()
         self.port = 0
@@ -72,39 +72,39 @@ class Swarm:
         self.leases: Leases[Pointer] = self._leases
 
     async def start(self) -> None:
-        """Returns when this node listens; dialling goes on in the background.
+        """Start; return when this node listens. Dialling goes on in the background.
 
         Raises:
             SwarmError: one sentence: the configuration, the identity file or the port cannot be used.
         """
         listen, bootstrap = self._checked()
-        self._identity = await asyncio.to_thread(identity.hold, self._config.identity)
+        self._key = await asyncio.to_thread(key_file.hold, self._config.identity)
         try:
-            await self._begin(listen, bootstrap, self._identity)
+            await self._begin(listen, bootstrap, self._key)
         except SwarmError:
-            self._identity.release()
+            self._key.release()
             raise
 
-    async def _begin(self, listen: Address, bootstrap: tuple[Address, ...], own: Identity) -> None:
+    async def _begin(self, listen: Address, bootstrap: tuple[Address, ...], own: HeldKey) -> None:
         if self._config.hub and not own.kept:
             raise SwarmError(
                 f"another hub runs with {self._config.identity}: stop it, or give this one its own directory with --dir"
             )
-        self.peer_id = own.peer
+        self.peer_id = own.identity.peer
         bridge = Bridge()
-        outside = Across(bridge, self._store, self._events, self._count)
+        node = BridgedNode(bridge, self._store, self._events, self._count)
         ready: asyncio.Future[tuple[Mesh, tuple[str, ...]]] = asyncio.get_running_loop().create_future()
 
         async def main() -> None:
-            host = self._make_host(own.seed, listen, self._config.limits)
-            mesh = Mesh(self._config, bootstrap, host, outside, self._directory, own)
+            host = self._make_host(own.identity.seed, listen, self._config.limits)
+            mesh = Mesh(self._config, bootstrap, host, node, self._directory, own.identity)
             await mesh.run(lambda addresses: bridge.tell(ready.set_result, (mesh, addresses)))
 
         finished = bridge.start(main)
         either: list[asyncio.Future[Any]] = [ready, finished]
-        await asyncio.wait(either, timeout=_START, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, timeout=self._config.limits.start_timeout, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
-            await bridge.stop(_STOP)
+            await bridge.stop(self._config.limits.stop_timeout)
             raise _failure(finished.result() if finished.done() else None)
         self._mesh, self.multiaddrs = ready.result()
         self.port = self._mesh.port
@@ -114,47 +114,47 @@ class Swarm:
         finished.add_done_callback(self._stopped)
 
     async def stop(self) -> None:
-        """Close everything; returns within a few seconds."""
+        """Close everything; return within a few seconds."""
         bridge, self._bridge = self._bridge, None
         if bridge is not None and self._mesh is not None:
             with contextlib.suppress(BridgeClosed, TimeoutError):
                 async with asyncio.timeout(_GOODBYE):
                     await bridge.call(self._mesh.leave)
-        if bridge is not None and not await bridge.stop(_STOP):
+        if bridge is not None and not await bridge.stop(self._config.limits.stop_timeout):
             self._events.warn("the swarm did not stop in time and is left behind")
-        if self._identity is not None:
-            self._identity.release()
+        if self._key is not None:
+            self._key.release()
 
     def publish_quota(self, scope: bytes, state: bytes) -> None:
-        """Tell members the newest bucket state of a scope, at most 1,024 sealed bytes."""
+        """Send members the newest bucket state of a scope, at most 1,024 sealed bytes."""
         if self._bridge is not None and self._mesh is not None:
             self._bridge.post(self._mesh.quotas.publish, scope, state)
 
     def peers(self) -> list[PeerRow]:
-        """The table of `p2pcache peers`: connected, relayed, and what was refused or dropped lately."""
+        """Return the table of `p2pcache peers`: connected, relayed, and what was refused or dropped lately."""
         # Read without crossing over: a row that is a moment old, or half a frame ahead, harms nobody.
         return [] if self._mesh is None else self._mesh.members.rows(self._directory.announced)
 
     def activity(self) -> Mapping[str, int]:
-        """What this node did for the swarm since its start, by the names of `swarm.activity`."""
+        """Return what this node did for the swarm since its start, by the names of `services.activity`."""
         return {} if self._mesh is None else self._mesh.members.activity.totals(self._mesh.members)
 
     def alone_for(self) -> float:
-        """Seconds since the last member left, or since the start; 0 while there is one."""
+        """Return the seconds since the last member left, or since the start; 0 while there is one."""
         return 0.0 if self._members or self._mesh is None else time.monotonic() - self._alone_since
 
     def counters(self) -> Mapping[str, int]:
-        """What went wrong, counted: the ledger's "errors"."""
+        """Return what went wrong, counted: the ledger's "errors"."""
         return {} if self._mesh is None else dict(self._mesh.members.counters)
 
     def explain(self, name: bytes, cid: bytes, since: float) -> list[str]:
-        """Which peers were asked for a resource `since` then (`time.monotonic`), and why not the others."""
+        """Return which peers were asked for a resource `since` then (`time.monotonic`), and why not the others."""
         if (mesh := self._mesh) is None:
             return []
-        return trace.explain(name, cid, since, mesh.exchange.trace, mesh.members, self._directory)
+        return explain(name, cid, since, mesh.blocks.log, mesh.members, self._directory)
 
     async def connected(self, n: int = 1, timeout: float = 5.0) -> bool:  # noqa: ASYNC109  # its result, no error, says so
-        """Wait until `n` members have proved themselves; whether they did."""
+        """Wait until `n` members have proved themselves; return whether they did."""
         try:
             async with asyncio.timeout(timeout), self._changed:
                 await self._changed.wait_for(lambda: self._members >= n)

@@ -11,9 +11,9 @@ from p2pcache.backends.p2p import BACKEND
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Freed, Lease
 from p2pcache.swarm.bridge import Bridge, BridgeClosed
-from p2pcache.swarm.config import Limits
-from p2pcache.swarm.directory import Directory
-from p2pcache.swarm.mesh import Mesh
+from p2pcache.swarm.rules.config import Limits
+from p2pcache.swarm.rules.directory import Directory
+from p2pcache.swarm.services.mesh import Mesh
 
 _GRACE = 0.05
 
@@ -30,39 +30,39 @@ class PeerTier:
         self._mesh: Mesh | None = None
 
     def attach(self, bridge: Bridge, mesh: Mesh) -> None:
-        """The swarm runs; until then, and after it stopped, the tier is empty."""
+        """Begin: until then, and after the swarm stopped, the tier is empty."""
         self._bridge, self._mesh = bridge, mesh
 
     async def find(self, resource: bytes) -> Sequence[Pointer]:
-        """What members announced for a resource, the latest proved first. Local: no round trip."""
+        """Return what members announced for a resource, the latest proved first. Local: no round trip."""
         return self._directory.find(resource)
 
     async def block(self, pointer: Pointer) -> bytes | None:
-        """The block from the best holder, hash verified, within the peer deadline; else None."""
+        """Return the block from the best holder, hash verified, within the peer deadline; else None."""
         if self._bridge is None or self._mesh is None or not self._directory.holders(pointer.cid):
             return None
         with contextlib.suppress(BridgeClosed):
-            return await self._bridge.call(self._mesh.exchange.fetch, pointer.cid)
+            return await self._bridge.call(self._mesh.blocks.fetch, pointer.cid)
         return None
 
     async def store(self, pointer: Pointer, sealed: bytes) -> None:  # noqa: ARG002  # announced; peers ask for the bytes
         """Announce it, with what else is announced in the same few milliseconds."""
         if self._bridge is not None and self._mesh is not None:
-            self._bridge.post(self._mesh.exchange.announce, (pointer,))
+            self._bridge.post(self._mesh.blocks.announce, (pointer,))
 
     async def drop(
         self,
         topics: Collection[bytes],
         scope: bytes | None = None,
-        until: float = math.inf,  # noqa: ARG002  # for who hears of it late; peers are told at once
+        until: float = math.inf,  # noqa: ARG002  # for a tier that gets it late; peers get it at once
     ) -> None:
-        """Returns when every connected peer has forgotten them, or `Limits.drop_timeout` has passed."""
+        """Return when every connected peer has forgotten them, or `Limits.drop_timeout` has passed."""
         if self._bridge is not None and self._mesh is not None:
             with contextlib.suppress(BridgeClosed, TimeoutError):
                 async with asyncio.timeout(
                     self._limits.drop_timeout + _GRACE
                 ):  # a starved thread must not hold writers
-                    await self._bridge.call(self._mesh.drops.drop, tuple(topics), scope)
+                    await self._bridge.call(self._mesh.invalidations.drop, tuple(topics), scope)
 
     async def close(self) -> None:
         """Nothing to do: the swarm ends by itself."""
@@ -74,10 +74,10 @@ class _Alone:
     waited = False
 
     async def release(self, pointer: Pointer | None) -> None:
-        """Nobody waits."""
+        """No member waits."""
 
     async def abandon(self) -> None:
-        """Nobody waits."""
+        """No member waits."""
 
 
 class _Held:
@@ -108,11 +108,11 @@ class FleetLeases:
         self._mesh: Mesh | None = None
 
     def attach(self, bridge: Bridge, mesh: Mesh) -> None:
-        """The swarm runs; until then every lease is given at once."""
+        """Begin: until then every lease is given at once."""
         self._bridge, self._mesh = bridge, mesh
 
     async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease[Pointer] | Freed[Pointer]:
-        """A lease at once when nobody holds one, or when there are no peers; else see `cache.tiers.Leases`.
+        """Return a lease at once when no member holds one, or when there are no peers; else see `cache.tiers.Leases`.
 
         After waiting, a lease may be given too: the holder died, or was of another scope. Never waits longer than
         `Limits.lease`.

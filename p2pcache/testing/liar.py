@@ -16,14 +16,15 @@ from typing import Self, TypeVar
 
 import trio
 
-from p2pcache.swarm import identity
 from p2pcache.swarm.bridge import Bridge
-from p2pcache.swarm.config import Limits
-from p2pcache.swarm.frames import AnyFrame, Ping, Pong, encode
-from p2pcache.swarm.link import Host, Link, LinkError
-from p2pcache.swarm.membership import Card, Incoming, introduce
-from p2pcache.swarm.multiaddrs import Address, parse
-from p2pcache.swarm.reasons import Ended
+from p2pcache.swarm.protocol.frames import AnyFrame, Ping, Pong, encode
+from p2pcache.swarm.protocol.handshake import Card
+from p2pcache.swarm.rules import identity
+from p2pcache.swarm.rules.config import Limits
+from p2pcache.swarm.rules.multiaddrs import Address, parse
+from p2pcache.swarm.rules.reasons import Ended
+from p2pcache.swarm.services.introduction import Incoming, introduce
+from p2pcache.swarm.services.link import Host, Link, LinkError
 
 F = TypeVar("F")
 

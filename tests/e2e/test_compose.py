@@ -54,8 +54,8 @@ def test_the_example_runs_to_its_report(compose: Project) -> None:
 def test_the_hub_keeps_its_identity_over_a_restart(compose: Project) -> None:
     def peer_id() -> str:
         compose("up", "--build", "--wait", "-d", "hub")
-        identity = "from p2pcache.swarm import identity; from pathlib import Path; "
-        script = identity + "print(identity.peer_id(identity.load(Path('/data/identity.key'))))"
+        identity = "from p2pcache.swarm import key_file; from pathlib import Path; "
+        script = identity + "print(key_file.HeldKey(key_file.load(Path('/data/identity.key'))).identity.peer)"
         return compose("exec", "-T", "hub", "python", "-c", script).strip()
 
     first = peer_id()

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pcache.cache.entry import CID_PREFIX, Pointer
-from p2pcache.swarm import frames, multiaddrs
-from p2pcache.swarm.directory import Directory
-from p2pcache.swarm.door import network
-from p2pcache.swarm.frames import FrameDecoder, FrameError
-from p2pcache.swarm.identity import Identity, signed
-from p2pcache.swarm.invalidation import DropLog, Invalidation
+from p2pcache.swarm.protocol import frames
+from p2pcache.swarm.protocol.frames import FrameDecoder, FrameError
+from p2pcache.swarm.rules import multiaddrs
+from p2pcache.swarm.rules.directory import Directory
+from p2pcache.swarm.rules.identity import Identity, signed
+from p2pcache.swarm.rules.invalidation import Invalidation, InvalidationLog
+from p2pcache.swarm.services.admission import network
 
 TAGS = st.integers(-1, 24)
 PEERS = st.sampled_from([Identity(bytes([n]) * 32).peer for n in range(3)])
@@ -103,7 +104,7 @@ def test_whatever_is_announced_the_directory_stays_within_its_bounds(steps, skew
     here = Directory(total, share, 100)
     for what, each, peer, announced in steps:
         if what == "add":
-            here.add(frames.heard(each, skew, 1e9), peer, announced=announced)
+            here.add(frames.received(each, skew, 1e9), peer, announced=announced)
         elif what == "leave":
             here.remove_peer(peer)
         elif what == "remove":
@@ -124,7 +125,7 @@ def test_whatever_is_announced_the_directory_stays_within_its_bounds(steps, skew
     )
 )
 def test_whatever_is_invalidated_its_memory_stays_within_its_bounds(drops):
-    log = DropLog(40_000, 1e9)
+    log = InvalidationLog(40_000, 1e9)
     for origin, serial, at, topics, member in drops:
         log.add(Invalidation(origin, serial, at, (b"t" * 16,) * topics, None, bytes(64)), member)
         kept = list(log.recent(0.0))

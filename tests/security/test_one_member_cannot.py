@@ -12,9 +12,25 @@ import pytest
 from support.swarms import SCOPE, TOPIC, Fleet, found, until
 
 from p2pcache.cache.tiers import Freed
-from p2pcache.swarm import Limits, address_book, statements
-from p2pcache.swarm.frames import Ask, Bye, Drop, Get, Grant, Have, Known, Miss, Part, Peers, Ping, Pong, Wait, wire
-from p2pcache.swarm.reasons import Reason
+from p2pcache.swarm import Limits
+from p2pcache.swarm.protocol.frames import (
+    Ask,
+    Bye,
+    Drop,
+    Get,
+    Grant,
+    Have,
+    Known,
+    Miss,
+    Part,
+    Peers,
+    Ping,
+    Pong,
+    Wait,
+    wire,
+)
+from p2pcache.swarm.rules import statements
+from p2pcache.swarm.rules.reasons import Reason
 from p2pcache.testing.liar import Liar
 
 OTHER = b"o" * 16
@@ -78,7 +94,7 @@ class TestMakeOthersDropAnHonestPeer:
         asked = itertools.count()
 
         def lie(ask):
-            from p2pcache.swarm.frames import Free
+            from p2pcache.swarm.protocol.frames import Free
 
             left = msgspec.structs.replace(template, name=ask.resource, cid=b"\x01\x55\x12\x20" + os.urandom(32))
             next(asked)
@@ -258,9 +274,8 @@ class TestFlood:
 
 class TestMakeOthersDial:
     @pytest.mark.parametrize("way", ["its own", "others'"])
-    async def test_addresses_that_nobody_proved(self, fleet, monkeypatch, way):
-        turns = (0.0, 0.01), (0.0, 0.01)
-        monkeypatch.setattr(address_book, "_TURNS", turns)
+    async def test_addresses_that_nobody_proved(self, fleet, way):
+        limits = Limits(dial_turns=((0.0, 0.01), (0.0, 0.01)))
         dialled = []
 
         async def innocent(reader, writer):
@@ -271,8 +286,8 @@ class TestMakeOthersDial:
         port = server.sockets[0].getsockname()[1]
         target = f"/ip4/127.0.0.2/tcp/{port}"
         try:
-            hub = await fleet.member(hub=True)
-            reader = await fleet.member(hub.address)
+            hub = await fleet.member(hub=True, limits=limits)
+            reader = await fleet.member(hub.address, limits=limits)
             async with (
                 Liar(fleet.key, addresses=(target,) if way == "its own" else ()) as liar,
                 Liar(b"n" * 32) as nobody,
@@ -283,7 +298,7 @@ class TestMakeOthersDial:
                         await meeting.say(Peers((Known(nobody.peer, (target,)), Known(hub.peer, (target,)))))
                     await dealt_with(meeting)
                 # What the hub proved and told later is dialled: what the liar said would have been before it.
-                other = await fleet.member(hub.address)
+                other = await fleet.member(hub.address, limits=limits)
                 await until(lambda: other.peer in reader.connected() or reader.peer in other.connected())
             assert dialled == []
         finally:

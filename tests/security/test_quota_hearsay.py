@@ -13,7 +13,7 @@ from support.swarms import until
 from p2pcache.cache.sealing import SealedKind
 from p2pcache.node import Node
 from p2pcache.settings import Listen, Secret, Settings
-from p2pcache.swarm.frames import Quota
+from p2pcache.swarm.protocol.frames import Quota
 from p2pcache.testing.liar import Liar
 from tests.support.gateway import TOKEN
 

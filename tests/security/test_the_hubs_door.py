@@ -12,9 +12,9 @@ import pytest
 from support.swarms import Fleet, hub_process, membership_key, until
 
 from p2pcache.cache.sealing import generate_secret
-from p2pcache.swarm.frames import MAGIC, MAJOR, MINOR, Hello, Proof, encode
-from p2pcache.swarm.membership_proof import nonce, prove
-from p2pcache.swarm.reasons import Ended, Reason
+from p2pcache.swarm.protocol.frames import MAGIC, MAJOR, MINOR, Hello, Proof, encode
+from p2pcache.swarm.protocol.membership_proof import nonce, prove
+from p2pcache.swarm.rules.reasons import Ended, Reason
 from p2pcache.testing.liar import Liar
 
 MUTE, HALF_OPEN = 70, 250

@@ -23,7 +23,7 @@ from p2pcache.cli import main
 from p2pcache.commands.explain import _FROM
 from p2pcache.gateway.control import _METHODS
 from p2pcache.ledger.stats import TIERS, Stats
-from p2pcache.swarm.config import PeerRow
+from p2pcache.swarm.rules.config import PeerRow
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "p2pcache"
@@ -319,9 +319,7 @@ DATA = {
     "gateway/bounds",
     "github/request",
     "github/table",
-    "swarm/config",
-    "swarm/reasons",
-    "swarm/statements",
+    "swarm/rules/config",
     "exports",
 }
 """Types, tables and constants: nothing in them that could be tried by itself."""
@@ -352,12 +350,11 @@ TRIED_BY = {
     "participation": ("integration/fleet/test_two_nodes.py", "whole nodes"),
     "peering": ("integration/fleet/test_two_nodes.py", "whole nodes"),
     "runner/lifecycle": ("unit/runner/test_main.py", "a job from beginning to end"),
-    "swarm/batch": ("unit/swarm/test_swarm.py", "announcements of a swarm"),
-    "swarm/exchange": ("unit/swarm/test_hostile.py", "between members"),
-    "swarm/link": ("unit/swarm/test_session.py", "a protocol, and what a session does with it"),
-    "swarm/members": ("unit/swarm/test_hostile.py", "between members"),
-    "swarm/outside": ("unit/swarm/test_swarm.py", "a swarm as the gateway's thread sees it"),
-    "swarm/tier": ("unit/swarm/test_swarm.py", "a swarm as the library sees it"),
+    "swarm/rules/reasons": ("unit/swarm/services/test_introduction.py", "each is seen at the end of a session"),
+    "swarm/rules/statements": ("security/test_fuzzed_peers.py", "signed by one member, checked by another"),
+    "swarm/services/batch": ("unit/swarm/test_tier.py", "announcements of a swarm"),
+    "swarm/services/link": ("unit/swarm/services/test_session.py", "a protocol, and what a session does with it"),
+    "swarm/services/local_node": ("unit/swarm/test_bridged_node.py", "a protocol, and what a running node makes of it"),
     "values": ("unit/test_settings.py", "each is read for a setting"),
 }
 """Modules without a test file of their own, the file below tests/ that tries them, and why there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,45 @@ def test_a_file_imports_only_from_the_rows_below_its_own(file: Path) -> None:
         there = part(module)
         allowed = there == here or LEVEL[there] < LEVEL[here] or (here, there) in BESIDE
         assert allowed, f"{here} stands beside or below {there}: {module}"
+
+
+IN_RULES = {"multiaddrs.py": {"socket"}, "directory.py": {"threading"}}
+"""Constants of address families; a lock, since two threads read it."""
+WINGS = {"rules": 0, "protocol": 1, "services": 2}
+"""Of the swarm: each knows those before it, and what stands beside them joins them."""
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.parts[0] == "swarm"], ids=str)
+def test_a_wing_of_the_swarm_imports_only_from_those_before_it(file: Path) -> None:
+    here = WINGS.get(file.parts[1], len(WINGS))
+    for module in imports(PACKAGE / file):
+        if module.startswith("p2pcache.swarm."):
+            there = WINGS.get(module.split(".")[2], len(WINGS))
+            assert there <= here, f"{file.parts[1]} stands before {module}"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.parts[1:2] in (("rules",), ("protocol",))], ids=str)
+def test_rules_and_protocol_of_the_swarm_wait_for_nothing(file: Path) -> None:
+    known = {module.split(".")[0] for module in imports(PACKAGE / file)}
+    assert known.isdisjoint({"trio", "asyncio", "socket", "threading"} - IN_RULES.get(file.name, set()))
+
+
+OWN = [file for file in FILES if file.parts[0] != "testing"]
+
+
+def test_no_file_name_has_two_meanings() -> None:
+    named = Counter(file.name for file in OWN if not file.name.startswith("__"))
+    assert {name for name, times in named.items() if times > 1} == set()
+
+
+def test_no_class_name_has_two_meanings() -> None:
+    classes = Counter(
+        node.name
+        for file in OWN
+        for node in ast.walk(ast.parse((PACKAGE / file).read_text("utf-8")))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name for name, times in classes.items() if times > 1} == set()
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.processes import GitHub, Node, running
 
-from p2pcache.swarm.multiaddrs import interfaces
+from p2pcache.swarm.services.interfaces import interfaces
 
 pytestmark = pytest.mark.xdist_group("fleet")
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Freed
-from p2pcache.swarm import Limits, Swarm, SwarmConfig, SwarmError, scoring
+from p2pcache.swarm import Limits, Swarm, SwarmConfig, SwarmError
+from p2pcache.swarm.rules import scoring
 
 CID = b"\x01\x55\x12\x20"
 SCOPE, TOPIC = b"s" * 16, b"t" * 16

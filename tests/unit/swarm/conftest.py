@@ -17,15 +17,16 @@ import trio
 import trio.testing
 
 from p2pcache.cache.entry import Pointer
-from p2pcache.swarm import Limits, SwarmConfig, dialer, identity, statements
-from p2pcache.swarm import membership_proof as proof
-from p2pcache.swarm.config import SwarmError
-from p2pcache.swarm.directory import Directory
-from p2pcache.swarm.frames import MAGIC, MAJOR, MINOR, Ask, Drop, Hello, Proof, Welcome, encode
-from p2pcache.swarm.link import LinkError
-from p2pcache.swarm.membership import Incoming
-from p2pcache.swarm.mesh import Mesh
-from p2pcache.swarm.multiaddrs import Address, parse
+from p2pcache.swarm import Limits, SwarmConfig
+from p2pcache.swarm.protocol import membership_proof as proof
+from p2pcache.swarm.protocol.frames import MAGIC, MAJOR, MINOR, Ask, Drop, Hello, Proof, Welcome, encode
+from p2pcache.swarm.rules import identity, statements
+from p2pcache.swarm.rules.config import SwarmError
+from p2pcache.swarm.rules.directory import Directory
+from p2pcache.swarm.rules.multiaddrs import Address, parse
+from p2pcache.swarm.services.introduction import Incoming
+from p2pcache.swarm.services.link import LinkError
+from p2pcache.swarm.services.mesh import Mesh
 
 KEY = b"k" * 32
 SCOPE = b"s" * 16
@@ -146,7 +147,7 @@ class MemoryHost:
 
 
 @dataclass
-class FakeOutside:
+class FakeLocalNode:
     blocks: dict[bytes, bytes] = field(default_factory=dict)
     held: list[Pointer] = field(default_factory=list)
     kept: list[Pointer] = field(default_factory=list)
@@ -201,12 +202,12 @@ class Node:
         self.peer = world.peer(number)
         self.address = parse(config.listen)
         self.host = MemoryHost(world.net, self.peer, self.address)
-        self.outside = FakeOutside()
+        self.local = FakeLocalNode()
         limits = config.limits
         self.directory = Directory(limits.directory, limits.directory_per_peer, limits.drops)
         bootstrap = tuple(parse(text) for text in config.bootstrap)
         me = world.identity(number)
-        self.mesh = Mesh(config, bootstrap, self.host, self.outside, self.directory, me)  # type: ignore[arg-type]
+        self.mesh = Mesh(config, bootstrap, self.host, self.local, self.directory, me)  # type: ignore[arg-type]
         self.scope = trio.CancelScope()
         self.started = trio.Event()
         self.told: tuple[str, ...] = ()
@@ -278,7 +279,14 @@ class World:
     def address(self, number: int) -> str:
         return f"/ip4/10.0.0.{number + 1}/tcp/9000"
 
-    def config(self, number: int, *bootstrap: int, limits: Limits | None = None, **changes: object) -> SwarmConfig:
+    def config(
+        self,
+        number: int,
+        *bootstrap: int,
+        limits: Limits | None = None,
+        save_interval: float = math.inf,
+        **changes: object,
+    ) -> SwarmConfig:
         folder = self.directory / str(number)
         folder.mkdir(exist_ok=True)
         made = SwarmConfig(
@@ -287,7 +295,8 @@ class World:
             (),
             folder / "id",
             (KEY,),
-            limits=limits or Limits(),
+            # Saving runs in a thread, and the clock would jump while trio waits for it.
+            limits=replace(limits or Limits(), save_interval=save_interval),
         )
         return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -311,13 +320,13 @@ class World:
         *,
         hub: bool = False,
         skew: float = 0.0,
-        chosen: bool = True,
+        bootstrap: bool = True,
         addresses: tuple[str, ...] = (),
     ) -> AsyncIterator[Guest]:
         """A proved member under the test's control; `chosen` is one that the node's configuration names."""
         host = MemoryHost(self.net, self.peer(number), parse("/ip4/10.0.0.99/tcp/1"))
-        if chosen:
-            node.mesh.members.choose(host.peer)
+        if bootstrap:
+            node.mesh.members.add_bootstrap(host.peer)
         async with host.dial(node.address) as link:
             guest = Guest(link, self.identity(number))
             nonce = proof.nonce()
@@ -340,9 +349,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    # Saving runs in a thread, and the clock would jump while trio waits for it.
-    monkeypatch.setattr(dialer, "_SAVE", math.inf)
+def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
@@ -373,3 +380,12 @@ def run() -> Callable[..., object]:
         return trio.run(partial(bounded), clock=trio.testing.MockClock(autojump_threshold=0))
 
     return start
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., SwarmConfig]:
+    def make(name: str, *bootstrap: str, **changes: object) -> SwarmConfig:
+        made = SwarmConfig("/ip4/127.0.0.1/tcp/0", bootstrap, (), tmp_path / name, (b"k" * 32,))
+        return replace(made, **changes)  # type: ignore[arg-type]
+
+    return make

@@ -4,98 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 import trio
 
-from p2pcache.cache.tiers import Freed
-from p2pcache.swarm import Limits, Swarm, SwarmConfig, SwarmError, swarm
-from p2pcache.swarm.multiaddrs import parse
-from p2pcache.swarm.outside import Across
-
-SCOPE, TOPIC = b"s" * 16, b"t" * 16
-
-
-class Node:
-    """Store and events in one."""
-
-    def __init__(self) -> None:
-        self.blocks = {}
-        self.held = []
-        self.drops, self.quotas, self.warnings = [], [], []
-        self.broken = False
-
-    async def sealed(self, cid):
-        if self.broken:
-            raise OSError
-        return self.blocks.get(cid)
-
-    async def keep(self, pointer, sealed):
-        self.blocks[pointer.cid] = sealed
-
-    def pointers(self):
-        return iter(self.held)
-
-    def dropped(self, topics, scope, until):
-        self.drops.append((tuple(topics), scope))
-
-    def quota(self, scope, state):
-        self.quotas.append((scope, state))
-
-    def warn(self, message):
-        self.warnings.append(message)
-
-
-@pytest.fixture
-def config(tmp_path):
-    def make(name, *bootstrap, **changes):
-        made = SwarmConfig("/ip4/127.0.0.1/tcp/0", bootstrap, (), tmp_path / name, (b"k" * 32,))
-        return replace(made, **changes)
-
-    return make
-
-
-@asynccontextmanager
-async def running(*configs):
-    """Nodes with their swarms; each dials the first."""
-    nodes, swarms = [], []
-    try:
-        for each in configs:
-            node = Node()
-            bootstrap = each.bootstrap or (swarms[0].multiaddrs if swarms else ())
-            made = Swarm(replace(each, bootstrap=tuple(bootstrap)), node, node)
-            await made.start()
-            nodes.append(node)
-            swarms.append(made)
-        for made in swarms if len(swarms) > 1 else ():
-            assert await made.connected(1, 5)
-        yield list(zip(nodes, swarms, strict=True))
-    finally:
-        for made in reversed(swarms):
-            await made.stop()
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not (value := await condition()):  # noqa: ASYNC110  # another thread or process: nothing to wait on
-            await asyncio.sleep(0.002)
-        return value
-
-
-async def test_a_block_announced_here_is_found_and_fetched_there(config, block, pointer):
-    async with running(config("a"), config("b")) as [(node, a), (_, b)]:
-        cid, sealed = block(1000)
-        held = pointer(cid, 1000)
-        node.blocks[cid] = sealed
-        await a.tier.store(held, sealed)
-        assert await until(lambda: b.tier.find(held.name)) == [held]
-        assert await b.tier.block(held) == sealed
-        assert a.tier.name == "peer"
-        [row] = b.peers()
-        assert (row.peer_id, row.blocks_in, row.announced, row.via) == (a.peer_id, 1, 1, "direct")
-        assert b.counters() == {}
+from p2pcache.swarm import Limits, Swarm, SwarmError
+from p2pcache.swarm.rules.multiaddrs import parse
+from tests.unit.swarm.lab import SCOPE, Node, running, until
 
 
 async def test_a_joiner_gets_the_snapshot(config, pointer):
@@ -143,134 +58,12 @@ async def test_what_a_member_did_for_others_is_counted(config, block, pointer):
         assert sum("gave it in " in clause for clause in b.explain(held.name, cid, before)) == 1
 
 
-async def test_what_nobody_holds_costs_no_round_trip(config, pointer):
-    async with running(config("a"), config("b")) as [_, (_, b)]:
-        assert await b.tier.find(b"x" * 32) == []
-        assert await b.tier.block(pointer()) is None
-        assert b.counters() == {}
-
-
-async def test_a_drop_has_been_heard_when_it_returns(config):
-    async with running(config("a"), config("b")) as [(_, a), (node, _)]:
-        await a.tier.drop({TOPIC}, SCOPE)
-        assert node.drops == [((TOPIC,), SCOPE)]
-
-
-async def test_one_leads_and_the_others_follow(config, pointer):
-    async with running(config("a"), config("b")) as [(_, a), (_, b)]:
-        lease = await a.leases.acquire(b"r" * 32, SCOPE)
-        follower = asyncio.ensure_future(b.leases.acquire(b"r" * 32, SCOPE))
-        await asyncio.sleep(0.05)
-        assert not follower.done()
-        left = pointer(name=b"r" * 32)
-        await lease.release(left)
-        assert await asyncio.wait_for(follower, 1) == Freed()
-        assert await b.tier.find(b"r" * 32) == [left]
-
-
-async def test_who_abandons_a_lease_or_vanishes_lets_the_next_one_lead(config):
-    async with running(config("a"), config("b")) as [(_, a), (_, b)]:
-        leading = await a.leases.acquire(b"r" * 32, SCOPE)
-        following = asyncio.ensure_future(b.leases.acquire(b"r" * 32, SCOPE))
-        await asyncio.sleep(0.05)
-        assert not following.done()
-        await leading.abandon()
-        assert await asyncio.wait_for(following, 1) != Freed()
-        waiting = asyncio.ensure_future(a.leases.acquire(b"r" * 32, SCOPE))
-        await asyncio.sleep(0.05)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        await (await following).release(None)
-        assert await asyncio.wait_for(b.leases.acquire(b"r" * 32, SCOPE), 1) != Freed()
-
-
-def test_a_node_that_does_nothing_it_is_told_is_silent(run):
-    told = []
-
-    class Deaf:
-        def tell(self, work):
-            told.append(work)
-
-    async def test():
-        outside = Across(Deaf(), None, None, None)
-        assert outside.silence() == 0.0
-        await trio.sleep(1.0)
-        assert outside.silence() == pytest.approx(1.0)
-        told.pop()()
-        assert outside.silence() == 0.0
-        assert len(told) == 1
-
-    run(test)
-
-
 async def test_quotas_arrive(config):
     async with running(config("a"), config("b")) as [(_, a), (node, _)]:
         a.publish_quota(SCOPE, b"990")
         async with asyncio.timeout(5):
             while node.quotas != [(SCOPE, b"990")]:  # noqa: ASYNC110  # another thread or process: nothing to wait on
                 await asyncio.sleep(0.002)
-
-
-async def test_without_peers_everything_is_answered_at_once(config, pointer):
-    async with running(config("a")) as [(_, alone)]:
-        began = time.perf_counter()
-        lease = await alone.leases.acquire(b"r" * 32, SCOPE)
-        await lease.release(None)
-        await lease.abandon()
-        assert await alone.tier.block(pointer()) is None
-        await alone.tier.drop([TOPIC])
-        assert time.perf_counter() - began < 0.1
-        assert not await alone.connected(1, 0.01)
-
-
-async def test_before_the_start_and_after_the_stop_it_is_an_empty_tier(config, pointer):
-    node = Node()
-    made = Swarm(config("a"), node, node)
-
-    async def empty():
-        assert await made.tier.find(b"x" * 32) == []
-        assert await made.tier.block(pointer()) is None
-        await made.tier.store(pointer(), b"")
-        await made.tier.drop([TOPIC])
-        lease = await made.leases.acquire(b"r" * 32, SCOPE)
-        await lease.release(None)
-        made.publish_quota(SCOPE, b"")
-
-    await empty()
-    assert made.peers() == []
-    assert made.counters() == made.activity() == {}
-    assert made.explain(b"r" * 32, b"c", 0.0) == []
-    assert made.alone_for() == 0
-    await made.start()
-    await made.stop()
-    await made.stop()
-    await empty()
-    assert node.warnings == []
-
-
-@pytest.mark.parametrize("end", [Swarm.stop, lambda swarm: swarm._bridge.stop(3)], ids=["stops", "dies"])
-async def test_a_swarm_that_ends_meanwhile_answers_nothing(config, pointer, block, end):
-    async with running(config("a"), config("b")) as [(_, a), (_, b)]:
-        held = pointer()
-        await a.tier.store(held, b"")
-        await until(lambda: b.tier.find(held.name))
-        lease = await a.leases.acquire(b"r" * 32, SCOPE)
-        waiting = asyncio.ensure_future(b.leases.acquire(b"r" * 32, SCOPE))
-        await asyncio.sleep(0.05)
-        await end(b)
-        assert await asyncio.wait_for(waiting, 1) != Freed()
-        assert await b.tier.block(held) is None
-        assert lease is not None
-
-
-async def test_a_store_that_fails_is_an_empty_one(config, pointer):
-    async with running(config("a"), config("b")) as [(node, a), (_, b)]:
-        held = pointer()
-        node.broken = True
-        await a.tier.store(held, b"")
-        await until(lambda: b.tier.find(held.name))
-        assert await b.tier.block(held) is None
-        assert b.counters() == {"peer_miss": 1}
 
 
 async def test_a_hub_keeps_and_announces(config, pointer, block):
@@ -283,18 +76,6 @@ async def test_a_hub_keeps_and_announces(config, pointer, block):
             while cid not in kept.blocks:  # noqa: ASYNC110  # another thread or process: nothing to wait on
                 await asyncio.sleep(0.002)
         await until(lambda: b.tier.find(held.name))
-
-
-async def test_a_starved_swarm_does_not_hold_writers_up(config, monkeypatch):
-    async with running(config("a")) as [(_, a)]:
-
-        async def stuck(*_):
-            await trio.sleep(5)
-
-        monkeypatch.setattr(a._mesh.drops, "drop", stuck)
-        began = time.perf_counter()
-        await a.tier.drop([TOPIC])
-        assert time.perf_counter() - began < 0.5
 
 
 @pytest.mark.parametrize(
@@ -331,17 +112,16 @@ async def test_a_transport_that_cannot_be_made(config, error, says):
         await Swarm(config("a"), node, node, host=host).start()
 
 
-async def test_a_start_that_takes_too_long(config, monkeypatch):
+async def test_a_start_that_takes_too_long(config):
     class Slow:
         peer = "12D3KooW" + "A" * 44
 
         async def bind(self):
             await trio.sleep_forever()
 
-    monkeypatch.setattr(swarm, "_START", 0.05)
     node = Node()
     with pytest.raises(SwarmError, match="took too long"):
-        await Swarm(config("a"), node, node, host=lambda *_: Slow()).start()
+        await Swarm(config("a", limits=Limits(start_timeout=0.05)), node, node, host=lambda *_: Slow()).start()
 
 
 async def test_a_swarm_that_breaks_says_so_and_the_node_goes_on(config, pointer):
@@ -366,7 +146,7 @@ async def test_a_swarm_that_breaks_says_so_and_the_node_goes_on(config, pointer)
     await made.stop()
 
 
-async def test_a_swarm_that_does_not_stop_is_left_behind(config, monkeypatch):
+async def test_a_swarm_that_does_not_stop_is_left_behind(config):
     import threading
 
     gate = threading.Event()
@@ -382,10 +162,9 @@ async def test_a_swarm_that_does_not_stop_is_left_behind(config, monkeypatch):
             gate.wait(10)
 
     node = Node()
-    made = Swarm(config("a"), node, node, host=lambda *_: Stuck())
+    made = Swarm(config("a", limits=Limits(stop_timeout=0.05)), node, node, host=lambda *_: Stuck())
     await made.start()
     await asyncio.sleep(0.1)
-    monkeypatch.setattr(swarm, "_STOP", 0.05)
     await made.stop()
     assert node.warnings == ["the swarm did not stop in time and is left behind"]
     gate.set()
@@ -418,15 +197,6 @@ async def test_what_the_swarm_has_to_say_reaches_the_node(config):
             while not node.warnings:  # noqa: ASYNC110  # another thread or process: nothing to wait on
                 await asyncio.sleep(0.002)
         assert "nothing listens there" in node.warnings[0]
-
-
-async def test_an_announcement_that_outlives_the_swarm_is_worth_nothing(config, pointer):
-    async with running(config("a")) as [(_, a)]:
-        await a.stop()
-        held = pointer()
-        a._directory.add(held, "a peer")
-        assert await a.tier.find(held.name) == [held]
-        assert await a.tier.block(held) is None
 
 
 async def test_two_members_of_one_directory_are_two_peers(config):

@@ -8,9 +8,9 @@ import pytest
 
 from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Swarm, SwarmConfig
-from p2pcache.swarm.frames import Ask, Bye, Grant, Ping, Pong, Wait
-from p2pcache.swarm.link import LinkError
-from p2pcache.swarm.reasons import Ended, Reason
+from p2pcache.swarm.protocol.frames import Ask, Bye, Grant, Ping, Pong, Wait
+from p2pcache.swarm.rules.reasons import Ended, Reason
+from p2pcache.swarm.services.link import LinkError
 from p2pcache.testing.liar import Liar
 
 KEY, OTHER = b"k" * 32, b"o" * 32

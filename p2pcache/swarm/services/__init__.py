@@ -1,0 +1,1 @@
+"""What runs in the swarm's thread, under trio."""

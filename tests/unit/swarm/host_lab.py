@@ -1,0 +1,53 @@
+"""A libp2p host over loopback."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import trio
+
+from p2pcache.swarm import Limits
+from p2pcache.swarm.host import LibP2PHost
+from p2pcache.swarm.rules.multiaddrs import parse
+from p2pcache.swarm.services.link import LinkError
+
+ANY = parse("/ip4/127.0.0.1/tcp/0", listen=True)
+
+PATIENT = Limits(handshakes=2)
+
+QUICK = replace(PATIENT, handshake_timeout=1.0, dial_timeout=1.0)
+
+"""Where the deadline is what the test waits for; elsewhere a starved machine must not meet it."""
+
+
+def host(seed: int, limits: Limits = PATIENT) -> LibP2PHost:
+    return LibP2PHost(bytes([seed]) * 32, ANY, limits)
+
+
+async def echo(link):
+    link.trust()
+    try:
+        while data := await link.read():
+            await link.write(data)
+    except LinkError:
+        pass
+
+
+def scene(test, limits=PATIENT, handler=echo):
+    async def start():
+        with trio.fail_after(50):
+            server = host(1, limits)
+            address = await server.bind()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(server.serve, handler)
+                await test(server, address)
+                nursery.cancel_scope.cancel()
+
+    trio.run(start)
+
+
+async def read(link, size):
+    data = b""
+    while len(data) < size:
+        data += await link.read()
+    return data

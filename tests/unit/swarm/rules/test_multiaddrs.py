@@ -1,0 +1,123 @@
+"""Addresses: what is read, what is refused and how, what is announced."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pcache.swarm.rules.multiaddrs import Address, announced, parse, proved
+
+PEER = "12D3KooWMBnhmQR5YyQzGH9PGco5bBdpYpEq2t8cfB4zn4V2s9vo"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("/ip4/10.0.0.1/tcp/9000", Address("ip4", "10.0.0.1", 9000)),
+        (f"/ip4/10.0.0.1/tcp/9000/p2p/{PEER}", Address("ip4", "10.0.0.1", 9000, PEER)),
+        (f"/ip4/10.0.0.1/tcp/9000/ipfs/{PEER}/", Address("ip4", "10.0.0.1", 9000, PEER)),
+        ("/ip6/fd00:0::2/tcp/1", Address("ip6", "fd00::2", 1)),
+        (" /dns4/hub.local/tcp/9100 ", Address("dns4", "hub.local", 9100)),
+        ("/dns/my_hub-1/tcp/65535", Address("dns", "my_hub-1", 65535)),
+    ],
+)
+def test_read(text, address):
+    assert parse(text) == address
+    assert parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is not a multiaddr"),
+        ("10.0.0.1:9000", "is not a multiaddr"),
+        ("/ip4/10.0.0.256/tcp/1", "no valid IPv4 address"),
+        ("/ip6/10.0.0.1/tcp/1", "no valid IPv6 address"),
+        ("/dns/-x/tcp/1", "no valid host name"),
+        ("/ip4/10.0.0.1/udp/1", "is not a TCP multiaddr"),
+        ("/ip4/10.0.0.1/tcp/1/ws", "is not a TCP multiaddr"),
+        ("/unix/tmp/x", "begins with none of"),
+        ("/ip4/10.0.0.1/tcp/0", "no valid port"),
+        ("/ip4/10.0.0.1/tcp/65536", "no valid port"),
+        ("/ip4/10.0.0.1/tcp/\u0661", "no valid port"),
+        (f"/ip4/10.0.0.1/tcp/1/p2p/{PEER}x", "no valid peer id"),
+        ("/ip4/10.0.0.1/tcp/1\x1b[2J", "the value"),
+        ("/" + "x" * 500, "the value"),
+    ],
+)
+def test_refused_in_one_sentence(text, says):
+    with pytest.raises(ValueError) as error:
+        parse(text)
+    message = str(error.value)
+    assert says in message
+    assert "\n" not in message
+    assert "\x1b" not in message
+    assert len(message) < 300
+
+
+@given(st.text(max_size=60) | st.text(alphabet="/ip4dns6tcp0.19:", max_size=40))
+def test_nothing_else_is_raised(text):
+    try:
+        assert parse(str(parse(text))) == parse(text)
+    except ValueError as error:
+        assert str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("text", ["/dns4/localhost/tcp/1", f"/ip4/10.0.0.1/tcp/1/p2p/{PEER}"])
+def test_what_cannot_be_listened_on(text):
+    with pytest.raises(ValueError, match="cannot be listened on"):
+        parse(text, listen=True)
+
+
+def test_port_zero_is_for_listening():
+    assert parse("/ip4/0.0.0.0/tcp/0", listen=True).port == 0
+
+
+@pytest.mark.parametrize(
+    ("listen", "interfaces", "told"),
+    [
+        ("/ip4/10.0.0.5/tcp/1", ["192.168.0.1"], ["/ip4/10.0.0.5/tcp/1"]),
+        (
+            "/ip4/0.0.0.0/tcp/1",
+            ["127.0.0.1", "192.168.0.1", "fd00::2", "169.254.1.1", "172.17.0.1"],
+            ["/ip4/192.168.0.1/tcp/1", "/ip4/172.17.0.1/tcp/1"],
+        ),
+        ("/ip4/0.0.0.0/tcp/1", ["127.0.0.1"], ["/ip4/127.0.0.1/tcp/1"]),
+        ("/ip6/::/tcp/1", ["127.0.0.1", "fe80::1", "fd00::2"], ["/ip6/fd00::2/tcp/1"]),
+        ("/ip4/0.0.0.0/tcp/1", [], []),
+    ],
+    ids=["as given", "wildcard", "loopback only", "IPv6", "none"],
+)
+def test_announced(listen, interfaces, told):
+    assert [str(each) for each in announced(parse(listen), interfaces)] == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "family"), [("dns4", socket.AF_INET), ("dns6", socket.AF_INET6), ("dns", socket.AF_UNSPEC)]
+)
+def test_a_name_resolves_to_its_family(kind, family):
+    assert Address(kind, "hub", 1).family == family
+
+
+@pytest.mark.parametrize(
+    ("seen", "dialled", "claimed", "found"),
+    [
+        ("/ip4/10.0.0.1/tcp/40000", False, ["/ip4/10.0.0.1/tcp/9000"], ["/ip4/10.0.0.1/tcp/9000"]),
+        ("/ip4/10.0.0.1/tcp/40000", False, ["/ip4/10.0.0.2/tcp/9000", "/dns4/x.org/tcp/22", "no address"], []),
+        ("/ip4/10.0.0.1/tcp/40000", False, ["/ip4/10.0.0.1/tcp/1/p2p/12D3KooW" + "A" * 44], ["/ip4/10.0.0.1/tcp/1"]),
+        ("/ip4/127.0.0.1/tcp/40000", False, ["/ip4/192.168.7.7/tcp/1"], ["/ip4/192.168.7.7/tcp/1"]),
+        ("/dns4/hub/tcp/9100", True, ["/ip4/10.0.0.2/tcp/9100"], ["/dns4/hub/tcp/9100"]),
+        (
+            "/ip4/10.0.0.1/tcp/1",
+            True,
+            ["/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/2"],
+            ["/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/2"],
+        ),
+    ],
+    ids=["where it came from", "elsewhere", "with its id", "this machine", "where it was dialled", "both"],
+)
+def test_a_member_is_where_it_has_shown_itself(seen, dialled, claimed, found):
+    assert proved(seen, dialled, claimed, ["127.0.0.1", "192.168.7.7"]) == tuple(found)

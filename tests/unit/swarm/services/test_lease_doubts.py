@@ -1,0 +1,270 @@
+"""Arbiters that do not answer, or claim what they cannot show."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+import trio
+
+from p2pcache.cache.arbiter import choose
+from p2pcache.swarm import Limits
+from p2pcache.swarm.protocol.frames import Ask, Free, Grant, Ping, Pong, Release, Wait
+from tests.unit.swarm.lab import OTHER, SCOPE, GitHub, burst, fleet, said, shown
+
+
+def test_a_deaf_arbiter_is_passed_over_within_a_second(world, run, pointer):
+    async def test():
+        hub, node = world.node(0, hub=True), world.node(1, 0)
+        async with world.running(hub, node):
+            await world.met(hub, node)
+            for link in world.net.links:
+                link.deaf = True
+            began = trio.current_time()
+            token = await node.mesh.leases.acquire(os.urandom(32), SCOPE)
+            assert token is not None
+            assert trio.current_time() - began <= 1.0
+            node.mesh.leases.release(token, None)
+
+    run(test)
+
+
+def test_a_late_word_of_the_arbiter_changes_nothing(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, hub=True) as hub:
+            await world.until(lambda: len(node.mesh.members) == 1)
+            got = []
+
+            async def acquire():
+                got.append(await node.mesh.leases.acquire(b"r" * 32, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                asked = await hub.hear(Ask)
+            assert got not in ([asked.id], [None])
+            assert (await hub.hear(Release)).id == asked.id
+            await hub.say(said(asked.id, hub), Grant(asked.id, None, ""), Ping(1), said(99, hub))
+            assert await hub.hear(Release) == Release(asked.id, None, undone=True), (
+                "what nobody waits for is given back"
+            )
+            await hub.hear(Pong)
+            node.mesh.leases.release(got[0], None)
+            assert not node.mesh.leases._claims
+
+    run(test)
+
+
+def test_two_arbiters_without_a_word_are_enough(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, 30, hub=True), world.guest(node, 31, hub=True):
+            await world.until(lambda: len(node.mesh.members) == 2)
+            began = trio.current_time()
+            token = await node.mesh.leases.acquire(b"r" * 32, SCOPE)
+            assert token is not None
+            assert trio.current_time() - began < 2.0
+            node.mesh.leases.release(token, None)
+
+    run(test)
+
+
+def test_members_whose_hub_is_deaf_agree_on_another_arbiter(world, run, pointer):
+    async def test():
+        nodes, github = fleet(world, 6), GitHub()
+        async with world.running(*nodes):
+            await world.met(*nodes)
+            for link in world.net.links:
+                if link.owner == nodes[0].peer:
+                    link.deaf = True
+            await burst(world, nodes[1:], github, pointer)
+        assert github.calls == 1
+
+    run(test)
+
+
+def test_what_an_arbiter_says_once_more_changes_nothing(world, run):
+    async def test():
+        node = world.node(0)
+        async with world.running(node), world.guest(node, hub=True) as hub:
+            await world.until(lambda: len(node.mesh.members) == 1)
+            got = []
+
+            async def acquire():
+                got.append(await node.mesh.leases.acquire(b"r" * 32, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                asked = await hub.hear(Ask)
+                again = Wait(asked.id, world.peer(30), time.time(), bytes(64))
+                await hub.say(Grant(asked.id, None, ""), Free(asked.id, None, ""), again, Ping(7))
+                assert (await hub.hear(Pong)).id == 7  # all of that was dealt with
+            assert got == [asked.id]
+            node.mesh.leases.release(asked.id, None)
+            assert (await hub.hear(Release)).id == asked.id
+
+    run(test)
+
+
+def test_an_arbiters_bare_word_is_believed_for_one_deadline(world, run):
+    async def test():
+        node, name = world.node(0, limits=Limits(lease=100.0)), b"r" * 32
+        async with world.running(node), world.guest(node, hub=True) as hub:
+            await world.until(lambda: len(node.mesh.members) == 1)
+
+            async def lie():
+                while True:
+                    asked = await hub.hear(Ask)
+                    await hub.say(said(asked.id, hub))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lie)
+                for turn in range(4):
+                    began = trio.current_time()
+                    token = await node.mesh.leases.acquire(name, SCOPE)
+                    assert token is not None
+                    took = trio.current_time() - began
+                    assert took == pytest.approx(Limits().peer_deadline if turn < 3 else 0.0, abs=0.02)
+                    node.mesh.leases.abandon(token)
+                nursery.cancel_scope.cancel()
+
+    run(test)
+
+
+@pytest.mark.parametrize("skew", [0.0, 200.0])
+def test_an_arbiter_that_shows_who_asks_is_believed(world, run, skew):
+    async def test():
+        node, name, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), b"r" * 32, []
+        asker = world.identity(31)
+        async with world.running(node), world.guest(node, hub=True) as hub, world.guest(node, 31, skew=skew):
+            await world.until(lambda: len(node.mesh.members) == 2)
+
+            async def acquire():
+                got.append(await node.mesh.leases.acquire(name, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                asked = await hub.hear(Ask)
+                await hub.say(shown(asked.id, name, hub.me.peer, asker, -skew))
+                await trio.sleep(3)
+                assert got == []
+                await hub.say(Free(asked.id, None, asker.peer))
+            assert got == [None]
+
+    run(test)
+
+
+def test_of_two_who_say_that_they_ask_one_does(world, run):
+    """And what the doubted one says in the end counts."""
+
+    async def test():
+        node, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), []
+        async with world.running(node), world.guest(node, 30) as one, world.guest(node, 31) as other:
+            await world.until(lambda: len(node.mesh.members) == 2)
+            peers = [node.peer, one.me.peer, other.me.peer]
+
+            def ranked(name):
+                first = choose(name, peers)
+                return [first, choose(name, [peer for peer in peers if peer != first])]
+
+            names = (os.urandom(32) for _ in range(500))
+            name = next(name for name in names if ranked(name) == [one.me.peer, other.me.peer])
+
+            async def acquire():
+                got.append(await node.mesh.leases.acquire(name, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                first = await one.hear(Ask)
+                await one.say(said(first.id, one))
+                second = await other.hear(Ask)
+                await other.say(said(second.id, other))
+                await trio.sleep(3)
+                assert got == []
+                await one.say(Free(first.id, None, one.me.peer))
+            assert got == [None]
+            assert not node.mesh.leases._claims
+            got.clear()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                first = await one.hear(Ask)
+                await one.say(said(first.id, one))
+                second = await other.hear(Ask)
+                await other.say(said(second.id, other))
+                await trio.sleep(1)
+                await one.say(Grant(first.id, None, ""))
+                assert (await one.hear(Release)).undone
+                assert got == []
+                await other.say(Grant(second.id, None, ""), Free(second.id, None, ""))
+            assert got == [second.id]
+            node.mesh.leases.release(second.id, None)
+
+    run(test)
+
+
+def test_this_nodes_own_word_is_enough_for_it(world, run):
+    async def test():
+        node, name, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), b"r" * 32, []
+        async with world.running(node), world.guest(node, hub=True) as hub:
+            await world.until(lambda: len(node.mesh.members) == 1)
+
+            async def acquire(scope):
+                got.append(await node.mesh.leases.acquire(name, scope))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire, SCOPE)
+                first = await hub.hear(Ask)
+                await hub.say(Grant(first.id, None, ""))
+                await world.until(lambda: got)
+                nursery.start_soon(acquire, OTHER)
+                second = await hub.hear(Ask)
+                await hub.say(Wait(second.id, node.peer, time.time(), bytes(64)))
+                await trio.sleep(2)
+                assert got == [first.id]
+                await hub.say(Free(second.id, None, node.peer))
+            assert got == [first.id, None]
+            node.mesh.leases.release(first.id, None)
+
+    run(test)
+
+
+def test_a_word_that_comes_when_it_does_not_matter_any_more(world, run):
+    async def test():
+        node, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), []
+        async with world.running(node), world.guest(node, 30) as one, world.guest(node, 31) as other:
+            await world.until(lambda: len(node.mesh.members) == 2)
+            peers = [node.peer, one.me.peer, other.me.peer]
+
+            def ranked(name):
+                first = choose(name, peers)
+                return [first, choose(name, [peer for peer in peers if peer != first])]
+
+            names = (os.urandom(32) for _ in range(500))
+            name = next(name for name in names if ranked(name) == [one.me.peer, other.me.peer])
+
+            async def acquire():
+                got.append(await node.mesh.leases.acquire(name, SCOPE))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                first = await one.hear(Ask)
+                await one.say(said(first.id, one))
+                await other.hear(Ask)
+                await trio.sleep(Limits().peer_deadline + 0.01)  # the other is passed over, and nobody is asked yet
+                await one.say(Free(first.id, None, one.me.peer))
+            assert got != [None]
+            node.mesh.leases.release(got[0], None)
+            got.clear()
+            name = next(name for name in names if ranked(name)[0] == one.me.peer)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(acquire)
+                asked = await one.hear(Ask)
+                await one.say(Grant(asked.id, None, ""))
+            await one.say(Free(asked.id, None, ""), Ping(5))
+            await one.hear(Pong)
+            assert got == [asked.id]
+            assert node.mesh.leases._claims[asked.id]
+            node.mesh.leases.release(asked.id, None)
+
+    run(test)
