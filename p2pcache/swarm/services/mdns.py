@@ -18,6 +18,8 @@ from p2pcache.swarm.rules.multiaddrs import parse
 SERVICE = "_p2pcache._tcp.local."
 _LOOKUP_MS = 2_000
 _ADDRESSES = 8
+_WAITING = 64
+"""Names that wait to be looked up; what is more is announced again."""
 
 
 async def discover(peer: str, addresses: Collection[str], found: Callable[[str, list[str]], None]) -> None:
@@ -26,18 +28,21 @@ async def discover(peer: str, addresses: Collection[str], found: Callable[[str, 
     Raises:
         OSError: there is no network that multicast works on.
     """
-    from zeroconf import ServiceBrowser, ServiceInfo, ServiceListener, Zeroconf
+    from zeroconf import Error, ServiceBrowser, ServiceInfo, ServiceListener, Zeroconf
 
     token = trio.lowlevel.current_trio_token()
+    send, names = trio.open_memory_channel[str](_WAITING)
+
+    def offer(name: str) -> None:
+        with contextlib.suppress(trio.WouldBlock):
+            send.send_nowait(name)
 
     class Listener(ServiceListener):
-        """Called in zeroconf's own thread."""
+        """Called in the browser's thread, which waits for nothing, so that it can be ended at any time."""
 
-        def add_service(self, zc: Zeroconf, type_: str, name: str) -> None:
-            record = zc.get_service_info(type_, name, _LOOKUP_MS)
-            if record is not None:
-                with contextlib.suppress(trio.RunFinishedError):
-                    token.run_sync_soon(report, record.text, peer, found)
+        def add_service(self, zc: Zeroconf, type_: str, name: str) -> None:  # noqa: ARG002  # zeroconf's signature
+            with contextlib.suppress(trio.RunFinishedError):
+                token.run_sync_soon(offer, name)
 
         update_service = add_service
 
@@ -48,16 +53,28 @@ async def discover(peer: str, addresses: Collection[str], found: Callable[[str, 
     # A record without an address is incomplete to zeroconf; readers take the multiaddrs.
     hosts = [address.host for address in own if address.kind in ("ip4", "ip6")] or ["127.0.0.1"]
     text = b"".join(_text(f"dnsaddr={address.bare()}/p2p/{peer}") for address in own)
-    name = f"{secrets.token_hex(8)}.{SERVICE}"
-    info = ServiceInfo(SERVICE, name, own[0].port, properties=text, parsed_addresses=hosts)
-    zeroconf = await trio.to_thread.run_sync(Zeroconf)
-    try:
-        await trio.to_thread.run_sync(zeroconf.register_service, info)
-        ServiceBrowser(zeroconf, SERVICE, Listener())
-        await trio.sleep_forever()
-    finally:
-        with trio.CancelScope(shield=True):  # it says goodbye, which takes a moment, and its thread ends
-            await trio.to_thread.run_sync(zeroconf.close)
+    info = ServiceInfo(
+        SERVICE, f"{secrets.token_hex(8)}.{SERVICE}", own[0].port, properties=text, parsed_addresses=hosts
+    )
+    async with contextlib.AsyncExitStack() as closing:
+        zeroconf = await trio.to_thread.run_sync(Zeroconf)
+        closing.push_async_callback(_shielded, zeroconf.close)  # it says goodbye, which takes a moment
+        try:
+            await trio.to_thread.run_sync(zeroconf.register_service, info)
+        except Error as error:
+            raise OSError from error
+        # What is not ended before zeroconf is raises in its thread.
+        closing.push_async_callback(_shielded, ServiceBrowser(zeroconf, SERVICE, Listener()).cancel)
+        async for name in names:
+            with contextlib.suppress(Error):  # a machine too busy to look it up: it is announced again
+                record = await trio.to_thread.run_sync(zeroconf.get_service_info, SERVICE, name, _LOOKUP_MS)
+                if record is not None:
+                    report(record.text, peer, found)
+
+
+async def _shielded(close: Callable[[], object]) -> None:
+    with trio.CancelScope(shield=True):
+        await trio.to_thread.run_sync(close)
 
 
 def _text(entry: str) -> bytes:

@@ -257,11 +257,14 @@ def test_a_link_that_breaks_under_the_writer(links, run):
     run(test)
 
 
-def test_a_link_that_breaks_under_the_reader(links, run):
+@pytest.mark.parametrize("how", ["breaks", "ends"])
+def test_a_link_that_breaks_under_the_reader(links, run, how):
     async def test():
         mine, _ = links("A", "B")
 
         async def read():
+            if how == "ends":
+                return b""
             raise LinkError("broken")
 
         mine.read = read

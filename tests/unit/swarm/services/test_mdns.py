@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import trio
+import zeroconf
 
 from p2pcache.swarm.rules import identity
 from p2pcache.swarm.services import mdns
@@ -120,6 +121,8 @@ def test_a_member_that_left_before_it_was_looked_up_is_passed_over(monkeypatch):
 
     class Network:
         def get_service_info(self, kind, name, timeout):
+            if name == "busy":
+                raise zeroconf.EventLoopBlocked
             return SimpleNamespace(text=record(f"dnsaddr=/ip4/10.0.0.1/tcp/1/p2p/{B}")) if name == "here" else None
 
         def register_service(self, info):
@@ -128,14 +131,18 @@ def test_a_member_that_left_before_it_was_looked_up_is_passed_over(monkeypatch):
         def close(self):
             seen.append("closed")
 
-    def browse(network, kind, listener):
-        listener.add_service(network, kind, "gone")
-        listener.add_service(network, kind, "here")
-        listener.update_service(network, kind, "here")
-        listener.remove_service(network, kind, "here")
+    class Browser:
+        def __init__(self, network, kind, listener):
+            for name in ["gone", "here", "busy"]:
+                listener.add_service(network, kind, name)
+            listener.update_service(network, kind, "here")
+            listener.remove_service(network, kind, "here")
+
+        def cancel(self):
+            seen.append("cancelled")
 
     monkeypatch.setattr("zeroconf.Zeroconf", Network)
-    monkeypatch.setattr("zeroconf.ServiceBrowser", browse)
+    monkeypatch.setattr("zeroconf.ServiceBrowser", Browser)
 
     async def test():
         with trio.fail_after(20):
@@ -145,6 +152,63 @@ def test_a_member_that_left_before_it_was_looked_up_is_passed_over(monkeypatch):
                 while len(seen) < 2:  # noqa: ASYNC110  # another thread or process: nothing to wait on
                     await trio.sleep(0.001)
                 nursery.cancel_scope.cancel()
-        assert seen == [B, B, "closed"]
+        assert seen == [
+            B,
+            B,
+            "cancelled",
+            "closed",
+        ]  # a browser without its zeroconf raises in its thread
+
+    trio.run(test)
+
+
+def test_a_name_that_cannot_be_registered_is_no_multicast(monkeypatch):
+    class Network:
+        def register_service(self, info):
+            raise zeroconf.EventLoopBlocked
+
+        def close(self):
+            closed.append(True)
+
+    closed = []
+    monkeypatch.setattr("zeroconf.Zeroconf", Network)
+    with pytest.raises(OSError):
+        trio.run(mdns.discover, A, ("/ip4/127.0.0.1/tcp/9001",), lambda *_: None)
+    assert closed
+
+
+def test_as_many_names_wait_as_there_is_room_for(monkeypatch):
+    asked = []
+
+    class Network:
+        def get_service_info(self, kind, name, timeout):
+            asked.append(name)
+
+        def register_service(self, info):
+            pass
+
+        def close(self):
+            pass
+
+    class Browser:
+        def __init__(self, network, kind, listener):
+            for number in range(1000):
+                listener.add_service(network, kind, str(number))
+
+        def cancel(self):
+            pass
+
+    monkeypatch.setattr("zeroconf.Zeroconf", Network)
+    monkeypatch.setattr("zeroconf.ServiceBrowser", Browser)
+
+    async def test():
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(mdns.discover, A, ("/ip4/127.0.0.1/tcp/9001",), lambda *_: None)
+                while len(asked) < mdns._WAITING:  # noqa: ASYNC110  # another thread or process: nothing to wait on
+                    await trio.sleep(0.001)
+                nursery.cancel_scope.cancel()
+        assert asked[: mdns._WAITING] == [str(number) for number in range(mdns._WAITING)]
+        assert len(asked) <= mdns._WAITING + 1
 
     trio.run(test)

@@ -273,6 +273,18 @@ def test_a_peer_that_never_reads_fills_its_own_queue_only(links, run):
     scene(links, run, test, Limits(queue=10_000))
 
 
+def test_a_block_is_not_waited_for_from_a_peer_that_never_reads(links, run, block):
+    async def test(pair):
+        pair.link.deaf = True
+        while pair.session.connection.send(Ping(1)):
+            pass
+        assert await pair.session.get(block()[0], 100) is None
+        await pair.over.wait()
+        assert pair.ended.reason is Reason.DEAF
+
+    scene(links, run, test, Limits(queue=10_000))
+
+
 def test_a_write_that_does_not_end_is_given_up(links, run):
     async def test(pair):
         pair.link.deaf = True
