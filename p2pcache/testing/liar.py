@@ -2,7 +2,7 @@
 
 async with Liar(key) as liar:
     meeting = await liar.meet(address)
-    meeting.answers[Ask] = lambda ask: [Wait(ask.id)]
+    meeting.answers[Acquire] = lambda ask: [Queued(ask.id)]
     await meeting.say(Have(...))
     bye = await meeting.hear(Bye)
 """

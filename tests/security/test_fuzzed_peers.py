@@ -38,7 +38,7 @@ BOUNDED = {
     frames.Drop: lambda frame: len(frame.topics) <= 256 and frame.age >= 0 and len(frame.signature) == 64,
     frames.Peers: lambda frame: all(len(each.addresses) <= 8 for each in frame.known) and len(frame.gone) <= 256,
     frames.Quota: lambda frame: len(frame.state) <= 1024,
-    frames.Wait: lambda frame: len(frame.signature) == 64 and frame.at >= 0,
+    frames.Queued: lambda frame: len(frame.signature) == 64 and frame.at >= 0,
 }
 
 

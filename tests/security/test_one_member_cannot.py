@@ -14,7 +14,7 @@ from support.swarms import SCOPE, TOPIC, Fleet, found, until
 from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Limits
 from p2pcache.swarm.protocol.frames import (
-    Ask,
+    Acquire,
     Bye,
     Drop,
     Get,
@@ -26,7 +26,7 @@ from p2pcache.swarm.protocol.frames import (
     Peers,
     Ping,
     Pong,
-    Wait,
+    Queued,
     wire,
 )
 from p2pcache.swarm.rules import statements
@@ -101,7 +101,7 @@ class TestMakeOthersDropAnHonestPeer:
             return [Free(ask.id, wire(left), honest.peer)]
 
         template = await honest.hold()
-        meeting.answers[Ask] = lie
+        meeting.answers[Acquire] = lie
         await found(reader, template.name)
         for _ in range(60):
             name = os.urandom(32)
@@ -187,9 +187,9 @@ class TestDelayReads:
                     "of another thing": (another, another, now, b"x" * 32),
                 }[lie]
                 signature = author.identity.sign(statements.ask(resource, at, liar.peer))
-                return [Wait(ask.id, holder.peer, at, signature)]
+                return [Queued(ask.id, holder.peer, at, signature)]
 
-            meeting.answers[Ask] = wait
+            meeting.answers[Acquire] = wait
             for _ in range(5):
                 await self.acquired(reader)
 
@@ -209,14 +209,14 @@ class TestDelayReads:
     @staticmethod
     def ask(author, token, arbiter):
         at = time.time()
-        return Ask(token, RESOURCE, OTHER, at, author.identity.sign(statements.ask(RESOURCE, at, arbiter)))
+        return Acquire(token, RESOURCE, OTHER, at, author.identity.sign(statements.ask(RESOURCE, at, arbiter)))
 
     async def test_by_saying_that_it_is_a_hub(self, fleet):
         reader = await fleet.member(limits=ENDLESS)
         async with Liar(fleet.key, hub=True) as liar:
             meeting = await liar.meet(reader.address)
             await until(lambda: liar.peer in reader.connected())
-            meeting.answers[Ask] = lambda ask: [Wait(ask.id, liar.peer, time.time(), bytes(64))]
+            meeting.answers[Acquire] = lambda ask: [Queued(ask.id, liar.peer, time.time(), bytes(64))]
             for _ in range(10):
                 lease = await asyncio.wait_for(reader.swarm.leases.acquire(os.urandom(32), SCOPE), 20)
                 assert not isinstance(lease, Freed)

@@ -14,9 +14,9 @@ from typing import assert_never
 from p2pcache.cache.entry import CID_PREFIX
 from p2pcache.swarm.protocol.frames import (
     Ack,
+    Acquire,
     Answer,
     AnyFrame,
-    Ask,
     Bye,
     Drop,
     FrameDecoder,
@@ -34,9 +34,9 @@ from p2pcache.swarm.protocol.frames import (
     Ping,
     Pong,
     Proof,
+    Queued,
     Quota,
     Release,
-    Wait,
     Welcome,
     encode,
 )
@@ -256,9 +256,9 @@ class Connection:
                 _spend(self._dropping, size + _DROPPING, now)
             case Quota() | Peers():
                 return self._gossiping.take(size, now)
-            case Get() | Ask() | Release():
+            case Get() | Acquire() | Release():
                 _spend(self._requesting, 1, now)
-            case Grant() | Wait() | Free():  # answers: a hub gives them to everybody
+            case Grant() | Queued() | Free():  # answers: a hub gives them to everybody
                 pass
             case _:
                 assert_never(frame)

@@ -145,8 +145,8 @@ class Ack(Frame, tag=10):
     id: Token
 
 
-class Ask(Frame, tag=11):
-    """LEASE: may I ask GitHub for `resource` on behalf of all? Answered by `Grant` or `Wait`, later `Free`.
+class Acquire(Frame, tag=11):
+    """LEASE: may I ask GitHub for `resource` on behalf of all? Answered by `Grant` or `Queued`, later `Free`.
 
     `at`, by the sender's clock, and `signature` show members that are to wait that another really asks; `exclude`:
     peers whose blocks could not be had.
@@ -168,7 +168,7 @@ class Grant(Frame, tag=12):
     holder: Holder
 
 
-class Wait(Frame, tag=13):
+class Queued(Frame, tag=13):
     """`holder` is asking, as its `at` and `signature` show: `Grant` or `Free` follows."""
 
     id: Token
@@ -227,7 +227,7 @@ Introduction = Hello | Proof | Welcome
 """Of the handshake alone."""
 Answer = Part | Miss | Ack | Pong
 """To a request of this side."""
-Message = Have | Get | Drop | Ask | Release | Grant | Wait | Free | Quota | Peers
+Message = Have | Get | Drop | Acquire | Release | Grant | Queued | Free | Quota | Peers
 """For the node."""
 AnyFrame = Introduction | Answer | Message | Ping | Bye
 

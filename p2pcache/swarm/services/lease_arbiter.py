@@ -9,7 +9,7 @@ import trio
 from p2pcache.cache.arbiter import Arbiter, Claim, Ruling, Verdict
 from p2pcache.cache.entry import Pointer
 from p2pcache.clock import unix_time
-from p2pcache.swarm.protocol.frames import Ask, Free, Grant, Release, Wait, received, wire
+from p2pcache.swarm.protocol.frames import Acquire, Free, Grant, Queued, Release, received, wire
 from p2pcache.swarm.rules.directory import Directory
 from p2pcache.swarm.services.activity import GRANTED
 from p2pcache.swarm.services.members import Members
@@ -66,7 +66,7 @@ class LeaseArbiter:
         """Forget what holders released: something was dropped."""
         self._state.forget()
 
-    def on_ask(self, session: Session, frame: Ask) -> None:
+    def on_acquire(self, session: Session, frame: Acquire) -> None:
         """Take the claim of a peer."""
         self.ask(Claim(session.peer, frame.id, frame.at, frame.signature), frame.resource, frame.scope, frame.exclude)
 
@@ -89,10 +89,10 @@ class LeaseArbiter:
                 self._members.send(ruling.claim.peer, _frame(ruling))
 
 
-def _frame(ruling: Ruling[Pointer]) -> Grant | Wait | Free:
+def _frame(ruling: Ruling[Pointer]) -> Grant | Queued | Free:
     token = ruling.claim.token
     if (asking := ruling.asking) is not None:
-        return Wait(token, asking.peer, asking.at, asking.signature or _UNSIGNED)
+        return Queued(token, asking.peer, asking.at, asking.signature or _UNSIGNED)
     kind = Grant if ruling.verdict is Verdict.GRANT else Free
     return kind(token, ruling.left, ruling.holder)
 

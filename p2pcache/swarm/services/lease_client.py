@@ -21,7 +21,7 @@ import trio
 from p2pcache.cache.arbiter import Claim, Ruling, Verdict, choose
 from p2pcache.cache.entry import Pointer
 from p2pcache.clock import unix_time
-from p2pcache.swarm.protocol.frames import Ask, Free, Grant, Release, Wait, wire
+from p2pcache.swarm.protocol.frames import Acquire, Free, Grant, Queued, Release, wire
 from p2pcache.swarm.rules import statements
 from p2pcache.swarm.rules.claims import ClaimState, FreedClaims, OwnClaim
 from p2pcache.swarm.rules.directory import Directory
@@ -124,10 +124,10 @@ class LeaseClient:
         else:
             self._members.send(claim.arbiter, self._frame(token, claim))
 
-    def _frame(self, token: int, claim: OwnClaim) -> Ask:
+    def _frame(self, token: int, claim: OwnClaim) -> Acquire:
         at = unix_time()
         signature = self._me.sign(statements.ask(claim.resource, at, claim.arbiter))
-        return Ask(token, claim.resource, claim.scope, at, signature, claim.exclude)
+        return Acquire(token, claim.resource, claim.scope, at, signature, claim.exclude)
 
     def on_leave(self, session: Session) -> None:
         """Give up a peer that is gone."""
@@ -247,10 +247,10 @@ class LeaseClient:
         elif claim is not None:
             self._members.send(claim.arbiter, release)
 
-    def on_ask(self, session: Session, frame: Ask) -> None:
+    def on_acquire(self, session: Session, frame: Acquire) -> None:
         """Arbitrate, and watch the peers concerned."""
         self._busy.set()
-        self.arbiter.on_ask(session, frame)
+        self.arbiter.on_acquire(session, frame)
 
     def on_grant(self, session: Session, frame: Grant) -> None:
         """Take a lease, or return one that no caller waits for any more."""
@@ -271,7 +271,7 @@ class LeaseClient:
             self._freed.note(claim.resource, claim.scope, frame.holder if frame.pointer else "")
             claim.become(ClaimState.FREED)
 
-    def on_wait(self, session: Session, frame: Wait) -> None:
+    def on_queued(self, session: Session, frame: Queued) -> None:
         """Go on waiting."""
         claim = self._claim(session, frame.id)
         if claim is not None and claim.state is ClaimState.ASKED:
@@ -290,7 +290,7 @@ class LeaseClient:
                 learn(self._members, self._directory, session, frame.pointer, frame.holder)
         return claim
 
-    def _shows(self, session: Session, claim: OwnClaim, frame: Wait) -> bool:
+    def _shows(self, session: Session, claim: OwnClaim, frame: Queued) -> bool:
         """Return whether another than the arbiter asks, by a signature of its own and of now."""
         if frame.holder == self._members.me:
             others = (other for other in self._claims.values() if other is not claim)

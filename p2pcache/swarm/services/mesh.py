@@ -11,7 +11,7 @@ from typing import assert_never
 import trio
 
 from p2pcache.swarm.protocol.frames import (
-    Ask,
+    Acquire,
     Drop,
     Free,
     Get,
@@ -19,9 +19,9 @@ from p2pcache.swarm.protocol.frames import (
     Have,
     Message,
     Peers,
+    Queued,
     Quota,
     Release,
-    Wait,
 )
 from p2pcache.swarm.protocol.handshake import Card
 from p2pcache.swarm.rules import multiaddrs
@@ -203,14 +203,14 @@ class Mesh:
                 self.blocks.on_get(session, frame)
             case Drop():
                 self.invalidations.on_drop(session, frame)
-            case Ask():
-                self.leases.on_ask(session, frame)
+            case Acquire():
+                self.leases.on_acquire(session, frame)
             case Release():
                 self.leases.arbiter.on_release(session, frame)
             case Grant():
                 self.leases.on_grant(session, frame)
-            case Wait():
-                self.leases.on_wait(session, frame)
+            case Queued():
+                self.leases.on_queued(session, frame)
             case Free():
                 self.leases.on_free(session, frame)
             case Quota():

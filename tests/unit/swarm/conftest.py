@@ -19,7 +19,7 @@ import trio.testing
 from p2pcache.cache.entry import Pointer
 from p2pcache.swarm import Limits, SwarmConfig
 from p2pcache.swarm.protocol import membership_proof as proof
-from p2pcache.swarm.protocol.frames import MAGIC, MAJOR, MINOR, Ask, Drop, Hello, Proof, Welcome, encode
+from p2pcache.swarm.protocol.frames import MAGIC, MAJOR, MINOR, Acquire, Drop, Hello, Proof, Welcome, encode
 from p2pcache.swarm.rules import identity, statements
 from p2pcache.swarm.rules.config import SwarmError
 from p2pcache.swarm.rules.directory import Directory
@@ -241,10 +241,10 @@ class Guest:
         signature = self.me.sign(statements.drop(serial, topics, scope))
         return Drop(token, self.me.peer, serial, age, topics, scope, signature)
 
-    def ask(self, token: int, resource: bytes, scope: bytes, arbiter: str, exclude: tuple[str, ...] = ()) -> Ask:
+    def ask(self, token: int, resource: bytes, scope: bytes, arbiter: str, exclude: tuple[str, ...] = ()) -> Acquire:
         """What asks `arbiter` for a lease."""
         at = time.time()
-        return Ask(token, resource, scope, at, self.me.sign(statements.ask(resource, at, arbiter)), exclude)
+        return Acquire(token, resource, scope, at, self.me.sign(statements.ask(resource, at, arbiter)), exclude)
 
     async def say(self, *frames: object) -> None:
         for frame in frames:

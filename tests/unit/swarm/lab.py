@@ -11,7 +11,7 @@ from dataclasses import replace
 import trio
 
 from p2pcache.swarm import Swarm
-from p2pcache.swarm.protocol.frames import Ping, Pong, Wait
+from p2pcache.swarm.protocol.frames import Ping, Pong, Queued
 from p2pcache.swarm.rules import statements
 
 SCOPE, OTHER, TOPIC = b"s" * 16, b"o" * 16, b"t" * 16
@@ -29,7 +29,7 @@ async def pongs(guest):
 
 def said(token, asker):
     """An arbiter's word that it asks itself, with nothing to show."""
-    return Wait(token, asker.me.peer, 0.0, bytes(64))
+    return Queued(token, asker.me.peer, 0.0, bytes(64))
 
 
 class GitHub:
@@ -68,7 +68,7 @@ def fleet(world, size, **changes):
 def shown(token, resource, arbiter, holder, ago=0.0):
     """An arbiter's word, with the signature of who asks."""
     at = time.time() - ago
-    return Wait(token, holder.peer, at, holder.sign(statements.ask(resource, at, arbiter)))
+    return Queued(token, holder.peer, at, holder.sign(statements.ask(resource, at, arbiter)))
 
 
 class Node:

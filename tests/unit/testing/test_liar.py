@@ -8,7 +8,7 @@ import pytest
 
 from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Swarm, SwarmConfig
-from p2pcache.swarm.protocol.frames import Ask, Bye, Grant, Ping, Pong, Wait
+from p2pcache.swarm.protocol.frames import Acquire, Bye, Grant, Ping, Pong, Queued
 from p2pcache.swarm.rules.reasons import Ended, Reason
 from p2pcache.swarm.services.link import LinkError
 from p2pcache.testing.liar import Liar
@@ -68,7 +68,7 @@ async def test_it_is_dialled_and_answers_at_once(tmp_path):
         await node.start()
         try:
             meeting = await asyncio.wait_for(liar.visitors.get(), 20)
-            meeting.answers[Ask] = lambda ask: [Wait(ask.id, liar.peer, 0.0, bytes(64)), Grant(ask.id, None, "")]
+            meeting.answers[Acquire] = lambda ask: [Queued(ask.id, liar.peer, 0.0, bytes(64)), Grant(ask.id, None, "")]
             assert await node.connected(1)
             assert not isinstance(await node.leases.acquire(b"r" * 32, b"s" * 16), Freed)
         finally:

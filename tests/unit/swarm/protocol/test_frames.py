@@ -27,19 +27,47 @@ def decode(data: bytes) -> list[object]:
     return [frame for frame, _ in FrameDecoder().feed(data)]
 
 
-FRAMES = st.one_of(
-    st.builds(frames.Hello, st.just("p2pcache"), st.integers(0, 9), st.integers(0, 9), digest, st.floats(0, 2**40)),
-    st.builds(frames.Proof, digest),
-    st.builds(frames.Welcome, st.booleans(), st.lists(st.text(max_size=50), max_size=8).map(tuple)),
-    st.builds(frames.Bye, st.integers(0, 255)),
-    st.builds(frames.Get, token, st.binary(min_size=36, max_size=36)),
-    st.builds(frames.Part, token, st.integers(0, 2**32), st.binary(max_size=200)),
-    st.builds(frames.Miss, token),
-    st.builds(frames.Ask, token, digest, st.binary(min_size=16, max_size=16), st.floats(0, 2**40), signature),
-    st.builds(frames.Wait, token, st.just(PEER), st.floats(0, 2**40), signature),
-    st.builds(frames.Free, token, st.none(), st.just(PEER)),
-    st.builds(frames.Ping, token),
-)
+KINDS = typing.get_args(frames.AnyFrame)
+scope = st.binary(min_size=16, max_size=16)
+when = st.floats(0, 2**40)
+EXAMPLES = {
+    frames.Hello: (st.just("p2pcache"), st.integers(0, 9), st.integers(0, 9), digest, when),
+    frames.Proof: (digest,),
+    frames.Welcome: (st.booleans(), st.lists(st.text(max_size=50), max_size=8).map(tuple)),
+    frames.Bye: (st.integers(0, 255),),
+    frames.Have: (st.just(()),),
+    frames.Get: (token, st.binary(min_size=36, max_size=36)),
+    frames.Part: (token, st.integers(0, 2**32), st.binary(max_size=200)),
+    frames.Miss: (token,),
+    frames.Drop: (
+        token,
+        st.just(PEER),
+        token,
+        st.floats(0, 86_400),
+        st.lists(scope, max_size=4).map(tuple),
+        st.none() | scope,
+        signature,
+    ),
+    frames.Ack: (token,),
+    frames.Acquire: (token, digest, scope, when, signature, st.lists(st.just(PEER), max_size=8).map(tuple)),
+    frames.Grant: (token, st.none(), st.sampled_from(["", PEER])),
+    frames.Queued: (token, st.just(PEER), when, signature),
+    frames.Release: (token, st.none(), st.booleans()),
+    frames.Free: (token, st.none(), st.just(PEER)),
+    frames.Quota: (scope, when, st.binary(max_size=1_024)),
+    frames.Peers: (st.just((frames.Known(PEER, ("/ip4/10.0.0.1/tcp/1",)),)), st.just((PEER,))),
+    frames.Ping: (token,),
+    frames.Pong: (token,),
+}
+FRAMES = st.one_of(*(st.builds(kind, *EXAMPLES[kind]) for kind in KINDS))
+
+
+def test_tags_and_minor_versions_only_grow():
+    tags = [kind.__struct_config__.tag for kind in sorted(KINDS, key=lambda kind: kind.__struct_config__.tag)]
+    assert tags == list(range(1, len(KINDS) + 1))
+    since = [kind.since for kind in sorted(KINDS, key=lambda kind: kind.__struct_config__.tag)]
+    assert since == sorted(since)
+    assert max(since) <= frames.MINOR
 
 
 @given(st.lists(FRAMES, max_size=8), st.lists(st.integers(1, 40), max_size=20))
@@ -59,7 +87,7 @@ def test_garbage_is_an_error_or_an_unfinished_frame(data):
     except FrameError:
         return
     for frame in got:
-        assert isinstance(frame, typing.get_args(frames.AnyFrame))
+        assert isinstance(frame, KINDS)
 
 
 @given(st.binary(max_size=100))

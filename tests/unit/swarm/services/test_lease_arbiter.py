@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from p2pcache.cache.arbiter import choose
-from p2pcache.swarm.protocol.frames import Ask, Free, Grant, Ping, Pong, Release, Wait, wire
+from p2pcache.swarm.protocol.frames import Acquire, Free, Grant, Ping, Pong, Queued, Release, wire
 from p2pcache.swarm.rules.reasons import Ended, Reason
 from tests.unit.swarm.lab import OTHER, SCOPE, GitHub, fleet
 
@@ -49,11 +49,11 @@ def test_a_holder_by_any_name_can_be_said_to_the_next_arbiter(world, run, pointe
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire, False)
-                asked = await hub.hear(Ask)
+                asked = await hub.hear(Acquire)
                 await hub.say(Free(asked.id, wire(pointer(name=name)), "0OIl\n"))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire, True)
-                asked = await hub.hear(Ask)
+                asked = await hub.hear(Acquire)
                 assert set(asked.exclude) == {world.peer(30), "0OIl\n"}
                 await hub.say(Grant(asked.id, None, ""))
             assert got == [None, asked.id]
@@ -170,7 +170,7 @@ def test_members_that_leave_together_are_not_told_of_each_others_leases(world, r
             await one.say(one.ask(1, b"r" * 32, SCOPE, node.peer))
             await one.hear(Grant)
             await two.say(two.ask(1, b"r" * 32, SCOPE, node.peer))
-            await two.hear(Wait)
+            await two.hear(Queued)
             first, second = (node.mesh.members.get(world.peer(number)) for number in (30, 31))
             for session in (first, second):
                 node.mesh.members.leave(session, Ended(Reason.LEAVING))
@@ -200,7 +200,7 @@ def test_what_is_left_is_what_was_asked_for(world, run, pointer):
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
-                asked = await hub.hear(Ask)
+                asked = await hub.hear(Acquire)
                 await hub.say(Free(asked.id, wire(other), member.me.peer))
             await hub.say(Free(99, wire(other), member.me.peer), Ping(6))
             await hub.hear(Pong)

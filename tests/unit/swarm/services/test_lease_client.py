@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from p2pcache.swarm import Limits
-from p2pcache.swarm.protocol.frames import Ask, Free
+from p2pcache.swarm.protocol.frames import Acquire, Free
 from tests.unit.swarm.lab import SCOPE, GitHub, burst, fleet, said
 
 
@@ -259,7 +259,7 @@ def test_an_arbiter_whose_last_word_freed_a_caller_may_go(world, run, pointer):
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
-                asked = await hub.hear(Ask)
+                asked = await hub.hear(Acquire)
                 await hub.say(said(asked.id, hub))
                 await trio.sleep(0.1)
                 leases.on_free(session, Free(asked.id, None, ""))

@@ -10,7 +10,7 @@ import trio
 
 from p2pcache.cache.arbiter import choose
 from p2pcache.swarm import Limits
-from p2pcache.swarm.protocol.frames import Ask, Free, Grant, Ping, Pong, Release, Wait
+from p2pcache.swarm.protocol.frames import Acquire, Free, Grant, Ping, Pong, Queued, Release
 from tests.unit.swarm.lab import OTHER, SCOPE, GitHub, burst, fleet, said, shown
 
 
@@ -42,7 +42,7 @@ def test_a_late_word_of_the_arbiter_changes_nothing(world, run):
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
-                asked = await hub.hear(Ask)
+                asked = await hub.hear(Acquire)
             assert got not in ([asked.id], [None])
             assert (await hub.hear(Release)).id == asked.id
             await hub.say(said(asked.id, hub), Grant(asked.id, None, ""), Ping(1), said(99, hub))
@@ -96,8 +96,8 @@ def test_what_an_arbiter_says_once_more_changes_nothing(world, run):
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
-                asked = await hub.hear(Ask)
-                again = Wait(asked.id, world.peer(30), time.time(), bytes(64))
+                asked = await hub.hear(Acquire)
+                again = Queued(asked.id, world.peer(30), time.time(), bytes(64))
                 await hub.say(Grant(asked.id, None, ""), Free(asked.id, None, ""), again, Ping(7))
                 assert (await hub.hear(Pong)).id == 7  # all of that was dealt with
             assert got == [asked.id]
@@ -115,7 +115,7 @@ def test_an_arbiters_bare_word_is_believed_for_one_deadline(world, run):
 
             async def lie():
                 while True:
-                    asked = await hub.hear(Ask)
+                    asked = await hub.hear(Acquire)
                     await hub.say(said(asked.id, hub))
 
             async with trio.open_nursery() as nursery:
@@ -145,7 +145,7 @@ def test_an_arbiter_that_shows_who_asks_is_believed(world, run, skew):
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
-                asked = await hub.hear(Ask)
+                asked = await hub.hear(Acquire)
                 await hub.say(shown(asked.id, name, hub.me.peer, asker, -skew))
                 await trio.sleep(3)
                 assert got == []
@@ -176,9 +176,9 @@ def test_of_two_who_say_that_they_ask_one_does(world, run):
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
-                first = await one.hear(Ask)
+                first = await one.hear(Acquire)
                 await one.say(said(first.id, one))
-                second = await other.hear(Ask)
+                second = await other.hear(Acquire)
                 await other.say(said(second.id, other))
                 await trio.sleep(3)
                 assert got == []
@@ -188,9 +188,9 @@ def test_of_two_who_say_that_they_ask_one_does(world, run):
             got.clear()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
-                first = await one.hear(Ask)
+                first = await one.hear(Acquire)
                 await one.say(said(first.id, one))
-                second = await other.hear(Ask)
+                second = await other.hear(Acquire)
                 await other.say(said(second.id, other))
                 await trio.sleep(1)
                 await one.say(Grant(first.id, None, ""))
@@ -214,12 +214,12 @@ def test_this_nodes_own_word_is_enough_for_it(world, run):
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire, SCOPE)
-                first = await hub.hear(Ask)
+                first = await hub.hear(Acquire)
                 await hub.say(Grant(first.id, None, ""))
                 await world.until(lambda: got)
                 nursery.start_soon(acquire, OTHER)
-                second = await hub.hear(Ask)
-                await hub.say(Wait(second.id, node.peer, time.time(), bytes(64)))
+                second = await hub.hear(Acquire)
+                await hub.say(Queued(second.id, node.peer, time.time(), bytes(64)))
                 await trio.sleep(2)
                 assert got == [first.id]
                 await hub.say(Free(second.id, None, node.peer))
@@ -248,9 +248,9 @@ def test_a_word_that_comes_when_it_does_not_matter_any_more(world, run):
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
-                first = await one.hear(Ask)
+                first = await one.hear(Acquire)
                 await one.say(said(first.id, one))
-                await other.hear(Ask)
+                await other.hear(Acquire)
                 await trio.sleep(Limits().peer_deadline + 0.01)  # the other is passed over, and nobody is asked yet
                 await one.say(Free(first.id, None, one.me.peer))
             assert got != [None]
@@ -259,7 +259,7 @@ def test_a_word_that_comes_when_it_does_not_matter_any_more(world, run):
             name = next(name for name in names if ranked(name)[0] == one.me.peer)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
-                asked = await one.hear(Ask)
+                asked = await one.hear(Acquire)
                 await one.say(Grant(asked.id, None, ""))
             await one.say(Free(asked.id, None, ""), Ping(5))
             await one.hear(Pong)

@@ -13,7 +13,7 @@ from p2pcache.swarm import Limits
 from p2pcache.swarm.protocol.frames import (
     CHUNK,
     Ack,
-    Ask,
+    Acquire,
     Bye,
     Free,
     Get,
@@ -24,8 +24,8 @@ from p2pcache.swarm.protocol.frames import (
     Part,
     Ping,
     Pong,
+    Queued,
     Release,
-    Wait,
     encode,
     parts,
 )
@@ -335,8 +335,8 @@ def test_everything_else_is_handed_on(links, run):
     scene(links, run, test)
 
 
-REQUESTS = [Ping(1), Get(1, CID_PREFIX + bytes(32)), Ask(1, bytes(32), b"s" * 16, 0.0, bytes(64)), Release(1, None)]
-ANSWERS = [Pong(1), Miss(1), Ack(1), Part(1, 0, b""), Grant(1, None, ""), Wait(1, "1" * 46, 0.0, bytes(64))]
+REQUESTS = [Ping(1), Get(1, CID_PREFIX + bytes(32)), Acquire(1, bytes(32), b"s" * 16, 0.0, bytes(64)), Release(1, None)]
+ANSWERS = [Pong(1), Miss(1), Ack(1), Part(1, 0, b""), Grant(1, None, ""), Queued(1, "1" * 46, 0.0, bytes(64))]
 RATIONED = Limits(request_rate=10.0, request_burst=50)
 
 
