@@ -17,7 +17,7 @@ import trio
 T = TypeVar("T")
 
 
-class BridgeClosed(Exception):  # noqa: N818  # a state of the other side, handled by all who call
+class BridgeClosed(Exception):  # noqa: N818  # a state of the other side, handled by all callers
     """The other side is gone."""
 
 
@@ -40,7 +40,7 @@ class Bridge:
         return self._finished
 
     async def stop(self, patience: float) -> bool:
-        """Cancel everything on the trio side; whether it ended in time."""
+        """Cancel everything on the trio side; return whether it ended in time."""
         if self._thread is None:
             return True
         self.post(self._cancel)
@@ -65,7 +65,20 @@ class Bridge:
         """
         answer: asyncio.Future[T] = self._loop.create_future()
         scope = trio.CancelScope()
-        if not self.post(self._begin, work, args, scope, answer):
+
+        async def run() -> None:
+            result: T | None = None
+            failure: Exception | None = BridgeClosed()
+            try:
+                with scope:
+                    result = await work(*args)
+                    failure = None
+            except Exception as error:  # noqa: BLE001  # raised on the side that called
+                failure = error
+            finally:
+                self._answer(answer, result, failure)
+
+        if not self.post(self._begin, run, answer):
             raise BridgeClosed
         try:
             return await answer
@@ -95,18 +108,18 @@ class Bridge:
             tasks.append(task)
             task.add_done_callback(finish)
 
-        self.tell(begin)
+        self.post_back(begin)
         try:
             await done.wait()
         except trio.Cancelled:
             with contextlib.suppress(BridgeClosed):
-                self.tell(lambda: tasks[0].cancel())
+                self.post_back(lambda: tasks[0].cancel())
             raise
         if tasks[0].cancelled():
             raise BridgeClosed
         return tasks[0].result()
 
-    def tell(self, work: Callable[..., object], *args: object) -> None:
+    def post_back(self, work: Callable[..., object], *args: object) -> None:
         """Have `work(*args)` run on the asyncio side soon.
 
         Raises:
@@ -123,10 +136,10 @@ class Bridge:
         error: BaseException | None = None
         try:
             trio.run(self._main, main)
-        except BaseException as raised:  # noqa: BLE001  # nobody but the asyncio side could report it
+        except BaseException as raised:  # noqa: BLE001  # only the asyncio side can report it
             error = raised
         with contextlib.suppress(BridgeClosed):
-            self.tell(_resolve, self._finished, error)
+            self.post_back(_resolve, self._finished, error)
 
     async def _main(self, main: Callable[[], Awaitable[None]]) -> None:
         failure: Exception | None = None
@@ -143,39 +156,15 @@ class Bridge:
     def _cancel(self) -> None:
         self._nursery.cancel_scope.cancel()
 
-    def _begin(
-        self,
-        work: Callable[..., Awaitable[T]],
-        args: tuple[object, ...],
-        scope: trio.CancelScope,
-        answer: asyncio.Future[T],
-    ) -> None:
+    def _begin(self, run: Callable[[], Awaitable[None]], answer: asyncio.Future[Any]) -> None:
         if self._nursery.cancel_scope.cancel_called:
             self._answer(answer, None, BridgeClosed())
         else:
-            self._nursery.start_soon(self._work, work, args, scope, answer)
-
-    async def _work(
-        self,
-        work: Callable[..., Awaitable[T]],
-        args: tuple[object, ...],
-        scope: trio.CancelScope,
-        answer: asyncio.Future[T],
-    ) -> None:
-        result: T | None = None
-        failure: Exception | None = BridgeClosed()
-        try:
-            with scope:
-                result = await work(*args)
-                failure = None
-        except Exception as error:  # noqa: BLE001  # raised on the side that called
-            failure = error
-        finally:
-            self._answer(answer, result, failure)
+            self._nursery.start_soon(run)
 
     def _answer(self, answer: asyncio.Future[Any], result: object, failure: Exception | None) -> None:
         with contextlib.suppress(BridgeClosed):
-            self.tell(_resolve if failure is None else _fail, answer, result if failure is None else failure)
+            self.post_back(_resolve if failure is None else _fail, answer, result if failure is None else failure)
 
 
 async def _awaited(work: Callable[..., Awaitable[T]], args: tuple[object, ...]) -> T:

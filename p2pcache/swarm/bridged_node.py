@@ -93,4 +93,4 @@ class BridgedNode:
 
     def _post(self, work: Callable[..., object], *args: object) -> None:
         with contextlib.suppress(BridgeClosed):
-            self._bridge.tell(work, *args)
+            self._bridge.post_back(work, *args)

@@ -98,7 +98,7 @@ class Swarm:
         async def main() -> None:
             host = self._make_host(own.identity.seed, listen, self._config.limits)
             mesh = Mesh(self._config, bootstrap, host, node, self._directory, own.identity)
-            await mesh.run(lambda addresses: bridge.tell(ready.set_result, (mesh, addresses)))
+            await mesh.run(lambda addresses: bridge.post_back(ready.set_result, (mesh, addresses)))
 
         finished = bridge.start(main)
         either: list[asyncio.Future[Any]] = [ready, finished]
@@ -132,7 +132,7 @@ class Swarm:
 
     def peers(self) -> list[PeerRow]:
         """Return the table of `p2pcache peers`: connected, relayed, and what was refused or dropped lately."""
-        # Read without crossing over: a row that is a moment old, or half a frame ahead, harms nobody.
+        # Read without crossing over: a row that is a moment old, or half a frame ahead, does no harm.
         return [] if self._mesh is None else self._mesh.members.rows(self._directory.announced)
 
     def activity(self) -> Mapping[str, int]:

@@ -88,13 +88,13 @@ class Meeting:
                 frame = await incoming.next()
                 answer = self.answers.get(type(frame))
                 if answer is None:
-                    self._bridge.tell(self._keep, frame)
+                    self._bridge.post_back(self._keep, frame)
                 else:
                     await self._write(b"".join(map(encode, answer(frame))))
         except Ended:
             return
         finally:
-            self._bridge.tell(self.over.set)
+            self._bridge.post_back(self.over.set)
 
     async def _write(self, data: bytes) -> None:
         async with self._writing:
@@ -185,7 +185,7 @@ class Liar:
         self._host: Host = LibP2PHost(self.identity.seed, parse("/ip4/127.0.0.1/tcp/0", listen=True), self._limits)
         address = await self._host.bind()
         async with trio.open_nursery() as self._nursery:
-            self._bridge.tell(ready.set_result, address)
+            self._bridge.post_back(ready.set_result, address)
             await self._host.serve(self._visited)
 
     async def _begin(self, work: Callable[..., object], address: Address, done: asyncio.Future[F]) -> None:
@@ -194,12 +194,12 @@ class Liar:
     async def _dial(self, address: Address, met: asyncio.Future[Meeting]) -> None:
         try:
             async with self._host.dial(address) as link:
-                await self._introduced(link, lambda meeting: self._bridge.tell(met.set_result, meeting), met)
+                await self._introduced(link, lambda meeting: self._bridge.post_back(met.set_result, meeting), met)
         except LinkError as error:
-            self._bridge.tell(_fail, met, error)
+            self._bridge.post_back(_fail, met, error)
 
     async def _visited(self, link: Link) -> None:
-        await self._introduced(link, lambda meeting: self._bridge.tell(self.visitors.put_nowait, meeting))
+        await self._introduced(link, lambda meeting: self._bridge.post_back(self.visitors.put_nowait, meeting))
 
     async def _introduced(
         self, link: Link, greet: Callable[[Meeting], None], waiting: asyncio.Future[Meeting] | None = None
@@ -209,7 +209,7 @@ class Liar:
             await introduce(link, incoming, self.peer, self._card, (self._key,), self._limits)
         except Ended as error:  # caught here: the link's own tasks would make a group of it
             if waiting is not None:
-                self._bridge.tell(_fail, waiting, error)
+                self._bridge.post_back(_fail, waiting, error)
             return
         meeting = Meeting(self._bridge, link)
         greet(meeting)
@@ -219,10 +219,10 @@ class Liar:
         try:
             async with self._host.dial(address) as link:
                 meeting = Meeting(self._bridge, link)
-                self._bridge.tell(there.set_result, meeting)
+                self._bridge.post_back(there.set_result, meeting)
                 await meeting.listen(Incoming(link))
         except LinkError as error:
-            self._bridge.tell(_fail, there, error)
+            self._bridge.post_back(_fail, there, error)
 
 
 def _fail(future: asyncio.Future[F], error: Exception) -> None:

@@ -1,1 +1,1 @@
-"""What two members say to each other: bytes and time in, events and bytes out; no trio."""
+"""What two members send each other: bytes and time in, events and bytes out; no trio."""

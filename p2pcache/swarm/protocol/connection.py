@@ -12,34 +12,8 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from p2pcache.cache.entry import CID_PREFIX
-from p2pcache.swarm.protocol.frames import (
-    Ack,
-    Acquire,
-    Answer,
-    AnyFrame,
-    Bye,
-    Drop,
-    FrameDecoder,
-    FrameError,
-    Free,
-    Get,
-    Grant,
-    Have,
-    Hello,
-    Message,
-    Miss,
-    NewerFrame,
-    Part,
-    Peers,
-    Ping,
-    Pong,
-    Proof,
-    Queued,
-    Quota,
-    Release,
-    Welcome,
-    encode,
-)
+from p2pcache.swarm.protocol import frames
+from p2pcache.swarm.protocol.frames import Answer, AnyFrame, FrameDecoder, FrameError, Message, NewerFrame, encode
 from p2pcache.swarm.protocol.handshake import Member
 from p2pcache.swarm.protocol.outbox import Outbox
 from p2pcache.swarm.rules.config import Limits
@@ -80,7 +54,7 @@ class Closed:
 
 
 Progress = BlockBegun | BlockEnded | Acknowledged
-Event = Message | Ping | Progress | Closed
+Event = Message | frames.Ping | Progress | Closed
 
 
 @dataclass(slots=True)
@@ -101,7 +75,7 @@ class IncomingBlock:
     complete: bool = False
     _digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
-    def add(self, part: Part) -> list[Progress]:
+    def add(self, part: frames.Part) -> list[Progress]:
         """Append a part.
 
         Raises:
@@ -210,13 +184,13 @@ class Connection:
     def ping(self, now: float) -> bool:
         """Queue a ping; `heard` and `rtt` show its answer. As `send`."""
         self._ping = (self.token(), now)  # only the newest counts
-        return self.send(Ping(self._ping[0]))
+        return self.send(frames.Ping(self._ping[0]))
 
     def fetch(self, cid: bytes, size: int) -> IncomingBlock | None:
         """Ask for a block of at most `size` bytes; `BlockBegun` and `BlockEnded` follow. None: as `send`."""
         block = IncomingBlock(self.token(), min(size, self._limits.block))
         self._blocks[block.token] = block
-        return block if self.send(Get(block.token, cid)) else None
+        return block if self.send(frames.Get(block.token, cid)) else None
 
     def forget(self, block: IncomingBlock) -> None:
         """Pass over what still arrives of a block."""
@@ -226,17 +200,17 @@ class Connection:
         self._closed = True
         return Closed(reason, ours)
 
-    def _receive(self, frame: AnyFrame | NewerFrame, size: int, now: float) -> list[Message | Ping | Progress]:
+    def _receive(self, frame: AnyFrame | NewerFrame, size: int, now: float) -> list[Message | frames.Ping | Progress]:
         match frame:
-            case Part() | Miss() | Pong() | Ack():
+            case frames.Part() | frames.Miss() | frames.Pong() | frames.Ack():
                 return list(self._on_answer(frame, now))
-            case Bye():
+            case frames.Bye():
                 raise Ended(Reason.of(frame.reason), ours=False)
-            case Hello() | Proof() | Welcome():
+            case frames.Hello() | frames.Proof() | frames.Welcome():
                 raise Ended(Reason.GARBAGE)
             case NewerFrame():
                 _spend(self._announcing, size, now)
-            case Ping():
+            case frames.Ping():
                 _spend(self._requesting, 1, now)
                 return [frame]  # the caller answers, once it has done what was sent before
             case _:
@@ -250,15 +224,15 @@ class Connection:
             Ended: beyond it, and no member that keeps to the protocol would be.
         """
         match frame:
-            case Have():
+            case frames.Have():
                 _spend(self._announcing, size, now)
-            case Drop():
+            case frames.Drop():
                 _spend(self._dropping, size + _DROPPING, now)
-            case Quota() | Peers():
+            case frames.Quota() | frames.Peers():
                 return self._gossiping.take(size, now)
-            case Get() | Acquire() | Release():
+            case frames.Get() | frames.Acquire() | frames.Release():
                 _spend(self._requesting, 1, now)
-            case Grant() | Queued() | Free():  # answers: a hub gives them to everybody
+            case frames.Grant() | frames.Queued() | frames.Free():  # answers: a hub gives them to all members
                 pass
             case _:
                 assert_never(frame)
@@ -267,15 +241,15 @@ class Connection:
     def _on_answer(self, frame: Answer, now: float) -> list[Progress]:
         """Take an answer to a request of this side; one that comes too late is passed over."""
         match frame:
-            case Part():
+            case frames.Part():
                 return block.add(frame) if (block := self._blocks.get(frame.id)) else []
-            case Miss():
+            case frames.Miss():
                 return block.miss() if (block := self._blocks.get(frame.id)) else []
-            case Pong():
+            case frames.Pong():
                 if self._ping is not None and self._ping[0] == frame.id:
                     self.rtt = now - self._ping[1]
                     self._ping = None
-            case Ack():
+            case frames.Ack():
                 return [Acknowledged(frame.id)]
             case _:
                 assert_never(frame)

@@ -126,7 +126,7 @@ class Drop(Frame, tag=9):
     """Forget what carries one of `topics`; answered by `Ack` once forgotten.
 
     `origin` and `serial` name the invalidation, so that it is done once however many ways it comes, and `origin` has
-    signed it, so that nobody can take its name; `age` is how many seconds ago it happened, so that what was proved
+    signed it, so that no other can take its name; `age` is how many seconds ago it happened, so that what was proved
     since then stays.
     """
 

@@ -1,4 +1,4 @@
-"""Proof of membership: who does not know the swarm's secret learns that, and nothing else.
+"""Proof of membership: a peer that does not know the swarm's secret learns that, and nothing else.
 
 After Noise both sides know each other's peer id for certain. Each sends a fresh nonce, then an HMAC-SHA256 over both
 ids and both nonces, its own first; the side that dialled does so first, and an acceptor answers only a good one. Own id

@@ -1,4 +1,4 @@
-"""How long to wait before the next dial: longer after each failure, never the same for everybody."""
+"""How long to wait before the next dial: longer after each failure, never the same for all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Backoff:
     failures: int = 0
 
     def failed(self) -> float:
-        """Count a failure and say how long to wait."""
+        """Count a failure and return how long to wait."""
         # The exponent is bounded: after a day of failures the power would overflow.
         delay = min(self.ceiling, self.first * self.factor ** min(self.failures, 64))
         self.failures += 1

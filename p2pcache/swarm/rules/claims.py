@@ -29,7 +29,7 @@ class OwnClaim:
 
     Attributes:
         arbiter: the peer that decides it.
-        resource, scope: what is wanted, for whom.
+        resource, scope: what is wanted, for which scope.
         exclude: peers whose blocks are of no use to it.
         caller: what `LeaseClient.forsake` finds it by.
         changed: called whenever `become` changed the state.

@@ -40,7 +40,7 @@ class Limits:
     waiting: int = 512
     """Connections that wait for such a place; for one more, one of the address with the most of them is closed."""
     mute: float = 0.25
-    """Seconds after which a connection that has said nothing at all gives way to one that waits."""
+    """Seconds after which a connection that has sent nothing at all gives way to one that waits."""
     stalled: float = 0.7
     """The same for one that began to, and stopped: a joiner on a starved machine does that, too."""
     handshake_timeout: float = 5.0
@@ -61,7 +61,7 @@ class Limits:
     """Bytes of pointers remembered of all peers together."""
     directory_per_peer: int = 24 << 20
     snapshot: int = 8_192
-    """Pointers that a joiner is told of."""
+    """Pointers that a joiner is sent."""
     announce_rate: float = 1 << 20
     """Bytes a second a peer may announce for long. What a hub passes on of all others is half of it."""
     announce_burst: int = 8 << 20
@@ -89,12 +89,12 @@ class Limits:
     lease: float = 10.0
     """The longest one node may ask GitHub on behalf of all."""
     lease_silence: float = 0.8
-    """A holder or arbiter not heard of for this long is given up."""
+    """A holder or arbiter that is silent for this long is given up."""
     leases: int = 8_192
     leases_per_peer: int = 1_024
     """Claims of one peer on which others are made to wait, or wait themselves."""
     distrust: float = 60.0
-    """Seconds for which nobody is made to wait for a peer that held a lease to its end and left nothing."""
+    """Seconds for which no member is made to wait for a peer that held a lease to its end and released nothing."""
     clock_skew: float = 300.0
     known: int = 512
     """Members remembered with their addresses."""
@@ -113,7 +113,7 @@ class SwarmConfig:
         listen: multiaddr such as ``/ip4/0.0.0.0/tcp/9000``; port 0 takes any free one, and so does a member whose
             wish is taken.
         bootstrap: multiaddrs dialled for ever; ``/p2p/<id>`` may be left out.
-        announce: addresses told to other members; empty, or where the port was lost: derived from what is listened
+        announce: addresses sent to other members; empty, or where the port was lost: derived from what is listened
             on and the interfaces. Members pass on those from which this node has shown itself.
         identity: file of the Ed25519 key, created with mode 0600 when absent; one process at a time has it.
         membership_keys: 32 bytes each; the first proves, all are accepted (rotation).
@@ -132,34 +132,34 @@ class SwarmConfig:
 
 
 class BlockStore(Protocol):
-    """What the node gives the swarm; called on the asyncio side only."""
+    """What the swarm reads of the node; on the asyncio side only."""
 
     async def sealed(self, cid: bytes) -> bytes | None:
-        """The sealed block we hold under `cid`, or None."""
+        """Return the sealed block this node holds under `cid`, or None."""
         ...
 
     async def keep(self, pointer: Pointer, sealed: bytes) -> None:
-        """Hub only: keep a block a member announced. The bytes hash to `pointer.cid`."""
+        """Keep a block a member announced, on a hub. The bytes hash to `pointer.cid`."""
         ...
 
     def pointers(self) -> Iterable[Pointer]:
-        """What we hold now, newest first: the snapshot a joiner is given."""
+        """Give what this node holds now, newest first: the snapshot a joiner is sent."""
         ...
 
 
 class SwarmEvents(Protocol):
-    """What the swarm tells the node; called on the asyncio side only."""
+    """What the swarm calls of the node; on the asyncio side only."""
 
     def dropped(self, topics: Collection[bytes], scope: bytes | None, until: float) -> None:
-        """A peer invalidated these: forget here too what was proved `until` then (Unix seconds, infinite: just now)."""
+        """Forget what a peer invalidated, as far as it was proved `until` then (Unix seconds, infinite: just now)."""
         ...
 
     def quota(self, scope: bytes, state: bytes) -> None:
-        """The newest bucket state of a scope that any member saw, sealed by whoever saw it."""
+        """Take the newest bucket state of a scope that any member saw, sealed by that member."""
         ...
 
     def warn(self, message: str) -> None:
-        """One sentence for the log. Never holds bytes a peer chose."""
+        """Log one sentence. It never holds bytes a peer chose."""
         ...
 
 
@@ -171,7 +171,7 @@ class PeerRow(msgspec.Struct, frozen=True):
         address: multiaddr of the other end, or "" when known through a hub only.
         direction: ``in``, ``out`` or "".
         via: ``direct``, or ``hub`` for a member that is reached through one.
-        since: Unix seconds of the connection (or of what `state` says).
+        since: Unix seconds of the connection (or of what `state` names).
         rtt_ms: round trip in milliseconds, None until measured.
         blocks_in, bytes_in, bytes_out: blocks and their bytes received and sent.
         announced: pointers it announced and still stands for.

@@ -1,9 +1,9 @@
-"""What the peers announced: a miss that nobody holds costs no round trip, and a hit asks a known holder.
+"""What the peers announced: a miss that none holds costs no round trip, and a hit asks a known holder.
 
 Announcements outlive `expires_at` (a stale body is worth a free proof), not the connection to their holder. Room is
 counted in bytes. Each peer has a share of it, and when there is no more the peer that takes most gives way, so one that
-floods evicts only its own announcements. What a holder says of a block's size counts for that holder alone. Written by
-the swarm's thread, read by the gateway's: a lock guards both.
+floods evicts only its own announcements. What a holder announces of a block's size counts for that holder
+alone. Written by the swarm's thread, read by the gateway's: a lock guards both.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ class Directory:
         return len(self._records)
 
     def find(self, name: bytes) -> list[Pointer]:
-        """All pointers for a resource, the latest proved first."""
+        """Return all pointers for a resource, the latest proved first."""
         with self._lock:
             found = [self._records[key].pointer for key in self._names.get(name, ())]
         return sorted(found, key=lambda pointer: pointer.proved_at, reverse=True)
 
     def holders(self, cid: bytes) -> dict[str, Holding]:
-        """Peers that are said to be able to deliver a block; what a peer announced itself counts before hearsay."""
+        """Return the peers that can deliver a block; what a peer announced itself counts before hearsay."""
         found: dict[str, Holding] = {}
         with self._lock:
             for key in self._blocks.get(cid, ()):
@@ -86,18 +86,18 @@ class Directory:
         return found
 
     def pointers(self) -> list[Pointer]:
-        """Everything, the latest announced first: what a hub can deliver."""
+        """Return everything, the latest announced first: what a hub can deliver."""
         with self._lock:
             return [record.pointer for record in reversed(self._records.values())]
 
     def announced(self, peer: str) -> int:
-        """How many pointers stand to a peer's name."""
+        """Return how many pointers a peer announced and still stands for."""
         return len(self._peers.get(peer, ()))
 
     def add(self, pointer: Pointer, peer: str, *, announced: bool = True) -> bool:
-        """`peer` can deliver what `pointer` names; True when that is news, not only one more holder.
+        """Note that `peer` can deliver what `pointer` names; return True when that is news, not only one more holder.
 
-        What was learned otherwise (from who gave up a lease) is still news when it is `announced`.
+        What was learned otherwise (from a holder's release) is still news when it is `announced`.
         """
         key = (pointer.name, pointer.scope, pointer.cid)
         with self._lock:
@@ -126,13 +126,13 @@ class Directory:
             return news
 
     def remove(self, cid: bytes, peer: str) -> None:
-        """`peer` does not have that block after all."""
+        """Note that `peer` does not have that block after all."""
         with self._lock:
             for key in list(self._blocks.get(cid, ())):
                 self._release(key, peer)
 
     def remove_peer(self, peer: str) -> None:
-        """The connection to `peer` is gone."""
+        """Forget what a peer announced that is gone."""
         with self._lock:
             for key in list(self._peers.get(peer, ())):
                 self._release(key, peer)

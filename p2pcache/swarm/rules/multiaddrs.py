@@ -27,7 +27,7 @@ class Address:
         kind: ``ip4``, ``ip6``, ``dns``, ``dns4`` or ``dns6``.
         host: address or name.
         port: 0 to 65535; 0 only to listen.
-        peer: who must answer, or None for any member.
+        peer: the one that must answer, or None for any member.
     """
 
     kind: str

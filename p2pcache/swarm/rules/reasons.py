@@ -24,12 +24,12 @@ class Reason(enum.IntEnum):
 
     @classmethod
     def of(cls, number: int) -> Reason:
-        """The reason a peer gave; one that a newer version made up counts as leaving."""
+        """Return the reason a peer gave; one that only a newer version knows counts as leaving."""
         return cls(number) if number in cls._value2member_map_ else cls.LEAVING
 
 
 QUIET = frozenset({Reason.LEAVING, Reason.DUPLICATE, Reason.ITSELF})
-"""Ends that are nobody's fault: neither logged nor listed."""
+"""Ends that are no fault: neither logged nor listed."""
 
 _SECRET = "the swarm secrets differ: CACHE_SECRET has to be the same on both sides"  # noqa: S105  # a sentence, no secret
 _CLOCK = "the clocks differ by more than five minutes: set both by NTP"
@@ -76,7 +76,7 @@ class Ended(Exception):  # noqa: N818  # not an error: how every session ends
 
 
 def fault(error: BaseException) -> str:
-    """The kind of an unexpected error, for a log that must not hold what a peer sent: the first of a group."""
+    """Return the kind of an unexpected error, for a log that must not hold what a peer sent: the first of a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return type(error).__name__

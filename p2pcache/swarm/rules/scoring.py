@@ -1,6 +1,6 @@
 """What a peer's behaviour is worth: how long to wait for it, whether to ask it, when it has announced enough.
 
-Pure: the caller says what time it is, by `time.monotonic`, which the table of peers can read in its own thread too.
+Pure: the caller gives the time, by `time.monotonic`, which the table of peers can read in its own thread too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 _PATIENCE = 6.0
 _FLOOR = 0.8
-"""Of the ceiling: a peer that was fast while nothing happened is not slow because everybody asks it at once."""
+"""Of the ceiling: a peer that was fast while nothing happened is not slow because all members ask it at once."""
 _LAPSES = 1
 """Times a peer may be too slow before it is left alone for a while."""
 _REST = 0.5
@@ -18,7 +18,7 @@ _REST_MAX = 30.0
 EMPTY_PROMISES = 8
 """Announced blocks in a row a peer could not deliver before it is left alone for a while."""
 FORGERIES = 3
-"""Blocks that were not what their name says before the peer is dropped."""
+"""Blocks that were not what their name means before the peer is dropped."""
 
 
 @dataclass(slots=True)
@@ -35,23 +35,23 @@ class Score:
     reason: str = ""
 
     def deadline(self) -> float:
-        """How long to wait for its first byte: some multiples of what it usually takes, never above the ceiling."""
+        """Return how long to wait for its first byte: multiples of what it usually takes, below the ceiling."""
         if self.latency is None:
             return self.ceiling
         return min(self.ceiling, max(_FLOOR * self.ceiling, _PATIENCE * self.latency))
 
     def usable(self, now: float) -> bool:
-        """Whether to ask it at all."""
+        """Return whether to ask it at all."""
         return now >= self.rests_until
 
     def answered(self, seconds: float) -> None:
-        """It delivered a block, the first byte after `seconds`."""
+        """Count a block that it delivered, the first byte after `seconds`."""
         self.latency = seconds if self.latency is None else 0.8 * self.latency + 0.2 * seconds
         self.lapses = self.empty = 0
         self.rests_until, self.reason = 0.0, ""
 
     def timed_out(self, now: float, asked_at: float) -> None:
-        """It did not answer in time: leave it alone when that becomes a habit, longer each time.
+        """Count an answer that did not come in time: leave the peer alone when that becomes a habit, longer each time.
 
         Many requests made at the same time and too late together are one lapse: a burst that meets a busy moment of the
         peer must not be the end of it.
@@ -64,13 +64,13 @@ class Score:
             self._rest(now, self.lapses - _LAPSES, "it answers too slowly")
 
     def missed(self, now: float) -> None:
-        """It did not have what it announced."""
+        """Count a block that it announced and did not have."""
         self.empty += 1
         if self.empty >= EMPTY_PROMISES:
             self._rest(now, self.empty - EMPTY_PROMISES + 1, "it announces what it does not have")
 
     def forgery(self) -> bool:
-        """It sent other bytes than asked for; True when that was once too often."""
+        """Count other bytes than asked for; return True when that was once too often."""
         self.forged += 1
         return self.forged >= FORGERIES
 
@@ -92,7 +92,7 @@ class TokenBucket:
         self.level = self.burst
 
     def take(self, amount: float, now: float) -> bool:
-        """Whether `amount` is within the bounds; takes it if so."""
+        """Take `amount` if it is within the bounds; return whether it was."""
         self.level = min(self.burst, self.level + (now - (now if self.at is None else self.at)) * self.rate)
         self.at = now
         if amount > self.level:
@@ -109,12 +109,12 @@ class Budget:
     used: int = 0
 
     def take(self, amount: int) -> bool:
-        """Whether there was room; takes it if so."""
+        """Take `amount` if there is room; return whether there was."""
         if self.used + amount > self.total:
             return False
         self.used += amount
         return True
 
     def give(self, amount: int) -> None:
-        """Done with them."""
+        """Give back what was taken."""
         self.used -= amount

@@ -1,6 +1,6 @@
 """Admission of connections that have not proved membership yet: bounded in all and for each address. Trio side, no I/O.
 
-Neither a stranger that says nothing nor one that stops half-way keeps a member out. When all places are taken, new
+Neither a stranger that sends nothing nor one that stops half-way keeps a member out. When all places are taken, new
 connections wait, at the price of a socket, until a place is given back or one that has been silent for too long
 gives way. The last to come goes first: in a crowd that never proves anything a member is let in as soon as a place is
 free, not after all that came before it. Nor does one address fill the waiting room: when that is full, the address that

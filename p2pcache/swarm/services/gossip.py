@@ -87,7 +87,7 @@ class Roster:
         """Introduce the joiner to the others and the others to it."""
         self._book.learn(session.peer, session.member.addresses, trio.current_time())
         self._gone.discard(session.peer)
-        # The one hub in sight names to everybody what it named to this node: a fleet need not repeat it link by link.
+        # The one hub in sight names to all members what it named to this node: a fleet need not repeat it link by link.
         named = self._named.get(session.peer)
         hub = named if self._members.hubs() == [named] else None
         if hub is None:

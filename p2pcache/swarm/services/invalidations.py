@@ -82,7 +82,7 @@ class Invalidations:
         session.start(partial(self._carry_out, session, frame, made))
 
     async def _carry_out(self, session: Session, frame: Drop, made: Invalidation) -> None:
-        # Anybody can make up a member that nobody has met, and sign for it: that is at its own expense.
+        # Any member can make up another that none has met, and sign for it: that is at its own expense.
         known = made.origin in self._members or made.origin in self._members.relayed
         if self._log.add(made, made.origin if known else session.peer):
             self._forget(made)

@@ -10,19 +10,8 @@ from typing import assert_never
 
 import trio
 
-from p2pcache.swarm.protocol.frames import (
-    Acquire,
-    Drop,
-    Free,
-    Get,
-    Grant,
-    Have,
-    Message,
-    Peers,
-    Queued,
-    Quota,
-    Release,
-)
+from p2pcache.swarm.protocol import frames
+from p2pcache.swarm.protocol.frames import Message
 from p2pcache.swarm.protocol.handshake import Card
 from p2pcache.swarm.rules import multiaddrs
 from p2pcache.swarm.rules.address_book import AddressBook
@@ -197,25 +186,25 @@ class Mesh:
 
     def _on_message(self, session: Session, frame: Message) -> None:  # one line a frame
         match frame:
-            case Have():
+            case frames.Have():
                 self.blocks.on_have(session, frame)
-            case Get():
+            case frames.Get():
                 self.blocks.on_get(session, frame)
-            case Drop():
+            case frames.Drop():
                 self.invalidations.on_drop(session, frame)
-            case Acquire():
+            case frames.Acquire():
                 self.leases.on_acquire(session, frame)
-            case Release():
+            case frames.Release():
                 self.leases.arbiter.on_release(session, frame)
-            case Grant():
+            case frames.Grant():
                 self.leases.on_grant(session, frame)
-            case Queued():
+            case frames.Queued():
                 self.leases.on_queued(session, frame)
-            case Free():
+            case frames.Free():
                 self.leases.on_free(session, frame)
-            case Quota():
+            case frames.Quota():
                 self.quotas.on_quota(session, frame)
-            case Peers():
+            case frames.Peers():
                 self.roster.on_peers(session, frame)
             case _:
                 assert_never(frame)

@@ -54,7 +54,7 @@ class Session:
         self.link = link
         self.connection = Connection(member, limits, decoder, trio.current_time())
         self.since = unix_time()
-        self.score = Score(0.9 * limits.peer_deadline)  # the caller, who waits all of it, has to see it pass
+        self.score = Score(0.9 * limits.peer_deadline)  # the caller, which waits all of it, has to see it pass
         self.keeping = TokenBucket(limits.hub_keep_rate, limits.hub_keep_burst)
         self.sending = 0
         self.blocks_in = self.bytes_in = self.bytes_out = 0

@@ -17,7 +17,7 @@ async def bridge():
     ready = asyncio.Event()
 
     async def main():
-        made.tell(ready.set)
+        made.post_back(ready.set)
         await trio.sleep_forever()
 
     made.start(main)
@@ -66,7 +66,7 @@ async def test_who_stops_waiting_stops_the_work(bridge):
     began = asyncio.Event()
 
     async def work():
-        bridge.tell(began.set)
+        bridge.post_back(began.set)
         try:
             await trio.sleep_forever()
         finally:
@@ -132,7 +132,7 @@ async def test_a_side_that_is_gone():
     ready = asyncio.Event()
 
     async def main():
-        bridge.tell(ready.set)
+        bridge.post_back(ready.set)
         await trio.sleep_forever()
 
     finished = bridge.start(main)
@@ -164,7 +164,7 @@ async def test_work_that_comes_while_the_other_side_ends():
     gate = threading.Event()
 
     async def main():
-        bridge.tell(ready.set)
+        bridge.post_back(ready.set)
         gate.wait(5)
 
     bridge.start(main)
@@ -182,7 +182,7 @@ async def test_a_thread_that_does_not_end_is_left_behind():
     gate = threading.Event()
 
     async def main():
-        bridge.tell(ready.set)
+        bridge.post_back(ready.set)
         gate.wait(10)
 
     finished = bridge.start(main)
@@ -201,4 +201,4 @@ def test_a_loop_that_is_closed():
 
     asyncio.run(make())
     with pytest.raises(BridgeClosed):
-        made[0].tell(print)
+        made[0].post_back(print)

@@ -13,7 +13,7 @@ def test_a_node_that_does_nothing_it_is_told_is_silent(run):
     told = []
 
     class Deaf:
-        def tell(self, work):
+        def post_back(self, work):
             told.append(work)
 
     async def test():
