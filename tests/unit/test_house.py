@@ -98,7 +98,8 @@ OWN = [file for file in FILES if file.parts[0] != "testing"]
 
 
 def test_no_file_name_has_two_meanings() -> None:
-    named = Counter(file.name for file in OWN if not file.name.startswith("__"))
+    # A backend's declaration is called as what it declares.
+    named = Counter(file.name for file in OWN if not file.name.startswith("__") and file.parts[0] != "backends")
     assert {name for name, times in named.items() if times > 1} == set()
 
 

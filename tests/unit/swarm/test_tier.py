@@ -21,7 +21,7 @@ async def test_a_block_announced_here_is_found_and_fetched_there(config, block, 
         await a.tier.store(held, sealed)
         assert await until(lambda: b.tier.find(held.name)) == [held]
         assert await b.tier.block(held) == sealed
-        assert a.tier.name == "peer"
+        assert a.tier.backend.detail == "peer"
         [row] = b.peers()
         assert (row.peer_id, row.blocks_in, row.announced, row.via) == (a.peer_id, 1, 1, "direct")
         assert b.counters() == {}

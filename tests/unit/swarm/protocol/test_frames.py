@@ -143,7 +143,7 @@ def test_a_block_is_cut_into_parts_that_fit_one_noise_message(size):
 def test_a_pointer_is_heard_whole(pointer):
     sent = pointer(link='<https://api.github.com/x?page=2>; rel="next"', vary=("accept",), last_modified="yesterday")
     (have,) = decode(encode(frames.Have((sent,))))
-    assert frames.heard(have.pointers[0], 0.0, 2e9) == sent
+    assert frames.received(have.pointers[0], 0.0, 2e9) == sent
     assert all(value is not None for value in msgspec.structs.astuple(sent)), "a field that is not tried"
 
 

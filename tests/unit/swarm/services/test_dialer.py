@@ -177,7 +177,7 @@ def test_a_member_that_answers_slowly_is_dialled_once_at_a_time(world, run, monk
 def test_an_address_book_that_did_not_change_is_not_written_again(world, run, tmp_path, monkeypatch):
     saved = []
 
-    async def at_once(work, path, data):  # the test's clock would jump while trio waits for a thread
+    async def at_once(work, path, data, mode):  # the test's clock would jump while trio waits for a thread
         saved.append(path)
         raise OSError("a full disk")
 
