@@ -1,5 +1,5 @@
 """Fixtures of the attacks: real sockets, the stand-in GitHub, and an upstream that answers as a test says."""
 
-from support.gateway import client, elsewhere, github, node, upstream
+from tests.support.gateway import client, elsewhere, github, node, upstream
 
 __all__ = ["client", "elsewhere", "github", "node", "upstream"]

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from support.gateway import ask, connect, get, running
+
+from tests.support.gateway import ask, connect, get, running
 
 REPO = "/repos/octo/app"
 QUERY = json.dumps({"query": '{ repository(owner: "octo", name: "app") { name } }'}).encode()

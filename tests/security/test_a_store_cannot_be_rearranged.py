@@ -8,10 +8,10 @@ import sqlite3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.processes import job
-from support.trust import APP, JOB, PERSONAL, PRIVATE, Swarm, github
 
 from p2pcache.cache.sealing import ForgedError, Keyring, SealedKind, SealError, generate_secret
+from tests.support.processes import job
+from tests.support.trust import APP, JOB, PERSONAL, PRIVATE, Swarm, github
 
 TARGETS = (f"/repos/{APP}", f"/repos/{APP}/labels", f"/repos/{PRIVATE}", f"/repos/{PRIVATE}/labels")
 RING = Keyring.from_secrets([generate_secret()])

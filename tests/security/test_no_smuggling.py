@@ -6,7 +6,8 @@ import re
 import subprocess
 
 import pytest
-from support.gateway import LIMIT, TOKEN, ask, connect, get, running
+
+from tests.support.gateway import LIMIT, TOKEN, ask, connect, get, running
 
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA")
 WEBSOCKET = ("Connection: keep-alive, Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x")

@@ -9,13 +9,13 @@ import time
 
 import msgspec
 import pytest
-from support.swarms import SCOPE, TOPIC, Fleet, found, until
 
 from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Limits, address_book, statements
 from p2pcache.swarm.frames import Ask, Bye, Drop, Get, Grant, Have, Known, Miss, Part, Peers, Ping, Pong, Wait, wire
 from p2pcache.swarm.reasons import Reason
 from p2pcache.testing.liar import Liar
+from tests.support.swarms import SCOPE, TOPIC, Fleet, found, until
 
 OTHER = b"o" * 16
 RESOURCE = b"r" * 32

@@ -1,8 +1,9 @@
 """One secret, several GitHubs: neither a swarm nor a directory carries an answer from one to another."""
 
 import pytest
-from support.processes import job
-from support.trust import APP, JOB, OTHER_JOB, Swarm, announced, github
+
+from tests.support.processes import job
+from tests.support.trust import APP, JOB, OTHER_JOB, Swarm, announced, github
 
 TARGET = f"/repos/{APP}"
 

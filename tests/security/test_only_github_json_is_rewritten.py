@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from support.gateway import ask, connect, get, running
+
+from tests.support.gateway import ask, connect, get, running
 
 BODY = b'{"url":"https://api.github.com/repos/octo/app"}'
 SIZE = 9 << 20

@@ -8,7 +8,6 @@ import time
 import aiohttp
 import msgspec
 import pytest
-from support.swarms import until
 
 from p2pcache.cache.sealing import SealedKind
 from p2pcache.node import Node
@@ -16,6 +15,7 @@ from p2pcache.settings import Listen, Secret, Settings
 from p2pcache.swarm.frames import Quota
 from p2pcache.testing import StandIn
 from p2pcache.testing.liar import Liar
+from tests.support.swarms import until
 
 TOKEN = "ghp_" + "x" * 36
 REPOSITORY = "/repos/octo/app"

@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from support.processes import job
-from support.trust import APP, JOB, OTHER_JOB, OTHER_PERSONAL, PERSONAL, PRIVATE, Swarm, announced, github
+
+from tests.support.processes import job
+from tests.support.trust import APP, JOB, OTHER_JOB, OTHER_PERSONAL, PERSONAL, PRIVATE, Swarm, announced, github
 
 
 @pytest.fixture(scope="module")

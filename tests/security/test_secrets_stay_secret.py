@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.processes import environment, job
-from support.trust import APP, JOB, OTHER_JOB, PERSONAL, PRIVATE, Swarm, announced, github
 
 from p2pcache import settings
 from p2pcache.cache.sealing import generate_secret
 from p2pcache.declarations import SETTINGS
+from tests.support.processes import environment, job
+from tests.support.trust import APP, JOB, OTHER_JOB, PERSONAL, PRIVATE, Swarm, announced, github
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import json
 import stat
 
 import pytest
-from support.gateway import TOKEN, ask, ask_as_another_user, connect, connect_tcp, get, running
+
+from tests.support.gateway import TOKEN, ask, ask_as_another_user, connect, connect_tcp, get, running
 
 KEPT = ("/repos/octo/app", "/repos/octo/app/issues", "/repos/octo/app/labels", "/meta")
 MUTATION = json.dumps({"query": 'mutation { addStar(input: {starrableId: "x"}) { clientMutationId } }'}).encode()

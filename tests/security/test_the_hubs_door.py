@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from support.swarms import Fleet, hub_process, membership_key, until
 
 from p2pcache.cache.sealing import generate_secret
 from p2pcache.swarm.frames import MAGIC, MAJOR, MINOR, Hello, Proof, encode
 from p2pcache.swarm.membership_proof import nonce, prove
 from p2pcache.swarm.reasons import Ended, Reason
 from p2pcache.testing.liar import Liar
+from tests.support.swarms import Fleet, hub_process, membership_key, until
 
 MUTE, HALF_OPEN = 70, 250
 JOINS = 5

@@ -5,7 +5,8 @@ import os
 import subprocess
 
 import pytest
-from support.gateway import LIMIT, TOKEN, ask, ask_as_another_user, connect_tcp, get, running
+
+from tests.support.gateway import LIMIT, TOKEN, ask, ask_as_another_user, connect_tcp, get, running
 
 LAYOUT = "/api/v3"
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.gateway import LIMIT, connect, running
 
 from p2pcache.github.headers import HOP_BY_HOP
+from tests.support.gateway import LIMIT, connect, running
 
 FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 COUNT = itertools.count()

@@ -7,8 +7,6 @@ import socket
 import threading
 
 import pytest
-from support.gateway import LIMIT, TOKEN, ask, connect, connect_tcp, get, running
-from support.processes import running as process
 
 from p2pcache.gateway import protocol
 from p2pcache.gateway.bounds import ClientBounds
@@ -16,6 +14,8 @@ from p2pcache.github import classify as rules
 from p2pcache.github import graphql
 from p2pcache.node import Node
 from p2pcache.testing import StandIn
+from tests.support.gateway import LIMIT, TOKEN, ask, connect, connect_tcp, get, running
+from tests.support.processes import running as process
 
 REPO = "/repos/octo/app"
 QUERY = b'{"query":"{viewer{login}}"}'

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from support.processes import environment, job
+
+from tests.support.processes import environment, job
 
 START_SECONDS = 30.0
 ASK_SECONDS = 40.0

@@ -11,11 +11,11 @@ import time
 from dataclasses import replace
 
 import msgspec
-from support.processes import running
 
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.sealing import Keyring
 from p2pcache.swarm import Limits, Swarm, SwarmConfig
+from tests.support.processes import running
 
 SECONDS = 20.0
 SCOPE, TOPIC = b"s" * 16, b"t" * 16

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.processes import GitHub, Node, running
+from tests.support.processes import GitHub, Node, running
 
 PRIVATE, APP = "octo/vault", "octo/app"
 JOB, OTHER_JOB = "ghs_job", "ghs_otherjob"

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from support.processes import GitHub, Node, environment, running
+
+from tests.support.processes import GitHub, Node, environment, running
 
 TOKEN = "ghp_reader"
 

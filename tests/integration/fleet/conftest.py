@@ -5,9 +5,10 @@ import os
 import secrets
 
 import pytest
-from support.fleet import Fleet
-from support.forks import Forks
-from support.processes import GitHub, running
+
+from tests.support.fleet import Fleet
+from tests.support.forks import Forks
+from tests.support.processes import GitHub, running
 
 SIZE = 20
 LATENCY = 0.05

@@ -4,7 +4,8 @@ import asyncio
 from functools import partial
 
 import pytest
-from support.fleet import PATIENT, Fleet, until
+
+from tests.support.fleet import PATIENT, Fleet, until
 
 pytestmark = pytest.mark.xdist_group("fleet")
 

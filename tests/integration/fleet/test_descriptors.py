@@ -7,7 +7,7 @@ import secrets
 import socket
 from pathlib import Path
 
-from support.processes import Node, running
+from tests.support.processes import Node, running
 
 FILES = 200
 

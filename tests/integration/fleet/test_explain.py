@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from support.processes import GitHub, Node, environment, running
+
+from tests.support.processes import GitHub, Node, environment, running
 
 pytestmark = pytest.mark.xdist_group("fleet")
 

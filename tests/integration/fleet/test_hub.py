@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from support.fleet import until
+
+from tests.support.fleet import until
 
 pytestmark = pytest.mark.xdist_group("fleet")
 

@@ -7,8 +7,9 @@ import os
 import subprocess
 
 import pytest
-from support.fleet import until
-from support.relay import Relay
+
+from tests.support.fleet import until
+from tests.support.relay import Relay
 
 pytestmark = [pytest.mark.xdist_group("fleet"), pytest.mark.needs("netns")]
 

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from support.fleet import until
-from support.processes import environment
+
+from tests.support.fleet import until
+from tests.support.processes import environment
 
 pytestmark = pytest.mark.xdist_group("fleet")
 

@@ -4,8 +4,9 @@ import asyncio
 import signal
 
 import pytest
-from support.fleet import until
-from support.relay import Relay
+
+from tests.support.fleet import until
+from tests.support.relay import Relay
 
 pytestmark = pytest.mark.xdist_group("fleet")
 

@@ -11,8 +11,9 @@ import subprocess
 import sys
 
 import pytest
-from support import meeting
-from support.processes import Node, environment, running
+
+from tests.support import meeting
+from tests.support.processes import Node, environment, running
 
 SIZE = 8
 SECONDS = 120.0

@@ -7,7 +7,8 @@ import signal
 import socket
 
 import pytest
-from support.processes import GitHub, Node, job, running
+
+from tests.support.processes import GitHub, Node, job, running
 
 pytestmark = pytest.mark.xdist_group("fleet")
 

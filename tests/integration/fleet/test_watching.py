@@ -13,9 +13,9 @@ import urllib.request
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.processes import GitHub, Node, running
 
 from p2pcache.swarm.multiaddrs import interfaces
+from tests.support.processes import GitHub, Node, running
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
