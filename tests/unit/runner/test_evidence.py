@@ -120,7 +120,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         port = server.getsockname()[1]
         original = socket.socket.connect
         monkeypatch.setattr(evidence, "DOCKER_DNS", "127.0.0.12")
-        monkeypatch.setattr(evidence.socket, "socket", type("S", (socket.socket,), {
+        monkeypatch.setattr(socket, "socket", type("S", (socket.socket,), {
             "connect": lambda self, address: original(self, ("127.0.0.12", port) if address[1] == 53 else address)
         }))  # fmt: skip
 
