@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import yaml
 
-from p2pcache.declarations import INPUT_DEFAULTS, INPUT_VARIABLES, INPUTS, SETTINGS
+from p2pcache.declarations import INPUT_DEFAULTS, INPUT_VARIABLES, INPUTS, SETTINGS, Setting
 from p2pcache.runner.bootstrap import AUTO
 from p2pcache.runner.network import Mode
 from p2pcache.settings import Settings, load
@@ -32,14 +32,14 @@ def test_each_field_of_the_settings_is_declared_once():
 
 
 @pytest.mark.parametrize("names", ["flag", "variables", "input"])
-def test_a_name_belongs_to_one_setting(names):
+def test_a_name_belongs_to_one_setting(names: str) -> None:
     found = [getattr(setting, names) for setting in SETTINGS]
     flat = [name for item in found for name in (item if isinstance(item, tuple) else (item,)) if name]
     assert len(flat) == len(set(flat))
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.field)
-def test_a_setting_can_be_told_and_explains_itself(setting):
+def test_a_setting_can_be_told_and_explains_itself(setting: Setting) -> None:
     assert setting.flag or setting.variables
     assert setting.help.endswith(".")
     assert bool(setting.metavar) <= bool(setting.flag)
@@ -52,7 +52,7 @@ def test_the_default_that_is_said_is_the_one_that_counts(setting):
 
 
 @pytest.mark.parametrize("kind", ACTIONS)
-def test_an_action_has_the_inputs_that_are_declared(kind):
+def test_an_action_has_the_inputs_that_are_declared(kind: str) -> None:
     own = {given.name for given in INPUTS if getattr(given, kind)}
     # The composite hands the runner's token over by itself.
     nodes = set(INPUT_VARIABLES) - ({"job-token"} if kind == "composite" else set())
@@ -60,18 +60,18 @@ def test_an_action_has_the_inputs_that_are_declared(kind):
 
 
 @pytest.mark.parametrize("kind", ACTIONS)
-def test_an_actions_defaults_are_the_declared_ones(kind):
+def test_an_actions_defaults_are_the_declared_ones(kind: str) -> None:
     declared = INPUT_DEFAULTS | {setting.input: setting.input_default for setting in SETTINGS if setting.input}
     for name, given in ACTIONS[kind].items():
         assert given["default"] == declared[name], name
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s.input and s.default], ids=lambda setting: setting.input)
-def test_an_inputs_default_is_the_settings_or_none(setting):
+def test_an_inputs_default_is_the_settings_or_none(setting: Setting) -> None:
     assert setting.input_default in ("", setting.default)
 
 
-def test_the_readme_names_the_inputs_of_the_composite():
+def test_the_readme_names_the_inputs_of_the_composite() -> None:
     table = (ROOT / "README.md").read_text("utf-8").partition("## Inputs\n")[2].partition("\nOutputs:")[0]
     rows = re.findall(r"^\| (`.+?) \|.*\|(.*)\|$", table, re.MULTILINE)
     named = {name: default.strip() for names, default in rows for name in re.findall(r"`([a-z0-9-]+)`", names)}
@@ -83,14 +83,14 @@ def test_the_readme_names_the_inputs_of_the_composite():
             assert named[name] == f"`{defaults[name]}`", name
 
 
-def test_the_reference_is_what_the_declarations_give():
+def test_the_reference_is_what_the_declarations_give() -> None:
     script = [sys.executable, str(ROOT / "docs/reference.py")]
     made = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
     assert (ROOT / "docs/settings.md").read_text("utf-8") == made, "refresh it with: make reference"
 
 
 @pytest.mark.parametrize("folder", ["p2pcache", "action", "post", "docs", "examples"])
-def test_no_variable_is_spoken_of_that_is_not_declared(folder):
+def test_no_variable_is_spoken_of_that_is_not_declared(folder: str) -> None:
     declared = {variable for setting in SETTINGS for variable in setting.variables}
     for path in sorted((ROOT / folder).rglob("*")):
         if path.suffix in {".py", ".sh", ".js", ".md", ".yml"}:
@@ -98,6 +98,6 @@ def test_no_variable_is_spoken_of_that_is_not_declared(folder):
             assert named <= declared, path
 
 
-def test_what_looks_around_is_a_mode_beside_the_modes():
+def test_what_looks_around_is_a_mode_beside_the_modes() -> None:
     assert INPUT_DEFAULTS["mode"] == AUTO
     assert AUTO not in set(Mode)
