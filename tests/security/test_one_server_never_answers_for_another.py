@@ -1,15 +1,18 @@
 """One secret, several GitHubs: neither a swarm nor a directory carries an answer from one to another."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from tests.support.processes import job
+from tests.support.processes import GitHub, job
 from tests.support.trust import APP, JOB, OTHER_JOB, Swarm, announced, github
 
 TARGET = f"/repos/{APP}"
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory):
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GitHub, GitHub]]:
     """Two GitHubs that have a repository of the same name, and answer differently."""
     with github(tmp_path_factory.mktemp("one")) as one, github(tmp_path_factory.mktemp("two")) as two:
         two.order("edit", repo=APP, issue=1, fields={"title": "Of the second server"})
@@ -17,14 +20,14 @@ def servers(tmp_path_factory):
 
 
 @pytest.fixture
-def swarm(tmp_path, servers):
+def swarm(tmp_path: Path, servers: tuple[GitHub, GitHub]) -> Iterator[Swarm]:
     for server in servers:
         server.order("reset-calls")
     with Swarm(tmp_path, servers[0].url) as swarm:
         yield swarm
 
 
-def test_peers_of_one_swarm(swarm, servers):
+def test_peers_of_one_swarm(swarm: Swarm, servers: tuple[GitHub, GitHub]) -> None:
     one, two = servers
     hub = swarm.hub(**job(JOB, APP))
     same = swarm.member("same", hub, **job(OTHER_JOB, APP))
@@ -41,7 +44,7 @@ def test_peers_of_one_swarm(swarm, servers):
     assert (len(one.calls(target)), len(two.calls(target))) == (1, 1)
 
 
-def test_a_write_on_one_leaves_the_other(swarm, servers):
+def test_a_write_on_one_leaves_the_other(swarm: Swarm, servers: tuple[GitHub, GitHub]) -> None:
     hub = swarm.hub(**job(JOB, APP))
     other = swarm.member("other", hub, "--upstream", servers[1].url, **job(OTHER_JOB, APP))
     other.get(f"{TARGET}/labels", OTHER_JOB)
@@ -50,7 +53,7 @@ def test_a_write_on_one_leaves_the_other(swarm, servers):
     assert again[1]["cache-status"].endswith("; detail=memory")
 
 
-def test_one_directory_over_time(swarm, servers, tmp_path):
+def test_one_directory_over_time(swarm: Swarm, servers: tuple[GitHub, GitHub], tmp_path: Path) -> None:
     target = f"{TARGET}/issues/1"
     where = ("--dir", str(tmp_path / "store"), "--no-p2p")
     with Swarm(tmp_path / "1", servers[0].url) as first:
@@ -68,7 +71,7 @@ def test_one_directory_over_time(swarm, servers, tmp_path):
         assert b"Of the second server" not in body
 
 
-def test_the_quota_of_one_is_not_the_others(swarm, servers):
+def test_the_quota_of_one_is_not_the_others(swarm: Swarm, servers: tuple[GitHub, GitHub]) -> None:
     """Both jobs are of the same repository by name; their buckets are two, and no hearsay joins them."""
     hub = swarm.hub(**job(JOB, APP))
     other = swarm.member("other", hub, "--upstream", servers[1].url, **job(OTHER_JOB, APP))

@@ -1,38 +1,40 @@
 """A job's scope is the runner's own token: no other credential is taken for it, whatever a user calls a token."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.support.processes import job
+from tests.support.processes import GitHub, Node, job
 from tests.support.trust import APP, JOB, OTHER_JOB, OTHER_PERSONAL, PERSONAL, PRIVATE, Swarm, announced, github
 
 
 @pytest.fixture(scope="module")
-def upstream(tmp_path_factory):
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHub]:
     with github(tmp_path_factory.mktemp("github")) as found:
         yield found
 
 
 @pytest.fixture
-def swarm(tmp_path, upstream):
+def swarm(tmp_path: Path, upstream: GitHub) -> Iterator[Swarm]:
     upstream.order("reset-calls")
     with Swarm(tmp_path, upstream.url) as swarm:
         yield swarm
 
 
-def pair(swarm, first, second):
+def pair(swarm: Swarm, first: dict[str, str], second: dict[str, str]) -> tuple[Node, Node]:
     """A hub and a member with these variables, linked."""
     hub = swarm.hub(**first)
     return hub, swarm.member("member", hub, **second)
 
 
-def said(answer):
+def said(answer: tuple[int, dict[str, str], bytes]) -> tuple[int, str]:
     """Status and `Cache-Status`."""
     return answer[0], answer[1]["cache-status"]
 
 
-def test_jobs_of_one_repository_share(swarm):
+def test_jobs_of_one_repository_share(swarm: Swarm) -> None:
     """What the others are measured by."""
     hub, member = pair(swarm, job(JOB, APP), job(OTHER_JOB, APP))
     assert hub.get(f"/repos/{APP}", JOB)[0] == 200
@@ -41,7 +43,7 @@ def test_jobs_of_one_repository_share(swarm):
     assert (status, how.rpartition("=")[2]) == (200, "peer")
 
 
-def test_a_token_that_the_user_gives_is_not_the_jobs(swarm):
+def test_a_token_that_the_user_gives_is_not_the_jobs(swarm: Swarm) -> None:
     """As the Action says it with `token: ${{ secrets.PAT }}`: the other job gets GitHub's own refusal."""
     with_pat = {**job(JOB, APP), "GITHUB_TOKEN": PERSONAL}
     hub, member = pair(swarm, with_pat, job(OTHER_JOB, APP))
@@ -50,7 +52,7 @@ def test_a_token_that_the_user_gives_is_not_the_jobs(swarm):
     assert member.get(f"/repos/{PRIVATE}", OTHER_JOB)[0] == 404
 
 
-def test_one_persons_repositories_are_not_anothers(swarm):
+def test_one_persons_repositories_are_not_anothers(swarm: Swarm) -> None:
     first, second = ({**job(JOB, APP), "GITHUB_TOKEN": token} for token in (PERSONAL, OTHER_PERSONAL))
     hub, member = pair(swarm, first, second)
     ours = {each["full_name"] for each in json.loads(hub.get("/user/repos", PERSONAL)[2])}
@@ -69,7 +71,9 @@ def test_one_persons_repositories_are_not_anothers(swarm):
         pytest.param({**job("", APP), "GITHUB_TOKEN": OTHER_JOB}, OTHER_JOB, id="a variable of the environment"),
     ],
 )
-def test_what_is_no_jobs_token_proves_for_itself(swarm, upstream, told, token):
+def test_what_is_no_jobs_token_proves_for_itself(
+    swarm: Swarm, upstream: GitHub, told: dict[str, str], token: str
+) -> None:
     hub, member = pair(swarm, job(JOB, APP), told)
     assert hub.get(f"/repos/{APP}/labels", JOB)[0] == 200
     announced(member)
@@ -80,7 +84,7 @@ def test_what_is_no_jobs_token_proves_for_itself(swarm, upstream, told, token):
     assert upstream.charged() == 0
 
 
-def test_a_repository_that_a_node_names_opens_nothing_private_to_it(swarm):
+def test_a_repository_that_a_node_names_opens_nothing_private_to_it(swarm: Swarm) -> None:
     """A job may well name a repository that is not its own: what that gains it is an answer from its own token."""
     hub, member = pair(swarm, job(PERSONAL, PRIVATE), job(OTHER_JOB, PRIVATE))
     assert hub.get(f"/repos/{PRIVATE}", PERSONAL)[0] == 200

@@ -37,12 +37,10 @@ class Swarm:
             running(
                 *("p2pcache", "serve", "--upstream", self._upstream, *usual, *flags),
                 home=home,
-                **{"CACHE_SECRET": self.secret, "CACHE_TTL": "600", **variables},
+                environ={"CACHE_SECRET": self.secret, "CACHE_TTL": "600", **variables},
             )
         )
-        node = Node(said["api_url"], said["socket"], said["pid"], said["ready_file"])
-        node.log = said["log"]
-        return node
+        return Node(said["api_url"], said["socket"], said["pid"], said["ready_file"], said["log"])
 
     def hub(self, *flags: str, **variables: str) -> Node:
         hub = self.alone("hub", "--hub", *flags, **variables)
