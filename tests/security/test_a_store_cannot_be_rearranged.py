@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies._internal.core import DataObject
 
 from p2pcache.cache.sealing import ForgedError, Keyring, SealedKind, SealError, generate_secret
+from tests.support.forks import Forks
 from tests.support.processes import GitHub, Node, job
 from tests.support.trust import APP, JOB, PERSONAL, PRIVATE, Swarm, github
 
@@ -36,15 +37,15 @@ class Stored:
 
 
 @pytest.fixture
-def stored(tmp_path: Path, upstream: GitHub) -> Stored:
+def stored(forks: Forks, tmp_path: Path, upstream: GitHub) -> Stored:
     """What a job and a person left in one directory; starts their node again, over a store that was tampered with."""
-    secret = Swarm(tmp_path, "").secret
+    secret = Swarm(forks, tmp_path, "").secret
     where = ("--dir", str(tmp_path / "node"), "--no-p2p")
     number = itertools.count()
 
     @contextlib.contextmanager
     def start() -> Iterator[Node]:
-        with Swarm(tmp_path / f"{next(number)}", upstream.url) as swarm:
+        with Swarm(forks, tmp_path / f"{next(number)}", upstream.url) as swarm:
             swarm.secret = secret
             yield swarm.alone("node", *where, **job(JOB, APP))
 

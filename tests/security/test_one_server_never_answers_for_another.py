@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forks import Forks
 from tests.support.processes import GitHub, job
 from tests.support.trust import APP, JOB, OTHER_JOB, Swarm, announced, github
 
@@ -20,10 +21,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GitHub, 
 
 
 @pytest.fixture
-def swarm(tmp_path: Path, servers: tuple[GitHub, GitHub]) -> Iterator[Swarm]:
+def swarm(forks: Forks, tmp_path: Path, servers: tuple[GitHub, GitHub]) -> Iterator[Swarm]:
     for server in servers:
         server.order("reset-calls")
-    with Swarm(tmp_path, servers[0].url) as swarm:
+    with Swarm(forks, tmp_path, servers[0].url) as swarm:
         yield swarm
 
 
@@ -53,18 +54,18 @@ def test_a_write_on_one_leaves_the_other(swarm: Swarm, servers: tuple[GitHub, Gi
     assert again[1]["cache-status"].endswith("; detail=memory")
 
 
-def test_one_directory_over_time(swarm: Swarm, servers: tuple[GitHub, GitHub], tmp_path: Path) -> None:
+def test_one_directory_over_time(forks: Forks, swarm: Swarm, servers: tuple[GitHub, GitHub], tmp_path: Path) -> None:
     target = f"{TARGET}/issues/1"
     where = ("--dir", str(tmp_path / "store"), "--no-p2p")
-    with Swarm(tmp_path / "1", servers[0].url) as first:
+    with Swarm(forks, tmp_path / "1", servers[0].url) as first:
         first.secret = swarm.secret
         assert first.alone("a", *where, **job(JOB, APP)).get(target, JOB)[0] == 200
-    with Swarm(tmp_path / "2", servers[1].url) as second:
+    with Swarm(forks, tmp_path / "2", servers[1].url) as second:
         second.secret = swarm.secret
         _, headers, body = second.alone("b", *where, **job(JOB, APP)).get(target, JOB)
         assert b"Of the second server" in body
         assert headers["cache-status"].startswith("p2pcache; fwd=uri-miss"), "as if the directory were empty"
-    with Swarm(tmp_path / "3", servers[0].url.replace("http:", "HTTP:") + "/") as third:
+    with Swarm(forks, tmp_path / "3", servers[0].url.replace("http:", "HTTP:") + "/") as third:
         third.secret = swarm.secret
         _, headers, body = third.alone("c", *where, **job(JOB, APP)).get(target, JOB)
         assert headers["cache-status"].endswith("; detail=disk"), "the same server, however it is written"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forks import Forks
 from tests.support.processes import GitHub, Node, job
 from tests.support.trust import APP, JOB, OTHER_JOB, OTHER_PERSONAL, PERSONAL, PRIVATE, Swarm, announced, github
 
@@ -17,9 +18,9 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHub]:
 
 
 @pytest.fixture
-def swarm(tmp_path: Path, upstream: GitHub) -> Iterator[Swarm]:
+def swarm(forks: Forks, tmp_path: Path, upstream: GitHub) -> Iterator[Swarm]:
     upstream.order("reset-calls")
-    with Swarm(tmp_path, upstream.url) as swarm:
+    with Swarm(forks, tmp_path, upstream.url) as swarm:
         yield swarm
 
 

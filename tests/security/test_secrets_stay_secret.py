@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from p2pcache import settings
 from p2pcache.cache.sealing import generate_secret
 from p2pcache.declarations import SETTINGS
+from tests.support.forks import Forks
 from tests.support.processes import GitHub, environment, job
 from tests.support.trust import APP, JOB, OTHER_JOB, PERSONAL, PRIVATE, Swarm, announced, github
 
@@ -28,9 +29,9 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHub]:
 
 
 @pytest.fixture
-def swarm(tmp_path: Path, upstream: GitHub) -> Iterator[Swarm]:
+def swarm(forks: Forks, tmp_path: Path, upstream: GitHub) -> Iterator[Swarm]:
     upstream.order("reset-calls")
-    with Swarm(tmp_path, upstream.url) as swarm:
+    with Swarm(forks, tmp_path, upstream.url) as swarm:
         yield swarm
 
 

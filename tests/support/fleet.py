@@ -16,7 +16,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-from tests.support.forks import Forks
+from tests.support.forks import Forks, over
 from tests.support.processes import environment, job
 
 START_SECONDS = 60.0
@@ -116,11 +116,8 @@ class Member:
 
     @property
     def over(self) -> bool:
-        """Whether its process has ended. It stays a zombie of the process that forked it."""
-        try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
-        except FileNotFoundError:
-            return True
+        """Whether its process has ended."""
+        return over(self.pid)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         os.kill(self.pid, number)

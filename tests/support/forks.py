@@ -68,6 +68,14 @@ class Forks:
         self._started.close()
 
 
+def over(pid: int) -> bool:
+    """Whether a process that was forked has ended. It stays a zombie of the one that forked it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except FileNotFoundError:
+        return True
+
+
 def serve() -> None:
     """Fork for each line on stdin; kill what is left at its end."""
     import p2pcache.cli

@@ -29,13 +29,6 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    warm = Forks(tmp_path_factory.mktemp("forks"))
-    yield warm
-    warm.close()
-
-
-@pytest.fixture(scope="session")
 def tokens() -> list[str]:
     """Of jobs of one repository."""
     return [f"ghs_app{number}" for number in range(SIZE)]

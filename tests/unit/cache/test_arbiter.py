@@ -234,7 +234,7 @@ class Fleet(RuleBasedStateMachine):
         assert set(self.state) == set(self.arbiter._claims)
 
 
-Fleet.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Fleet.TestCase.settings = settings(stateful_step_count=30)
 test_fleet = Fleet.TestCase
 
 

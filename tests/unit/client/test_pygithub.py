@@ -52,7 +52,8 @@ def test_a_rename_is_followed_through_the_node(node: FakeNode, client: NodeGithu
 
 def test_objects_complete_themselves_through_the_node(node: FakeNode, client: NodeGithub) -> None:
     node.answers["/repos/octo/app"] = repository(description="found")
-    assert client.withLazy(True).get_repo("octo/app").description == "found"
+    with client.withLazy(True) as lazy:
+        assert lazy.get_repo("octo/app").description == "found"
 
 
 def test_uploads_go_through_the_node_in_their_own_hosts_name(

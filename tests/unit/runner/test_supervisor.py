@@ -251,6 +251,7 @@ def test_the_log_is_bounded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = run / "node.log"
     log.write_bytes(b"x" * 2000)
     monkeypatch.setattr(watch, "LOG_BYTES", 1000)
+    monkeypatch.setattr(watch, "Held", lambda: None)  # it lives as long as its process
     saved = os.dup(2)
     try:
         with log.open("ab") as file:
