@@ -37,7 +37,7 @@ class Fleet:
         self.github.populate()
         self.upstream = Direct(self.github)
         self.upstream.around = self._around
-        self.swarm = MemorySwarm(clock=self.clock)
+        self.swarm = MemorySwarm()
         self.keyring = Keyring.ephemeral()
         self.nodes: list[MemoryNode] = []
         self.tokens: list[str] = []

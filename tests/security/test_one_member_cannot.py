@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Limits, address_book, statements
 from p2pcache.swarm.frames import (

@@ -12,7 +12,6 @@ import pytest
 
 from p2pcache.gateway import protocol
 from p2pcache.gateway.bounds import ClientBounds
-from p2pcache.github import classify as rules
 from p2pcache.github import graphql
 from p2pcache.node import Node
 from p2pcache.testing import StandIn
@@ -92,7 +91,7 @@ async def test_a_long_parse_holds_up_no_memory_hit(
     assert (await asking).status == 200
 
 
-async def test_graphql_beyond_what_is_held_is_passed_through_and_not_gathered(github, tmp_path):
+async def test_graphql_beyond_what_is_held_is_passed_through_and_not_gathered(github: StandIn, tmp_path: Path) -> None:
     half = get("/graphql", "Content-Length: 900", method="POST")
     rest = QUERY + b" " * (900 - len(QUERY))
     bounds = ClientBounds(gathered_bytes=1000)
@@ -105,7 +104,7 @@ async def test_graphql_beyond_what_is_held_is_passed_through_and_not_gathered(gi
         for _ in range(2):
             passed = await ask(node, half + rest)
             assert (passed.status, passed.headers["cache-status"]) == (200, "p2pcache; fwd=method; fwd-status=200")
-        assert node._server._server.config.app._gathered == 900
+        assert server._server.config.app._gathered == 900
         small = get("/graphql", f"Content-Length: {len(QUERY)}", method="POST") + QUERY
         assert [(await ask(node, small)).headers["cache-status"].split(";")[1] for _ in range(2)][1] == " hit"
         await first.send(rest[len(QUERY) :])

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from p2pcache.gateway.bounds import DEFAULT_BOUNDS
+from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.node import Node
 from p2pcache.settings import Listen, Secret, Settings
 from p2pcache.testing import StandIn
@@ -103,7 +103,9 @@ def get(target: str, *lines: str, host: str = "api.github.com", method: str = "G
 
 
 @asynccontextmanager
-async def running(upstream, directory, bounds=DEFAULT_BOUNDS, **settings):
+async def running(
+    upstream: str, directory: Path, bounds: ClientBounds = DEFAULT_BOUNDS, **settings: Any
+) -> AsyncIterator[Node]:
     node = Node(
         Settings(
             upstream=upstream,

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 import yaml
 
-from p2pcache.declarations import INPUT_DEFAULTS, INPUT_VARIABLES, INPUTS, SETTINGS, Setting
+from p2pcache.declarations import INPUT_DEFAULTS, INPUT_VARIABLES, INPUTS, SETTINGS
+from p2pcache.options import Setting
 from p2pcache.runner.bootstrap import AUTO
 from p2pcache.runner.network import Mode
 from p2pcache.settings import Settings, load
@@ -24,7 +25,7 @@ ACTIONS = {
 HOME = {"XDG_CACHE_HOME": "/var/cache"}
 
 
-def test_each_field_of_the_settings_is_declared_once():
+def test_each_field_of_the_settings_is_declared_once() -> None:
     derived = {"in_actions", "options"}  # of GITHUB_ACTIONS and ACT, which are the runner's; of what backends declare
     declared = [setting.field for setting in SETTINGS]
     fields = {field.name for field in msgspec.structs.fields(Settings)} - derived
@@ -47,7 +48,7 @@ def test_a_setting_can_be_told_and_explains_itself(setting: Setting) -> None:
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s.default], ids=lambda setting: setting.field)
-def test_the_default_that_is_said_is_the_one_that_counts(setting):
+def test_the_default_that_is_said_is_the_one_that_counts(setting: Setting) -> None:
     assert load({setting.field: setting.default}, HOME) == load({}, HOME)
 
 

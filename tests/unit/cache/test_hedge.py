@@ -15,7 +15,8 @@ class Calls:
         self._results: dict[str, asyncio.Future[str]] = {}
 
     def __call__(self, name: str) -> Callable[[], Awaitable[str]]:
-        future = self._results[name] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._results[name] = future
 
         async def call() -> str:
             self.begun.append(name)

@@ -93,7 +93,7 @@ def test_no_peer_to_peer_no_hub(given: Callable[..., Inputs]) -> None:
     assert given(enable_p2p="false").targets == ()
 
 
-def test_a_persisted_store_is_bounded(given):
+def test_a_persisted_store_is_bounded(given: Callable[..., Inputs]) -> None:
     assert given(persist="true").settings.options["disk_bytes"] == inputs.PERSISTED_BYTES
     assert given({"CACHE_DISK_BYTES": "2000000"}, persist="true").settings.options["disk_bytes"] == 2_000_000
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Swarm, SwarmConfig
 from p2pcache.swarm.frames import Ask, Bye, Grant, Ping, Pong, Wait
