@@ -1,5 +1,6 @@
 """What a node knows and its callers must not: other tokens' repositories, the secret, the credentials it was given."""
 
+import contextlib
 import json
 import os
 import signal
@@ -149,14 +150,20 @@ def spied(*pids: str | int) -> list[list[str]]:
     return [line.split() for line in found.stdout.splitlines()]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path
+@pytest.fixture(scope="class")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture
-def up(home: Path) -> Iterator[Callable[..., Any]]:
-    """Start a supervised node as a user does; gives its state."""
+@pytest.fixture(scope="class")
+def up(home: Path) -> Iterator[Callable[[], dict[str, int]]]:
+    """A supervised node, started as a user does it; gives its state."""
+    with supervised(home) as state:
+        yield state
+
+
+@contextlib.contextmanager
+def supervised(home: Path) -> Iterator[Callable[[], dict[str, int]]]:
     variables = environment(home, **SECRETS, RUNNER_TRACKING_ID="github_1")
     command = (sys.executable, "-m", "p2pcache")
     started = run(*command, "up", "--no-p2p", "--dir", str(home / "node"), env=variables, cwd=home)
@@ -189,7 +196,7 @@ def named(state: dict[str, int]) -> list[str]:
 class TestOtherProcessesOfTheUser:
     """Later steps of a job, say, which have no business with the cache's secret."""
 
-    def test_they_cannot_look_into_the_node_or_its_supervisor(self, up: Callable[..., Any]) -> None:
+    def test_they_cannot_look_into_the_node_or_its_supervisor(self, up: Callable[[], dict[str, int]]) -> None:
         mine = subprocess.Popen((*ORDINARY, "sleep", "60"))
         try:
             until(lambda: spied(mine.pid))
@@ -200,12 +207,12 @@ class TestOtherProcessesOfTheUser:
         assert [str(mine.pid), "environ"] in seen, "the spy can spy"
         assert {pid for pid, _ in seen} == {str(mine.pid)}
 
-    def test_no_environment_and_no_command_line_holds_a_secret(self, up: Callable[..., Any]) -> None:
+    def test_no_environment_and_no_command_line_holds_a_secret(self, up: Callable[[], dict[str, int]]) -> None:
         for pid in named(up()):
             text = environment_of(pid) + Path(f"/proc/{pid}/cmdline").read_bytes()
             assert [name for name, value in SECRETS.items() if value.encode() in text or name.encode() in text] == []
 
-    def test_nor_that_of_a_node_that_has_just_been_started_again(self, up: Callable[..., Any]) -> None:
+    def test_nor_that_of_a_node_that_has_just_been_started_again(self, up: Callable[[], dict[str, int]]) -> None:
         """A spy that kills a node may look into its successor before that has closed itself: nothing is there yet."""
         before = up()["node"]
         os.kill(before, signal.SIGKILL)
@@ -214,12 +221,12 @@ class TestOtherProcessesOfTheUser:
             assert not any(value.encode() in environment_of(after) for value in SECRETS.values())
         until(lambda: not spied(after))
 
-    def test_no_file_holds_one(self, up: Callable[..., Any], home: Path) -> None:
+    def test_no_file_holds_one(self, up: Callable[[], dict[str, int]], home: Path) -> None:
         up()
         for path in filter(Path.is_file, home.rglob("*")):
             assert not any(value.encode() in path.read_bytes() for value in SECRETS.values()), path
 
-    def test_the_node_has_them_all_the_same(self, up: Callable[..., Any], home: Path) -> None:
+    def test_the_node_has_them_all_the_same(self, up: Callable[[], dict[str, int]], home: Path) -> None:
         up()
         ready = json.loads((home / "node/run/ready.json").read_text())
         asked = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "X-Forwarded-For: 192.0.2.1")
@@ -227,8 +234,11 @@ class TestOtherProcessesOfTheUser:
             sent = ("-H", f"Authorization: Bearer {token}", f"{ready['api_url']}/-/stats")
             assert subprocess.run((*asked, *sent), capture_output=True, text=True, timeout=30).stdout == status
 
-    def test_a_runner_still_finds_what_a_job_left(self, up: Callable[..., Any]) -> None:
-        """It looks for its mark in environments, and kills: that ends the node, which it cannot see."""
+
+@pytest.mark.needs("setpriv")
+def test_a_runner_still_finds_what_a_job_left(tmp_path: Path) -> None:
+    """It looks for its mark in environments, and kills: that ends the node, which it cannot see."""
+    with supervised(tmp_path) as up:
         state = up()
         children = Path(f"/proc/{state['pid']}/task/{state['pid']}/children").read_text().split()
         (trace,) = set(children) - {str(state["node"])}
@@ -239,7 +249,8 @@ class TestOtherProcessesOfTheUser:
 
 
 @pytest.mark.needs("setpriv")
-def test_a_command_gets_the_users_token_and_none_of_the_nodes_secrets(home: Path) -> None:
+def test_a_command_gets_the_users_token_and_none_of_the_nodes_secrets(tmp_path: Path) -> None:
+    home = tmp_path
     shown = run(
         *(sys.executable, "-m", "p2pcache", "run", "--no-p2p", "--dir", str(home / "node"), "--", "env"),
         env=environment(home, **SECRETS),
