@@ -18,6 +18,8 @@ import pytest
 from tests.support import meeting
 from tests.support.processes import GitHub, Node, environment, running
 
+pytestmark = pytest.mark.xdist_group("fleet")
+
 SIZE = 5
 SECONDS = 120.0
 
