@@ -1,4 +1,4 @@
-"""What the Action's step runs. Any Python since 2.7 can read this file: one that is too old gets a sentence."""
+"""Entry point of the Action's step. Any Python since 2.7 parses it; one that is too old prints a sentence."""
 
 import sys
 
@@ -10,7 +10,7 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):
 from os import environ
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated interpreter does not look beside its script
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated interpreter does not search the script's folder
 from action.main import main
 
 sys.exit(main(environ))

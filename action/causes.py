@@ -1,4 +1,4 @@
-"""What pip and uv say when they fail, in the user's words: the cause, and what to set."""
+"""Error messages of pip and uv, translated: the cause of a failure, and the setting that mends it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 MIRROR = "set PIP_INDEX_URL (or pip's index-url, or UV_DEFAULT_INDEX) to a mirror that this runner reaches"
 PROXY = "HTTPS_PROXY to its proxy"
 CAUSES = (
-    # The first that matches is told: what is special stands above what it is a case of.
+    # The first match counts, so a special case stands above the general one.
     (
         r"No space left on device|Errno 28|os error 28|Disk quota exceeded|Errno 122|os error 122",
         "the disk is full: free some space, or let RUNNER_TOOL_CACHE name a folder that has it",
@@ -60,7 +60,7 @@ SILENCE = f"the package index gave no answer within {{:g}} s: {MIRROR}, or {PROX
 
 
 def explain(output: str) -> str:
-    """The cause of a failure, from what the installer wrote; its last line where none is known."""
+    """Return the cause of a failure from the installer's output, or the last line of an output that matches none."""
     for pattern, cause in CAUSES:
         if re.search(pattern, output):
             return cause

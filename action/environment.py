@@ -21,20 +21,20 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
 UV_LOCK = ROOT / "requirements-uv.lock"
 NEEDED_BYTES = 300 << 20
-"""What a build may occupy for a moment: the environment, uv, and what is being unpacked."""
+"""The most space a build occupies: the environment, uv, and archives being unpacked."""
 CHECK_SECONDS = 20.0
 ADVICE = "add `uses: actions/setup-python` with python-version 3.13 before it, or use p2pcache's Docker action"
 
 
 class SetupError(Exception):
-    """The environment cannot be had; the message says why and what to do."""
+    """The environment is not available; the message names the reason and the remedy."""
 
 
 def environment(environ: Mapping[str, str]) -> Path:
-    """The interpreter of a ready environment, built when there is none.
+    """Return the interpreter of a ready environment, built when there is none.
 
     Raises:
-        SetupError: it can be neither found nor built.
+        SetupError: none exists, and none can be built.
     """
     key = environment_key()
     places = [Path(base, "p2pcache") for name in ("RUNNER_TOOL_CACHE", "RUNNER_TEMP") if (base := environ.get(name))]
@@ -53,14 +53,14 @@ def environment(environ: Mapping[str, str]) -> Path:
 
 
 def environment_key() -> str:
-    """Names an environment by everything it depends on."""
+    """Return a name for the environment, derived from everything it depends on."""
     version = platform.python_version()
     parts = [LOCK.read_bytes().hex(), version, sys.base_prefix, platform.machine(), *platform.libc_ver()]
     return f"py{version}-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def works(python: Path) -> bool:
-    """Whether this interpreter runs."""
+    """Return whether this interpreter runs."""
     try:
         command = [str(python), "-I", "-c", ""]
         return subprocess.run(command, capture_output=True, timeout=CHECK_SECONDS, check=False).returncode == 0  # noqa: S603
@@ -69,10 +69,10 @@ def works(python: Path) -> bool:
 
 
 def roomy(places: list[Path]) -> Path:
-    """The first folder that can be written and has room: the tool cache outlives the job on a runner that stays.
+    """Return the first writable folder with enough space. On a self-hosted runner the tool cache outlives the job.
 
     Raises:
-        SetupError: there is none.
+        SetupError: no folder qualifies.
     """
     reasons = []
     for place in places:
@@ -93,10 +93,10 @@ def roomy(places: list[Path]) -> Path:
 
 
 def build(folder: Path, environ: Mapping[str, str]) -> None:
-    """Build an environment at `folder`; no job ever sees half of one.
+    """Build an environment at `folder` atomically: no job sees a partial one.
 
     Raises:
-        InstallError: it cannot be built, and at most ten seconds were lost where that could be known beforehand.
+        InstallError: the build failed; within ten seconds where a probe could detect it.
     """
     with _aside(folder) as aside:
         new = aside / "env"
@@ -106,7 +106,7 @@ def build(folder: Path, environ: Mapping[str, str]) -> None:
         except OSError:
             if not (folder / "bin/python").exists():
                 raise
-            # another job of this machine was first: its environment is as good
+            # another job of this machine has built the same environment in the meantime
 
 
 @contextlib.contextmanager

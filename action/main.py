@@ -1,12 +1,11 @@
 """Set up the environment and hand over to `p2pcache.runner.main` in it.
 
-Whatever goes wrong, the job goes on: one warning, and outputs that lead straight to GitHub. With `strict`, it fails.
+Any failure leaves the job running: one warning, and outputs that lead to GitHub itself. With `strict`, the job fails.
 """
 
 from __future__ import annotations
 
 import subprocess
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def hand_over(python: Path, environ: Mapping[str, str]) -> None:
     """Run the rest in the environment; its stdout is the step's, its last line on stderr the reason of a failure.
 
     Raises:
-        SetupError: it failed, or it took too long.
+        SetupError: it failed or exceeded `HAND_OVER_SECONDS`.
     """
     variables = {k: v for k, v in environ.items() if not k.startswith("PYTHON")}
     variables.update(PYTHONPATH=str(ROOT), PYTHONSAFEPATH="1", PYTHONNOUSERSITE="1")
@@ -37,26 +36,14 @@ def hand_over(python: Path, environ: Mapping[str, str]) -> None:
 
 
 def escape(text: str) -> str:
-    """A message that stays one workflow command, whatever is in it (actions/toolkit, command.ts)."""
+    """Return `text` escaped such that it stays within one workflow command (actions/toolkit, command.ts)."""
     text = "".join(c if c.isprintable() else " " for c in text)
     return text[:1000].replace("%", "%25")
 
 
-def append(path: str | None, values: Mapping[str, str]) -> None:
-    """Append to one of the runner's files, with delimiters nobody can guess."""
-    if not path:
-        return
-    with Path(path).open("a", encoding="utf-8") as file:
-        for name, value in values.items():
-            mark = f"ghadelimiter_{uuid.uuid4()}"
-            file.write(f"{name}<<{mark}\n{value}\n{mark}\n")
-
-
 def fall_back(reason: str, environ: Mapping[str, str]) -> int:
-    """Lead the job past the cache; the exit status is what `strict` says."""
-    api, graphql = direct.addresses(environ)
-    append(environ.get("GITHUB_OUTPUT"), {"api-url": api, "graphql-url": graphql, "p2p-connected": "false"})
-    append(environ.get("GITHUB_ENV"), {"P2PCACHE_API_URL": api, "P2PCACHE_GRAPHQL_URL": graphql})
+    """Let the job go on without the cache; return the step's exit status, 1 if `strict`."""
+    direct.bypass(environ)
     strict = direct.strict(environ)
     kind, rest = ("error", "") if strict else ("warning", " The job goes on without the cache.")
     print(f"::{kind} title=p2pcache::{escape(reason)}.{rest}", flush=True)
@@ -64,7 +51,7 @@ def fall_back(reason: str, environ: Mapping[str, str]) -> int:
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Set up and hand over; the step's exit status."""
+    """Set up and hand over; return the step's exit status."""
     try:
         hand_over(environment(environ), environ)
     except (SetupError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Members of a swarm in processes of their own, for the benchmarks: the ones the integration tests use."""
+"""Members of a swarm in processes of their own, the same as in the integration tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROUND = 3
 
 
 class Member:
-    """One process, told what to do by lines of JSON."""
+    """One process, controlled by lines of JSON."""
 
     def __init__(self, directory: Path, **spec: Any) -> None:
         directory.mkdir()
@@ -27,51 +27,46 @@ class Member:
         )
         self.addresses: list[str] = []
 
-    def tell(self, do: str, **how: Any) -> None:
-        """Begin."""
+    def send(self, do: str, **how: Any) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do} | how).encode() + b"\n")
         self._process.stdin.flush()
 
-    def hear(self) -> Any:
-        """The answer."""
+    def receive(self) -> Any:
         assert self._process.stdout is not None
-        heard = json.loads(self._process.stdout.readline())
-        if "error" in heard:
-            sys.exit(heard["error"])
-        return heard.get("answer")
+        reply = json.loads(self._process.stdout.readline())
+        if "error" in reply:
+            sys.exit(reply["error"])
+        return reply.get("answer")
 
     def do(self, do: str, **how: Any) -> Any:
-        """Both."""
-        self.tell(do, **how)
-        return self.hear()
+        self.send(do, **how)
+        return self.receive()
 
     def start(self, **spec: Any) -> None:
-        """Join."""
         [_, *self.addresses] = self.do("start", **spec)
 
     def kill(self) -> None:
-        """Gone at once."""
         self._process.kill()
         self._process.wait()
 
 
 def all_do(members: Sequence[Member], do: str, **how: Any) -> list[Any]:
-    """As simultaneously as pipes allow."""
+    """Send a command to all before reading the first answer."""
     for member in members:
-        member.tell(do, **how)
-    return [member.hear() for member in members]
+        member.send(do, **how)
+    return [member.receive() for member in members]
 
 
 @contextlib.contextmanager
 def fleet(size: int, **spec: Any) -> Iterator[tuple[Member, list[Member]]]:
-    """A hub, and members that have joined it."""
+    """Start a hub and members that have joined it."""
     with tempfile.TemporaryDirectory() as home:
         made: list[Member] = []
         try:
             made += [Member(Path(home) / str(number), **spec) for number in range(size + 1)]
             for member in made:
-                member.hear()
+                member.receive()
             hub, *members = made
             hub.start(hub=True)
             for start in range(0, size, _ROUND):
@@ -85,5 +80,5 @@ def fleet(size: int, **spec: Any) -> Iterator[tuple[Member, list[Member]]]:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of the values lie."""
+    """Return the value below which `share` of the values lie."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]

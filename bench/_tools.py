@@ -1,4 +1,4 @@
-"""What the benchmarks share: processes that end with the run, wrk, medians, and targets that are met or not."""
+"""Shared by the benchmarks: processes that end with the run, wrk, and the comparison with targets."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One run of wrk: the median latency in milliseconds, and requests a second."""
+    """The result of wrk: median latency in milliseconds, and requests per second."""
 
     p50: float
     rate: float
 
 
 def needs(*programs: str) -> None:
-    """Leave quietly where a program is missing: a benchmark is no test."""
+    """Exit with status 0 if a program is missing: a benchmark is no test."""
     for program in programs:
         if shutil.which(program) is None:
             print(f"left out: {program} is not installed")
@@ -39,7 +39,7 @@ def needs(*programs: str) -> None:
 
 @contextlib.contextmanager
 def process(*command: str, log: Path, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process for as long as the block runs."""
+    """Run a process for the duration of the block."""
     with log.open("ab") as output:
         started = subprocess.Popen(command, stdout=output, stderr=output, env=env)
     try:
@@ -54,12 +54,12 @@ def process(*command: str, log: Path, env: Mapping[str, str] | None = None) -> I
 
 
 def clean_environment(home: Path, **variables: str) -> dict[str, str]:
-    """Nothing of this machine's own but the way to its programs."""
+    """Return an environment with nothing of this machine's except PATH."""
     return {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), **variables}
 
 
 def ready(file: Path, started: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
-    """What a ready file says, once it is there."""
+    """Wait for a ready file and return its content."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and started.poll() is None:
         with contextlib.suppress(OSError, ValueError):
@@ -70,14 +70,14 @@ def ready(file: Path, started: subprocess.Popen[bytes], log: Path) -> dict[str, 
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """Return a TCP port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def listening(port: int) -> None:
-    """Wait until somebody listens."""
+    """Wait until a process listens on `port`."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         with socket.socket() as probe:
@@ -88,7 +88,7 @@ def listening(port: int) -> None:
 
 
 def get(port: int, path: str, headers: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
-    """One request; lower-case header lines and the body."""
+    """Send a request; return the headers, with lower-case names, and the body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", path, headers=dict(headers))
     answer = connection.getresponse()
@@ -100,21 +100,21 @@ def get(port: int, path: str, headers: Mapping[str, str]) -> tuple[dict[str, str
 
 
 def wrk(url: str, connections: int, seconds: int, headers: Mapping[str, str]) -> Load:
-    """One run of wrk, with one thread."""
+    """Run wrk with one thread."""
     lines = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *lines, url]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        sys.exit(said)
-    p50 = re.search(r"50%\s+([\d.]+)(us|ms|s)\b", said)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in output or "Socket errors" in output:
+        sys.exit(output)
+    p50 = re.search(r"50%\s+([\d.]+)(us|ms|s)\b", output)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if p50 is None or rate is None:
-        sys.exit(f"wrk said nothing usable:\n{said}")
+        sys.exit(f"wrk said nothing usable:\n{output}")
     return Load(float(p50[1]) * _UNITS[p50[2]], float(rate[1]))
 
 
 def verdict(rows: Sequence[tuple[str, float, str, float]]) -> int:
-    """Print (what, figure, "<=" or ">=", target) each; 1 when one is missed."""
+    """Print rows of (name, figure, "<=" or ">=", target); return 1 if a target is missed, else 0."""
     missed = 0
     for what, figure, sign, target in rows:
         met = figure <= target if sign == "<=" else figure >= target

@@ -1,7 +1,7 @@
-"""Upstream calls for a burst as the fleet grows: whole nodes, one job each, all asking for the same cold URLs at once.
+"""Upstream calls for a burst as the fleet grows: whole nodes, one job each, request the same cold URLs concurrently.
 
-Run it alone: ``python bench/burst.py [--sizes 1 5 20 50]``; exit 1 when the calls grow with the fleet. A node is a
-process forked from this one, which has imported everything: a fleet of 50 starts in seconds.
+Run it alone: ``python bench/burst.py [--sizes 1 5 20 50]``; exit status 1 if the calls grow with the fleet. Nodes are
+forked from this process, which has imported everything, so that a fleet of 50 starts in seconds.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ PATHS = (
     "/contents/README.md",
 )
 LATENCY = 0.05
-# A peer that is only slow because all share two cores shall not cost a call.
+# A peer that is slow because all share two cores must not cost a call.
 PATIENT = swarm.Limits(peer_deadline=5.0, lease_silence=8.0, lease=30.0)
 
 
 def live(flags: dict[str, str], variables: dict[str, str]) -> None:
-    """One node, until it is killed."""
+    """Run one node until it is killed."""
     swarm.SwarmConfig = functools.partial(swarm.SwarmConfig, limits=PATIENT)  # type: ignore[assignment, misc]
     limits = library.TierLimits(block=2 * PATIENT.peer_deadline)
     node.Library = functools.partial(node.Library, limits=limits)  # type: ignore[attr-defined, assignment]
@@ -69,7 +69,7 @@ class Fleet:
         self._processes: list[multiprocessing.process.BaseProcess] = []
 
     def start(self, name: str, token: str, **flags: str) -> Path:
-        """A node; gives its folder at once."""
+        """Start a node and return its folder immediately."""
         home = self._home / name
         home.mkdir()
         flags |= {"listen": "127.0.0.1:0", "p2p_listen": "/ip4/127.0.0.1/tcp/0", "upstream": self._upstream}
@@ -88,7 +88,7 @@ class Fleet:
 
 
 async def get(home: Path, target: str, token: str = "") -> bytes:
-    """One answer through a node, on a connection of its own, as `gh` asks."""
+    """Request through a node on a new connection, as gh does."""
     connector = aiohttp.UnixConnector(str(home / "s"))
     headers = {"Host": "api.github.com", "Authorization": f"token {token}"} if token else {"Host": "localhost"}
     async with (
@@ -105,7 +105,7 @@ def connected(home: Path) -> int:
 
 
 def joined(home: Path, count: int) -> str:
-    """Wait until a node has that many peers; gives its address."""
+    """Wait until a node has `count` peers and return its address."""
     end = time.monotonic() + 60.0
     while time.monotonic() < end:
         ready = json.loads((home / "ready").read_text()) if (home / "ready").exists() else {}
@@ -116,7 +116,7 @@ def joined(home: Path, count: int) -> str:
 
 
 async def burst(homes: Sequence[Path], tokens: Sequence[str], repository: str) -> float:
-    """Seconds until everybody has everything."""
+    """Return the seconds until all nodes have all answers."""
     began = time.monotonic()
     targets = [f"/repos/{repository}{path}" for path in PATHS]
     await asyncio.gather(
@@ -126,13 +126,13 @@ async def burst(homes: Sequence[Path], tokens: Sequence[str], repository: str) -
 
 
 def order(github: str, what: str, **body: object) -> None:
-    """Tell the stand-in something."""
+    """Send a command to the stand-in's control."""
     sent = urllib.request.Request(f"{github}/_stand-in/{what}", json.dumps(body).encode(), method="POST")
     urllib.request.urlopen(sent, timeout=10).close()
 
 
 def measure(size: int, github: str, home: Path) -> tuple[int, int, float]:
-    """Calls, those of them that were charged, and seconds."""
+    """Return the number of calls, of charged calls, and the seconds."""
     tokens = [f"ghs_{size}_{number}" for number in range(size)]
     for token in tokens:
         order(github, "token", value=token, repos=["octo/app"])
@@ -146,8 +146,8 @@ def measure(size: int, github: str, home: Path) -> tuple[int, int, float]:
         order(github, "reset-calls")
         took = asyncio.run(burst(homes, tokens, f"octo/cold{size}"))
         with urllib.request.urlopen(f"{github}/_stand-in/charged", timeout=10) as answer:
-            said = json.load(answer)
-        return said["calls"], said["charged"], took
+            counts = json.load(answer)
+        return counts["calls"], counts["charged"], took
     finally:
         fleet.kill()
 

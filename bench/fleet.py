@@ -1,12 +1,12 @@
-"""What a fleet is charged for: jobs with a token each, a popularity as on the web, matrices that start all at once.
+"""Charged calls of a fleet: jobs with a token each, a popularity as on the web, matrices that start concurrently.
 
-Run it alone: ``python bench/fleet.py [--runners 20] [--waves 4] [--requests 40]``; exit 1 when the target is missed.
-GitHub is the stand-in, asked without a socket; the engine is the real one, its peers are in memory. Between two waves
-ten minutes pass, in which some things change. Compared are: no cache at all; a cache with ordinary ETags in each job,
-which is what ghproxy, hishel and requests-cache can do, as GitHub's ETags depend on the token; p2pcache where jobs of a
-repository share (`share: scope`); and p2pcache where each token has to prove for itself (`share: verified`). Files as
-JSON have tags that prove nothing to another scope, so there each scope pays for each body once. The second trace has
-a third of its reads from files.
+Run it alone: ``python bench/fleet.py [--runners 20] [--waves 4] [--requests 40]``; exit status 1 if the target is
+missed. GitHub is the stand-in without a socket; the engine is the real one, with peers in memory. Between two waves
+ten minutes pass, in which some objects change. Compared are: no cache; a cache with ordinary ETags in each job, as
+with ghproxy, hishel and requests-cache, since GitHub's ETags depend on the token; p2pcache with sharing among the jobs
+of a repository (`share: scope`); and p2pcache with a proof for each token (`share: verified`). Files as JSON have tags
+that prove nothing to another scope, so each scope pays once for each body. The second trace reads files in a third of
+its requests.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from p2pcache.testing.direct import Direct
 from p2pcache.testing.nodes import Clock, MemoryNode
 
 TARGET = 1.05
-"""Charged calls, as a multiple of the distinct bodies that anybody was given; of files, that any scope was given."""
+"""Charged calls as a multiple of the distinct bodies served; for files, distinct per scope."""
 REPOSITORIES = ("octo/app", "octo/lib", "octo/tools", "octo/docs")
 BETWEEN_WAVES = 600.0
 BETWEEN_REQUESTS = 0.5
@@ -39,7 +39,7 @@ PLENTY = 10**9
 
 @dataclass(frozen=True)
 class Shape:
-    """How large a fleet."""
+    """The size of a fleet and its workload."""
 
     runners: int
     waves: int
@@ -49,7 +49,7 @@ class Shape:
 
 @dataclass
 class Outcome:
-    """What it came to."""
+    """The counts of one run."""
 
     requests: int = 0
     asked: int = 0
@@ -58,7 +58,7 @@ class Outcome:
 
 
 class World:
-    """One GitHub; the same each time it is made."""
+    """One GitHub, equal in each run."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -71,12 +71,12 @@ class World:
 
     async def _takes_a_while(self, _request: Request, answer: Callable[[], Verdict]) -> Verdict:
         verdict = answer()
-        for _step in range(5):  # long enough for all of a matrix to have asked
+        for _step in range(5):  # long enough for the requests of a whole matrix
             await asyncio.sleep(0)
         return verdict
 
     def targets(self) -> list[str]:
-        """What jobs ask for, the most popular first."""
+        """Return the requested targets, most popular first."""
         head = self.github.ask("GET", "/repos/octo/app/commits?per_page=1", {}).body[9:49].decode()
         kinds = (
             *("", "/issues", "/releases", "/pulls", "/labels", "/contents/README.md", "/commits", "/branches"),
@@ -84,17 +84,17 @@ class World:
             *(f"/issues/{number}" for number in range(1, 16)),
         )
         every = [f"/repos/{name}{kind}" for kind in kinds for name in REPOSITORIES]
-        full = "/repos/octo/app/labels?per_page=4"  # a last page that is full, which only GitHub itself can vouch for
+        full = "/repos/octo/app/labels?per_page=4"  # a full last page, which needs an unconditional request
         return [*every[:4], f"/repos/octo/app/git/commits/{head}", "/user/repos", *every[4:], full]
 
     def job(self, number: int) -> str:
-        """The token of a new job."""
+        """Return the token of a new job."""
         token = f"ghs_{number}"
         self.github.token(token, repos=REPOSITORIES, limit=PLENTY)
         return token
 
     def change(self, wave: int, chance: random.Random) -> None:
-        """Ten minutes go by."""
+        """Advance the clock by ten minutes and change some objects."""
         self.clock.sleep(BETWEEN_WAVES)
         name = chance.choice(REPOSITORIES)
         self.github.edit(name, issue=chance.randint(1, 15), body=f"edited in wave {wave}")
@@ -102,17 +102,17 @@ class World:
 
 
 class Runner(Protocol):
-    """Who runs jobs."""
+    """A runner of jobs."""
 
     def begin(self, token: str) -> None:
-        """A new job."""
+        """Begin a new job."""
 
     @property
     def scope(self) -> str:
-        """What an answer of GitHub's is good for."""
+        """The scope in which an answer is valid."""
 
     async def get(self, target: str) -> bytes:
-        """One request of the job."""
+        """Send one request of the job."""
 
 
 class Ordinary:
@@ -123,17 +123,15 @@ class Ordinary:
         self.begin("")
 
     def begin(self, token: str) -> None:
-        """Its cache dies with the job; kept, it would be of no use to the next token."""
+        # The cache ends with the job; the next token could not use it.
         self._token = token
         self._kept: dict[str, tuple[float, str, bytes]] = {}
 
     @property
     def scope(self) -> str:
-        """The token's."""
         return self._token
 
     async def get(self, target: str) -> bytes:
-        """From the cache, or from GitHub."""
         now = self._world.clock()
         until, tag, body = self._kept.get(target, (0.0, "", b""))
         if now < until:
@@ -147,7 +145,7 @@ class Ordinary:
 
 
 class Swarming:
-    """A node of one swarm, which takes one job after the other."""
+    """A node of a swarm, which runs one job after the other."""
 
     def __init__(self, node: MemoryNode, *, share: bool) -> None:
         self._node = node
@@ -155,24 +153,21 @@ class Swarming:
         self._token = ""
 
     def begin(self, token: str) -> None:
-        """The node stays; the token is another."""
         self._token = token
         self._node.identity = ScopePolicy(token, REPOSITORIES[0], per_credential=not self._share)
 
     @property
     def scope(self) -> str:
-        """That of all jobs of the repository, unless each token has to prove."""
         return REPOSITORIES[0] if self._share else self._token
 
     async def get(self, target: str) -> bytes:
-        """Through the engine."""
         answer = await self._node.get(target, self._token)
         assert isinstance(answer, Cached | Forwarded), answer
         return answer.entry.block.body if isinstance(answer, Cached) else answer.body or b""
 
 
 async def simulate(shape: Shape, world: World, runners: Sequence[Runner]) -> Outcome:
-    """Waves of jobs: first the requests that all jobs of a matrix begin with, in step, then each job's own."""
+    """Run waves of jobs: first the common requests of the matrix, in step, then each job's own."""
     chance, outcome = random.Random(7), Outcome()
     targets = world.targets()
     weights = [1 / rank for rank in range(1, len(targets) + 1)]
@@ -203,12 +198,10 @@ async def simulate(shape: Shape, world: World, runners: Sequence[Runner]) -> Out
 
 
 def ordinary(world: World, count: int) -> list[Runner]:
-    """Jobs on their own."""
     return [Ordinary(world) for _ in range(count)]
 
 
 def swarming(world: World, count: int, *, share: bool) -> list[Runner]:
-    """Runners of one swarm."""
     swarm, keyring = MemorySwarm(), Keyring.ephemeral()
     nodes = (
         MemoryNode(world.upstream, world.clock, keyring=keyring, peer=swarm.join(), verified=not share)
@@ -218,7 +211,6 @@ def swarming(world: World, count: int, *, share: bool) -> list[Runner]:
 
 
 def main() -> int:
-    """The table, and whether the target was reached."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runners", type=int, default=20)
     parser.add_argument("--waves", type=int, default=4)
@@ -229,7 +221,7 @@ def main() -> int:
 
 
 def compare(shape: Shape) -> bool:
-    """One trace through each; whether the target was reached."""
+    """Run one trace through each system and return whether the target is reached."""
     if shape.files:
         print("\nthe same with a third of the reads from files")
     print(f"{shape.waves} waves of {shape.runners} jobs, each with a token of its own and {shape.requests} requests")
@@ -246,7 +238,6 @@ def compare(shape: Shape) -> bool:
 
 
 def run(name: str, shape: Shape, fleet: Callable[[World, int], list[Runner]]) -> Outcome:
-    """Simulate, and print the line."""
     world, started = World(), time.perf_counter()
     outcome = asyncio.run(simulate(shape, world, fleet(world, shape.runners)))
     row(name, outcome, time.perf_counter() - started)
@@ -254,7 +245,6 @@ def run(name: str, shape: Shape, fleet: Callable[[World, int], list[Runner]]) ->
 
 
 def row(name: str, outcome: Outcome, seconds: float = 0.0) -> None:
-    """One line of the table."""
     took = f"{seconds:6.1f}" if seconds else ""
     numbers = f"{outcome.requests:9}{outcome.asked:7}{outcome.charged:9}{outcome.distinct:8}"
     print(f"{name:30}{numbers}{outcome.charged / outcome.distinct:14.3f}{took}")

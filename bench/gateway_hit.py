@@ -1,8 +1,8 @@
-"""A memory hit against nginx's `proxy_cache`: one worker each, the same body, the same client, turn and turn about.
+"""A memory hit against nginx's `proxy_cache`: one worker each, the same body and client, in turns.
 
-Run it alone: ``python bench/gateway_hit.py [--rounds 5] [--seconds 2]``; exit 1 when a target is missed. Both a node as
-`p2pcache serve` runs it and one under the supervisor (`p2pcache up`), whose connections outlive it, are measured; the
-targets are for the latter, which is what jobs use.
+Run it alone: ``python bench/gateway_hit.py [--rounds 5] [--seconds 2]``; exit status 1 if a target is
+missed. Measured are a node of `p2pcache serve` and one under the supervisor (`p2pcache up`); the targets are for the
+latter, which jobs use.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ http {{
 
 
 def main() -> int:
-    """Measure; 0 when both targets are met."""
     options = argparse.ArgumentParser()
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=int, default=2)
@@ -79,7 +78,7 @@ def _paired(found: Mapping[tuple[str, int], Sequence[tools.Load]]) -> float:
 
 
 def _start(home: Path, running: contextlib.ExitStack) -> dict[str, int]:
-    """The stand-in GitHub, nginx, and two nodes, warm; their ports."""
+    """Start the stand-in GitHub, nginx and two nodes with warm caches; return their ports."""
     env, log = tools.clean_environment(home, CACHE_TTL="3600"), home / "log"
     github_ready = home / "github.json"
     command = [
@@ -95,7 +94,7 @@ def _start(home: Path, running: contextlib.ExitStack) -> dict[str, int]:
 
     ports = {"nginx": tools.free_port(), "p2pcache serve": tools.free_port(), "p2pcache up": tools.free_port()}
     configuration = home / "nginx.conf"
-    user = "user root; " if os.geteuid() == 0 else ""  # or the worker could not write where the master did
+    user = "user root; " if os.geteuid() == 0 else ""  # so that the worker can write to the master's folders
     configuration.write_text(NGINX.format(user=user, home=home, port=ports["nginx"], upstream=upstream))
     running.enter_context(tools.process("nginx", "-c", str(configuration), "-e", str(home / "error.log"), log=log))
     node = [sys.executable, "-m", "p2pcache"]

@@ -1,6 +1,6 @@
-"""What a connected runner costs the hub: its RSS as light members join, with a hub as users run it.
+"""The hub's memory for each connected runner: its RSS as light members join a real hub.
 
-Run it alone: ``python bench/hub_memory.py``; exit 1 when the target is missed.
+Run it alone: ``python bench/hub_memory.py``; exit status 1 if the target is missed.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ SETTLE = 1.0
 
 
 class Nothing:
-    """A node that holds nothing and listens to nobody."""
+    """A node without entries that ignores its peers."""
 
     async def sealed(self, cid: bytes) -> bytes | None:
         del cid
         return None
 
     async def keep(self, pointer: Pointer, sealed: bytes) -> None:
-        """Never: it is no hub."""
+        """Do nothing: only a hub gets these."""
 
     def pointers(self) -> list[Pointer]:
         return []
 
     def dropped(self, topics: Collection[bytes], scope: bytes | None, until: float) -> None:
-        """Nothing to forget."""
+        """Do nothing."""
 
     def quota(self, scope: bytes, state: bytes) -> None:
-        """Not its business."""
+        """Do nothing."""
 
     def warn(self, message: str) -> None:
-        """The hub leaves at the end, as each would say."""
+        """Do nothing: at the end the hub leaves."""
 
 
 def crowd(home: str, address: str, keys: tuple[bytes, ...], until: multiprocessing.connection.Connection) -> None:
-    """Some members that know the hub alone, until the pipe is closed."""
+    """Run members that know only the hub, until the pipe is closed."""
     limits = Limits(links=0, links_beside_hub=0)
 
     async def run() -> None:
@@ -73,7 +73,7 @@ def crowd(home: str, address: str, keys: tuple[bytes, ...], until: multiprocessi
 
 
 def rss(pid: int) -> float:
-    """Resident megabytes."""
+    """Return the resident memory in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGESIZE") / 1e6
 
@@ -84,18 +84,18 @@ def connected(url: str) -> int:
 
 
 def listening(ready: Path) -> dict[str, object]:
-    """The hub's ready file, once its swarm listens."""
+    """Wait until the hub's swarm listens and return the ready file."""
     end = time.monotonic() + tools.START_SECONDS
     while time.monotonic() < end:
-        said: dict[str, object] = json.loads(ready.read_text())
-        if said["p2p"] == "ready":
-            return said
+        state: dict[str, object] = json.loads(ready.read_text())
+        if state["p2p"] == "ready":
+            return state
         time.sleep(0.02)
     sys.exit("the hub's swarm did not start")
 
 
 def measure(home: Path) -> list[tuple[int, float]]:
-    """Members connected, and the hub's RSS in MB."""
+    """Return points of (connected members, the hub's RSS in MB)."""
     variables = {"CACHE_SECRET": secrets.token_hex(32)}
     keyring, _ = keyring_of(load({}, variables))
     log, ready = home / "hub.log", home / "ready"
@@ -116,8 +116,8 @@ def measure(home: Path) -> list[tuple[int, float]]:
     points, ends = [], []
     with tools.process(*command, log=log, env=tools.clean_environment(home, **variables)) as hub:
         tools.ready(ready, hub, log)
-        said = listening(ready)
-        url, [address, *_] = str(said["api_url"]), list(said["multiaddrs"])  # type: ignore[call-overload]
+        state = listening(ready)
+        url, [address, *_] = str(state["api_url"]), list(state["multiaddrs"])  # type: ignore[call-overload]
         for number in range(1, CROWDS + 1):
             ours, theirs = context.Pipe()
             context.Process(
@@ -129,7 +129,7 @@ def measure(home: Path) -> list[tuple[int, float]]:
             ours.recv()
             while connected(url) < number * CROWD:
                 time.sleep(0.02)
-            time.sleep(SETTLE)  # what joiners are told of each other
+            time.sleep(SETTLE)  # the gossip about the new members
             points.append((number * CROWD, rss(hub.pid)))
             print(f"{points[-1][0]:4} members: {points[-1][1]:6.1f} MB", flush=True)
         for end in ends:

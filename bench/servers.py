@@ -1,7 +1,7 @@
-"""What Python's HTTP servers do with the least there is to do: a fixed 4 KB answer from one worker, for the record.
+"""Python's HTTP servers with a minimal load: a fixed 4 KB answer from one worker.
 
-Run it alone: ``python bench/servers.py``. What is not installed is left out. Why the gateway is built on uvicorn:
-``bench/README.md``.
+Run it alone: ``python bench/servers.py``. Servers that are not installed are skipped. ``bench/README.md`` explains the
+choice of uvicorn.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ uvloop.run(serve())
 
 
 def main() -> int:
-    """Measure and print."""
     options = argparse.ArgumentParser()
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--seconds", type=int, default=2)

@@ -1,7 +1,7 @@
-"""What a job pays for the cache: seconds at its beginning and end, megabytes, memory; and when that is won back.
+"""The cost of the cache for a job: seconds at its start and end, megabytes, memory; and the break-even.
 
-The Action's own step (`post/start.sh`) and its last one, as the runner runs them: the first job of a runner with
-nothing kept anywhere, with uv on the path and with pip alone; then later jobs. To reach: first <= 20 s, later <= 2 s.
+The Action's first step (`post/start.sh`) and its last, as the runner runs them: the first job of a runner with empty
+caches, with uv on the path and with pip alone; then later jobs. Targets: first <= 20 s, later <= 2 s.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ ROOT = Path(__file__).parents[1]
 FIRST_SECONDS, LATER_SECONDS = 20.0, 2.0
 LATER_RUNS = 5
 CALL_SECONDS = 0.2
-"""What a call to api.github.com takes from a hosted runner, about; a hit takes a thousandth of it."""
-# A runner's Python has pip; a development environment's need not.
+"""Approximate time of a call to api.github.com from a hosted runner; a hit takes a thousandth of it."""
+# A runner's Python has pip; that of a development environment may not.
 PYTHON = Path(sys.base_prefix, "bin")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one job paid."""
+    """The cost of one job: seconds, CPU seconds, bytes."""
 
     start: float
     end: float
@@ -68,7 +68,7 @@ def job(base: Path, tool_cache: Path, **variables: str) -> Job:
 
 
 def seconds(command: list[str], environ: dict[str, str]) -> float:
-    """How long a command takes."""
+    """Run a command and return its duration in seconds."""
     begun = time.perf_counter()
     done = subprocess.run(command, env=environ, capture_output=True, text=True)
     took = time.perf_counter() - begun
@@ -78,31 +78,31 @@ def seconds(command: list[str], environ: dict[str, str]) -> float:
 
 
 def children() -> float:
-    """The CPU seconds of all that was started and waited for: nearly the same on a busy machine."""
+    """Return the CPU seconds of finished child processes, nearly the same on a busy machine."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def used(pid: int) -> float:
-    """The CPU seconds of a process: proc(5), /proc/pid/stat, fields 14 and 15."""
+    """Return the CPU seconds of a process (proc(5), /proc/pid/stat, fields 14 and 15)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> int:
-    """A process's memory in bytes."""
+    """Return the resident memory of a process in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
 
 def bytes_received() -> int:
-    """What this machine's network cards have received."""
+    """Return the bytes that this machine's network interfaces have received."""
     rows = [line.split(":") for line in Path("/proc/net/dev").read_text().splitlines() if ":" in line]
     return sum(int(counts.split()[0]) for name, counts in rows if name.strip() != "lo")
 
 
 def without_uv() -> str:
-    """The path with every folder that has a uv left out."""
+    """Return PATH without the folders that contain uv."""
     folders = os.environ["PATH"].split(os.pathsep)
     return os.pathsep.join([str(PYTHON), *(folder for folder in folders if not Path(folder, "uv").exists())])
 

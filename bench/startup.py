@@ -1,7 +1,7 @@
-"""How long until the gateway answers after ``p2pcache up``, and what an idle node with peers' code loaded weighs.
+"""The time until the gateway answers after ``p2pcache up``, and the memory of an idle node with libp2p loaded.
 
-Run it alone: ``python bench/startup.py [--rounds 5]``; exit 1 when a target is missed. Time is from the start of the
-command, Python's own start included, to the first answer over the socket; RSS is read once the swarm listens.
+Run it alone: ``python bench/startup.py [--rounds 5]``; exit status 1 if a target is missed. The time is from the start
+of the command, including Python's, to the first answer over the socket; RSS is read when the swarm listens.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ P2PCACHE = (sys.executable, "-m", "p2pcache")
 
 
 def main() -> int:
-    """Measure; 0 when both targets are met."""
     options = argparse.ArgumentParser()
     options.add_argument("--rounds", type=int, default=5)
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        _measure(Path(scratch), "warm")  # byte code is written, the disk's cache is filled
+        _measure(Path(scratch), "warm")  # writes byte code and fills the page cache
         found = [_measure(Path(scratch), str(n)) for n in range(chosen.rounds)]
     seconds, megabytes = (statistics.median(column) for column in zip(*found, strict=True))
     print("each: " + ", ".join(f"{took:.2f} s {weight:.0f} MB" for took, weight in found))
@@ -43,7 +42,7 @@ def main() -> int:
 
 
 def _measure(scratch: Path, name: str) -> tuple[float, float]:
-    """Seconds until the first answer, and the node's RSS in MB when its swarm listens."""
+    """Return the seconds until the first answer, and the node's RSS in MB when its swarm listens."""
     secret = subprocess.run([*P2PCACHE, "keygen"], check=True, capture_output=True, text=True).stdout.strip()
     env = tools.clean_environment(scratch, CACHE_SECRET=secret)
     directory = scratch / name
@@ -55,9 +54,9 @@ def _measure(scratch: Path, name: str) -> tuple[float, float]:
     try:
         _answers(path)
         took = time.monotonic() - began
-        _, said = up.communicate(timeout=tools.START_SECONDS)
+        _, errors = up.communicate(timeout=tools.START_SECONDS)
         if up.returncode:
-            sys.exit(said.decode())
+            sys.exit(errors.decode())
         return took, _rss(_joined(directory)["pid"])
     finally:
         up.kill()

@@ -1,7 +1,6 @@
-"""A fleet of processes: how fast an announcement reaches 20 peers, what a runner costs the hub, calls for a burst.
+"""A fleet of processes: the time of an announcement to 20 peers, the hub's memory per runner, calls for a burst.
 
-Run it alone: ``python bench/swarm_fleet.py [--sizes 1 5 20 50]``; exit 1 when a target is
-missed.
+Run it alone: ``python bench/swarm_fleet.py [--sizes 1 5 20 50]``; exit status 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ import _tools as tools
 ANNOUNCE_MS, HUB_MB = 50.0, 0.5
 PEERS, URLS, ROUNDS = 20, 10, 20
 SETTLE = 4.0
-# A peer that is only slow because all share two cores shall not cost a call.
+# A peer that is slow because all share two cores must not cost a call.
 PATIENT = {"peer_deadline": 5.0, "lease_silence": 8.0, "lease": 30.0}
 
 
 class Upstream(threading.Thread):
-    """Answers each name after 50 ms, and counts."""
+    """Answer each name after 50 ms, and count the calls."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -47,18 +46,18 @@ class Upstream(threading.Thread):
 
 
 def announcements(hub: swarm.Member, members: list[swarm.Member]) -> list[float]:
-    """Milliseconds until all had heard, of each of several announcements."""
+    """Return the milliseconds until all members have received each of several announcements."""
     took = []
     for _ in range(ROUNDS):
         name = os.urandom(32).hex()
         began = float(members[0].do("hold", size=2_000, name=name)[2])
-        time.sleep(0.25)  # each notes when it hears; asking meanwhile would be most of the work
+        time.sleep(0.25)  # each records the time of receipt; polling meanwhile would distort it
         took.append(1e3 * (max(swarm.all_do([hub, *members[1:]], "sees", name=name)) - began))
     return took
 
 
 def burst(size: int, upstream: Upstream) -> tuple[int, float]:
-    """Calls and seconds for the same cold URLs on all nodes at once."""
+    """Return calls and seconds for the same cold URLs on all nodes concurrently."""
     with swarm.fleet(size, limits=PATIENT) as (hub, members):
         hub.do("connected", n=size, timeout=60.0)
         time.sleep(SETTLE)
@@ -83,7 +82,7 @@ def main() -> int:
     with swarm.fleet(0) as (alone, _):
         idle = alone.do("report")["rss"]
     with swarm.fleet(PEERS) as (hub, members):
-        time.sleep(2 * SETTLE)  # members link up with each other, which takes two cores a moment
+        time.sleep(2 * SETTLE)  # members connect with each other
         grown = hub.do("report")["rss"] - idle
         took = announcements(hub, members)
     print(f"an announcement reaches {PEERS} peers: p50 {swarm.percentile(took, 0.5):.1f} ms")

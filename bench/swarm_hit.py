@@ -1,8 +1,8 @@
-"""A peer hit against a plain HTTPS fetch of the same bytes, in the same run.
+"""A peer hit compared with a plain HTTPS fetch of the same bytes in the same run.
 
-Each in processes of their own over loopback: asyncio to libp2p to asyncio and back (hash verified) beside aiohttp to
-aiohttp over one kept TLS connection. Run it alone: ``python bench/swarm_hit.py [--times 100]``; exit 1 when a target is
-missed.
+Both in processes of their own over loopback: asyncio to libp2p to asyncio and back (hash verified), and aiohttp to
+aiohttp over one kept TLS connection. Run it alone: ``python bench/swarm_hit.py [--times 100]``; exit status 1 if a
+target is missed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ P50_MS, P50_RATIO = 8.0, 12.0
 
 
 def certificate(path: Path) -> None:
-    """One for this run."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -42,7 +41,6 @@ def certificate(path: Path) -> None:
 
 
 def serve(pem: str, port: int) -> None:
-    """The server's process."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     bodies = {str(size): os.urandom(size) for size in SIZES.values()}
@@ -56,9 +54,9 @@ def serve(pem: str, port: int) -> None:
 
 
 async def https(port: int, times: int) -> dict[str, list[float]]:
-    """Seconds of each fetch."""
+    """Return the seconds of each fetch by size."""
     took: dict[str, list[float]] = {}
-    connector = TCPConnector(ssl=False)  # encrypted all the same; the certificate is our own
+    connector = TCPConnector(ssl=False)  # still encrypted; the certificate is self-signed
     async with ClientSession(connector=connector) as session:
         for label, size in SIZES.items():
             for number in range(times + 5):
@@ -71,7 +69,7 @@ async def https(port: int, times: int) -> dict[str, list[float]]:
 
 
 def peers(times: int) -> dict[str, list[float]]:
-    """The same over the swarm."""
+    """Return the same for the swarm."""
     took = {}
     with swarm.fleet(2) as (_, (holder, asker)):
         for label, size in SIZES.items():

@@ -1,6 +1,6 @@
-"""Computing the ETag that GitHub would give a 50 KB body, beside a plain SHA-256 of it in the same run.
+"""The computation of GitHub's ETag for a 50 KB body, compared with a plain SHA-256 in the same run.
 
-Run it alone: ``python bench/tag.py``; exit 1 when the target is missed.
+Run it alone: ``python bench/tag.py``; exit status 1 if the target is missed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REQUEST = {"accept": "application/vnd.github+json", "authorization": "Bearer ghs
 
 
 def measure(work: Callable[[], object]) -> float:
-    """Microseconds a call, of one round."""
+    """Return the microseconds per call in one round."""
     started = time.perf_counter()
     for _ in range(TIMES):
         work()
@@ -28,7 +28,7 @@ def measure(work: Callable[[], object]) -> float:
 
 
 def main() -> int:
-    """The quickest of rounds that take turns: what is slower is the machine's other work."""
+    # The fastest of alternating rounds: anything slower is due to other work of the machine.
     body = random.Random(7).randbytes(SIZE)
     computed = lambda: etag.tags(REQUEST, None, "application/json", body)  # noqa: E731
     plain = lambda: hashlib.sha256(body).hexdigest()  # noqa: E731

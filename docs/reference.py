@@ -29,7 +29,7 @@ it is empty, the job's own variable counts, and then the default. These are of t
 
 
 def reference() -> str:
-    """The whole document."""
+    """Return the document in Markdown."""
     settings = _table(("flag", "variable", "input", "default", "meaning", "value"), _settings())
     inputs = _table(("input", "default", "meaning"), _inputs())
     return "\n".join((INTRODUCTION, NODE, settings, ACTION, inputs))

@@ -12,7 +12,7 @@ __all__ = ["GitHubCLI", "__version__", "get_global_cache", "github_client"]
 
 
 def __getattr__(name: str) -> Any:
-    # A node imports this package too, and has no use for the clients.
+    # A node imports this package too and does not need the clients.
     if name not in __all__:
         raise AttributeError(f"module 'p2pcache' has no attribute {name!r}")
     from p2pcache import client

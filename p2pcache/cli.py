@@ -1,4 +1,4 @@
-"""The commands: parse, call, print. Each imports what it needs, so that ``--help`` and ``keygen`` are instant."""
+"""The command line. Each command imports its implementation when it runs, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _option(setting: Setting) -> Callable[[F], F]:
-    """The flag of a setting, of which `settings` reads the text: nothing is checked, and no default set, here."""
+    """Return the option of a setting, without type or default: `settings` parses the text."""
     text = setting.flag_help or setting.help
     if not setting.metavar:
         return click.option(setting.flag, setting.field, flag_value=setting.switch, default=None, help=text)
@@ -41,14 +41,14 @@ _of_node = _option(
 
 
 def node_options(command: F) -> F:
-    """The flags that `serve`, `up` and `run` share (docs/interface.md#flags-of-a-node)."""
+    """Add the options that `serve`, `up` and `run` share (docs/interface.md#flags-of-a-node)."""
     for setting in reversed(FLAGS):
         command = _option(setting)(command)
     return command
 
 
 def _flags(options: dict[str, Any]) -> dict[str, str]:
-    """Flags that were given, as text for `settings.load`."""
+    """Return the given flags as text for `settings.load`."""
     given = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in options.items()}
     return {name: value for name, value in given.items() if value}
 

@@ -1,7 +1,7 @@
-"""Unix time that never runs backwards within a process, so that no step of the clock makes an answer live longer.
+"""Unix time that never runs backwards within a process, so that no clock step extends a lifetime.
 
-RFC 9111 section 4.2.3 wants ages that a clock cannot falsify. A step forwards is followed: it ends lifetimes early,
-which costs a conditional request. A step backwards is not.
+RFC 9111 section 4.2.3 requires ages that are robust against clock errors. A step forwards is followed: it ends
+lifetimes early, at the cost of a conditional request. A step backwards is ignored.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 
 class Steady:
-    """The later of two times: the wall clock's, and the latest it ever showed plus what passed since.
+    """The later of the wall clock's time and its maximum so far plus the time since.
 
     Args:
-        wall: Unix seconds, as the machine has them now.
-        monotonic: seconds that only pass.
+        wall: returns the machine's Unix time in seconds.
+        monotonic: returns seconds that never decrease.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -24,11 +24,11 @@ class Steady:
         self._ahead = wall() - monotonic()
 
     def __call__(self) -> float:
-        """Unix seconds."""
+        """Return Unix seconds."""
         now = self._monotonic()
         self._ahead = max(self._ahead, self._wall() - now)
         return now + self._ahead
 
 
 unix_time = Steady()
-"""The clock of this process, for lifetimes, quotas and drops alike: they are compared with each other."""
+"""The clock of this process, for lifetimes, quotas and tombstones, which are compared with each other."""

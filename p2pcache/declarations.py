@@ -1,8 +1,8 @@
 """Every setting of a node and every input of the Action, declared once.
 
-`settings` reads by this table, `cli` makes its flags of it, `runner/inputs` maps inputs by it, ``make reference``
-writes ``docs/settings.md`` from it, and tests hold both ``action.yml`` and the README to it. Standard library alone,
-since ``p2pcache --help`` loads it. The rows of a backend stand in its own module (`backends`).
+`settings` parses by this table, `cli` derives the flags from it, `runner/inputs` maps inputs by it, ``make reference``
+writes ``docs/settings.md`` from it, and tests compare both ``action.yml`` and the README with it. Standard library
+only, since ``p2pcache --help`` loads it. The rows of a backend are in its own module (`backends`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from p2pcache import backends
 from p2pcache.options import BYTES, Input, Setting
 
 HUB_PORT = 9100
-"""Where jobs look for a hub on their host."""
+"""The port at which jobs look for a hub on their host."""
 MULTIADDR_EXAMPLE = f"/ip4/172.17.0.1/tcp/{HUB_PORT} or /dns4/hub/tcp/{HUB_PORT}"
 SOCKET_PATH_BYTES = 107
 """The longest path a unix socket can have on Linux (unix(7): ``sun_path`` less its terminating zero)."""

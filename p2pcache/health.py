@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from p2pcache.swarm import Swarm
 
 ALONE_SECONDS = 60.0
-"""How long a node that was told of peers may be without one before that is worth telling."""
+"""How long a node that is configured with peers may be without one before that is reported."""
 
 
 class Health:
@@ -21,7 +21,7 @@ class Health:
         disk: its store, if it has one.
         upstream: its way to GitHub.
         swarm: its peers, if it has any.
-        expects_peers: it was told where peers are; a hub that waits for members is well without them.
+        expects_peers: the configuration names peers; a hub that waits for members is well without them.
     """
 
     def __init__(self, disk: Store | None, upstream: HttpUpstream, swarm: Swarm | None, *, expects_peers: bool) -> None:
@@ -30,7 +30,7 @@ class Health:
         self._swarm = swarm if expects_peers else None
 
     def reasons(self, p2p: str) -> list[str]:
-        """One sentence for each thing that is wrong; `p2p` is the swarm's state as the ready file has it."""
+        """Return one sentence for each thing that is wrong; `p2p` is the swarm's state as the ready file has it."""
         found = [self._disk.trouble if self._disk else "", self._alone(p2p), self._upstream.unreachable]
         return [reason for reason in found if reason]
 

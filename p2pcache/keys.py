@@ -1,4 +1,4 @@
-"""Which secret a node's keys come from, why it works alone when there is none to share, and who its callers are."""
+"""Which secret a node's keys come from, why it works alone without one, and how its callers are told apart."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ import msgspec
 from p2pcache import files, values
 from p2pcache.cache.sealing import Keyring, generate_secret
 from p2pcache.cache.wanted import ScopePolicy
-from p2pcache.github.scopes import token_kind
+from p2pcache.github.tokens import LONG_LIVED, token_kind
 from p2pcache.settings import Settings, SettingsError, Share
 
-LONG_LIVED = ("personal", "oauth", "app_user")
-"""Kinds of token that last long enough to be a shared secret; a job's installation token dies with the job."""
 TOKEN_HINT = "where gh is logged in: export GITHUB_TOKEN=$(gh auth token)"  # noqa: S105 - a sentence, no secret
 
 
 def keyring_of(settings: Settings) -> tuple[Keyring, str]:
-    """The keys, and why the node works alone ("" when it does not).
+    """Return the keys, and why the node works alone ("" when it does not).
 
     Raises:
         SettingsError: a secret is weak; or what is meant to be a hub would work alone.
@@ -31,7 +29,7 @@ def keyring_of(settings: Settings) -> tuple[Keyring, str]:
 
 
 def with_secret(settings: Settings) -> tuple[Settings, str]:
-    """A hub's settings with a secret, made and kept in its directory where nobody gave one; and how to hand it out.
+    """Return a hub's settings with a secret, made in its directory where none was given; and how to hand it out.
 
     Raises:
         SettingsError: the file can be neither read nor written, or is empty.
@@ -83,7 +81,7 @@ def _keyring_of(settings: Settings) -> tuple[Keyring, str]:
 
 
 def identity_of(settings: Settings) -> ScopePolicy:
-    """How callers are told apart: a repository's jobs are one scope by the runner's own token alone.
+    """Return how callers are told apart: a repository's jobs are one scope by the runner's own token alone.
 
     Under act, and wherever a personal token takes its place, `github.token` is the user's and may read all that the
     user may: such a job is a token like any other.

@@ -20,9 +20,9 @@ from p2pcache.cache.memory import Memory
 from p2pcache.cache.tiers import Opening, Tier
 from p2pcache.clock import unix_time
 from p2pcache.gateway import listen
-from p2pcache.gateway.admission import Admission
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
+from p2pcache.gateway.caller_limits import CallerLimits
 from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, own_token
 from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.http_upstream import HttpUpstream
@@ -124,7 +124,7 @@ class Node:
             upstream=self.upstream,
             relay=relay,
             reads=reads,
-            admission=Admission(identity, self.buckets),
+            limits=CallerLimits(identity, self.buckets),
             ledger=self.ledger,
             control=ControlPlane(
                 stats=self.stats,
@@ -206,7 +206,7 @@ class Node:
         self._write_ready()
 
     async def stop(self) -> None:
-        """Answer what is under way, leave the swarm, write what is left to write; every part within its bound."""
+        """Answer what is under way, leave the swarm, write the counts; every part within its bound."""
         if self._server is not None:
             await self._server.stop()
         for task in self._background:
@@ -278,7 +278,7 @@ class Node:
         except OSError as error:
             raise SettingsError(f"--ready-file {file}: {error.strerror}; name a file that can be written") from None
 
-    # What the parts tell
+    # What the parts report
 
     def _counted(self, status: int, authorised: bool, path: str) -> None:
         self.ledger.upstream(status, charged=charged(status, authorised, path), not_modified=status == 304)

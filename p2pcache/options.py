@@ -1,4 +1,4 @@
-"""The shapes in which settings and inputs are declared; `declarations` has the table, each backend its own rows."""
+"""The types of declared settings and inputs; `declarations` has the table, each backend its own rows."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ BYTES = "a number of bytes, at least 1048576"
 
 
 class Setting(NamedTuple):
-    """What can be told to a node.
+    """One setting of a node.
 
     Attributes:
         field: of `settings.Settings`, or of its `options` where a backend declares it.
         help: one sentence, for ``--help`` and the reference.
-        expected: what is right, for the error about a value that is not.
+        expected: the valid values, for the error about an invalid one.
         flag: of ``serve``, ``up`` and ``run``.
-        flag_help: in place of `help`, where the flag says the opposite.
-        metavar: the flag's value; without one the flag is a switch.
-        switch: what a switch says when it is given.
-        variables: the first is the name, the others are aliases; the first that is set counts.
-        input: of the Action; it sets the first variable.
-        input_default: in both ``action.yml``; empty where the job's variable, or else `default`, is to count.
-        default: as text that could be given.
-        otherwise: the default in words, where there is no such text.
+        flag_help: in place of `help`, where the flag negates the setting.
+        metavar: the placeholder of the flag's value; without one the flag is a switch.
+        switch: the value of a given switch.
+        variables: the main name, then aliases; the first that is set counts.
+        input: of the Action; it sets the main variable.
+        input_default: in both ``action.yml``; empty where the job's variable, or else `default`, applies.
+        default: as valid text.
+        otherwise: the default in words, where no text expresses it.
         unit: of a number.
-        parse: the function of `values` that reads it, where the field's type does not say how.
-        repeated: the flag may be given more than once.
-        secret: never shown, and kept from the commands that a node starts.
-        internal: passed by the supervisor or the Action, and by nobody else.
+        parse: the function of `values` that parses it; by default the field's type determines it.
+        repeated: whether the flag may be given more than once.
+        secret: never shown, and removed from the environment of commands that a node starts.
+        internal: passed only by the supervisor or the Action.
     """
 
     field: str
@@ -50,7 +50,7 @@ class Setting(NamedTuple):
 
 
 class Input(NamedTuple):
-    """An input that is the Action's own matter: no node reads it.
+    """An input of the Action itself, which no node reads.
 
     Attributes:
         default: in ``action.yml``.

@@ -94,7 +94,7 @@ class Participation:
             await self.swarm.stop()
 
     def publish(self, scope: str, bucket: Bucket) -> None:
-        """Send the members a bucket that GitHub told this node of; `scope` is the clear one."""
+        """Send the members a bucket as GitHub reported it to this node; `scope` is the clear one."""
         if self.swarm is not None and self.state == READY:
             self.swarm.publish_quota(*self._peering.seal_quota(scope, bucket))
 

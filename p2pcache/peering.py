@@ -1,4 +1,4 @@
-"""What the swarm asks of this node and tells it: the glue between `swarm` and `cache`, which do not know each other."""
+"""What the swarm asks of this node and sends it: the glue between `swarm` and `cache`, which do not know each other."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SCOPE = re.compile(r"[A-Za-z0-9][ !#-%(-;=?-_a-{}~]{0,255}")
 """A clear scope of a member's, as far as it may be shown in reports and labels."""
 
 SNAPSHOT = 8192
-"""Pointers of yesterday's disk that a joining peer is told of."""
+"""Pointers of yesterday's disk that a joining peer is sent."""
 MAX_ADOPTED = 8192
-"""Pointers a hub tells joiners of beside its memory; the swarm's snapshot has room for as many."""
+"""Pointers that a hub sends to joiners beside its memory; the swarm's snapshot has room for as many."""
 
 
 class Peering:
@@ -35,7 +35,7 @@ class Peering:
         library: what memory and the other tiers hold.
         buckets: learns what members saw.
         keyring: opens it.
-        heard: told the clear scope and the bucket of what was news.
+        heard: called with the clear scope and the bucket, where they were news.
     """
 
     def __init__(
@@ -53,34 +53,34 @@ class Peering:
         self._adopted: Bounded[tuple[bytes, bytes], Pointer] = Bounded(MAX_ADOPTED)
 
     async def load_earlier(self) -> None:
-        """Read what the disk holds of earlier nodes, to tell joiners of it."""
+        """Read what the disk holds of earlier nodes, to send it to joiners."""
         if (store := self._library.store) is not None:
             self._earlier = await store.pointers(SNAPSHOT)
 
     async def sealed(self, cid: bytes) -> bytes | None:
-        """A block for a peer: from memory, else from the disk."""
+        """Return a block for a peer: from memory, else from the disk."""
         if (sealed := self._library.sealed(cid)) is not None or self._library.store is None:
             return sealed
         return await self._library.store.sealed(cid)
 
     async def keep(self, pointer: Pointer, sealed: bytes) -> None:
-        """The hub keeps what it sees, and tells of it those who join when its maker is long gone."""
+        """Store, on a hub, what a member announced; it is sent to members that join when its maker is long gone."""
         self._library.adopt(pointer, sealed)
         self._adopted[pointer.name, pointer.scope] = pointer
 
     def pointers(self) -> Iterable[Pointer]:
-        """What this node holds and nobody dropped: memory, what a hub kept, and what the disk held at start."""
+        """Yield what this node holds and nobody dropped: memory, what a hub kept, and what the disk held at start."""
         yield from list(self._library.memory.pointers())
         for pointer in (*reversed(self._adopted.values()), *self._earlier):
             if self._library.stands(pointer):
                 yield pointer
 
     def dropped(self, topics: Collection[bytes], scope: bytes | None, until: float) -> None:
-        """A peer's write, perhaps a while ago: forget here too what is not newer."""
+        """Drop what a peer's write may have changed, perhaps a while ago, unless it is newer."""
         self._library.drop_soon(topics, scope, until)
 
     def quota(self, scope: bytes, state: bytes) -> None:
-        """A bucket as some member saw it; what does not open or decode is not ours."""
+        """Learn a bucket that some member saw; what does not open or decode is ignored."""
         with contextlib.suppress(SealError, msgspec.DecodeError):
             opened = self._keyring.open(state, SealedKind.QUOTA, scope)
             clear = msgspec.msgpack.decode(opened, type=tuple[str, str, int, int, int])
@@ -89,7 +89,7 @@ class Peering:
                 self._heard(clear[0], bucket)
 
     def seal_quota(self, scope: str, bucket: Bucket) -> tuple[bytes, bytes]:
-        """A bucket for the peers, readable to members alone: the name they keep it under, and the sealed state.
+        """Return a bucket for the peers, readable to members alone: the name they store it under, and the sealed state.
 
         Members keep the newest state of each name: a bucket of another resource must not take its place.
         """
@@ -99,10 +99,10 @@ class Peering:
 
     @staticmethod
     def warn(message: str) -> None:
-        """One sentence from the swarm."""
+        """Log one sentence of the swarm."""
         log.warning("%s", message)
 
 
 def open_tier(opening: Opening) -> Tier | None:
-    """The members, as a tier: see `backends.p2p`. None for a node that works alone."""
+    """Return the members as a tier (see `backends.p2p`), None for a node that works alone."""
     return opening.peers

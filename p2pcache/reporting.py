@@ -1,4 +1,4 @@
-"""What a node tells of itself: its statistics, and the file in which its counts outlive it."""
+"""What a node reports of itself: its statistics, and the file in which its counts outlive it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEASURE_SECONDS = 5.0
 
 
 class Reporting:
-    """Puts together what the parts of a node know.
+    """Puts together the statistics of a node's parts.
 
     Args:
         upstream: the API behind it.
@@ -61,7 +61,7 @@ class Reporting:
         self._started = time.monotonic()
 
     def stats(self, p2p: str) -> dict[str, Any]:
-        """The ledger, with the peers and quotas of this moment; `p2p` is the swarm's state as the ready file has it."""
+        """Return the ledger with peers and quotas of now; `p2p` is the swarm's state as the ready file has it."""
         if self._swarm is not None:
             rows = self._swarm.peers()
             connected = sum(row.via == "direct" and row.state in ("hub", "member", "slow") for row in rows)
@@ -77,7 +77,7 @@ class Reporting:
         return stats
 
     async def measure(self) -> None:
-        """Know how much is stored, without asking the disk whenever somebody asks this node."""
+        """Measure how much is stored, again and again, so that a report need not ask the disk."""
         while self._disk is not None:
             self._stored = await self._disk.usage()
             await asyncio.sleep(MEASURE_SECONDS)
@@ -93,7 +93,7 @@ class Reporting:
 
 
 async def keep(path: Path, stats: Callable[[], Mapping[str, Any]], every: float = STATS_SECONDS) -> None:
-    """Keep the counts where a node that replaces this one finds them; never returns."""
+    """Write the counts where a node that replaces this one finds them; never returns."""
     last = -1
     while True:
         await asyncio.sleep(every)
@@ -104,7 +104,7 @@ async def keep(path: Path, stats: Callable[[], Mapping[str, Any]], every: float 
 
 
 def restored(path: Path | None) -> Ledger:
-    """A ledger that goes on where a node that died left off."""
+    """Return a ledger that goes on where a node that died stopped."""
     if path is not None:
         with contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
             return Ledger.restore(msgspec.json.decode(path.read_bytes()))

@@ -24,11 +24,11 @@ __all__ = ["ClientSettings", "Listen", "LogLevel", "Secret", "Settings", "Settin
 
 
 class SettingsError(ValueError):
-    """A flag or variable that cannot be used: one line that names it, what was read and what would be right."""
+    """An unusable flag or variable; the message names it, quotes the value and gives valid ones, in one line."""
 
 
 class Share(enum.StrEnum):
-    """What may be served to whom without a proof (README.md#what-is-shared-with-whom)."""
+    """The answers that may be served without a proof (README.md#what-is-shared-with-whom)."""
 
     SCOPE = "scope"
     VERIFIED = "verified"
@@ -36,7 +36,7 @@ class Share(enum.StrEnum):
 
 
 class LogLevel(enum.StrEnum):
-    """How much the node says on stderr."""
+    """The verbosity of the log on stderr."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -59,10 +59,10 @@ Bytes = Annotated[int, msgspec.Meta(ge=1 << 20)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a node can be told, validated.
+    """The settings of a node, validated.
 
-    `token` is whatever the user calls a token; `job_token` is the runner's own, and only the Action passes it.
-    `options` has what backends declare, by field.
+    `token` is the one that the user configured; `job_token` is the runner's own, passed by the Action only.
+    `options` has the settings that backends declare, by field.
     """
 
     listen: Listen = Listen()
@@ -99,28 +99,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client of a running node needs to know."""
+    """The settings of a client of a running node."""
 
     socket: Path | None = None
-    api_url: str = ""
-    graphql_url: str = ""
     token: Secret | None = None
     second_token: Secret | None = None
-    run_directory: Path = Path()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> ClientSettings:
-        """Read `P2PCACHE_*` as the Action or ``p2pcache up`` exported them, and the token gh and PyGithub would use."""
+        """Read the variables that the Action or ``p2pcache up`` exported, and the token of gh and PyGithub."""
         socket = environ.get("P2PCACHE_SOCKET")
         token = environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN")
         second = environ.get("P2PCACHE_SECOND_TOKEN")
         return cls(
             socket=Path(socket) if socket else None,
-            api_url=environ.get("P2PCACHE_API_URL", ""),
-            graphql_url=environ.get("P2PCACHE_GRAPHQL_URL", ""),
             token=Secret(token) if token else None,
             second_token=Secret(second) if second else None,
-            run_directory=_cache_directory(environ) / "run",
         )
 
 
@@ -146,36 +140,36 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "ready_file": read.path,
     "stats_file": read.path,
 }
-"""From text; where there is none, the field's type says how."""
+"""Parsers by field; other fields are converted by their type."""
 _EXPLAIN = (read.multiaddr, read.multiaddrs, parse_ttl)
-"""Parsers whose own errors say more than `Setting.expected`."""
+"""Parsers whose errors are more specific than `Setting.expected`."""
 _TYPES = {f.name: f.type for f in msgspec.structs.fields(Settings)}
 
 
 def environment() -> dict[str, str]:
-    """The variables as they are, for what hands them on to a child or takes them apart by rules of its own."""
+    """Return all variables, for code that passes them to a child or has rules of its own."""
     return dict(os.environ)
 
 
 def for_commands() -> dict[str, str]:
-    """The variables less the secrets that are this node's alone: a command asks it, and needs none of them.
+    """Return all variables except the node's secrets, which a command that uses the node does not need.
 
-    `GITHUB_TOKEN` is not the node's: what a command sends is what it may read.
+    `GITHUB_TOKEN` stays: the command sends it with its own requests.
     """
     own = {name for setting in SETTINGS if setting.secret for name in setting.variables} - {"GITHUB_TOKEN"}
     return {name: value for name, value in environment().items() if name not in own}
 
 
 def hide(variables: Mapping[str, str]) -> None:
-    """Take in variables that came by another way, since any process of this user can read an environment from outside.
+    """Add variables that arrived through a socket.
 
-    What was there when the process started is all that is seen of it.
+    Other processes of the user can read a process's initial environment; later changes stay invisible to them.
     """
     os.environ.update(variables)
 
 
 def as_flags(flags: Mapping[str, str]) -> list[str]:
-    """The command line that says what `flags` (raw text by field name, as for `load`) say."""
+    """Return the command line equivalent to `flags` (raw text by field name, as for `load`)."""
     line: list[str] = []
     for setting in SETTINGS:
         if not (value := flags.get(setting.field)):
@@ -203,23 +197,23 @@ def load(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os
     """Read the settings of a node.
 
     Args:
-        flags: raw text by field name, for each flag that was given; repeated flags joined by commas.
-        environ: variables; an empty one counts as unset, as Actions passes inputs that were not given.
+        flags: raw text by field name, for each given flag; repeated flags joined by commas.
+        environ: variables; an empty one counts as unset, since Actions passes unset inputs as empty ones.
 
     Raises:
-        SettingsError: with one line that names the flag or variable, what was read, and what would be right.
+        SettingsError: a value is invalid, or two contradict each other.
     """
     values: dict[str, Any] = {}
     for setting in SETTINGS:
         if flags and flags.get(setting.field):
             values[setting.field] = _read(setting, setting.flag, flags[setting.field])
             continue
-        variable = next((v for v in setting.variables if _says(environ, v)), None)
+        variable = next((v for v in setting.variables if _is_set(environ, v)), None)
         if variable:
             values[setting.field] = _read(setting, variable, environ[variable])
     if "directory" not in values:
         values["directory"] = _cache_directory(environ)
-    # act sets both variables: its `github.token` is whatever its user gave it.
+    # act sets both variables: its `github.token` is a token of its user.
     values["in_actions"] = environ.get("GITHUB_ACTIONS") == "true" and environ.get("ACT") != "true"
     if values.get("gateway_host") and not values.get("control_token"):
         raise SettingsError(
@@ -231,8 +225,8 @@ def load(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os
     return Settings(**{name: value for name, value in values.items() if name not in options}, options=options)
 
 
-def _says(environ: Mapping[str, str], variable: str) -> bool:
-    """Whether a variable says something; `GITHUB_API_URL` does not where ``p2pcache up`` put a gateway's address."""
+def _is_set(environ: Mapping[str, str], variable: str) -> bool:
+    """Return whether a variable is set; `GITHUB_API_URL` is not if ``p2pcache up`` set it to a gateway's address."""
     value = environ.get(variable, "").strip()
     return bool(value) and not (variable == "GITHUB_API_URL" and value == environ.get("P2PCACHE_API_URL", "").strip())
 
@@ -241,7 +235,7 @@ def _read(setting: Setting, origin: str, text: str) -> Any:
     parse = _parser(setting)
     try:
         return parse(text.strip())
-    except ValueError as error:  # msgspec's own among them, which says less than we know
+    except ValueError as error:  # msgspec's errors included, which are less specific
         shown = "a value that is not shown" if setting.secret else repr(_without_credentials(text)[:120])
         own = "" if isinstance(error, msgspec.ValidationError) else str(error)
         own = own if own and parse in _EXPLAIN else ""
@@ -249,7 +243,7 @@ def _read(setting: Setting, origin: str, text: str) -> Any:
 
 
 def _without_credentials(text: str) -> str:
-    """A URL, or what should be one, less its user, password and query, whatever characters they hold."""
+    """Return a URL, even a malformed one, without its user, password and query."""
     scheme = re.match(r"[a-z]+://", text)
     head = scheme[0] if scheme else ""
     at, query = text.rfind("@") + 1, text.find("?")

@@ -1,4 +1,4 @@
-"""Variables that look like the node's and are not: named with those that may be meant."""
+"""Unknown ``CACHE_*`` variables, each with the nearest known name."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NAMED_AT_MOST = 5
 
 
 class Unknown(NamedTuple):
-    """What to say of them.
+    """The unknown variables of an environment.
 
     Attributes:
-        sentence: all of them, in one line.
-        mistaken: whether one is near a name of the node's; else they are likely to be another program's.
+        sentence: one line that names them.
+        mistaken: whether one is near a known name; otherwise they are likely another program's.
     """
 
     sentence: str
@@ -27,20 +27,20 @@ class Unknown(NamedTuple):
 
 
 def unknown(names: Iterable[str]) -> Unknown | None:
-    """Find the ``CACHE_*`` variables among `names` that nothing reads, each with the name that may be meant."""
+    """Find the ``CACHE_*`` variables among `names` that are no setting; None if there are none."""
     known = {variable for setting in SETTINGS for variable in setting.variables}
     meant = {name: _nearest(name) for name in sorted(names) if _NAME.fullmatch(name) and name not in known}
     if not meant:
         return None
-    ordered = sorted(meant, key=lambda name: not meant[name])  # the likely mistakes are not to be left out
-    said = [f"{name} (did you mean {meant[name]}?)" if meant[name] else name for name in ordered[:_NAMED_AT_MOST]]
+    ordered = sorted(meant, key=lambda name: not meant[name])  # likely mistakes first: the rest may be cut
+    listed = [f"{name} (did you mean {meant[name]}?)" if meant[name] else name for name in ordered[:_NAMED_AT_MOST]]
     more = f" and {len(ordered) - _NAMED_AT_MOST} more" if len(ordered) > _NAMED_AT_MOST else ""
-    return Unknown(f"ignored, no such setting: {', '.join(said)}{more}", mistaken=any(meant.values()))
+    return Unknown(f"ignored, no such setting: {', '.join(listed)}{more}", mistaken=any(meant.values()))
 
 
 def _nearest(name: str) -> str:
-    """The first name of the setting that is meant, or nothing."""
-    # Compared less the prefix, which would make everything near.
+    """Return the main variable of the nearest setting, or ""."""
+    # Without the prefix, which would make everything similar.
     candidates = {
         variable.removeprefix(_PREFIX): setting.variables[0]
         for setting in SETTINGS

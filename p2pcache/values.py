@@ -1,4 +1,4 @@
-"""What the text of a flag or variable means: each function gives the value, or raises `ValueError`."""
+"""Parsers for the text of flags and variables; each returns the value or raises `ValueError`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MULTIADDR = re.compile(
 
 
 class Secret:
-    """A value that must not be seen: `str`, `repr` and formatting give asterisks, only `reveal` gives it."""
+    """A hidden value: `str`, `repr` and formatting give asterisks, only `reveal` returns it."""
 
     __slots__ = ("_value",)
 
@@ -30,7 +30,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself, for the one place that needs it."""
+        """Return the value."""
         return self._value
 
     def __repr__(self) -> str:
@@ -46,7 +46,7 @@ class Secret:
 
 
 class Listen(msgspec.Struct, frozen=True):
-    """Where the gateway listens: an address, or a listener inherited from the supervisor as a file descriptor."""
+    """The gateway's listening address, or a listener inherited from the supervisor as a file descriptor."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -54,22 +54,22 @@ class Listen(msgspec.Struct, frozen=True):
 
 
 def items(text: str) -> tuple[str, ...]:
-    """A list separated by commas or white space."""
+    """Split a list at commas and white space."""
     return tuple(part for part in text.replace(",", " ").split() if part)
 
 
 def secret(text: str) -> Secret:
-    """One secret, without the line end that files and heredocs leave."""
+    """Parse one secret, without the final newline of files and heredocs."""
     return Secret(text.strip())
 
 
 def secrets(text: str) -> tuple[Secret, ...]:
-    """One secret a line."""
+    """Parse one secret per line."""
     return tuple(secret(line) for line in text.splitlines() if line.strip())
 
 
 def listen(text: str) -> Listen:
-    """``HOST:PORT``, ``[v6]:PORT``, or ``fd:N`` from the supervisor."""
+    """Parse ``HOST:PORT``, ``[v6]:PORT``, or ``fd:N`` from the supervisor."""
     if text.startswith("fd:"):
         return Listen(fd=msgspec.convert(text[3:], int, strict=False))
     host, _, port = text.rpartition(":")
@@ -80,14 +80,14 @@ def listen(text: str) -> Listen:
 
 
 def host(text: str) -> str:
-    """A name or address to listen at, without port."""
+    """Parse a name or address to listen on, without port."""
     bare = text.removeprefix("[").removesuffix("]")
     listen(f"[{bare}]:0")
     return bare
 
 
 def upstream(text: str) -> str:
-    """A URL in its normal form: one server has one, since keys are made from it (RFC 3986 section 6.2).
+    """Return a URL in its normal form (RFC 3986 section 6.2), from which the keys of one server are derived.
 
     Scheme and host in lower case, no default port, no slash at the end.
     """
@@ -103,7 +103,7 @@ def upstream(text: str) -> str:
 
 
 def size(text: str) -> int:
-    """Bytes, at least a mebibyte."""
+    """Parse a number of bytes, at least a mebibyte."""
     number = int(text)
     if number < 1 << 20:
         raise ValueError
@@ -111,7 +111,7 @@ def size(text: str) -> int:
 
 
 def backends(text: str) -> tuple[str, ...]:
-    """Names of backends."""
+    """Parse names of backends."""
     chosen = tuple(item.lower() for item in items(text))
     if len(set(chosen)) != len(chosen) or not set(chosen) <= set(registry.names()):
         raise ValueError
@@ -119,7 +119,7 @@ def backends(text: str) -> tuple[str, ...]:
 
 
 def socket_path(text: str) -> Path:
-    """An absolute path that fits into a socket's address."""
+    """Return an absolute path within the length limit of a socket address."""
     path = Path(text).absolute()
     if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
         raise ValueError
@@ -127,7 +127,7 @@ def socket_path(text: str) -> Path:
 
 
 def path(text: str) -> Path:
-    """An absolute path; ``~`` is the home directory."""
+    """Return an absolute path; ``~`` is the home directory."""
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError as error:
@@ -135,7 +135,7 @@ def path(text: str) -> Path:
 
 
 def multiaddrs(text: str) -> tuple[str, ...]:
-    """TCP multiaddrs, with or without a peer id."""
+    """Check TCP multiaddrs, with or without a peer id."""
     found = items(text)
     for item in found:
         if item.startswith("/tcp/"):
@@ -149,7 +149,7 @@ def multiaddrs(text: str) -> tuple[str, ...]:
 
 
 def multiaddr(text: str) -> str:
-    """One multiaddr."""
+    """Check one multiaddr."""
     found = multiaddrs(text)
     if len(found) != 1:
         raise ValueError
@@ -157,7 +157,7 @@ def multiaddr(text: str) -> str:
 
 
 def repository(text: str) -> str:
-    """``OWNER/NAME``."""
+    """Check ``OWNER/NAME``."""
     owner, _, name = text.partition("/")
     if not owner or not name or "/" in name:
         raise ValueError
@@ -165,12 +165,12 @@ def repository(text: str) -> str:
 
 
 def pairs(text: str) -> tuple[tuple[int, int], ...]:
-    """``a:b,...``: numbers that the supervisor passes."""
+    """Parse ``a:b,...``, numbers from the supervisor."""
     return tuple(msgspec.convert(item.split(":"), tuple[int, int], strict=False) for item in items(text))
 
 
 def pair(text: str) -> tuple[int, int]:
-    """One such pair."""
+    """Parse ``a:b``."""
     (one,) = pairs(text)
     return one
 

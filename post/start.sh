@@ -1,7 +1,7 @@
 # Sourced by action.yml's step, by any POSIX shell, under `set -e`. Whatever fails here, the job goes on.
 action=${GITHUB_ACTION_PATH%/}
 
-tell() { echo "::$1 title=p2pcache::$2"; }
+annotate() { echo "::$1 title=p2pcache::$2"; }
 
 # 1. Give this action a fixed name that `uses: ./...` reaches from the workspace: two folders above it, beside the
 #    owners of actions, under a name that no owner can have (a login has no dot). The target is relative because the
@@ -26,7 +26,7 @@ give_name() {
   echo "post=$kind" >>"$GITHUB_OUTPUT"
 }
 if ! give_name 2>/dev/null; then
-  tell warning "no report at the job's end: a link at $link cannot be made. The cache works, and ends with the job."
+  annotate warning "no report at the job's end: a link at $link cannot be made. The cache works, and ends with the job."
 fi
 
 # 2. Hand over to the newest Python that runs p2pcache: of the path, the runner's tool cache, pyenv or uv. The
@@ -61,7 +61,7 @@ text="Python 3.11, 3.12 or 3.13 is needed and $found is here: add \`uses: action
 case $INPUT_STRICT in
   "" | [Ff][Aa][Ll][Ss][Ee]) ;;
   *)
-    tell error "$text."
+    annotate error "$text."
     exit 1
     ;;
 esac
@@ -79,4 +79,4 @@ esac
   echo "P2PCACHE_API_URL=$api"
   echo "P2PCACHE_GRAPHQL_URL=${api%/v3}/graphql"
 } >>"$GITHUB_ENV"
-tell warning "$text. The job goes on without the cache."
+annotate warning "$text. The job goes on without the cache."

@@ -1,8 +1,8 @@
-"""Build p2pcache in one file that any Python 3.11 to 3.13 of a platform runs, from the lock with its hashes.
+"""Build p2pcache as one file for any Python 3.11 to 3.13 of a platform, from the lock with its hashes.
 
-python release/pyz.py [OUT [PLATFORM]], with a Python that has pip. Why not by a tool that exists: pex and shiv put the
-packages on the path of one process, or need each platform described to them; a node starts others of its kind by
-`sys.executable -m p2pcache`, so what is needed is an environment, and the standard library makes those.
+Usage: ``python release/pyz.py [OUT [PLATFORM]]``, with a Python that has pip. Existing tools do not fit: pex and shiv
+put the packages on the path of one process, or need a description of each platform; a node starts other nodes with
+``sys.executable -m p2pcache``, which needs an environment, and the standard library makes those.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def pip(*arguments: str) -> None:
-    """Run pip; its own words say what is wrong."""
+    """Run pip, its messages on this process's stderr."""
     command = [sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", *arguments]
     subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 - commands of this file only
 
 
 def pure_wheels(folder: Path) -> list[Path]:
-    """The wheels that run everywhere, this project's own among them; a source of pure Python is made one."""
+    """Return the platform-independent wheels, this project's own included; pure Python sources are built."""
     pip("wheel", "-q", "--require-hashes", "--no-deps", "-w", str(folder), "-r", str(LOCK))
     pip("wheel", "-q", "--no-deps", "-w", str(folder), ".")
     return sorted(folder.glob("*-none-any.whl"))
 
 
 def native_wheels(folder: Path, lock: Path, target: str, version: str) -> list[Path]:
-    """The wheels of a platform and a Python for what `lock` names."""
+    """Return the wheels of a platform and a Python for what `lock` names."""
     tags = [f"--platform={tag}" for tag in PLATFORMS[target]]
     abis = [f"--abi={abi}" for abi in (f"cp{version.replace('.', '')}", "abi3", "none")]
     pip("download", "-q", "--require-hashes", "--no-deps", "--only-binary=:all:", "-d", str(folder), "-r", str(lock),
@@ -52,14 +52,14 @@ def native_wheels(folder: Path, lock: Path, target: str, version: str) -> list[P
 
 
 def without(lock: str, wheels: list[Path]) -> str:
-    """The lock's entries for which there is no wheel yet."""
+    """Return the lock's entries that `wheels` does not cover."""
     names = {re.sub(r"[-_.]+", "-", wheel.name.split("-")[0]).lower() for wheel in wheels}
     entries = re.findall(r"^[^\s#].*?(?=^\S|\Z)", lock, re.MULTILINE | re.DOTALL)
     return "".join(entry for entry in entries if entry.partition("==")[0] not in names)
 
 
 def pack(archive: zipfile.ZipFile, wheels: list[Path], part: str) -> None:
-    """Unpack wheels into a part of the archive, as pip would into site-packages; scripts and tests are left out."""
+    """Unpack wheels into a part of the archive as pip would into site-packages, without scripts and tests."""
     seen: set[str] = set()
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as packed:
@@ -72,12 +72,12 @@ def pack(archive: zipfile.ZipFile, wheels: list[Path], part: str) -> None:
 
 
 def write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    """Add a file as of no date, so that equal inputs make equal archives."""
+    """Add a file with a fixed date, so that equal inputs make equal archives."""
     archive.writestr(zipfile.ZipInfo(name, OLDEST_DATE), data, zipfile.ZIP_DEFLATED)
 
 
 def build(out: Path, target: str) -> None:
-    """Build `out` for a platform."""
+    """Build `out` for the platform `target`."""
     with tempfile.TemporaryDirectory() as scratch:
         base = Path(scratch)
         pure = pure_wheels(base / "here")
@@ -103,7 +103,7 @@ def build(out: Path, target: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Build what is asked for; this machine's by default."""
+    """Build for the platform that `arguments` name, by default this machine's."""
     target = arguments[1] if len(arguments) > 1 else f"{platform.system()}-{platform.machine()}"
     if target not in PLATFORMS:
         sys.exit(f"no file can be made for {target}: some packages have wheels for {', '.join(PLATFORMS)} only")

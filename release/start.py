@@ -1,4 +1,4 @@
-"""The `__main__` of p2pcache.pyz. Any Python since 2.7 can read this file: one that is too old looks for another."""
+"""The `__main__` of p2pcache.pyz. Any Python since 2.7 parses it; one that is too old looks for another."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         for folder in os.environ.get("PATH", "").split(os.pathsep):
             found = os.path.join(folder, name)
             with open(os.devnull, "w") as nowhere:
-                # A shim may lead nowhere, so it is tried before there is no way back.
+                # A shim may be broken, and exec cannot be undone: try it first.
                 if os.access(found, os.X_OK) and not subprocess.call([found, "-c", SUPPORTED], stderr=nowhere):
                     os.execv(found, [found] + sys.argv)
     sys.exit("p2pcache needs Python 3.11, 3.12 or 3.13 on the path; this is " + sys.version.split()[0])
@@ -19,5 +19,5 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):
 from unpack import unpacked
 
 python = unpacked(sys.argv[0])
-# -P: the folder in which it is called is not where it looks for its own modules.
+# -P: do not import from the current directory.
 os.execv(python, [python, "-P", "-m", "p2pcache"] + sys.argv[1:])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def unpacked(archive: str) -> str:
-    """The interpreter of the environment, which is made when this file was never run by this Python."""
+    """Return the interpreter of the environment, unpacked on the first run with this Python."""
     with zipfile.ZipFile(archive) as packed:
         built_for, digest = packed.read("built-for").decode().split()
         here = f"{platform.system()}-{platform.machine()}"
@@ -48,6 +48,6 @@ def _unpack(packed: zipfile.ZipFile, folder: Path, parts: tuple[str, ...]) -> No
         except OSError:
             if not os.access(folder / "bin/python", os.X_OK):
                 raise
-            # another process was first: what it made is as good
+            # another process has unpacked the same in the meantime
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""For programs that run beside a node: PyGithub and gh through it, and its statistics. Starts nothing.
+"""The Python API: PyGithub and gh through a running node, and its statistics. It starts no node.
 
-A client is told where the node is by `P2PCACHE_SOCKET`, as the Action and ``p2pcache up`` export it. Where no node
-answers, the calls go to GitHub directly and one warning says so.
+The node is found by `P2PCACHE_SOCKET`, which the Action and ``p2pcache up`` export. Without a node the calls go to
+GitHub directly, with one warning.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ logger = logging.getLogger(__name__)
 
 
 def github_client(**kwargs: Any) -> Github:
-    """PyGithub's `Github`, its traffic through the running node.
+    """Return a PyGithub `Github` whose traffic goes through the running node.
 
-    Takes the arguments of `github.Github`. Without `auth`, the job's token is used. PyGithub's throttle between
-    requests is off unless asked for, since what the node answers costs GitHub nothing. With a `base_url` of
-    another server than github.com the calls go there as they would without a node.
+    The arguments are those of `github.Github`. Without `auth`, the job's token is used. PyGithub's throttle between
+    requests is off by default, since an answer of the node is no call to GitHub. With a `base_url` of another server
+    than github.com the node is not used.
     """
     from github import Auth, Github
 

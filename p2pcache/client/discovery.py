@@ -1,4 +1,4 @@
-"""The node of this machine, asked over its socket."""
+"""A client for the control endpoints of the node on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class NodeNotFoundError(ConnectionError):
 
 
 def get_global_cache() -> RunningNode:
-    """The node that this environment names, running or not."""
+    """Return the node that the environment names, running or not."""
     return RunningNode(ClientSettings.from_env().socket)
 
 
@@ -31,7 +31,7 @@ class RunningNode:
         """The node's socket.
 
         Raises:
-            NodeNotFoundError: the environment names none.
+            NodeNotFoundError: the environment names no node.
         """
         if self._path is None:
             raise NodeNotFoundError(self.absence)
@@ -39,20 +39,20 @@ class RunningNode:
 
     @property
     def absence(self) -> str:
-        """What to say when it does not answer."""
+        """The sentence for a node that does not answer."""
         if self._path is None:
             return 'P2PCACHE_SOCKET is not set (start a node with: eval "$(p2pcache up)")'
         return f'no p2pcache node answers at {self._path} (start one with: eval "$(p2pcache up)")'
 
     def answers(self) -> bool:
-        """Whether the node serves requests now."""
+        """Return whether the node serves requests now."""
         try:
             return self._get("/-/healthz").get("status") in ("ok", "degraded")
         except NodeNotFoundError:
             return False
 
     def stats(self) -> dict[str, Any]:
-        """The node's ledger (docs/interface.md#the-ledger).
+        """Return the node's ledger (docs/interface.md#the-ledger).
 
         Raises:
             NodeNotFoundError: no node answers within 5 s.

@@ -1,4 +1,4 @@
-"""The real gh, its requests through the node of this machine."""
+"""Run gh with its requests through the node of this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ISSUE_FIELDS = "number,title,state,url,author,labels,createdAt,updatedAt"
 
 
 class GitHubCLIError(RuntimeError):
-    """gh could not do what was asked: `status` is its exit status (None if it did not run), `stderr` what it said."""
+    """gh failed; `status` is its exit status (None if it did not run), `stderr` its error output."""
 
     def __init__(self, message: str, status: int | None = None, stderr: str = "") -> None:
         super().__init__(message)
@@ -35,12 +35,12 @@ class GitHubCLIError(RuntimeError):
 
 
 class GitHubCLI:
-    """The real gh, its requests through the running node.
+    """The installed gh, with its requests through the running node.
 
     Args:
         enable_cache: False runs gh without the node.
-        enable_p2p: False uses the node only while it has no peers, so that no peer's answer is ever seen.
-        timeout: seconds that a run of gh may take.
+        enable_p2p: False uses the node only while it has no peers, so that no answer comes from a peer.
+        timeout: seconds for each run of gh.
     """
 
     def __init__(self, enable_cache: bool = True, enable_p2p: bool = True, *, timeout: float = GH_SECONDS) -> None:
@@ -50,24 +50,24 @@ class GitHubCLI:
         self._warned = False
 
     def list_repos(self, owner: str, limit: int = 30) -> list[dict[str, Any]]:
-        """Repositories of a user or organization, newest push first (``gh repo list``)."""
+        """Return repositories of a user or organization, newest push first (``gh repo list``)."""
         return self._list("repo", "list", "--limit", str(limit), "--json", REPOSITORY_FIELDS, "--", owner)
 
     def repo_view(self, repository: str) -> dict[str, Any]:
-        """One repository, ``OWNER/NAME`` (``gh repo view``)."""
+        """Return one repository, ``OWNER/NAME`` (``gh repo view``)."""
         found: dict[str, Any] = self._json("repo", "view", "--json", REPOSITORY_FIELDS, "--", repository)
         return found
 
     def list_issues(self, repository: str, state: str = "open", limit: int = 30) -> list[dict[str, Any]]:
-        """Issues of ``OWNER/NAME``; `state` is open, closed or all (``gh issue list``)."""
+        """Return issues of ``OWNER/NAME``; `state` is open, closed or all (``gh issue list``)."""
         return self._list("issue", *self._filter(repository, state, limit))
 
     def list_pull_requests(self, repository: str, state: str = "open", limit: int = 30) -> list[dict[str, Any]]:
-        """Pull requests of ``OWNER/NAME``; `state` is open, closed, merged or all (``gh pr list``)."""
+        """Return pull requests of ``OWNER/NAME``; `state` is open, closed, merged or all (``gh pr list``)."""
         return self._list("pr", *self._filter(repository, state, limit))
 
     def api(self, path: str, *, paginate: bool = False) -> Any:
-        """What a REST path answers, e.g. ``repos/OWNER/NAME/tags``; with `paginate`, the lists of all pages as one."""
+        """Return the answer to a REST path, e.g. ``repos/OWNER/NAME/tags``; with `paginate`, all pages as one list."""
         text = self.run("api", *(("--paginate",) if paginate else ()), "--", path)
         try:
             pages = list(_documents(text))
@@ -78,10 +78,10 @@ class GitHubCLI:
         return pages[0] if len(pages) == 1 else pages or None
 
     def run(self, *arguments: str) -> str:
-        """What ``gh ARGUMENTS…`` prints.
+        """Run ``gh ARGUMENTS…`` and return its output.
 
         Raises:
-            GitHubCLIError: gh is missing, failed, or took too long (also by every other method).
+            GitHubCLIError: gh is missing, failed, or exceeded the timeout (raised by every method).
         """
         gh = shutil.which("gh")
         if gh is None:
@@ -106,7 +106,7 @@ class GitHubCLI:
         return done.stdout
 
     def _socket(self) -> Path | None:
-        """The node's socket if it may be used; gh has no way of its own around a socket that does not answer."""
+        """Return the node's socket if it may be used; gh itself cannot bypass a socket that does not answer."""
         if not self._enable_cache:
             return None
         node = get_global_cache()
@@ -138,7 +138,7 @@ class GitHubCLI:
 
 
 def _documents(text: str) -> Iterator[Any]:
-    """The JSON documents of a text: gh before 2.48 prints the pages of a list one after the other."""
+    """Yield the JSON documents of a text: gh before 2.48 prints the pages of a list one after the other."""
     decoder = json.JSONDecoder()
     text = text.strip()
     position = 0

@@ -1,6 +1,6 @@
-"""PyGithub through the node: its URLs stay GitHub's, only the connection goes to the node's unix socket.
+"""PyGithub through the node: URLs stay GitHub's, the connection goes to the node's unix socket.
 
-Imported when a client is made, never before: PyGithub, requests and urllib3 cost 0.2 s together.
+Imported with the first client: PyGithub, requests and urllib3 cost 0.2 s.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.Chunked
 
 
 class NodeGithub(Github):
-    """PyGithub's `Github` whose requests to GitHub's names go to the node at `path`, or to GitHub when it is gone."""
+    """PyGithub's `Github` whose requests to GitHub's names go to the node at `path`, or to GitHub without it."""
 
     def __init__(self, path: Path, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._path = path
         mine = _requester_class(path)(**self.requester.kwargs)
-        # PyGithub has no argument for this; injecting into its own Requester would change every client of the process.
+        # PyGithub has no argument for this; injecting into its Requester would change every client of the process.
         self._Github__requester = mine
         if self.requester is not mine:
             logger.warning("this PyGithub cannot be led through the node: its calls go to GitHub directly")
 
     def withLazy(self, lazy: bool) -> Github:  # noqa: N802 - PyGithub's name
-        """As PyGithub's, through the node as well."""
+        """Return a copy, as PyGithub does, that uses the node too."""
         return NodeGithub(self._path, **{**self.requester.kwargs, "lazy": lazy})
 
 
@@ -63,7 +63,7 @@ class _NodeRequester(Requester):
 
 
 class _NodeConnection(HTTPSRequestsConnectionClass):
-    """PyGithub makes one for each request once a class was injected; the connections behind it are kept."""
+    """Made by PyGithub for each request once a class is injected; the underlying connections are pooled."""
 
     transports: ClassVar[_Transports]
 
@@ -72,12 +72,12 @@ class _NodeConnection(HTTPSRequestsConnectionClass):
         self.session.mount("https://", self.transports.of(self.retry, self.pool_size))
 
     def close(self) -> None:
-        """Leave the kept connections alone."""
+        """Close nothing: the pooled connections stay."""
         self.adapter.close()
 
 
 def _requester_class(path: Path) -> type[Requester]:
-    """A class for one client, since that is where PyGithub looks for its connection classes."""
+    """Return a class for one client: PyGithub keeps connection classes on the class."""
 
     class Through(_NodeConnection):
         transports = _Transports(path)
@@ -115,9 +115,9 @@ class _Transports:
 
 
 class FailOpenAdapter(BaseAdapter):
-    """Sends through `node`; what it cannot answer, and what is not GitHub's, goes through `direct`.
+    """Send requests through `node`, and through `direct` those that fail there or are not for GitHub.
 
-    A request that may have reached the node before it was lost is sent again only if it is a read.
+    A request that the lost node may have received is sent again only if it is a read.
     """
 
     def __init__(self, node: BaseAdapter, direct: BaseAdapter) -> None:
@@ -127,12 +127,12 @@ class FailOpenAdapter(BaseAdapter):
         self._warned = False
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """As `requests` asks of an adapter."""
+        """Send a request, see `requests.adapters.BaseAdapter.send`."""
         if hosts.kind(urlsplit(request.url or "").hostname or "") is None:
             return self._direct.send(request, *args, **kwargs)
         try:
             response = self._node.send(request, *args, **kwargs)
-            # Read here, while a node that dies halfway can still be helped out; PyGithub reads all of it anyway.
+            # Read here, where the loss of the node can still be handled; PyGithub reads all of it anyway.
             _ = response.content
         except _LOST as error:
             if request.method not in ("GET", "HEAD") and not _never_sent(error):
@@ -142,7 +142,7 @@ class FailOpenAdapter(BaseAdapter):
         return response
 
     def close(self) -> None:
-        """Close both."""
+        """Close both adapters."""
         self._node.close()
         self._direct.close()
 
@@ -162,7 +162,7 @@ class NodeAdapter(HTTPAdapter):
 
     def __init__(self, path: Path, max_retries: int | Retry, pool_maxsize: int) -> None:
         super().__init__(max_retries=max_retries)
-        # The client's retries are for what GitHub answers; when the node is lost, asking GitHub is the retry.
+        # The client's retries are for answers of GitHub; for a lost node, GitHub itself is the retry.
         self.max_retries = self.max_retries.new(connect=0, read=0)
         self._path = path
         self._pool_size = pool_maxsize
@@ -172,7 +172,7 @@ class NodeAdapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any
     ) -> HTTPConnectionPool:
-        """The kept connections to the node that speak for the request's host."""
+        """Return the connection pool for the request's host."""
         host = urlsplit(request.url or "").hostname or ""
         with self._lock:
             if host not in self._pools:
@@ -180,14 +180,14 @@ class NodeAdapter(HTTPAdapter):
             return self._pools[host]
 
     def cert_verify(self, *_args: Any, **_kwargs: Any) -> None:
-        """There is no TLS on the way to the node."""
+        """Verify nothing: the connection to the node has no TLS."""
 
     def request_url(self, request: requests.PreparedRequest, _proxies: object) -> str:
-        """The path, also where the environment names a proxy."""
+        """Return the path, whatever proxy the environment names."""
         return request.path_url
 
     def close(self) -> None:
-        """Close the kept connections; a later request opens new ones."""
+        """Close the pooled connections; a later request opens new ones."""
         super().close()
         with self._lock:
             while self._pools:

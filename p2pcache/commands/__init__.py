@@ -1,1 +1,1 @@
-"""What the commands do, a verb a file; `cli` parses and calls."""
+"""Implementations of the commands, one file each; `cli` parses and calls."""

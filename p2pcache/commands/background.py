@@ -1,4 +1,4 @@
-"""``p2pcache up``, ``env`` and ``down``: a supervised node behind the shell's back."""
+"""``p2pcache up``, ``env`` and ``down``: a supervised node in the background."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from p2pcache.commands.console import fail, note, note_unknown, settings_or_exit
-from p2pcache.commands.environment import client_environment, exports, farewell
+from p2pcache.commands.environment import client_environment, exports, restores
 from p2pcache.commands.hubs import CONNECT_SECONDS, with_hub
 from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.gateway.listen import listens
@@ -26,7 +26,7 @@ FOREGROUND = "a node runs here in the foreground (p2pcache serve): end it there"
 
 
 def up(flags: Mapping[str, str], timeout: float) -> None:
-    """Start a node unless one runs, wait until it answers, print ``export`` lines."""
+    """Start a node unless one runs, wait until it answers, and print ``export`` lines."""
     settings = settings_or_exit(flags)
     job = Job(settings.directory)
     try:
@@ -62,13 +62,13 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
 def _start(settings: Settings, flags: Mapping[str, str], job: Job, timeout: float) -> dict[str, Any]:
     bootstrap = ",".join(settings.bootstrap)
     given = as_flags({"stats_file": str(job.stats), **flags, "bootstrap": bootstrap, **_listening(settings)})
-    # When the node has ended for good, gh is to go to GitHub again.
+    # After the node's end gh connects to GitHub again.
     started = supervisor.start(given, job.run, timeout, remove_at_end=job.gh_files)
     return supervisor.with_swarm(job.run, started, SWARM_SECONDS)
 
 
 def _listening(settings: Settings) -> dict[str, str]:
-    """The supervisor listens in the node's place, so it has to know where else than at `--listen`."""
+    """Return the flag for the gateway's host: the supervisor, which listens in the node's place, needs it."""
     if not settings.gateway_host:
         return {}
     return {"listen": f"[{settings.gateway_host}]:{settings.listen.port}"}
@@ -81,7 +81,7 @@ def env(directory: str | None) -> None:
 
 
 def down(directory: str | None) -> None:
-    """Stop the node; the report goes to stderr, and to stdout what gives the shell its own variables back."""
+    """Stop the node, print the report to stderr, and to stdout the lines that restore the shell's variables."""
     settings = settings_or_exit({"directory": directory} if directory else {})
     job = Job(settings.directory)
     ready = supervisor.ready(job.run)
@@ -89,7 +89,7 @@ def down(directory: str | None) -> None:
         note(FOREGROUND if listens(foreground(settings.directory)) else f"no node runs in {settings.directory}")
     else:
         _stop(ready, job)
-    for line in farewell(variables()):
+    for line in restores(variables()):
         click.echo(line)
 
 
@@ -105,17 +105,17 @@ def _stop(ready: Mapping[str, Any], job: Job) -> None:
 
 
 def running(directory: Path) -> dict[str, Any] | None:
-    """The ready file of the node that ``up`` started in `directory`."""
+    """Return the ready file of the node that ``up`` started in `directory`."""
     return supervisor.ready(Job(directory).run)
 
 
 def foreground(directory: Path) -> Path:
-    """The socket of the node that ``serve`` runs in `directory`, if one runs there."""
+    """Return the path of the socket of a node that ``serve`` runs in `directory`."""
     return directory / "gateway.sock"
 
 
 def no_node() -> NoReturn:
-    """Say how to start one, and end."""
+    """Exit with the sentence that no node runs and how to start one."""
     fail('no node runs here; start one with: eval "$(p2pcache up)"')
 
 

@@ -1,4 +1,4 @@
-"""Lines for people, on stderr: stdout belongs to what a command was asked for."""
+"""Messages for people, on stderr: stdout is for a command's output."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from p2pcache.unknown import unknown
 
 
 def note(sentence: str) -> None:
-    """One line."""
+    """Print one line."""
     click.echo(f"p2pcache: {sentence}", err=True)
 
 
 def note_unknown() -> None:
-    """One line where variables look like the node's and are not: for commands that start one."""
+    """Print one line if there are unknown ``CACHE_*`` variables; for commands that start a node."""
     if strange := unknown(environment()):
         note(strange.sentence)
 
 
 def fail(sentence: str, status: int = 1) -> NoReturn:
-    """One line, and the end."""
+    """Print one line and exit."""
     note(sentence)
     sys.exit(status)
 
 
 @contextlib.contextmanager
 def to_stdout() -> Iterator[None]:
-    """Write there; what cannot be written ends the command, with one line unless the reader has seen enough."""
+    """Exit if stdout cannot be written, with one line unless the reader closed the pipe."""
     try:
         yield
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would fail again at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushing the rest at exit would fail again
         if isinstance(error, BrokenPipeError):
             sys.exit(1)
         fail(f"stdout cannot be written: {error.strerror}")
 
 
 def settings_or_exit(flags: Mapping[str, str]) -> Settings:
-    """The settings, or one line and exit 2."""
+    """Return the settings, or print one line and exit with status 2."""
     try:
         return load(flags)
     except SettingsError as error:

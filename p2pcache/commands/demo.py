@@ -28,12 +28,12 @@ REPOSITORY = "octo/app"
 RUNNERS = 3
 START_SECONDS = 30.0
 LATENCY = 0.06
-"""Seconds the stand-in takes for an answer, as GitHub's API does on a good day."""
+"""Seconds per answer of the stand-in, typical of GitHub's API."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """A node process and the token of the job it stands for."""
+    """A node's process and the token of its job."""
 
     name: str
     token: str
@@ -41,13 +41,13 @@ class Runner:
     ready: Path
 
     def state(self) -> dict[str, Any]:
-        """The ready file."""
+        """Return the content of the ready file."""
         found: dict[str, Any] = json.loads(self.ready.read_bytes())
         return found
 
 
 def demo(requests: int) -> int:
-    """Run it; 0 when every answer was right."""
+    """Run the demonstration; return 0 if every answer was right."""
     return asyncio.run(_demo(requests))
 
 
@@ -139,7 +139,7 @@ async def _connected(runner: Runner) -> None:
 
 
 async def _second_token(runner: Runner, github: StandIn) -> str:
-    """What no cache before could share: another token's answers, for which GitHub's 304 vouches at no cost."""
+    """Request cached answers with another token, proved by free 304s, and return a sentence about it."""
     token, targets = "ghp_demosomebodyelse", [f"/repos/{REPOSITORY}{rest}" for rest in ("", "/releases", "/labels")]
     github.token(token, repos=[REPOSITORY])
     before = await _stats(runner)
@@ -168,7 +168,7 @@ async def _stats(runner: Runner) -> dict[str, Any]:
 
 
 def _workload(requests: int) -> list[str]:
-    """Targets as matrix jobs ask for them: few of them very often, the rest seldom."""
+    """Return request targets with a popularity as in matrix jobs: a few very often, the rest seldom."""
     paths = [
         *(f"/repos/{REPOSITORY}{rest}" for rest in ("", "/issues", "/releases", "/branches", "/labels", "/commits")),
         *(f"/repos/{REPOSITORY}/issues/{number}" for number in range(1, 25)),
@@ -180,7 +180,7 @@ def _workload(requests: int) -> list[str]:
 
 
 async def _work(runners: Sequence[Runner], targets: Sequence[str], console: Console) -> int:
-    """Send the workload, each runner its share at the same time as the others; how many answers were wrong."""
+    """Send the workload, split among concurrent runners; return the number of wrong answers."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     seen: dict[str, bytes] = {}
     wrong = 0

@@ -1,4 +1,4 @@
-"""The variables that lead gh, Octokit, PyGithub and curl to a node, and the lines by which a shell takes them over."""
+"""The variables that direct gh, Octokit, PyGithub and curl to a node, and shell code to set and restore them."""
 
 from __future__ import annotations
 
@@ -7,50 +7,46 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from p2pcache.exports import NODE_EXPORTS
 from p2pcache.gateway.ask import NodeError, ask
-from p2pcache.runner.job import Job, write_gh_config
+from p2pcache.runner.job import Job, exported, node_outputs, write_gh_config
 from p2pcache.settings import ClientSettings
 from p2pcache.settings import environment as variables
 
-OWN = ("P2PCACHE_API_URL", "P2PCACHE_GRAPHQL_URL", "P2PCACHE_SOCKET", "P2PCACHE_PEER_ID", "P2PCACHE_MULTIADDR")
+OWN = tuple(NODE_EXPORTS.values())
 OF_OTHERS = ("GITHUB_API_URL", "GITHUB_GRAPHQL_URL", "GH_CONFIG_DIR")
-"""Variables of other programs, which a shell may have had before: these come back when the node ends."""
+"""Variables of other programs, whose earlier values ``down`` restores."""
 _BEFORE = "P2PCACHE_BEFORE_"
 
 
 def client_environment(ready: Mapping[str, Any], job: Job) -> dict[str, str]:
-    """What ``export`` lines or a child process need to use the node of `ready`; without what it has not got."""
+    """Return the variables with which a shell or a child process uses the node of `ready`."""
     write_gh_config(job, ready["socket"], variables())
-    led = {
-        "P2PCACHE_API_URL": ready["api_url"],
-        "P2PCACHE_GRAPHQL_URL": ready["graphql_url"],
-        "P2PCACHE_SOCKET": ready["socket"],
-        "P2PCACHE_PEER_ID": ready["peer_id"],
-        "P2PCACHE_MULTIADDR": next(iter(ready["multiaddrs"]), ""),
+    return {
+        **exported(node_outputs(ready)),
         # @actions/github, @octokit/action and most scripts with curl read these two.
         "GITHUB_API_URL": ready["api_url"],
         "GITHUB_GRAPHQL_URL": ready["graphql_url"],
         "GH_CONFIG_DIR": str(job.gh),
     }
-    return {name: value for name, value in led.items() if value}
 
 
-def exports(led: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:
-    """Lines for ``eval``: what leads to the node, and what a shell with the variables `here` had before it."""
+def exports(ours: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:
+    """Yield lines for ``eval`` that export `ours` and save the earlier values in `here`, the shell's variables."""
     for name in OF_OTHERS:
         if here.get(name) and "P2PCACHE_SOCKET" not in here:
             yield _export(_BEFORE + name, here[name])
     for name in (*OWN, *OF_OTHERS):
-        if name in led:
-            yield _export(name, led[name])
+        if name in ours:
+            yield _export(name, ours[name])
         elif name in here:
             yield f"unset {name}"
 
 
-def farewell(here: Mapping[str, str]) -> Iterator[str]:
-    """Lines for ``eval`` that give a shell with the variables `here` back what it had before.
+def restores(here: Mapping[str, str]) -> Iterator[str]:
+    """Yield lines for ``eval`` that restore the earlier values in a shell with the variables `here`.
 
-    None while a node answers where they lead: that is another one than the node that was stopped.
+    None while a node answers at the exported socket: that is another node than the stopped one.
     """
     exported = ClientSettings.from_env(here).socket
     if exported is not None and _answers(exported):

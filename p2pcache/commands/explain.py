@@ -1,4 +1,4 @@
-"""``p2pcache get --explain``: who answered, why, and which peers were asked, in words."""
+"""``p2pcache get --explain``: the source of an answer, the reason, and the peers involved, in words."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ _FREE = (Rule.PROVE_OWN, Rule.PROVE_OTHER, Rule.PROVE_EMPTY)
 
 
 def explanation(path: str, status: int, headers: Mapping[str, str], milliseconds: float, *, with_token: bool) -> str:
-    """Lines for people; the last one is for those who know RFC 9211.
+    """Return an explanation in several lines; the last is the ``Cache-Status`` field itself (RFC 9211).
 
     Args:
-        path: of the API, less any query.
+        path: of the API, without query.
         status: of the answer.
-        headers: its fields, lower-case names.
-        milliseconds: how long it took.
-        with_token: it was asked for with a token, so that a 304 is free.
+        headers: of the answer, lower-case names.
+        milliseconds: the duration.
+        with_token: whether the request had a token, which makes a 304 free.
     """
     cache_status = headers.get("cache-status", "")
     detail = re.search(r"detail=([a-z]+)", cache_status)
@@ -75,11 +75,11 @@ def explanation(path: str, status: int, headers: Mapping[str, str], milliseconds
 
 
 def refusal(status: int, reason: str, target: str, *, with_token: bool) -> str:
-    """One line for an answer that is an error."""
-    said = f"{status} {reason} for {target}"
+    """Return one line for an answer with an error status."""
+    line = f"{status} {reason} for {target}"
     if status in (401, 403, 404, 429) and not with_token:
-        return f"{said}; it was asked for without a token, and there is no GITHUB_TOKEN; {TOKEN_HINT}"
-    return said
+        return f"{line}; it was asked for without a token, and there is no GITHUB_TOKEN; {TOKEN_HINT}"
+    return line
 
 
 def _reasons(rule: str, headers: Mapping[str, str], cache_status: str, *, with_token: bool) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The hub of this host, for a node that was not told of one: looked for where the Action looks."""
+"""The search for the host's hub, for a node without a configured one; the same as the Action's."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from p2pcache.runner.network import decide
 from p2pcache.settings import Settings
 
 CONNECT_SECONDS = 3.0
-"""How long people wait to hear whether their node joined the swarm."""
+"""How long a command waits for its node to join the swarm."""
 
 
 def with_hub(settings: Settings) -> Settings:
-    """The settings, with the host's hub as bootstrap peer where none is named, one answers, and it can be joined.
+    """Return the settings with the host's hub as bootstrap peer, if none is configured and one answers.
 
     Raises:
         SettingsError: as `keyring_of`.

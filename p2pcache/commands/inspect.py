@@ -1,4 +1,4 @@
-"""``p2pcache get`` and ``stats``: questions to the running node."""
+"""``p2pcache get`` and ``stats``: requests to the running node."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GET_SECONDS = 90.0
 
 
 def node_socket(named: str | None) -> str:
-    """The socket of the node of the directory `named`; without one, of this shell's node, else the default one's."""
+    """Return the socket of the node in the directory `named`; without it, of this shell's or the default node."""
     exported = None if named else ClientSettings.from_env().socket
     directory = settings_or_exit({"directory": named} if named else {}).directory
     started = running(directory)
@@ -35,7 +35,7 @@ def node_socket(named: str | None) -> str:
 
 
 def get(path: str, directory: str | None, *, explain: bool, accept: str) -> int:
-    """Print the body; 0 for an answer below 400, 1 otherwise."""
+    """Print the body of an answer; return 0 for a status below 400, else 1."""
     if not all("!" <= c <= "~" for c in path):
         fail("PATH: expected an API path without spaces, e.g. /repos/OWNER/REPO", 2)
     socket = node_socket(directory)
@@ -68,7 +68,7 @@ def get(path: str, directory: str | None, *, explain: bool, accept: str) -> int:
 
 
 def _address(socket: str, path: str) -> tuple[str, str]:
-    """The Host and target by which the node knows a path, or a URL, of its own upstream's API."""
+    """Return the Host and target under which the node serves a path, or a URL, of its upstream's API."""
     try:
         upstreams = Upstreams(str(ask_any(socket, "/-/stats")["node"]["upstream"]))
     except (NodeError, KeyError):
@@ -89,7 +89,7 @@ def stats(form: str, directory: str | None) -> None:
 
 
 def ask_node(target: str, directory: str | None) -> Any:
-    """What the running node answers, or one sentence and the end."""
+    """Return the running node's answer, or print one sentence and exit."""
     try:
         return ask_any(node_socket(directory), target)
     except NodeError as error:

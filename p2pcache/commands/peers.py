@@ -1,4 +1,4 @@
-"""``p2pcache peers``: a table that fits a terminal of 80 columns, and below it what is wrong with whom."""
+"""``p2pcache peers``: a table for a terminal of 80 columns, followed by the reasons of refusals and drops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def peers(directory: str | None, *, as_json: bool) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The lines; none is longer than `COLUMNS`, but for those that say why a peer was refused or dropped."""
+    """Yield the lines, none longer than `COLUMNS` except the reasons."""
     cells = [_HEAD, *map(_cells, rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(_HEAD))]
     widths[1] = min(widths[1], COLUMNS - sum(widths) + widths[1] - 2 * (len(widths) - 1))
@@ -40,7 +40,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _reasons(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Each reason once, after all the peers that it is given for, with the time of the latest."""
+    """Yield each reason once, with all its peers and the latest time."""
     alike: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["reason"]:
@@ -66,7 +66,7 @@ def _host_port(multiaddr: str) -> str:
 
 
 def _clock(since: float) -> str:
-    """The time of day, or the date when it was more than a day ago; nothing for who is known by name alone."""
+    """Return the time of day, the date if it is more than a day ago, or "" for a peer that was never connected."""
     if not since:
         return ""
     return time.strftime("%H:%M" if time.time() - since < 86_400 else "%d %b", time.localtime(since))

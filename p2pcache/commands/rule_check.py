@@ -1,6 +1,6 @@
-"""``p2pcache rule-check``: the ETag rule against a real GitHub, as a table that can be pasted into an issue.
+"""``p2pcache rule-check``: the ETag rule checked against a real GitHub, as a table for an issue.
 
-Reads only, about 25 requests, most of them conditional. ``docs/etag.md`` says what each row is about.
+About 25 reads, most of them conditional. ``docs/etag.md`` explains each row.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ _REFUSED = {
 
 
 class RepositoryError(RuntimeError):
-    """The repository cannot be read: one sentence."""
+    """The repository cannot be read; the message is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One kind of answer: what it is called, and what is asked below the repository."""
+    """One kind of answer: its name, and the target below the repository."""
 
     name: str
     tail: str
     accept: str = JSON
     cold: bool = False
-    """Ask conditionally at once, for the empty list."""
+    """Send the tag of the empty list with the first request."""
 
 
 SHAPES = (
@@ -65,7 +65,7 @@ SHAPES = (
 
 @dataclass(frozen=True, slots=True)
 class CheckRow:
-    """A line of the table. `second` is what the second token was answered."""
+    """A row of the table; `second` is the status for the second token."""
 
     name: str
     expected: str
@@ -86,14 +86,14 @@ class _Reply:
 
     @property
     def untried(self) -> str:
-        """The verdict where nothing can be learned from this answer, else empty."""
+        """The verdict for an answer that shows nothing, else ""."""
         if self.status != 200:
             return f"{UNKNOWN}: {self.status}"
         return "" if self.tag else f"{UNKNOWN}: {self.status} without a tag"
 
 
 class _GitHub:
-    """Asks for one repository, as one token or the other."""
+    """Requests for one repository, with either token."""
 
     def __init__(self, upstream: HttpUpstream, repository: str, tokens: tuple[Secret | None, ...]) -> None:
         self._upstream = upstream
@@ -107,7 +107,7 @@ class _GitHub:
         return Request("GET", f"/repos/{self._repository}{tail}", headers)
 
     async def ask(self, request: Request, *tags: str) -> _Reply:
-        """One answer; `tags` go as ``If-None-Match``."""
+        """Send a request, with `tags` as ``If-None-Match``, and return the answer."""
         conditions = {"if-none-match": ", ".join(tags)} if tags else {}
         response = await self._upstream.fetch(request, conditions)
         try:
@@ -118,7 +118,7 @@ class _GitHub:
 
 
 def rule_check(repository: str, upstream: str) -> int:
-    """Print the table; 0 when all that was tried holds, 1 when something does not, 2 when nothing can be tried."""
+    """Print the table; return 0 if every check holds, 1 if one fails, 2 if none is possible."""
     upstream = settings_or_exit({"upstream": upstream}).upstream
     if not _NAME.fullmatch(repository) or not isinstance(classify(Request("GET", f"/repos/{repository}", {})), Read):
         fail(f"read {repository[:120]!r}: expected OWNER/REPO", 2)
@@ -146,8 +146,8 @@ async def _rows(repository: str, upstream: str, tokens: tuple[Secret | None, Sec
         second = tokens[1] is not None
         rows = [await _shape(github, shape, second=second) for shape in SHAPES]
         rows += [await _list_of_tags(github), await _empty_accept(github)]
-        # An anonymous caller's 304 is none of the free ones.
-        return [*rows, await _free(github)] if tokens[0] else rows
+        # An anonymous caller's 304 is not free.
+        return [*rows, await _free_304(github)] if tokens[0] else rows
 
 
 async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> CheckRow:
@@ -158,32 +158,32 @@ async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> CheckRow:
     if shape.cold:
         tags = _computed(request, etag.EMPTY_LIST)
         status = (await github.ask(request, *tags)).status
-        return CheckRow(shape.name, expected, _of_304(status), str(status))
+        return CheckRow(shape.name, expected, _verdict_of(status), str(status))
     reply = await github.ask(request)
     if shape.tail == "/events":
-        return CheckRow(shape.name, NO_RULE, NO_RULE, await _again(github, request, reply))
+        return CheckRow(shape.name, NO_RULE, NO_RULE, await _status_of_own_tag(github, request, reply))
     if reply.untried:
         return CheckRow(shape.name, expected, reply.untried)
-    verdict = HOLDS if _follows(read.tag, request, reply) else FAILS
+    verdict = HOLDS if _follows_rule(read.tag, request, reply) else FAILS
     theirs = ""
     if second and read.tag is not TagKind.OPAQUE:
         other = github.request(shape.tail, shape.accept, 1)
         proof = [etag.blob_tag(reply.body)] if read.tag is TagKind.BLOB else _computed(other, reply.body, reply.headers)
         theirs = str((await github.ask(other, *proof)).status)
-    return CheckRow(shape.name, expected, verdict, await _again(github, request, reply), theirs)
+    return CheckRow(shape.name, expected, verdict, await _status_of_own_tag(github, request, reply), theirs)
 
 
-async def _again(github: _GitHub, request: Request, reply: _Reply) -> str:
-    """The status that GitHub's own tag gets."""
+async def _status_of_own_tag(github: _GitHub, request: Request, reply: _Reply) -> str:
+    """Repeat a request with GitHub's own tag and return the status."""
     return str((await github.ask(request, reply.tag)).status) if reply.tag else "no tag"
 
 
-def _of_304(status: int) -> str:
-    """The verdict on the answer to a request that a 304 is expected for."""
+def _verdict_of(status: int) -> str:
+    """Return the verdict for a request whose expected status is 304."""
     return {304: HOLDS, 200: FAILS}.get(status, f"{UNKNOWN}: {status}")
 
 
-def _follows(kind: TagKind, request: Request, reply: _Reply) -> bool:
+def _follows_rule(kind: TagKind, request: Request, reply: _Reply) -> bool:
     match kind:
         case TagKind.HASH:
             return _agrees(_computed(request, reply.body, reply.headers), reply.tag)
@@ -194,7 +194,7 @@ def _follows(kind: TagKind, request: Request, reply: _Reply) -> bool:
 
 
 def _sha(body: bytes) -> str | None:
-    """What a file calls itself; None of a directory, which is a list."""
+    """Return the ``sha`` of a file's JSON, "" for other bodies; None for a directory, which is a list."""
     try:
         shown = json.loads(body)
     except ValueError:
@@ -208,7 +208,7 @@ async def _list_of_tags(github: _GitHub) -> CheckRow:
     if reply.untried:
         return CheckRow("several tags in If-None-Match", "304", reply.untried)
     status = (await github.ask(request, f'"{"0" * 64}"', reply.tag)).status
-    return CheckRow("several tags in If-None-Match", "304", _of_304(status), str(status))
+    return CheckRow("several tags in If-None-Match", "304", _verdict_of(status), str(status))
 
 
 async def _empty_accept(github: _GitHub) -> CheckRow:
@@ -222,8 +222,8 @@ async def _empty_accept(github: _GitHub) -> CheckRow:
     return CheckRow("an empty Accept", "hashed or left out", HOLDS if form else FAILS, form)
 
 
-async def _free(github: _GitHub) -> CheckRow:
-    """Whether a 304 costs nothing. Other work of the same token can only make it look charged."""
+async def _free_304(github: _GitHub) -> CheckRow:
+    """Check that a 304 is free. Concurrent requests with the same token can only make it look charged."""
     request = github.request("/labels?per_page=1", JSON, 0)
     reply = await github.ask(request)
     if reply.untried:
@@ -232,7 +232,7 @@ async def _free(github: _GitHub) -> CheckRow:
     before, after = (each.headers.get("x-ratelimit-remaining", "") for each in (reply, again))
     if not (before.isdecimal() and after.isdecimal()):
         return CheckRow("a 304 is free", "quota unchanged", f"{UNKNOWN}: no quota is told")
-    verdict = FAILS if again.status == 304 and int(after) < int(before) else _of_304(again.status)
+    verdict = FAILS if again.status == 304 and int(after) < int(before) else _verdict_of(again.status)
     return CheckRow("a 304 is free", "quota unchanged", verdict, f"{before} -> {after}")
 
 
@@ -247,7 +247,7 @@ def _agrees(tags: tuple[str, ...], given: str) -> bool:
 
 
 def _table(rows: list[CheckRow], upstream: str) -> Iterator[str]:
-    """Markdown. Nothing in it is a tag, a token or a name of the repository."""
+    """Yield the table in Markdown, free of tags, tokens and names of the repository."""
     yield f"p2pcache {__version__} rule-check, {upstream}"
     yield ""
     yield "| answer | expected | verdict | conditional | second token |"

@@ -1,4 +1,4 @@
-"""``p2pcache run``: one command with a node around it."""
+"""``p2pcache run``: one command with a node of its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOT_FOUND, CANNOT_EXECUTE = 127, 126
 
 
 def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
-    """Run `command`; its exit status, or what a shell says when it cannot be started."""
+    """Run `command` and return its exit status, or a shell's status if it cannot be started."""
     if shutil.which(command[0]) is None:
         fail(f"{command[0]}: no such command", NOT_FOUND)
     watch.conceal()
@@ -53,7 +53,7 @@ async def _run(node: Node, job: Job, command: Sequence[str]) -> int:
         async with node:
             if node.alone:
                 note(node.alone)
-            # A command that asks at once is to be answered by the peers already.
+            # The command's first requests can then be answered by peers.
             await node.settled(SWARM_SECONDS)
             joined = await asyncio.to_thread(join, node.ready(), node.settings.bootstrap, CONNECT_SECONDS)
             if joined.problem:
@@ -72,9 +72,9 @@ async def _run(node: Node, job: Job, command: Sequence[str]) -> int:
 
 
 class _Signals:
-    """Let signals end the command first: this process then goes on to its report, and leaves nothing behind.
+    """Forward signals to the command, so that this process can report and clean up after its end.
 
-    Before there is a command, they cancel the task that is to start it.
+    Before the command starts they cancel the task that would start it.
     """
 
     def __enter__(self) -> Self:
@@ -92,10 +92,14 @@ class _Signals:
             self._loop.remove_signal_handler(number)
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> asyncio.subprocess.Process:
-        """The process of `command`; raises OSError where it cannot be executed."""
+        """Start `command`.
+
+        Raises:
+            OSError: it cannot be executed.
+        """
         self._starting = True
         process = self._process = await asyncio.create_subprocess_exec(*command, env=environment)
-        # Ctrl-C reaches the command too, which is in our process group: it decides.
+        # Ctrl-C reaches the command too, which is in the same process group: the reaction is the command's.
         self._handle(signal.SIGINT, lambda: None)
         if self._came:
             self._end()

@@ -1,4 +1,4 @@
-"""``p2pcache serve``: a node in the foreground, until it is told to stop."""
+"""``p2pcache serve``: a node in the foreground, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from p2pcache.unknown import unknown
 
 def serve(flags: Mapping[str, str]) -> None:
     """Run until SIGTERM or SIGINT; exit 2 on settings that cannot be used, 1 on a gateway address that is taken."""
-    _take_secrets(flags.get("secrets_fd", ""))
+    _receive_secrets(flags.get("secrets_fd", ""))
     settings = settings_or_exit(flags)
     configure_log(settings)
     try:
         settings, hint = with_secret(settings)
-        _say_before(settings)
+        _warn_of_unknown(settings)
         uvloop.run(_serve(Node(settings), hint))
     except SettingsError as error:
         fail(str(error), 2)
@@ -36,15 +36,15 @@ def serve(flags: Mapping[str, str]) -> None:
         fail(str(error))
 
 
-def _say_before(settings: Settings) -> None:
+def _warn_of_unknown(settings: Settings) -> None:
     log = logging.getLogger("p2pcache")
-    # A supervised node starts again and again, and who started it has said this.
+    # A supervised node may start many times; the command that started it has logged this.
     if settings.secrets_fd is None and (strange := unknown(environment())):
         log.log(logging.WARNING if strange.mistaken else logging.INFO, "%s", strange.sentence)
 
 
-def _take_secrets(descriptor: str) -> None:
-    """Close this process to looks from others, and get from a supervisor what its environment does not hold."""
+def _receive_secrets(descriptor: str) -> None:
+    """Make this process opaque to others, and receive the secret variables from the supervisor."""
     watch.conceal()
     if descriptor:
         try:
@@ -54,7 +54,7 @@ def _take_secrets(descriptor: str) -> None:
 
 
 def configure_log(settings: Settings, *, dated: bool = True) -> None:
-    """The product's own lines on stderr, `dated` with time (UTC) and level; libraries only when they warn."""
+    """Log to stderr, `dated` with UTC time and level; of libraries only warnings."""
     line = "p2pcache: %(message)s"
     formatter = logging.Formatter(f"%(asctime)s %(levelname)s {line}" if dated else line, "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
@@ -76,7 +76,7 @@ async def _serve(node: Node, hint: str) -> None:
                 logging.getLogger("p2pcache").info("%s", hint)
             if node.alone:
                 logging.getLogger("p2pcache").warning("%s", node.alone)
-            # What start-up made stays for good: leave it out of every later collection.
+            # The objects made so far are permanent: exclude them from every later collection.
             gc.collect()
             gc.freeze()
             await stop.wait()

@@ -9,12 +9,12 @@ from typing import Any
 
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.upstream import UpstreamError
-from p2pcache.gateway.admission import Admission
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
+from p2pcache.gateway.caller_limits import CallerLimits
 from p2pcache.gateway.control import ENDPOINTS, ControlPlane
 from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange, Receive, Send
 from p2pcache.gateway.head import Line, cache_status
-from p2pcache.gateway.http_upstream import Answer, HttpUpstream, UpstreamTimeoutError
+from p2pcache.gateway.http_upstream import HttpUpstream, UpstreamResponse, UpstreamTimeoutError
 from p2pcache.gateway.listen import here
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
@@ -33,7 +33,7 @@ UNREAD_GRAPHQL = Write("POST /graphql", (writes.ALL,))
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that may be made again (RFC 9110 section 9.2.1)."""
 TAKEN = range(200, 300)
-"""GitHub did as it was asked; what it redirects was not done here."""
+"""GitHub carried the write out; what it redirects was not done here."""
 LIMITED = frozenset({403, 429})
 """What GitHub refuses with beyond a limit, among other reasons."""
 
@@ -49,7 +49,7 @@ class Gateway:
         upstream: HttpUpstream,
         relay: Relay,
         reads: Reads,
-        admission: Admission,
+        limits: CallerLimits,
         ledger: Ledger,
         control: ControlPlane,
         bounds: ClientBounds = DEFAULT_BOUNDS,
@@ -60,7 +60,7 @@ class Gateway:
         self._upstream = upstream
         self._relay = relay
         self._reads = reads
-        self._admission = admission
+        self._limits = limits
         self._ledger = ledger
         self._control = control
         self._gathered = 0
@@ -80,7 +80,7 @@ class Gateway:
         except UpstreamError as error:
             self._ledger.error("upstream")
             await exchange.refuse(504 if isinstance(error, UpstreamTimeoutError) else 502, f"{error}.", "upstream")
-        except Exception:  # the last resort of a server: log it, tell the client, live on
+        except Exception:  # the last resort of a server: log it, answer, live on
             log.exception("a request failed inside the gateway")
             self._ledger.error("internal")
             await exchange.refuse(500, "An error inside the cache; its log says more.", "error")
@@ -141,12 +141,12 @@ class Gateway:
     async def _pass(
         self, exchange: Exchange, classified: Write | Bypass, target: str, base: str, body: bytes, *, whole: bool
     ) -> None:
-        """Stream through; after a write, forget what it may have changed before its answer goes out."""
+        """Stream through; after a write, drop what it may have changed before its answer goes out."""
         write = isinstance(classified, Write)
         self._ledger.bypassed(self._ledger.route(classified.route))
-        if refused := self._admission.refusal(exchange.headers):
+        if refused := self._limits.refusal(exchange.headers):
             self._ledger.decided(refused.rule)
-            await self._admission.refuse(exchange, refused)
+            await self._limits.refuse(exchange, refused)
             return
         self._ledger.decided("write" if isinstance(classified, Write) else f"bypass: {classified.reason}")
         log.debug("%s: passed on", classified.route)
@@ -156,30 +156,32 @@ class Gateway:
             answer = await self._relay.ask(exchange, self._upstream.api_url(target), body, whole=whole)
         except UpstreamError:
             if isinstance(classified, Write):
-                await self._forget(exchange, classified.drops, None)
+                await self._drop(exchange, classified.drops, None)
             raise
-        self._admission.observe(exchange.headers, answer)
+        self._limits.observe(exchange.headers, answer)
         extra = [_forwarded("method" if write else "bypass", answer.status)]
         mutation = body if write and whole and target.partition("?")[0] == "/graphql" else None
         if isinstance(classified, Write) and mutation is None:
-            await self._forget(exchange, classified.drops, answer.status)
+            await self._drop(exchange, classified.drops, answer.status)
         if mutation is None and answer.status not in LIMITED:
             await self._relay.answer(exchange, answer, base, extra)
         else:
-            await self._relay.answer(exchange, answer, base, extra, lambda r: self._seen(exchange, answer, mutation, r))
+            await self._relay.answer(exchange, answer, base, extra, lambda r: self._read(exchange, answer, mutation, r))
 
-    async def _seen(self, exchange: Exchange, answer: Answer, mutation: bytes | None, reply: bytes | None) -> None:
-        """Some answers only their body explains: a limit, or what a GraphQL mutation changed."""
+    async def _read(
+        self, exchange: Exchange, answer: UpstreamResponse, mutation: bytes | None, reply: bytes | None
+    ) -> None:
+        """Learn from an answer's body: of a limit, or of what a GraphQL mutation changed."""
         if reply is not None:
-            self._admission.observe(exchange.headers, answer, reply)
+            self._limits.observe(exchange.headers, answer, reply)
         if mutation is not None:
             drops = (writes.ALL,) if reply is None else graphql.drops(mutation, reply)
-            await self._forget(exchange, drops, answer.status)
+            await self._drop(exchange, drops, answer.status)
 
-    async def _forget(self, exchange: Exchange, drops: tuple[str, ...], status: int | None) -> None:
-        """Forget what a write may have changed; `status` is GitHub's, None when there was no answer.
+    async def _drop(self, exchange: Exchange, drops: tuple[str, ...], status: int | None) -> None:
+        """Drop what a write may have changed; `status` is GitHub's, None when there was no answer.
 
-        Only for a caller whom GitHub knows, else every stranger could empty the cache: GitHub took the write (2xx), or
+        Only for a caller that GitHub knows, else every stranger could empty the cache: GitHub took the write (2xx), or
         accepted the credential before and may have taken it. And for no page of another site: GitHub's API serves
         pages of any origin, and one may have a token of its own.
         """
@@ -200,9 +202,9 @@ class Gateway:
         try:
             answer = await self._relay.ask(exchange, url)
         except UpstreamError:
-            await self._forget(exchange, drops, None)
+            await self._drop(exchange, drops, None)
             raise
-        await self._forget(exchange, drops, answer.status)
+        await self._drop(exchange, drops, answer.status)
         await self._relay.answer(exchange, answer, "", [_forwarded("bypass", answer.status)])
 
 

@@ -1,4 +1,4 @@
-"""Who asks: what the kernel vouches for, what GitHub has said of a credential, and what a browser tells."""
+"""What is known of a caller: from the kernel, from GitHub's answers to its credential, and from a browser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 
 from p2pcache.bounded import Bounded
-from p2pcache.github import scopes
+from p2pcache.github.tokens import token_in
 
 _CREDENTIALS = struct.Struct("=iII")
 """linux/socket.h, struct ucred: process, user, group."""
@@ -20,9 +20,9 @@ UNAUTHORIZED = 401
 
 
 def own_user(transport: asyncio.BaseTransport) -> bool:
-    """Whether a process of this node's user, or of root, speaks here.
+    """Return whether a process of this node's user, or of root, is connected.
 
-    Only a unix socket can tell (unix(7), SO_PEERCRED): the node's own is open to every user of the machine, since the
+    Only a unix socket shows it (unix(7), SO_PEERCRED): the node's own is open to every user of the machine, since the
     steps and containers of one job run as several, and over loopback anybody may speak, also for a page in a browser.
     """
     peer = transport.get_extra_info("socket")
@@ -37,7 +37,7 @@ def own_user(transport: asyncio.BaseTransport) -> bool:
 
 
 def foreign_page(headers: Mapping[str, str], host: str) -> bool:
-    """Whether a page of another site asks, in a browser of whoever sits at this machine (RFC 6454 section 7.3)."""
+    """Return whether a page of another site asks, in a browser on this machine (RFC 6454 section 7.3)."""
     origin = headers.get("origin")
     return origin is not None and origin != f"http://{host}"
 
@@ -54,7 +54,7 @@ class Accepted:
         return _digest(authorization) in self._digests
 
     def note(self, authorization: str, status: int) -> None:
-        """Note what GitHub answered to a request with this ``Authorization``."""
+        """Record what GitHub answered to a request with this ``Authorization``."""
         digest = _digest(authorization)
         if status == UNAUTHORIZED:
             self._digests.pop(digest, None)
@@ -63,4 +63,4 @@ class Accepted:
 
 
 def _digest(authorization: str) -> bytes:
-    return hashlib.sha256((scopes.token_in(authorization) or authorization).encode()).digest()
+    return hashlib.sha256((token_in(authorization) or authorization).encode()).digest()

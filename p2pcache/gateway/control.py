@@ -1,7 +1,8 @@
 """The node's own endpoints below ``/-/`` (docs/interface.md#control-endpoints).
 
-This machine may look, and so may who has the control token. What changes the node wants that token, or the unix socket
-and this node's own user: every user of a machine reaches its loopback, and so does every page in a browser on it.
+Callers on this machine may read, and so may a caller with the control token. What changes the node needs that token, or
+the unix socket and this node's own user: every user of a machine reaches its loopback, and so does every page in a
+browser on it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from p2pcache import files
 from p2pcache.gateway.exchange import BadRequest, Exchange
 from p2pcache.gateway.head import cache_status
 from p2pcache.gateway.listen import here
-from p2pcache.github.scopes import token_in
+from p2pcache.github.tokens import token_in
 
 MAX_BODY = 64 << 10
 _JSON = (b"content-type", b"application/json; charset=utf-8")
@@ -54,7 +55,7 @@ class ControlPlane:
         peers: the peers table.
         purge: forgets one API target (path and query), or all when given None; here and in the swarm.
         bases: API URLs that may stand before the path in a purge request.
-        token: what a caller must show whom nothing else vouches for; None: no such caller is served.
+        token: the bearer token of callers that nothing else vouches for; None: no such caller is served.
         health: what is wrong, a sentence each; nothing while the node is well.
     """
 
@@ -102,10 +103,10 @@ class ControlPlane:
                 body = metrics.exposition(self._stats())
                 await exchange.reply(200, body, [(b"content-type", metrics.CONTENT_TYPE.encode()), _STATUS])
             case "purge":
-                await self._forget(exchange)
+                await self._purged(exchange)
 
     def _healthz(self, exchange: Exchange) -> dict[str, Any]:
-        """For everybody whether the node is well; what is wrong, for those who may ask the other endpoints."""
+        """Return whether the node is well; what is wrong, only to callers that may ask the other endpoints."""
         if not (reasons := self._health()):
             return {"status": "ok"}
         try:
@@ -114,7 +115,7 @@ class ControlPlane:
             return {"status": "degraded"}
         return {"status": "degraded", "reasons": reasons}
 
-    async def _forget(self, exchange: Exchange) -> None:
+    async def _purged(self, exchange: Exchange) -> None:
         body, whole = await exchange.body(MAX_BODY)
         try:
             purge = msgspec.json.decode(body, type=Purge) if whole else None
@@ -137,7 +138,7 @@ class ControlPlane:
         raise BadRequest(400, f"The url must begin with {self._bases[0]}/ or be a path.")
 
     def _allow(self, exchange: Exchange, *, changes: bool) -> None:
-        """Who is vouched for, or has the bearer token; and never a page of another site, which a browser may run."""
+        """Let through callers that are vouched for or have the bearer token, and never a page of another site."""
         headers = exchange.headers
         if exchange.foreign:
             raise BadRequest(403, "Pages of other sites may not ask this.")
@@ -160,7 +161,7 @@ class ControlPlane:
 
 @contextlib.contextmanager
 def own_token(path: Path) -> Iterator[str]:
-    """A control token for one life of a node, in the file `path`, which this user alone can read.
+    """Keep a control token for one life of a node in the file `path`, which this user alone can read.
 
     Raises:
         OSError: it cannot be written there.

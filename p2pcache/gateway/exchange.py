@@ -53,7 +53,7 @@ class Exchange:
         extensions: dict[str, Callable[[], Any]] = scope.get("extensions", {})
         self._closing: Callable[[], bool] = extensions.get("closing", lambda: False)
         self.unsafe: Callable[[], None] = extensions.get("unsafe", lambda: None)
-        """Called before a request goes out that must not be made twice."""
+        """Called before a request goes out that must not be sent twice."""
         self.own_user: Callable[[], bool] = extensions.get("own_user", lambda: False)
         """Whether the kernel vouches that this node's own user asks."""
         self._answering: Callable[[], None] = extensions.get("answering", lambda: None)
@@ -121,7 +121,7 @@ class Exchange:
         return int(self.headers.get("content-length", "0"))
 
     async def body(self, limit: int) -> tuple[bytes, bool]:
-        """The body up to a little over `limit` bytes, and whether that was all of it.
+        """Read the body up to a little over `limit` bytes; return it, and whether that was all of it.
 
         Raises:
             Disconnected: the client broke off.
@@ -135,7 +135,7 @@ class Exchange:
         return bytes(pieces), True
 
     async def stream(self, first: bytes = b"") -> AsyncIterator[bytes]:
-        """The body in pieces, after `first`, which was read already: as long as was announced, or an error.
+        """Yield the body in pieces, after `first`, which was read already: as long as was announced, or an error.
 
         Raises:
             Disconnected: the client broke off.
@@ -161,7 +161,7 @@ class Exchange:
             raise Disconnected
 
     async def start(self, status: int, lines: Iterable[Line]) -> None:
-        """Send status and header lines; what cannot stand in a header line is left out."""
+        """Send status and header lines; lines that are not valid header lines are omitted."""
         head = clean(lines)
         self.started = True
         unframed = status not in BODILESS and self.method != "HEAD" and all(n != b"content-length" for n, _ in head)
@@ -202,8 +202,8 @@ class Exchange:
     async def refuse(self, status: int, sentence: str, detail: str, lines: Iterable[Line] = ()) -> None:
         """Send an error.
 
-        Once an answer has begun it is too late: left unfinished, the server ends the connection, and the client sees
-        that something is missing.
+        Once an answer has begun it is too late: the server ends the connection of an unfinished one, and the client
+        sees that something is missing.
         """
         if self.started:
             return

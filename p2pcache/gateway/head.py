@@ -16,32 +16,32 @@ JSON: Line = (b"content-type", b"application/json; charset=utf-8")
 
 
 def clean(lines: Iterable[Line]) -> list[Line]:
-    """The lines that are header lines (RFC 9110 sections 5.1 and 5.5); one that could end its line is left out."""
+    """Return the lines that are valid (RFC 9110 sections 5.1 and 5.5), without any that could end its line early."""
     return [(name, value) for name, value in lines if _TOKEN.fullmatch(name) and not _BAD_VALUE.search(value)]
 
 
 def render(lines: Iterable[Line]) -> bytes:
-    """Header lines as they go over the wire, each with its line end."""
+    """Return header lines as they go over the wire, each with its line end."""
     return b"".join(b"%b: %b\r\n" % line for line in clean(lines))
 
 
 def status_line(status: int) -> bytes:
-    """RFC 9112 section 4."""
+    """Return the status line (RFC 9112 section 4)."""
     return b"HTTP/1.1 %d %b\r\n" % (status, http.HTTPStatus(status).phrase.encode())
 
 
 def cache_status(*parameters: str) -> Line:
-    """What this cache did (RFC 9211), e.g. ``cache_status("hit", "ttl=42", "detail=peer")``."""
+    """Return what this cache did (RFC 9211), e.g. ``cache_status("hit", "ttl=42", "detail=peer")``."""
     return b"cache-status", "; ".join(("p2pcache", *parameters)).encode()
 
 
 def error_body(sentence: str) -> bytes:
-    """An error in the shape of GitHub's, which clients know how to show."""
+    """Return an error in the shape of GitHub's, which clients know how to show."""
     return msgspec.json.encode({"message": f"p2pcache: {sentence}"})
 
 
 def last_answer(status: int, sentence: str, *parameters: str) -> bytes:
-    """A whole error answer, after which the connection ends; `parameters` are those of `cache_status`."""
+    """Return a whole error answer, after which the connection ends; `parameters` are those of `cache_status`."""
     body = error_body(sentence)
     lines = (JSON, (b"content-length", b"%d" % len(body)), (b"connection", b"close"), cache_status(*parameters))
     return status_line(status) + render(lines) + b"\r\n" + body

@@ -1,4 +1,4 @@
-"""The way to GitHub: one connection pool, no write repeated, no redirect followed, every wait bounded."""
+"""HTTP to GitHub: one connection pool, no write repeated, no redirect followed, every wait bounded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.callers import CREDENTIALS, Accepted
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import quota
-from p2pcache.github.headers import of_a_read, upstream_user_agent
+from p2pcache.github.headers import forwarded, upstream_user_agent
 from p2pcache.github.request import Request
 
 CONNECTIONS = 256
@@ -30,11 +30,11 @@ GZIP = ("gzip", "x-gzip")
 OWN_FIELDS = "p2pcache-"
 """Fields between a client and this node, which are nobody else's business."""
 
-WRITTEN_ANEW = frozenset({"content-length", "expect", "host", "transfer-encoding"})
-"""What the client said of its own message: this node announces only what it sends itself."""
+REPLACED_FIELDS = frozenset({"content-length", "expect", "host", "transfer-encoding"})
+"""Fields that describe the client's own message: this node announces only what it sends itself."""
 
 Counted = Callable[[int, bool, str], None]
-"""Told of each answer: its status, whether the request carried a credential, and the path of the API it was about."""
+"""Called with each answer: its status, whether the request had a credential, and the path of the API it was about."""
 
 
 class UpstreamTimeoutError(UpstreamError):
@@ -49,7 +49,7 @@ class Deadlines:
     idle: float = 60.0
 
 
-class Answer:
+class UpstreamResponse:
     """An aiohttp response as `cache.upstream.Response`."""
 
     def __init__(self, response: aiohttp.ClientResponse, release: Callable[[], None]) -> None:
@@ -126,7 +126,7 @@ async def inflated(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 class HttpUpstream:
-    """Asks GitHub over HTTP; also passes through what is not the cache's business.
+    """Asks GitHub over HTTP, for the cache and for what is passed through.
 
     Attributes:
         deadlines: how long it waits.
@@ -179,14 +179,19 @@ class HttpUpstream:
                 await session.close()
 
     def api_url(self, target: str) -> str:
-        """The URL of an API target (origin-form, without layout prefix)."""
+        """Return the URL of an API target (origin-form, without layout prefix)."""
         if target.partition("?")[0] == "/graphql":
             return self._upstreams.graphql + target.removeprefix("/graphql")
         return self._upstreams.api + target
 
-    async def fetch(self, request: Request, conditions: Mapping[str, str]) -> Answer:
+    async def fetch(self, request: Request, conditions: Mapping[str, str]) -> UpstreamResponse:
         """See `cache.upstream.Upstream.fetch`."""
-        headers = {**of_a_read(request.headers), **conditions, "user-agent": self._agent, "accept-encoding": "gzip"}
+        headers = {
+            **forwarded(request.headers),
+            **conditions,
+            "user-agent": self._agent,
+            "accept-encoding": "gzip",
+        }
         answer = await self.send(request.method, self.api_url(request.target), headers.items(), request.body or None)
         if answer.coding not in ("identity", *GZIP):
             await answer.close()
@@ -199,7 +204,7 @@ class HttpUpstream:
         url: str,
         headers: Iterable[tuple[str, str]],
         body: bytes | AsyncIterator[bytes] | None,
-    ) -> Answer:
+    ) -> UpstreamResponse:
         """Send one request and return when the head of the answer is here.
 
         Raises:
@@ -214,12 +219,12 @@ class HttpUpstream:
         proxy, proxy_headers = self._proxy(url)
         idle = self.deadlines.idle
         try:
-            async with asyncio.timeout(self.deadlines.connect + idle) as patience:
+            async with asyncio.timeout(self.deadlines.connect + idle) as deadline:
                 response = await session.request(
                     method,
                     URL(url, encoded=True),
                     headers=lines,
-                    data=_paced(body, patience, idle) if isinstance(body, AsyncIterator) else body,
+                    data=_paced(body, deadline, idle) if isinstance(body, AsyncIterator) else body,
                     allow_redirects=False,
                     proxy=proxy,
                     proxy_headers=proxy_headers,
@@ -239,10 +244,10 @@ class HttpUpstream:
             self._counted(response.status, bool(credential), path)
             if credential:
                 self.accepted.note(credential, response.status)
-        return Answer(response, _once(place.release))
+        return UpstreamResponse(response, _once(place.release))
 
     async def _place(self, credential: str) -> asyncio.Semaphore:
-        """One of the 100 concurrent requests that GitHub allows (docs.github.com: secondary rate limits) a token."""
+        """Wait for one of a token's 100 concurrent requests (docs.github.com: secondary rate limits)."""
         place = self._places.get(credential) or asyncio.Semaphore(quota.MAX_CONCURRENT)
         self._places[credential] = place
         try:
@@ -254,7 +259,7 @@ class HttpUpstream:
         return place
 
     def _proxy(self, url: str) -> tuple[URL | None, dict[str, str]]:
-        """The proxy that the environment names (curl's variables): self-hosted runners may need one.
+        """Return the proxy that the environment names (curl's variables): self-hosted runners may need one.
 
         Not aiohttp's ``trust_env``: that also reads netrc, and would lend its credentials to anonymous callers.
         """
@@ -271,13 +276,13 @@ class HttpUpstream:
         return self._proxies[origin]
 
 
-async def _paced(body: AsyncIterator[bytes], patience: asyncio.Timeout, idle: float) -> AsyncIterator[bytes]:
-    """A body each of whose pieces has its own deadline: a long upload is no stalled one."""
+async def _paced(body: AsyncIterator[bytes], deadline: asyncio.Timeout, idle: float) -> AsyncIterator[bytes]:
+    """Yield a body, each piece with a deadline of its own: a long upload is no stalled one."""
     now = asyncio.get_running_loop().time
     async for piece in body:
-        if not patience.expired():
+        if not deadline.expired():
             with contextlib.suppress(RuntimeError):  # the answer came before the end of the body
-                patience.reschedule(now() + idle)
+                deadline.reschedule(now() + idle)
         yield piece
 
 
@@ -294,7 +299,7 @@ def _once(action: Callable[[], None]) -> Callable[[], None]:
 
 
 def _failure(what: str, error: BaseException) -> UpstreamError:
-    """Texts of the HTTP client's errors may hold whole URLs: only the kind is told, and the system's own words."""
+    """Describe an error by its kind and the system's words: the HTTP client's own text may hold whole URLs."""
     if isinstance(error, TimeoutError):
         return UpstreamTimeoutError(f"GitHub {what} (nothing came in time)")
     detail = getattr(error, "strerror", None) or type(error).__name__

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP/1.1 protocol with a short cut for memory hits, and with bounds on what a client may do.
+"""uvicorn's HTTP/1.1 protocol with a fast path for memory hits, and with bounds on what a client may do.
 
 Through ASGI each answer costs a task and two message dictionaries; a memory hit is written from the parser's callback
-instead (figures: bench/README.md). Everything else is left to uvicorn and the ASGI application. llhttp, below
+instead (figures: bench/README.md). Everything else goes to uvicorn and the ASGI application. llhttp, below
 httptools, refuses what smugglers use: folded lines, repeated or conflicting lengths, bare line feeds, NUL.
 
 A request to change the protocol (``Upgrade``: ``curl --http2``, WebSocket) is answered as the plain request that it
@@ -32,7 +32,7 @@ MAX_HEAD = 64 << 10
 """Bytes of request line and header block; GitHub's own limit is lower."""
 PIPELINED = 64
 """Requests on one connection that may wait for the answer to an earlier one."""
-BARREN = 64 << 10
+MAX_OVERHEAD = 64 << 10
 """Bytes within a body that bring none of it: chunk extensions and trailer fields."""
 LINGERING = 64
 """Refused clients that may linger; more are cut off with their refusal, so that a flood holds nothing."""
@@ -65,7 +65,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._front = front
         self._bounds = front.bounds
         self._head = 0
-        self._barren = 0
+        self._overhead = 0
         self._in_head = True
         self._within = False  # a request has begun to arrive, and is not whole
         self._hits = 0
@@ -79,7 +79,7 @@ class GatewayProtocol(HttpToolsProtocol):
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client connects; it has to send a request's head in time."""
+        """Begin; the client has to send a request's head in time."""
         super().connection_made(transport)
         self._descriptor = transport.get_extra_info("socket").fileno()
         self._hot = not self._front.local or here(self.client)
@@ -91,20 +91,20 @@ class GatewayProtocol(HttpToolsProtocol):
                 self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client went away."""
+        """Cancel what waits for the client."""
         for timer in (self._head_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as it is answered; one that does not read at all is cut off."""
+        """Limit how long the client may leave what it was sent unread."""
         super().pause_writing()
         if self._write_timer is None:
             self._write_timer = self.loop.call_later(self._bounds.write_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client reads."""
+        """Lift that limit: the client reads."""
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
@@ -117,10 +117,10 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head += len(data)
         else:
-            self._barren += len(data)
+            self._overhead += len(data)
         self._feed(data)
-        if not self._in_head and self._barren > BARREN:
-            self._refuse(431, f"More than {BARREN} bytes of chunk extensions or trailer fields.")
+        if not self._in_head and self._overhead > MAX_OVERHEAD:
+            self._refuse(431, f"More than {MAX_OVERHEAD} bytes of chunk extensions or trailer fields.")
         if not (self._in_head and self._head):
             return
         if self._head > MAX_HEAD:
@@ -156,18 +156,18 @@ class GatewayProtocol(HttpToolsProtocol):
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Begin a request."""
         self._in_head = self._within = True
         self._upgrading = False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Answer at once what stands ready; hand everything else on."""
+        """Answer a memory hit at once; pass everything else to the application."""
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._upgrading = True
             return
         large = self._head > MAX_HEAD  # of a head that came in one piece with a body, perhaps
-        self._head = self._barren = 0
+        self._head = self._overhead = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -180,7 +180,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._in_head = False
 
     def _extensions(self) -> dict[str, Callable[[], object]]:
-        """For `Exchange`: what ASGI does not tell, that the client went away and who it is."""
+        """Give `Exchange` what ASGI does not: whether the client went away, and whether it is this user."""
         return {"closing": self.transport.is_closing, "own_user": lambda: own_user(self.transport)}
 
     def _answer_hot(self) -> bool:
@@ -238,13 +238,13 @@ class GatewayProtocol(HttpToolsProtocol):
         return True
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a request's body."""
-        self._barren = 0
+        """Pass a piece of a request's body on."""
+        self._overhead = 0
         if not self._answered:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request is whole; the next one begins with a head."""
+        """End a request; the next one begins with a head."""
         if self._upgrading:
             return
         self._in_head = True
@@ -256,7 +256,7 @@ class GatewayProtocol(HttpToolsProtocol):
     # Refusals
 
     def send_400_response(self, msg: str) -> None:
-        """What is not HTTP/1.1 gets a sentence and the end of the connection."""
+        """Refuse what is not HTTP/1.1 with a sentence, and end the connection."""
         self._refuse(400, f"{msg} This is an HTTP/1.1 gateway to GitHub's API.")
 
     def _too_large(self) -> None:

@@ -14,7 +14,7 @@ from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.cache.wanted import ScopePolicy, Wanted, want
 from p2pcache.gateway import head
-from p2pcache.gateway.admission import ASK_RULE, RULE, Admission
+from p2pcache.gateway.caller_limits import ASK_RULE, RULE, CallerLimits
 from p2pcache.gateway.exchange import Exchange
 from p2pcache.gateway.fast_path import FastPath, key_of
 from p2pcache.gateway.head import Line
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 ETAG_RULE = b"p2pcache-etag-rule"
 PEERS = b"p2pcache-peers"
-NOBODY_ELSE = ("memory", *(b.detail for b in backends.known() if b.reach is Reach.HOST), "coalesced")
+WITHOUT_PEERS = ("memory", *(b.detail for b in backends.known() if b.reach is Reach.HOST), "coalesced")
 """Details of a hit that no peer was asked for."""
 
 
@@ -105,28 +105,28 @@ class Reads:
             explained = [(RULE, told(answer).encode()), (ETAG_RULE, self._believed(wanted).encode())]
         if isinstance(answer, Cached) and shown is not None:
             self._count(wanted, answer, shown, route)
-            if explained and answer.hit not in NOBODY_ELSE:
-                # Only with an answer that the caller may read: it says what others have.
+            if explained and answer.hit not in WITHOUT_PEERS:
+                # Only with an answer that the caller may read: it shows what others have.
                 asked = self._peers_asked(wanted.name, answer.entry.pointer.cid, began)
                 explained.append((PEERS, "; ".join(asked).encode("ascii", "replace")))
-            await self._kept(exchange, wanted, answer, shown, base, explained)
+            await self._reply_cached(exchange, wanted, answer, shown, base, explained)
         elif isinstance(answer, Forwarded):
-            await self._passed(exchange, wanted, answer, base, route, explained)
+            await self._reply_forwarded(exchange, wanted, answer, base, route, explained)
         elif isinstance(answer, RateLimited):
             self._ledger.miss(route)
-            await Admission.refuse(exchange, answer)
+            await CallerLimits.refuse(exchange, answer)
 
-    def _show(self, exchange: Exchange, wanted: Wanted, kept: Cached, base: str) -> Shown:
+    def _show(self, exchange: Exchange, wanted: Wanted, cached: Cached, base: str) -> Shown:
         view = View(base, accepts_gzip(exchange.headers.get("accept-encoding")))
-        return show(kept.entry, view, self._tag(wanted, kept), self._engine.library.memory, self._upstreams)
+        return show(cached.entry, view, self._tag(wanted, cached), self._engine.library.memory, self._upstreams)
 
-    def _tag(self, wanted: Wanted, kept: Cached) -> str | None:
+    def _tag(self, wanted: Wanted, cached: Cached) -> str | None:
         """The ETag GitHub would show this caller: the one it gave, or the computed one for another token's entry."""
-        pointer = kept.entry.pointer
-        if kept.forwarded is not None or not pointer.etag or not is_digest(pointer.etag):
+        pointer = cached.entry.pointer
+        if cached.forwarded is not None or not pointer.etag or not is_digest(pointer.etag):
             return pointer.etag
         believed = self._engine.believed(wanted)
-        tags = wanted.tags(kept.entry.block, pointer.vary, believed.empty_accept)
+        tags = wanted.tags(cached.entry.block, pointer.vary, believed.empty_accept)
         if believed.state != "holds" or len(tags) != 1:
             return pointer.etag
         return f"W/{tags[0]}" if pointer.etag.startswith("W/") else tags[0]
@@ -141,26 +141,26 @@ class Reads:
             case _:
                 return f"none: only GitHub's own validators, if any, for {wanted.read.shape}"
 
-    def _count(self, wanted: Wanted, kept: Cached, shown: Shown, route: RouteCount) -> None:
-        cost, size = kept.entry.pointer.cost_ms, len(shown.body)
-        if kept.hit is None:
+    def _count(self, wanted: Wanted, cached: Cached, shown: Shown, route: RouteCount) -> None:
+        cost, size = cached.entry.pointer.cost_ms, len(shown.body)
+        if cached.hit is None:
             self._ledger.miss(route)
-        elif kept.hit == "revalidated":
+        elif cached.hit == "revalidated":
             self._ledger.revalidated(route, size, cost, charged=not wanted.authorised)
         else:
-            self._ledger.hit(kept.hit, route, size, cost)
+            self._ledger.hit(cached.hit, route, size, cost)
 
-    async def _kept(
-        self, exchange: Exchange, wanted: Wanted, kept: Cached, shown: Shown, base: str, explained: list[Line]
+    async def _reply_cached(
+        self, exchange: Exchange, wanted: Wanted, cached: Cached, shown: Shown, base: str, explained: list[Line]
     ) -> None:
-        entry, now = kept.entry, self._clock()
-        if kept.pairs:  # GitHub was asked just now: what else it said is for this caller
-            lines = with_github(shown, pass_lines(kept.pairs, base, self._upstreams))
+        entry, now = cached.entry, self._clock()
+        if cached.pairs:  # GitHub was asked just now: its other fields are for this caller
+            lines = with_github(shown, pass_lines(cached.pairs, base, self._upstreams))
         else:
             lines = [*shown.lines, *self._quota_lines(wanted)]
-        if kept.hit is not None:
+        if cached.hit is not None:
             lines.append((b"age", b"%d" % max(0, now - entry.pointer.proved_at)))
-        lines += [cache_status(kept, now), *explained]
+        lines += [cache_status(cached, now), *explained]
         headers = exchange.headers
         since = headers.get("if-modified-since") if wanted.read.dated else None
         if not_modified(shown, headers.get("if-none-match"), since):
@@ -177,18 +177,18 @@ class Reads:
         raw = self._engine.buckets.lines(wanted.bucket, wanted.quota)
         return [(name, value) for name, _, value in (line.partition(b": ") for line in raw.splitlines())]
 
-    async def _passed(
-        self, exchange: Exchange, wanted: Wanted, passed: Forwarded, base: str, route: RouteCount, explained: list[Line]
+    async def _reply_forwarded(
+        self, exchange: Exchange, wanted: Wanted, answer: Forwarded, base: str, route: RouteCount, explained: list[Line]
     ) -> None:
         """GitHub's answer as it is: an error, a redirect that is not kept, or a body too large to keep."""
-        response, body = passed.response, passed.body
-        if passed.shared:
+        response, body = answer.response, answer.body
+        if answer.shared:
             self._ledger.hit("coalesced", route, len(body or b""), 0)
-        elif passed.forwarded == 304 and wanted.authorised:
+        elif answer.forwarded == 304 and wanted.authorised:
             self._ledger.revalidated(route, 0, 0)
         else:
             self._ledger.miss(route)
-        status = ("hit", "detail=coalesced") if passed.shared else forwarded(told(passed), passed.forwarded)
+        status = ("hit", "detail=coalesced") if answer.shared else forwarded(told(answer), answer.forwarded)
         coded = CODED if body is not None or "content-encoding" in response.headers else ()
         lines = [line for line in pass_lines(response.pairs, base, self._upstreams) if line[0] not in coded]
         own = [head.cache_status(*status), *explained]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.exchange import BODILESS, BadRequest, Disconnected, Exchange
 from p2pcache.gateway.head import Line
-from p2pcache.gateway.http_upstream import GZIP, OWN_FIELDS, WRITTEN_ANEW, Answer, HttpUpstream
+from p2pcache.gateway.http_upstream import GZIP, OWN_FIELDS, REPLACED_FIELDS, HttpUpstream, UpstreamResponse
 from p2pcache.gateway.respond import rebased, weakened
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import links
@@ -24,21 +24,21 @@ Seen = Callable[[bytes | None], Awaitable[None]]
 
 
 class Relay:
-    """Streams through what is not the cache's business."""
+    """Streams requests that the cache does not answer."""
 
     def __init__(self, upstream: HttpUpstream, upstreams: Upstreams) -> None:
         self._upstream = upstream
         self._upstreams = upstreams
 
-    async def ask(self, exchange: Exchange, url: str, first: bytes = b"", *, whole: bool = False) -> Answer:
-        """Send the request on as it is; `first` is what was read of its body, `whole` says that was all.
+    async def ask(self, exchange: Exchange, url: str, first: bytes = b"", *, whole: bool = False) -> UpstreamResponse:
+        """Send the request on as it is; `first` is what was read of its body, `whole` means that was all of it.
 
         Raises:
             UpstreamError: no answer.
             BadRequest: the client paused for too long in its body.
             Disconnected: the client broke off in its body.
         """
-        headers = [(n, v) for n, v in exchange.pairs if n not in WRITTEN_ANEW and not n.startswith(OWN_FIELDS)]
+        headers = [(n, v) for n, v in exchange.pairs if n not in REPLACED_FIELDS and not n.startswith(OWN_FIELDS)]
         if whole or exchange.length == 0:
             return await self._upstream.send(exchange.method, url, headers, first or None)
         if exchange.length is not None:
@@ -52,11 +52,12 @@ class Relay:
             raise
 
     async def answer(
-        self, exchange: Exchange, answer: Answer, base: str, extra: Iterable[Line], seen: Seen | None = None
+        self, exchange: Exchange, answer: UpstreamResponse, base: str, extra: Iterable[Line], seen: Seen | None = None
     ) -> None:
         """Send GitHub's answer back; for a client of the gateway's own address (`base`), with URLs that stay on it.
 
-        `seen` is told the whole body before any of it goes out, or None when it is too long or in a foreign coding.
+        `seen` is called with the whole body before any of it goes out, or with None when it is too long or in a coding
+        that is not read here.
 
         Raises:
             UpstreamError: the answer broke off (before or after its head went out).
@@ -79,7 +80,9 @@ class Relay:
         finally:
             await answer.close()
 
-    async def _read(self, exchange: Exchange, answer: Answer, base: str, lines: list[Line], seen: Seen | None) -> None:
+    async def _read(
+        self, exchange: Exchange, answer: UpstreamResponse, base: str, lines: list[Line], seen: Seen | None
+    ) -> None:
         plain = [line for line in lines if line[0] not in CODED]
         try:
             body = await answer.read(MAX_REWRITE)
@@ -99,7 +102,7 @@ class Relay:
 
 
 class _Upload:
-    """A client's body on its way, and why it ended when it did not end well."""
+    """A client's body while it is sent, and the error that it ended with, if any."""
 
     def __init__(self, exchange: Exchange, first: bytes) -> None:
         self._exchange = exchange
@@ -123,7 +126,7 @@ async def pump(exchange: Exchange, pieces: AsyncIterator[bytes]) -> None:
 
 
 def pass_lines(pairs: Iterable[tuple[str, str]], base: str, upstreams: Upstreams) -> list[Line]:
-    """GitHub's header lines, less those of the connection; `Link` and `Location` lead to `base` when it is set."""
+    """Return GitHub's end-to-end header lines; `Link` and `Location` lead to `base` when it is set."""
     return end_to_end(
         (
             name.encode("latin-1"),

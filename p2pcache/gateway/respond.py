@@ -81,7 +81,7 @@ def show(entry: Entry, view: View, tag: str | None, memory: Memory, upstreams: U
 
 
 def with_github(shown: Shown, github: Iterable[Line]) -> list[Line]:
-    """The lines for whom GitHub was asked just now: its own, but for those that describe the body as shown."""
+    """Return the lines of an answer just fetched: GitHub's, except those that describe the body as shown."""
     ours = {name for name, _ in shown.lines} - {b"vary", b"cache-control", b"date"}
     theirs = [line for line in github if line[0] not in ours and line[0] not in _REPRESENTATION]
     given = {name for name, _ in theirs}
@@ -89,17 +89,17 @@ def with_github(shown: Shown, github: Iterable[Line]) -> list[Line]:
 
 
 def without_body(lines: Iterable[Line]) -> list[Line]:
-    """The lines of a 304 (RFC 9110 section 15.4.5)."""
+    """Return the lines of a 304 (RFC 9110 section 15.4.5)."""
     return [line for line in lines if line[0] not in _OF_A_BODY]
 
 
 def weakened(lines: Iterable[Line]) -> list[Line]:
-    """The lines for a body that is not the bytes its tag was made for (RFC 9110 section 8.8.1)."""
+    """Return the lines for a body that is not the bytes its tag was made for (RFC 9110 section 8.8.1)."""
     return [(n, b"W/" + v) if n == b"etag" and not v.startswith(b"W/") else (n, v) for n, v in lines]
 
 
 def not_modified(shown: Shown, if_none_match: str | None, if_modified_since: str | None = None) -> bool:
-    """Whether the client holds this representation already (RFC 9110 sections 13.1.2, 13.1.3 and 13.2.2)."""
+    """Return whether the client holds this representation already (RFC 9110 sections 13.1.2, 13.1.3 and 13.2.2)."""
     if shown.status != 200:
         return False
     if if_none_match is not None:
@@ -115,23 +115,23 @@ def not_modified(shown: Shown, if_none_match: str | None, if_modified_since: str
         return False
 
 
-def cache_status(kept: Cached, now: float) -> Line:
-    """RFC 9211; the remaining lifetime of an expired entry is negative (section 2.5)."""
-    if kept.hit is not None:
-        expires = kept.entry.pointer.expires_at
+def cache_status(cached: Cached, now: float) -> Line:
+    """Return the ``Cache-Status`` line (RFC 9211); an expired entry's ttl is negative (section 2.5)."""
+    if cached.hit is not None:
+        expires = cached.entry.pointer.expires_at
         ttl = math.floor(expires - now) if expires > UNPROVEN else 0
-        return head.cache_status("hit", f"ttl={ttl}", f"detail={kept.hit}")
-    stored = ("stored",) if kept.stored else ()
-    return head.cache_status(*forwarded(kept.rule, kept.forwarded or 200), *stored)
+        return head.cache_status("hit", f"ttl={ttl}", f"detail={cached.hit}")
+    stored = ("stored",) if cached.stored else ()
+    return head.cache_status(*forwarded(cached.rule, cached.forwarded or 200), *stored)
 
 
 def forwarded(rule: str, status: int) -> tuple[str, str]:
-    """Why GitHub was asked, and what it said: parameters of `head.cache_status`."""
+    """Return why GitHub was asked, and its status: parameters of `head.cache_status`."""
     return f"fwd={_WHY.get(rule, 'stale')}", f"fwd-status={status}"
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:
-    """Whether gzip is acceptable (RFC 9110 section 12.5.3); what names it counts for more than ``*``."""
+    """Return whether gzip is acceptable (RFC 9110 section 12.5.3); what names it counts for more than ``*``."""
     weights: dict[str, float] = {}
     for item in (accept_encoding or "").lower().split(","):
         coding, _, parameter = item.partition(";")
@@ -144,7 +144,7 @@ def accepts_gzip(accept_encoding: str | None) -> bool:
 
 
 def rebased(value: str, base: str, upstreams: Upstreams) -> str:
-    """A `Link` or `Location` whose URLs stay on the gateway, for a client that knows it as `base`."""
+    """Return a `Link` or `Location` whose URLs stay on the gateway, for a client that knows it as `base`."""
     if base:
         for old in upstreams.bases:
             value = links.rewrite(value, old, base)
@@ -152,7 +152,7 @@ def rebased(value: str, base: str, upstreams: Upstreams) -> str:
 
 
 def _variant(entry: Entry, base: str, memory: Memory, upstreams: Upstreams, *, packs: bool) -> bytes:
-    """The body as wanted, made once and kept beside the entry within the memory's bound."""
+    """Return the body as wanted, made once and stored beside the entry within the memory's bound."""
     body = entry.block.body
     if not packs and not (base and _json(entry)):
         return body

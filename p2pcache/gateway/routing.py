@@ -93,8 +93,6 @@ class Control:
 class Misdirected:
     """A Host this gateway does not speak for (RFC 9110 section 15.5.20)."""
 
-    host: str
-
 
 Destination = Api | Stream | Control | Misdirected
 
@@ -102,12 +100,12 @@ Destination = Api | Stream | Control | Misdirected
 class Router:
     """Knows the gateway's own names and GitHub's.
 
-    Any IP literal counts as an own name: in a container nobody can say beforehand under which of the host's addresses
+    Any IP literal counts as an own name: in a container it is not known beforehand under which of the host's addresses
     and forwarded ports a client reaches the node. A DNS name does not, unless it is one of `own_names`: that keeps a
     web page from pointing its own name at 127.0.0.1 and reading through the node (DNS rebinding).
 
-    A server that is not known here is reached for this user alone, over TLS at its usual port: gh sends all it has to
-    say to the node's socket, also what is for another GitHub. To everybody else the gateway is no way to elsewhere.
+    A server that is not known here is reached for this user alone, over TLS at its usual port: gh sends all its
+    requests to the node's socket, also those for another GitHub. For other callers the gateway leads nowhere else.
     """
 
     def __init__(self, upstreams: Upstreams, own_names: frozenset[str]) -> None:
@@ -119,7 +117,7 @@ class Router:
     def route(self, host: str, target: str, own_user: Callable[[], bool] = lambda: False) -> Destination:
         """Choose the destination of a request for `target` (origin-form) that names `host` (with or without port).
 
-        `own_user` tells whether this node's user asks; it is called where that matters.
+        `own_user` returns whether this node's user asks; it is called where that matters.
         """
         name = split_port(host)
         if name == hosts.API_HOST and not self._upstreams.enterprise:
@@ -134,7 +132,7 @@ class Router:
             return Stream(f"https://{name}{target}", target)
         if hosts.kind(name) is not None or (_another(host) and own_user()):
             return Stream(f"https://{name}{target}")
-        return Misdirected(host)
+        return Misdirected()
 
     def _upstream_host(self, target: str) -> Destination:
         """GHES by its own name, which serves its web pages and its login beside the API."""
@@ -157,14 +155,14 @@ class Router:
 
 
 def split_port(host: str) -> str:
-    """The name in a Host value, lower case, without port and brackets."""
+    """Return the name in a Host value, lower case, without port and brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()
 
 
 def _another(host: str) -> bool:
-    """Whether a Host value names a server that HTTPS can be spoken to, at HTTPS's own port."""
+    """Return whether a Host value names a server that HTTPS can be spoken to, at HTTPS's own port."""
     name, _, port = host.partition(":")
     return hosts.names_a_server(name) and port in ("", HTTPS_PORT)
 

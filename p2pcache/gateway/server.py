@@ -47,7 +47,7 @@ class Server:
     ) -> None:
         self._survival = survival
         self._front: Front
-        # The gateway says what went wrong, once; uvicorn would add a traceback for every client that breaks off.
+        # The gateway logs what went wrong, once; uvicorn would add a traceback for every client that breaks off.
         for name in ("uvicorn", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         config = uvicorn.Config(
@@ -64,7 +64,7 @@ class Server:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
-        self._server = _Quiet(config)
+        self._server = _UvicornServer(config)
         bounds = dataclasses.replace(bounds, connections=_room(bounds.connections))
         self._front = Front(self._server, hot, bounds, local)
         self._task: asyncio.Task[None] | None = None
@@ -102,7 +102,7 @@ def _room(clients: int) -> int:
 
 
 def _allow_descriptors(wanted: int) -> int:
-    """Use what the administrator allows of open files, and say how many; the usual 1024 are few for a hub."""
+    """Raise the limit of open files as far as allowed, and return it; the usual 1024 are few for a hub."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return wanted
@@ -111,19 +111,19 @@ def _allow_descriptors(wanted: int) -> int:
     return limit
 
 
-class _Quiet(uvicorn.Server):
-    """A server that says when it answers, and leaves the process's signals to the node."""
+class _UvicornServer(uvicorn.Server):
+    """A server that sets `ready` when it answers, and leaves the process's signals to the node."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then tell."""
+        """Listen, then set `ready`."""
         await super().startup(sockets)
         self.ready.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Nothing is captured."""
+        """Capture nothing."""
         yield

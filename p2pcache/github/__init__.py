@@ -1,1 +1,1 @@
-"""What GitHub is: routes, lifetimes, validators, limits. Pure: no socket, no clock, no environment."""
+"""The rules of GitHub's API: routes, lifetimes, validators, limits. Pure: no socket, no clock, no environment."""

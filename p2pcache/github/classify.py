@@ -1,4 +1,4 @@
-"""What the cache has to do with a request: keep its answer, forget others for it, or stay out of its way."""
+"""The classification of a request: a cacheable read, a write that invalidates, or a bypass."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from p2pcache.github.request import Bypass, Classified, Lifetime, Read, Request,
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _METHODS = _WRITES | {"GET", "HEAD", "OPTIONS"}
 
-# What servers do not disagree about: no empty or dot segments, no controls, nothing beyond ASCII, and a repository that
-# is spelled plainly, so that one resource has one set of topics.
+# Paths that all servers read alike: no empty or dot segments, no control characters, ASCII only, and a repository
+# without percent-encoding, so that one resource has one set of topics.
 _PATH = re.compile(r"/[\w!$%&'()*+,\-./:;=@~]*", re.ASCII)
 _QUERY = re.compile(r'[!"$-~]*')
 _ODD = re.compile(r"//|/(?:\.|%2e){1,2}(?:/|\Z)|\A/repos/[^/]*%|\A/repos/[^/]+/[^/]*%", re.IGNORECASE)
 
-# Credentials that GitHub once took from the query, and old servers still do: not part of any scope.
+# Credentials in the query, which old servers still accept: they are part of no scope.
 _CREDENTIAL = re.compile(r"(?:\A|&)(?:access_token|client_secret)=")
 
-# POSTs that change nothing, and those that mint a credential for one caller, which no answer depends on. Credentials
-# are revoked without any, so by everybody: what was kept under them goes with their first 401.
+# POSTs that change nothing, or only create a credential for the caller. Revocation needs no credential, so anybody can
+# request it: the entries of a revoked credential are dropped at its first 401.
 _CHANGES_NOTHING = re.compile(
     r"/markdown(?:/raw)?"
     r"|/repos/[^/]+/[^/]+/releases/generate-notes"
@@ -39,9 +39,9 @@ _ASSET = "/repos/{owner}/{repo}/releases/assets/{asset_id}"
 
 
 def classify(request: Request) -> Classified:
-    """Read, Write or Bypass. Pure, and never raises, whatever the strings hold.
+    """Classify a request as Read, Write or Bypass. Pure; never raises, whatever the strings contain.
 
-    A GET that GitHub's documentation does not know is a Bypass: nothing says how long its answer holds.
+    A GET without documentation is a Bypass, since its lifetime is unknown.
     The reasons of a Bypass: method, graphql, harmless, range, precondition, otp, no-store, body, odd, credential,
     unknown, never, redirect.
     """
@@ -89,17 +89,17 @@ def _graphql(request: Request) -> Classified:
                 digest,
                 varying(headers),
             )
-            # No validators, and a push that no gateway sees changes most of what is asked: only a short life is safe.
+            # No validators, and a push that no gateway sees changes most answers: only a short lifetime is safe.
             return Read(resource, Lifetime.LIVE, "POST /graphql", topics, per_token=graphql.per_token(request.body))
         case graphql.GraphQLWrite():
-            # What it changed is known from its answer: see `graphql.drops`.
+            # Its answer shows what it changed: see `graphql.drops`.
             return Write("POST /graphql", (writes.ALL,))
         case _:
             return Bypass("POST /graphql", "graphql")
 
 
 def _refused(request: Request, route: routes.Route, path: str, query: str) -> str | None:
-    """Why this GET of a known operation is none of the cache's business, or None."""
+    """Return the reason for which a GET of a known operation is a bypass, or None."""
     if route.lifetime is Lifetime.NEVER:
         return "never"
     if reason := _by_headers(request):
@@ -108,13 +108,13 @@ def _refused(request: Request, route: routes.Route, path: str, query: str) -> st
         return "odd"
     if _CREDENTIAL.search(query):
         return "credential"
-    # As octet-stream an asset is a redirect to a signed URL.
+    # With octet-stream the answer is a redirect to a signed URL.
     asset = route.template == _ASSET and "octet-stream" in request.headers.get("accept", "")
     return "redirect" if asset else None
 
 
 def _by_headers(request: Request) -> str | None:
-    """A partial, conditional or personal request: RFC 9110 sections 13.1 and 14.2, RFC 9111 section 5.2.1.5."""
+    """Return the reason for a partial, conditional or personal request (RFC 9110 sections 13.1 and 14.2), or None."""
     headers = request.headers
     if "range" in headers:
         return "range"
@@ -126,7 +126,7 @@ def _by_headers(request: Request) -> str | None:
 
 
 def _personal(headers: Mapping[str, str]) -> str | None:
-    """A request that must not be kept, or that cannot be told from others, whatever it asks for."""
+    """Return the reason for a request that must not be cached or has no key (RFC 9111 section 5.2.1.5), or None."""
     if "x-github-otp" in headers:
         return "otp"
     if "no-store" in headers.get("cache-control", "").lower():
@@ -148,7 +148,7 @@ def _lifetime(route: routes.Route, query: str, form: str) -> Lifetime:
 
 
 def _name(method: str, path: str) -> str:
-    """The operation for people; below an operation that is known, ``/...``, so that no value is ever shown."""
+    """Return the operation's name for statistics; unknown tails become ``/...``, so that no value shows."""
     method = method if method in _METHODS else "OTHER"
     if route := routes.match(path):
         return f"{method} {route.template}"

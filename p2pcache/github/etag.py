@@ -1,13 +1,11 @@
-"""GitHub's ETag, computed for any caller: the rule behind free proof. ``docs/etag.md`` has its evidence and its limits.
+"""GitHub's ETag, computed for any caller: the rule behind free proof. ``docs/etag.md`` has its evidence and limits.
 
 Observed, not documented by GitHub: bored-engineer/github-conditional-http-transport (hash.go), and recorded answers of
-api.github.com from 2020 to 2026. Whether an upstream follows it is learned in `trial`.
+api.github.com from 2020 to 2026. `trial` learns whether an upstream follows it.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import enum
 import hashlib
 import json
@@ -15,44 +13,46 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+from p2pcache.github.tokens import PREFIX, basic_pair
+
 EMPTY_LIST = b"[]"
-"""The body whose tag is worth trying on the first request for a list."""
+"""The body whose tag is tried with the first request for a list."""
 
 Vary = tuple[Literal["accept", "authorization", "cookie"], ...]
-"""Those of `HASHED` that an answer's ``Vary`` names, in their order."""
+"""The members of `HASHED` that an answer's ``Vary`` names, in their order."""
 
 HASHED: Vary = ("accept", "authorization", "cookie")
-"""The request fields that may be in a tag, in the order in which they are hashed."""
+"""The request fields that a tag may cover, in hashing order."""
 
 _TAG = re.compile(r'(?:W/)?"[^"\x00-\x20\x7f]*"|\*')
 _DIGEST = re.compile(r'(?:W/)?"[0-9a-f]{64}"')
 _OBJECT_ID = re.compile(r'(?:W/)?"[0-9a-f]{40}"')
 
-# github.com/settings/apps and /settings/developers show them: GitHub Apps Iv1. and Iv23, OAuth apps Ov23 or 20 hex.
+# As github.com/settings/apps and /settings/developers show them: GitHub Apps Iv1. and Iv23, OAuth apps Ov23 or 20 hex.
 _CLIENT_ID = re.compile(r"[0-9a-f]{20}|(?:Iv|Ov)[\w.]{8,40}")
-# An App's own; not an installation token, which since April 2026 holds one too: ghs_<app id>_<JWT>.
-_JWT = re.compile(r"(?!gh[a-z]_|github_pat_)[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+# An App's JWT; not an installation token, which since April 2026 contains one too: ghs_<app id>_<JWT>.
+_JWT = re.compile(rf"(?!{PREFIX})[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _DIFF = re.compile(r"application/vnd\.github(?:\.[\w-]+)*\.(?:diff|patch)\b")
 
 
 class TagKind(enum.StrEnum):
-    """What the tag of an answer is made of."""
+    """The rule behind an answer's tag."""
 
     HASH = "hash"
-    """A SHA-256 over request fields and the body: `computed` gives it for any caller."""
+    """A SHA-256 over request fields and the body; `computed` returns it for any caller."""
     BLOB = "blob"
-    """The git object id of a file whose own bytes are the body: `blob_tag` gives it, the same for every caller."""
+    """The git object id of a file whose bytes are the body, equal for every caller; `blob_tag` returns it."""
     OPAQUE = "opaque"
-    """Nothing that follows from the body; GitHub's own tag is good for the scope it was given to."""
+    """Not derivable from the body; GitHub's own tag is valid for the scope that received it."""
 
 
 def weakly_equal(a: str, b: str) -> bool:
-    """RFC 9110 section 8.8.3.2: GitHub may show the same tag weak."""
+    """Compare two tags weakly (RFC 9110 section 8.8.3.2): GitHub may send the same tag weak."""
     return a.strip().removeprefix("W/") == b.strip().removeprefix("W/")
 
 
 def parse_tags(if_none_match: str) -> tuple[str, ...]:
-    """The tags of an ``If-None-Match`` as written, or ``("*",)``; what is not a tag is skipped.
+    """Return the tags of an ``If-None-Match`` as written, or ``("*",)``; malformed parts are skipped.
 
     RFC 9110 section 13.1.2.
     """
@@ -60,38 +60,38 @@ def parse_tags(if_none_match: str) -> tuple[str, ...]:
 
 
 def is_digest(tag: str) -> bool:
-    """Whether a tag has the form of one that is computed: 64 hex digits."""
+    """Return whether a tag has the form of a computed one: 64 hex digits."""
     return _DIGEST.fullmatch(tag.strip()) is not None
 
 
 def is_object_id(tag: str | None) -> bool:
-    """Whether a tag has the form of a git object id: 40 hex digits."""
+    """Return whether a tag has the form of a git object id: 40 hex digits."""
     return tag is not None and _OBJECT_ID.fullmatch(tag.strip()) is not None
 
 
 def blob_tag(body: bytes) -> str:
-    """The strong tag, quoted, of a file with these bytes: ``git hash-object``."""
+    """Return the strong tag, quoted, of a file with these bytes: ``git hash-object``."""
     digest = hashlib.sha1(b"blob %d\0" % len(body), usedforsecurity=False)
     digest.update(body)
     return f'"{digest.hexdigest()}"'
 
 
 def vary_of(headers: Mapping[str, str]) -> Vary | None:
-    """Which fields an answer's tag is made over; None when it has no ``Vary``, or ``*``."""
+    """Return the request fields that an answer's tag covers; None if ``Vary`` is missing or ``*``."""
     named = {name.strip().lower() for name in headers.get("vary", "*").split(",")}
     return None if "*" in named else tuple(name for name in HASHED if name in named)
 
 
 def presumed_vary(authorization: str | None) -> Vary:
-    """The same before any answer is known: all for a token, else ``Accept`` alone.
+    """Return the same before any answer is known: all fields for a token, else ``Accept`` only.
 
-    That is for anonymous callers, a GitHub App's JWT, and the client id and secret of an OAuth app.
+    The latter is for anonymous callers, a GitHub App's JWT, and the client id and secret of an OAuth app.
     """
     scheme, _, rest = (authorization or "").strip().partition(" ")
     match scheme.lower():
         case "bearer" if _JWT.fullmatch(rest.strip()):
             return ("accept",)
-        case "basic" if _CLIENT_ID.fullmatch(_user(rest.strip())):
+        case "basic" if _CLIENT_ID.fullmatch(basic_pair(rest)[0]):
             return ("accept",)
         case "":
             return ("accept",)
@@ -102,14 +102,14 @@ def presumed_vary(authorization: str | None) -> Vary:
 def tags(
     headers: Mapping[str, str], vary: Vary | None, content_type: str, body: bytes, *, empty_accept: bool | None = None
 ) -> tuple[str, ...]:
-    """The tags GitHub may give a body for a request with these headers, likeliest first; none where no rule is known.
+    """Return the tags that GitHub may assign to a body for a request, likeliest first; empty if no rule is known.
 
     Args:
         headers: of the request, lower-case names.
-        vary: what the answer's tag is made over; None where no answer is known yet.
+        vary: the fields that the answer's tag covers; None before any answer is known.
         content_type: of the answer.
-        body: what GitHub sent before compression, to an agent it does not pretty-print for.
-        empty_accept: whether GitHub hashes an ``Accept`` that is there and empty, as gh sends it; None for both forms.
+        body: of the answer, uncompressed and not pretty-printed.
+        empty_accept: whether GitHub hashes an empty ``Accept``, as gh sends it; None for both forms.
     """
     rendering = rendered(content_type, body)
     if rendering is None:
@@ -125,10 +125,10 @@ def tags(
 
 
 def rendered(content_type: str, body: bytes) -> bytes | None:
-    """What is hashed of a body: the JSON that GitHub made; of a diff or patch, its text as a JSON string literal.
+    """Return the bytes of a body that are hashed: JSON as it is, a diff or patch as a JSON string literal.
 
-    None where no tag may be computed: text that is no UTF-8, and bodies whose tag could be that of other bytes. One
-    that begins with a quote could stand for the diff with this text, one that begins with a colon for what follows it
+    None where no tag may be computed: text that is not UTF-8, and bodies that could share a tag with other bytes. A
+    body that begins with a quote could be the literal of a diff; one that begins with a colon could be another body
     after an empty ``Accept``. GitHub's JSON begins with neither.
     """
     if not _DIFF.search(content_type):
@@ -140,16 +140,9 @@ def rendered(content_type: str, body: bytes) -> bytes | None:
 
 
 def computed(hashed: tuple[str, ...], rendering: bytes) -> str:
-    """The strong tag, quoted, over the values of request fields, each followed by a colon, and a `rendered` body."""
+    """Return the strong tag, quoted, over values of request fields, each followed by a colon, and a `rendered` body."""
     digest = hashlib.sha256()
     for value in hashed:
         digest.update(value.encode("utf-8", "surrogateescape") + b":")
     digest.update(rendering)
     return f'"{digest.hexdigest()}"'
-
-
-def _user(encoded: str) -> str:
-    try:
-        return base64.b64decode(encoded, validate=True).decode().partition(":")[0]
-    except (binascii.Error, ValueError):
-        return ""

@@ -1,4 +1,4 @@
-"""GraphQL: which POSTs are reads, what two of them have in common, and what a mutation may have changed."""
+"""GraphQL: which POSTs are reads, when two are equal, and what a mutation may have changed."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from graphql import FieldNode, OperationDefinitionNode
 
 MAX_DOCUMENT = 32 * 1024
-"""Characters of a document that is looked into; gh's largest are about 4 KiB."""
+"""Characters of the longest parsed document; gh's largest are about 4 KiB."""
 
 MAX_TOKENS = 4 * 1024
 MAX_DEPTH = 40
-"""Brackets open at once; the parser recurses some six frames for each."""
+"""Nested brackets; the parser recurses about six frames for each."""
 
 MAX_NAMED = 32
-"""Repositories that a mutation and its answer may name; more are as good as all, and cost no more than all."""
+"""Repositories in a mutation and its answer; more than that count as all."""
 
 _BRACKETS = {"{": 1, "[": 1, "(": 1, "}": -1, "]": -1, ")": -1}
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _NAME = b"(%s)" % _REPOSITORY.pattern.encode()
-# A quote inside of a JSON string is escaped, so these are keys and not text. `resourcePath` starts with the owner.
+# Quotes inside a JSON string are escaped, so these match keys only. `resourcePath` starts with the owner.
 _NAMED = (
     re.compile(rb'"(?:n|repositoryN)ameWithOwner"\s*:\s*"' + _NAME + b'"'),
     re.compile(rb'"(?:url|permalink|resourcePath)"\s*:\s*"(?:https?://[^/"\\]+)?/' + _NAME + rb'[/"#?]'),
 )
 
 
-# Mutations after which a thing has another place or name: the answer names the new one alone.
+# Mutations that move or rename: the answer contains only the new name.
 _MOVES = re.compile(rb"\b(?:transfer|convert|updateRepository|move|rename)\w*\s*\(")
-# Fields of what the table marks as each token's own.
+# Fields whose REST operations the table marks as dependent on the token.
 _PER_TOKEN = re.compile(
     rb"vulnerabilityAlert|collaborators|ProtectionRule|ruleset|deployKeys|invitations|\brelease", re.IGNORECASE
 )
@@ -51,7 +51,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRead:
-    """A query. Requests with equal digests want the same answer; `operation` is its name or empty."""
+    """A query. Requests with equal digests have equal answers; `operation` is its name or ""."""
 
     digest: str
     topics: tuple[str, ...]
@@ -67,15 +67,15 @@ class GraphQLWrite:
 
 @dataclass(frozen=True, slots=True)
 class GraphQLOdd:
-    """A body the cache has nothing to do with; `reason` is for people and holds nothing of the body."""
+    """A body that the cache bypasses; `reason` is for people and contains nothing of the body."""
 
     reason: str
 
 
 def read(body: bytes) -> GraphQLRead | GraphQLWrite | GraphQLOdd:
-    """What the body of ``POST /graphql`` is. Never raises; bounded in time and depth whatever the body.
+    """Classify the body of ``POST /graphql``. Never raises; bounded in time and depth for any body.
 
-    What cannot be read but has the word mutation in it counts as a write: forgetting too much is safe.
+    An unreadable body that contains the word mutation counts as a write: invalidating too much is safe.
     """
     found = _read(body)
     if isinstance(found, GraphQLOdd) and b"mutation" in body:
@@ -84,12 +84,12 @@ def read(body: bytes) -> GraphQLRead | GraphQLWrite | GraphQLOdd:
 
 
 def per_token(body: bytes) -> bool:
-    """Whether a query may ask for what depends on the token's permissions; there is no proof, so it is not shared."""
+    """Return whether an answer may depend on the token's permissions; without proofs it is not shared."""
     return _PER_TOKEN.search(body) is not None
 
 
 def keepable(body: bytes) -> bool:
-    """Whether an answer (HTTP 200) may be kept: it has data and no errors, not even partial ones."""
+    """Return whether an answer (HTTP 200) may be cached: it has data and no errors, not even partial ones."""
     try:
         answer = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, RecursionError):
@@ -98,7 +98,7 @@ def keepable(body: bytes) -> bool:
 
 
 def drops(request_body: bytes, response_body: bytes) -> tuple[str, ...]:
-    """Topics that a mutation may have changed: the repositories it names or its result names, else everything."""
+    """Return the topics that a mutation may have changed, from the repositories in it and its answer, else `ALL`."""
     if not keepable(response_body) or _MOVES.search(request_body):
         return (ALL,)
     bodies = (request_body, response_body)
@@ -147,7 +147,7 @@ def _parsed(asked: _Body, variables: bytes) -> GraphQLRead | GraphQLWrite | Grap
 
 
 def _depth(document: str) -> int:
-    """How deeply brackets nest, those in strings and comments counted too."""
+    """Return the depth of nested brackets, including those in strings and comments."""
     depth = deepest = 0
     for bracket in re.findall(r"[][(){}]", document):
         depth += _BRACKETS[bracket]
@@ -164,7 +164,7 @@ def _digest(document: bytes, variables: bytes, operation: str | None) -> str:
 
 
 def _root_fields(operation: OperationDefinitionNode) -> list[FieldNode] | None:
-    """What a query asks for at its top; None when a fragment hides some of it."""
+    """Return the top-level fields of a query; None if a fragment hides some of them."""
     from graphql import FieldNode
 
     selections = operation.selection_set.selections
@@ -173,7 +173,7 @@ def _root_fields(operation: OperationDefinitionNode) -> list[FieldNode] | None:
 
 
 def _repositories(fields: list[FieldNode] | None, variables: Mapping[str, Any]) -> tuple[str, ...]:
-    """The repositories a query reads of, when it starts from nothing else; else none."""
+    """Return the repositories of a query whose top-level fields are repositories only, else ()."""
     names = []
     for field in fields or ():
         if field.name.value in {"rateLimit", "__typename"}:

@@ -1,4 +1,4 @@
-"""Header fields: which ones are kept with a body, which end at each hop, and what this node calls itself."""
+"""Header fields: which are cached with a body, which end at each hop, and this node's User-Agent."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ KEPT = frozenset(
         "x-poll-interval",
     }
 )
-"""Lower-case response fields that describe the body for everybody.
+"""Lower-case response fields of a block: those that are equal for all callers.
 
-What depends on the token (x-oauth-scopes, x-accepted-*, x-ratelimit-*, etag), on the moment (date, x-github-request-id)
-or is kept in the pointer (etag, last-modified, link) is left out.
+Excluded are fields that depend on the token (x-oauth-scopes, x-accepted-*, x-ratelimit-*, etag) or the moment (date,
+x-github-request-id), and those of the pointer (etag, last-modified, link).
 """
 
 HOP_BY_HOP = frozenset(
@@ -38,11 +38,11 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-"""Fields of one connection, not of the message: RFC 9110 section 7.6.1, RFC 2616 section 13.5.1 for the older ones."""
+"""Fields of a connection rather than the message: RFC 9110 section 7.6.1, RFC 2616 section 13.5.1 for older ones."""
 
 _JSON = re.compile(r"application/(?:json|vnd\.github(?:\.v[0-9]+)?(?:\+json|\.object(?:\+json)?))")
-# Fields that change what GitHub answers. `Vary` does not name them all: X-GitHub-Api-Version, which is part of every
-# key, is missing there, too. docs.github.com, "Migrating GraphQL global node IDs"; gh sends GraphQL-Features.
+# Fields that change GitHub's answer. `Vary` does not list them all; even X-GitHub-Api-Version, part of every key, is
+# missing there. docs.github.com, "Migrating GraphQL global node IDs"; gh sends GraphQL-Features.
 _VARYING = ("x-github-", "graphql-", "x-requested-with")
 _KEYED = frozenset({"x-github-api-version"})
 _SENT = frozenset({"accept", "authorization", "content-type", "cookie"})
@@ -51,15 +51,15 @@ _PRETTY_PRINTED_FOR = ("curl", "Wget", "Safari", "Firefox")
 
 
 FRAMING = frozenset({b"content-length", b"host", b"transfer-encoding"})
-"""Fields by which a request was read and routed; each hop writes its own, whatever ``Connection`` says of them."""
+"""Fields that frame and route a request; each hop writes its own, whatever ``Connection`` lists."""
 
 _HOP_BY_HOP = frozenset(name.encode() for name in HOP_BY_HOP)
 
 
 def end_to_end(lines: Iterable[tuple[bytes, bytes]], kept: frozenset[bytes] = frozenset()) -> list[tuple[bytes, bytes]]:
-    """Header lines less `HOP_BY_HOP` and what ``Connection`` names (RFC 9110 section 7.6.1); `kept` stay in any case.
+    """Return header lines without `HOP_BY_HOP` and the fields that ``Connection`` lists, except `kept`.
 
-    Names are lower-case.
+    Names are lower-case. RFC 9110 section 7.6.1.
     """
     lines = list(lines)
     named = b",".join(value for name, value in lines if name == b"connection").lower().split(b",")
@@ -68,39 +68,39 @@ def end_to_end(lines: Iterable[tuple[bytes, bytes]], kept: frozenset[bytes] = fr
 
 
 def is_json(content_type: str) -> bool:
-    """Whether an answer of this ``Content-Type`` is GitHub's JSON, in which URLs may be moved.
+    """Return whether a ``Content-Type`` is that of GitHub's JSON, in which URLs may be rewritten.
 
-    Not a file, diff or rendering, although ``application/vnd.github.raw+json`` ends like JSON
+    Files, diffs and renderings are not, although ``application/vnd.github.raw+json`` ends like JSON
     (docs.github.com, "Media types").
     """
     return _JSON.fullmatch(content_type.partition(";")[0].strip().lower()) is not None
 
 
 def varying(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """The request fields, besides those that every key holds, on which GitHub's answer may depend; sorted."""
+    """Return the request fields, sorted, on which GitHub's answer may depend, except those that are in every key."""
     return tuple(sorted(line for line in headers.items() if line[0].startswith(_VARYING) and line[0] not in _KEYED))
 
 
-def of_a_read(headers: Mapping[str, str]) -> dict[str, str]:
-    """The request fields of a cacheable read that go to GitHub: no other may change an answer that others are given."""
+def forwarded(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the request fields of a cacheable read that go to GitHub: no other may affect a shared answer."""
     return {name: value for name, value in headers.items() if name in _SENT or name.startswith(_VARYING)}
 
 
 def oldest(headers: Mapping[str, str]) -> float:
-    """For how many seconds GitHub may not have been asked, by a request's own word (RFC 9111 sections 5.2.1, 5.4)."""
-    said = _directives(headers.get("cache-control", headers.get("pragma", "")))
-    if "no-cache" in said:
+    """Return the greatest age in seconds that a request accepts (RFC 9111 sections 5.2.1, 5.4); infinite by default."""
+    directives = _directives(headers.get("cache-control", headers.get("pragma", "")))
+    if "no-cache" in directives:
         return 0.0
-    seconds = _SECONDS.fullmatch(said.get("max-age", ""))
+    seconds = _SECONDS.fullmatch(directives.get("max-age", ""))
     return float(seconds[1]) if seconds else math.inf
 
 
 def may_be_fresh(headers: Mapping[str, str]) -> bool:
-    """Whether an answer may be served again without asking GitHub at all (RFC 9111 sections 4.1, 5.2.2)."""
-    said = _directives(headers.get("cache-control", ""))
-    lifetime = _SECONDS.fullmatch(said.get("s-maxage", said.get("max-age", "")))
+    """Return whether an answer may be served without revalidation (RFC 9111 sections 4.1, 5.2.2)."""
+    directives = _directives(headers.get("cache-control", ""))
+    lifetime = _SECONDS.fullmatch(directives.get("s-maxage", directives.get("max-age", "")))
     spent = lifetime is not None and int(lifetime[1]) == 0
-    return not ("no-cache" in said or spent or "*" in headers.get("vary", ""))
+    return not ("no-cache" in directives or spent or "*" in headers.get("vary", ""))
 
 
 def _directives(cache_control: str) -> dict[str, str]:
@@ -109,10 +109,10 @@ def _directives(cache_control: str) -> dict[str, str]:
 
 
 def upstream_user_agent(version: str, client: str = "") -> str:
-    """What the node calls itself to GitHub; `client` is the caller's own User-Agent, passed on behind it.
+    """Return the node's User-Agent; `client` is the caller's own, appended.
 
-    GitHub pretty-prints JSON for agents with the words curl, Wget, Safari or Firefox after it has computed the
-    ETag, so such bytes do not hash to their tag; the words are respelled
+    For agents with the words curl, Wget, Safari or Firefox GitHub pretty-prints JSON after computing the ETag, so such
+    bytes do not match their tag; the case of these words is swapped
     (bored-engineer/github-conditional-http-transport, user_agent.go).
     """
     for word in _PRETTY_PRINTED_FOR:

@@ -1,4 +1,4 @@
-"""Which names are GitHub's, which name a server at all, and what the gateway does for them."""
+"""Classification of host names: GitHub's API, GitHub's other names, and names of servers in general."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GITHUB = re.compile(
     r"|ghcr\.io|github-cloud\.s3\.amazonaws\.com|productionresultssa[0-9]{1,3}\.blob\.core\.windows\.net"
 )
 
-# A server of the internet's or a company's naming system. What ends in a number is an address, however it is written
+# A public or private DNS name. A name that ends in a number is an address in some spelling
 # (url.spec.whatwg.org, "ends in a number"): 127.1 and 0x7f000001 are this machine.
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*(?![0-9]){_LABEL}")
@@ -22,13 +22,13 @@ _THIS_MACHINE = re.compile(r"(?:.*\.)?(?:ip6-)?(?:localhost|loopback|localdomain
 
 
 def names_a_server(host: str) -> bool:
-    """Whether a ``Host`` (without port, any case) is a DNS name of another machine, not an address in any spelling."""
+    """Return whether a ``Host`` (no port, any case) is a DNS name of another machine and not an address."""
     name = host.lower()
     return _NAME.fullmatch(name) is not None and not _THIS_MACHINE.fullmatch(name)
 
 
 def kind(host: str) -> Literal["api", "stream"] | None:
-    """What a ``Host`` (without port, any case) is: the API, a GitHub name to stream through, or none of GitHub's."""
+    """Return the kind of a ``Host`` (no port, any case): the API, another GitHub name to stream, or None."""
     name = host.lower()
     if name == API_HOST:
         return "api"

@@ -1,4 +1,4 @@
-"""Seconds for each lifetime class, and how `CACHE_TTL` changes them."""
+"""Seconds of each lifetime class, and the syntax of `CACHE_TTL`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ _DAY = 24 * 60 * 60.0
 
 DEFAULT_SECONDS: Mapping[Lifetime, float] = MappingProxyType(
     {
-        # A SHA names its content for good, but access may be withdrawn without our hearing of it: once a day GitHub is
-        # asked, by a proof that costs nothing.
+        # A SHA names its content forever, but access may be withdrawn without notice: one free proof a day.
         Lifetime.IMMUTABLE: _DAY,
-        # Changes by an administrator's hand; minutes are what GitHub's own pages take to show some of it.
+        # Changed by administrators; GitHub's own pages show some of it with a delay of minutes.
         Lifetime.SLOW: 300.0,
-        # GitHub's own word: Cache-Control: private, max-age=60, s-maxage=60.
+        # GitHub's own lifetime: Cache-Control: private, max-age=60, s-maxage=60.
         Lifetime.NORMAL: 60.0,
-        # Enough for the jobs that poll at the same moment, too little for anyone to act on old news.
+        # Covers jobs that poll concurrently; short enough for decisions on current state.
         Lifetime.LIVE: 10.0,
         Lifetime.NEVER: 0.0,
     }
@@ -29,13 +28,13 @@ _SETTABLE = tuple(lifetime for lifetime in Lifetime if lifetime is not Lifetime.
 
 
 def parse_ttl(text: str) -> dict[Lifetime, float]:
-    """Seconds for every class, `DEFAULT_SECONDS` where `text` says nothing.
+    """Parse `CACHE_TTL` into seconds for every class, by default `DEFAULT_SECONDS`.
 
     Args:
-        text: ``normal=60,slow=300``, or one number for all classes but ``never``, or nothing.
+        text: ``normal=60,slow=300``, or one number for all classes except ``never``, or "".
 
     Raises:
-        ValueError: one sentence saying what was read and what would be right.
+        ValueError: with one sentence that quotes the value and gives valid ones.
     """
     seconds = dict(DEFAULT_SECONDS)
     if not text.strip():

@@ -1,4 +1,4 @@
-"""Links: what a ``Link`` header says, where it must not be trusted, and moving URLs onto the gateway."""
+"""``Link`` headers: parsing, when a 304 leaves them unproved, and rewriting of URLs to the gateway's."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _OBJECT_SIZES = (250, 300)
 DEFAULT_PER_PAGE = 30
 MAX_PER_PAGE = 100
 
-# RFC 8288 section 3: <target> and its parameters, whose quoted values may hold commas and semicolons.
+# RFC 8288 section 3: <target> and its parameters, whose quoted values may contain commas and semicolons.
 _PARAMETER = r';\s*([^\s=;,"<>]+)\s*(?:=\s*(?:"([^"]*)"|([^\s;,"<>]*)))?\s*'
 _LINK = re.compile(rf"<([^<>]*)>\s*((?:{_PARAMETER})*)")
 _PARAMETERS = re.compile(_PARAMETER)
 
 _PAGES = frozenset({"first", "prev", "next", "last"})
-# What GitHub writes by number in the address of a further page: a repository, an organization, a user.
+# Resources that GitHub names by number in the URLs of further pages: repositories, organizations, users.
 _NAMED = re.compile(r"/(?:repos/[^/]+/[^/]+|(?:orgs|users)/[^/]+)(?=/|\Z)")
 _NUMBERED = re.compile(r"/(?:repositories|organizations|user)/\d+(?=/|\Z)")
 _BASE = re.compile(r"https?://[^/]+(?:/api/v3(?=/))?")
 
-# Patterns of what stands before the closing quote of a key that GitHub fills with URLs of its API.
+# Patterns that precede the closing quote of a key whose values are URLs of GitHub's API.
 _KEYS = ("_url", *(rf'[{{,\s]"{key}' for key in ("url", "href", "self", "git")))
-# Of ``*_url``, those that users fill: statuses, check runs, deployments, apps.
+# The ``*_url`` keys whose values come from users: statuses, check runs, deployments, apps.
 _TYPED = ("target", "details", "log", "environment", "external", "website", "homepage")
 
 
 def parse(link: str) -> dict[str, str]:
-    """The URL of each relation in a ``Link`` header; of a relation given twice, the first. Never raises."""
+    """Return the URL of each relation in a ``Link`` header, the first of repeated ones. Never raises."""
     found: dict[str, str] = {}
     for target, relations in _targets(link):
         for relation in relations:
@@ -41,19 +41,19 @@ def parse(link: str) -> dict[str, str]:
 
 
 def within(link: str, bases: tuple[str, ...]) -> bool:
-    """Whether a ``Link`` header leads to pages at one of `bases` alone, URLs without a final slash.
+    """Return whether all pages in a ``Link`` header are below `bases`, URLs without a final slash.
 
-    Other relations are for people: GitHub's ``deprecation`` leads to its documentation.
+    Other relations are for people: GitHub's ``deprecation`` points to its documentation.
     """
     inside = tuple(f"{base}/" for base in bases)
     return all(target.startswith(inside) for target, relations in _targets(link) if relations & _PAGES)
 
 
 def follows(target: str, link: str) -> bool:
-    """Whether a ``Link`` says what a page's own address lets one expect: a 304 does not cover it.
+    """Return whether a ``Link`` is the expected one for a page's URL, since a 304 does not prove it.
 
-    Pages by number only: the next is one more, the previous one less, and nothing else of the address changes but that
-    GitHub writes a name as its id. What comes after a cursor cannot be told. `target` is the page's path and query.
+    Pages by number only: the next is one more, the previous one less, and the URL is otherwise the same except that
+    GitHub replaces names by ids. Cursors cannot be predicted. `target` is the page's path and query.
     """
     path, _, query = target.partition("?")
     asked = parse_qs(query, keep_blank_values=True)
@@ -74,9 +74,9 @@ def follows(target: str, link: str) -> bool:
 
 
 def last_full_page(target: str, link: str | None, body: bytes) -> bool:
-    """Whether a page is the last one and full, so that a next page may appear without a change in the body.
+    """Return whether a page is the last one and full, so that a next page may appear while the body stays the same.
 
-    A 304 carries no ``Link`` and the ETag does not cover it, so such a page must be fetched unconditionally
+    A 304 has no ``Link`` and the ETag does not cover it, so such a page must be fetched unconditionally
     (app-sre/github-mirror, ``_is_last_full_page``). `target` is the request's path and query.
     """
     if link is not None and "next" in parse(link):
@@ -86,16 +86,16 @@ def last_full_page(target: str, link: str | None, body: bytes) -> bool:
 
 
 def rewrite(value: str, old_base: str, new_base: str) -> str:
-    """A ``Link`` or ``Location`` with its URLs below `old_base` moved to `new_base` (both without a final slash)."""
+    """Return a ``Link`` or ``Location`` with URLs below `old_base` moved to `new_base` (no final slashes)."""
     return _header_pattern(old_base).sub(lambda match: match[1] + new_base, value)
 
 
 def rewrite_body(body: bytes, bases: tuple[str, ...], new_base: str) -> bytes:
-    """JSON with GitHub's own API URLs moved from any of `bases` to `new_base`; every other byte stays.
+    """Return JSON with GitHub's API URLs moved from any of `bases` to `new_base`; every other byte stays.
 
-    Touched are string values at the keys ``url``, ``*_url`` and ``href``, and ``self`` and ``git`` (the ``_links`` of
-    contents); not those ``*_url`` that a user sets, such as ``target_url``. A quote inside of a JSON string is
-    escaped, so text that looks like JSON does not match. GitHub escapes no slash, and an escaped URL is left alone.
+    Rewritten are string values at the keys ``url``, ``*_url`` and ``href``, and ``self`` and ``git`` (the ``_links`` of
+    contents), except ``*_url`` keys that users set, such as ``target_url``. Quotes inside a JSON string are escaped,
+    so text that looks like JSON does not match. GitHub escapes no slashes; escaped URLs stay as they are.
     """
     return _body_pattern(bases).sub(new_base.encode(), body) if bases else body
 
@@ -119,9 +119,9 @@ def _header_pattern(base: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=16)
 def _body_pattern(bases: tuple[str, ...]) -> re.Pattern[bytes]:
-    """A base that opens the value of one of the keys, in JSON that is compact or has one space behind colons.
+    """Match a base at the beginning of the value of one of the keys, in compact JSON or with one space after colons.
 
-    The base comes first and the key is looked back for: a literal start lets the engine skip through a body.
+    The key is a look-behind: a pattern that starts with a literal is searched much faster.
     """
     return re.compile("|".join(_value(re.escape(base)) for base in bases).encode())
 
@@ -138,14 +138,14 @@ def _number(values: list[str]) -> int:
 
 
 def _full_sizes(target: str) -> tuple[int, ...]:
-    """How many items a full page may have: what was asked for, else either of the sizes GitHub uses unasked."""
+    """Return the possible sizes of a full page: the requested one, else both of GitHub's defaults."""
     asked = parse_qs(target.partition("?")[2]).get("per_page", [""])[-1]
     size = int(asked) if asked.isdecimal() and len(asked) < 10 else 0
     return (min(size, MAX_PER_PAGE),) if size else (DEFAULT_PER_PAGE, MAX_PER_PAGE)
 
 
 def _count(body: bytes) -> int | None:
-    """Items on a page: of a JSON array, or of the one array beside a ``total_count``; None when it is no page."""
+    """Count the items of a page: a JSON array, or the one array beside a ``total_count``; None for other bodies."""
     try:
         if body[:1] == b"[":
             return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
@@ -159,7 +159,7 @@ def _count(body: bytes) -> int | None:
 
 
 def _parts(body: bytes) -> tuple[int, ...]:
-    """Items of what is paginated inside of one object: the files of a commit, the commits of a comparison."""
+    """Count the items paginated inside an object: the files of a commit, the commits of a comparison."""
     if body[:1] != b"{":
         return ()
     try:

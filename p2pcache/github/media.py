@@ -1,4 +1,4 @@
-"""GitHub's own media types: which form of an answer a request asks for."""
+"""GitHub's own media types, which select the form of an answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _FORM = re.compile(rf"application/vnd\.github(?:\.v3|\.[\w-]+-preview)?\.({'|'.j
 
 
 def form(accept: str | None) -> str:
-    """The form that a request's ``Accept`` asks for, one of a few words, e.g. ``raw``; ``json`` without one.
+    """Return the form of answer that an ``Accept`` selects, one of `_FORMS`, or ``json``.
 
     Source: docs.github.com, "Media types".
     """

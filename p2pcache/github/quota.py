@@ -1,4 +1,4 @@
-"""GitHub's limits: what the answers' headers say is left, and what to do as it runs out.
+"""GitHub's rate limits: the remainder that answers report, and the reaction as it runs out.
 
 Source of the limits and headers: docs.github.com, "Rate limits for the REST API" and "Rate limits and query limits for
 the GraphQL API".
@@ -14,32 +14,33 @@ from dataclasses import dataclass
 import msgspec
 
 MAX_CONCURRENT = 100
-"""Requests under way at once that GitHub allows (secondary limit); REST and GraphQL share it."""
+"""Concurrent requests that GitHub allows (secondary limit); REST and GraphQL share it."""
 
 SECONDARY_WAIT = 60.0
-"""Seconds to wait when GitHub refuses without saying how long: its documentation asks for a minute at least."""
+"""Seconds to wait after a refusal without a time: GitHub's documentation asks for at least a minute."""
 
 MAX_WAIT = 3660.0
-"""No wait is believed to be longer: windows are an hour."""
+"""The longest credible wait in seconds: windows are an hour."""
 
 EASY = 0.5
-"""Above this fraction left nothing changes."""
+"""The remaining fraction above which nothing changes."""
 
 SCARCE = 0.1
-"""Below this fraction left, stale answers are served."""
+"""The remaining fraction below which stale answers are served."""
 
 MAX_STRETCH = 10.0
 
 _WINDOW = 3600.0
 _WINDOWS = {"search": 60.0, "code_search": 60.0}
 _AHEAD = MAX_WAIT - _WINDOW
-"""Seconds that GitHub's clock may be ahead of this one's."""
+"""Seconds by which GitHub's clock may be ahead."""
+_JSON = ("content-type", "application/json; charset=utf-8")
 _RESOURCE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One of a token's limits as GitHub last stated it. `reset` is in Unix seconds of GitHub's clock."""
+    """One of a token's limits as GitHub last reported it; `reset` is in Unix seconds of GitHub's clock."""
 
     resource: str
     limit: int
@@ -49,7 +50,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a bucket means for an answer: its lifetime times `stretch`, whether it may be stale, whether to ask."""
+    """The consequence of a bucket: the factor for lifetimes, whether to serve stale, whether to refuse."""
 
     stretch: float = 1.0
     serve_stale: bool = False
@@ -57,7 +58,7 @@ class Advice:
 
 
 def from_headers(headers: Mapping[str, str]) -> Bucket | None:
-    """The bucket an answer was charged to; None when its headers do not say (GHES has its limits off by default)."""
+    """Return the bucket that an answer was charged to; None without these headers (GHES: limits off by default)."""
     try:
         limit, remaining, reset = (int(headers[f"x-ratelimit-{name}"]) for name in ("limit", "remaining", "reset"))
     except (KeyError, ValueError):
@@ -68,7 +69,7 @@ def from_headers(headers: Mapping[str, str]) -> Bucket | None:
 
 
 def credible(bucket: Bucket, now: float) -> bool:
-    """Whether GitHub could have stated this at `now`, whoever says that it did."""
+    """Return whether GitHub can have reported this bucket at `now`; for reports of peers."""
     ahead = _WINDOWS.get(bucket.resource, _WINDOW) + _AHEAD
     return (
         0 <= bucket.remaining <= bucket.limit
@@ -79,9 +80,9 @@ def credible(bucket: Bucket, now: float) -> bool:
 
 
 def merge(old: Bucket | None, new: Bucket) -> Bucket:
-    """What is known after `new`, of the same resource: the later window; within one, the lower remainder.
+    """Merge two buckets of a resource: the later window counts, within one window the lower remainder.
 
-    Answers overtake each other, so the last one to arrive is not the newest.
+    Answers overtake each other, so the last to arrive is not the newest.
     """
     if old is None or new.reset > old.reset:
         return new
@@ -89,20 +90,20 @@ def merge(old: Bucket | None, new: Bucket) -> Bucket:
 
 
 def charged(status: int, authorised: bool, path: str) -> bool:
-    """Whether GitHub counts an answer to `path` of its API, less any query, against the primary limit.
+    """Return whether GitHub counts an answer to `path` (no query) against the primary limit.
 
-    It counts all but ``/rate_limit``; and to a request with a credential, a 304, and a 401, which says that the
-    credential is nobody's, so that there is no limit to count against.
+    It counts all except ``/rate_limit`` and, for a request with a credential, a 304 and a 401: an invalid credential
+    has no limit to count against.
     """
     return path != "/rate_limit" and not (authorised and status in (304, 401))
 
 
 def advise(bucket: Bucket | None, now: float) -> Advice:
-    """How carefully to spend what is left.
+    """Return how sparingly to use the remaining quota.
 
-    With f the fraction left: from `EASY` up, or while f is not below the fraction of the window still to come (spending
-    is on pace), nothing changes. Below, lifetimes stretch by ``EASY / f``, continuously from 1 at a half over 5 at a
-    tenth to `MAX_STRETCH`; under `SCARCE`, stale answers are served and marked; at 0 the node refuses until the reset.
+    Let f be the remaining fraction. From `EASY` up, or while f is not below the remaining fraction of the window
+    (spending is on pace), nothing changes. Below, lifetimes stretch by ``EASY / f``, continuously from 1 at a half
+    over 5 at a tenth to `MAX_STRETCH`; below `SCARCE`, stale answers are served and marked; at 0 nothing is sent.
     """
     if bucket is None or now >= bucket.reset:
         return Advice()
@@ -116,10 +117,10 @@ def advise(bucket: Bucket | None, now: float) -> Advice:
 
 
 def blocked_until(status: int, headers: Mapping[str, str], body: bytes, now: float) -> float | None:
-    """Until when (Unix seconds) this token must not ask again, or None when the answer is no refusal for a limit.
+    """Return the Unix seconds until which this token must wait, or None if the answer reports no exceeded limit.
 
-    In GitHub's order: ``retry-after``; then ``x-ratelimit-reset`` when nothing remains; then a minute for what says it
-    is a secondary limit. GraphQL refuses with status 200 and an error.
+    In GitHub's order: ``retry-after``; then ``x-ratelimit-reset`` if nothing remains; then a minute for a secondary
+    limit. GraphQL reports it with status 200 and an error.
     """
     if status == 200:
         refused = _graphql_refused(body)
@@ -137,9 +138,10 @@ def blocked_until(status: int, headers: Mapping[str, str], body: bytes, now: flo
 
 
 def refusal(bucket: Bucket, now: float) -> tuple[int, list[tuple[str, str]], bytes]:
-    """GitHub's own answer to a request beyond the limit, so that clients wait as they know how.
+    """Return GitHub's answer to a request beyond the primary limit, which clients know how to handle.
 
-    Status, header fields (lower-case names) and body; without ``date``, which the server adds.
+    Returns:
+        Status, header fields (lower-case names) without ``date``, and body.
     """
     reset = max(bucket.reset, math.floor(now) + 1)
     wait = f"its limit resets in {reset - now:.0f} s"
@@ -151,7 +153,7 @@ def refusal(bucket: Bucket, now: float) -> tuple[int, list[tuple[str, str]], byt
         }
     )
     fields = [
-        ("content-type", "application/json; charset=utf-8"),
+        _JSON,
         ("x-ratelimit-limit", str(bucket.limit)),
         ("x-ratelimit-remaining", "0"),
         ("x-ratelimit-used", str(bucket.limit)),
@@ -162,10 +164,13 @@ def refusal(bucket: Bucket, now: float) -> tuple[int, list[tuple[str, str]], byt
 
 
 def wait_refusal(until: float, now: float) -> tuple[int, list[tuple[str, str]], bytes]:
-    """GitHub's own answer to a request beyond a secondary limit: ask again at `until`, Unix seconds.
+    """Return GitHub's answer to a request beyond a secondary limit, with a retry at `until`, Unix seconds.
 
-    Status, header fields (lower-case names) and body, as `refusal`; clients tell this limit by its message and link
-    (octokit/plugin-throttling.js looks for "secondary rate") and obey ``retry-after``.
+    Clients recognise this limit by its message and link (octokit/plugin-throttling.js searches "secondary rate") and
+    obey ``retry-after``.
+
+    Returns:
+        As `refusal`.
     """
     wait = max(1, math.ceil(until - now))
     body = msgspec.json.encode(
@@ -177,7 +182,7 @@ def wait_refusal(until: float, now: float) -> tuple[int, list[tuple[str, str]], 
             "status": "403",
         }
     )
-    fields = [("content-type", "application/json; charset=utf-8"), ("retry-after", str(wait))]
+    fields = [_JSON, ("retry-after", str(wait))]
     return 403, fields, body
 
 
@@ -200,25 +205,25 @@ def _rest_refused(headers: Mapping[str, str], body: bytes) -> bool:
     if "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0":
         return True
     try:
-        said = msgspec.json.decode(body, type=_Message)
+        error = msgspec.json.decode(body, type=_Message)
     except (msgspec.DecodeError, RecursionError):
         return False
-    return _secondary(said.message) or said.documentation_url.endswith(("rate-limits", "#abuse-rate-limits"))
+    return _secondary(error.message) or error.documentation_url.endswith(("rate-limits", "#abuse-rate-limits"))
 
 
 def _graphql_refused(body: bytes) -> bool:
     if b"rate" not in body.lower():
         return False
     try:
-        said = msgspec.json.decode(body, type=_Errors)
+        answer = msgspec.json.decode(body, type=_Errors)
     except (msgspec.DecodeError, RecursionError):
         return False
-    return _secondary(said.message) or any(
+    return _secondary(answer.message) or any(
         error.type in {"RATE_LIMITED", "RATE_LIMIT"} or (not error.type and _secondary(error.message))
-        for error in said.errors
+        for error in answer.errors
     )
 
 
 def _secondary(message: str) -> bool:
-    # From its beginning: further on, an error may repeat what the caller wrote.
+    # Only at the beginning: further on, an error may quote the caller.
     return message.startswith(("You have exceeded a secondary rate limit", "You have triggered an abuse detection"))

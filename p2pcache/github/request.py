@@ -1,4 +1,4 @@
-"""The request as the rules see it, and what classification says of it."""
+"""A request to GitHub's API, and the results of its classification."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from p2pcache.github.etag import TagKind
 
 
 class Lifetime(enum.StrEnum):
-    """How long an answer may be served without asking GitHub again; seconds per class are in `lifetimes`."""
+    """The lifetime class of an answer; `lifetimes` has the seconds."""
 
     IMMUTABLE = "immutable"  # addressed by a full SHA
     SLOW = "slow"
@@ -25,9 +25,9 @@ class Request:
 
     Attributes:
         method: as sent, upper case.
-        target: origin-form path and query, exactly as sent, already without a gateway layout prefix (``/api/v3``).
-        headers: lower-case names; of a repeated header, the values joined by ", ".
-        body: the complete body of a GraphQL POST; empty for everything else.
+        target: origin-form path and query, exactly as sent, without a gateway layout prefix (``/api/v3``).
+        headers: lower-case names; the values of a repeated header are joined by ", ".
+        body: the complete body of a GraphQL POST, empty for all other requests.
     """
 
     method: str
@@ -38,11 +38,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What is asked, whoever asks: two requests with equal resources want the same answer of GitHub.
+    """The content of a request without its credential: equal resources have equal answers for one caller.
 
     `path`, `query`, `accept` and `api_version` are exactly as sent, since GitHub's answer may depend on each;
     `digest` is that of a GraphQL document with its variables, empty for REST; `fields` are other request fields that
-    GitHub heeds (see `headers.varying`), by name.
+    affect the answer (see `headers.varying`), sorted by name.
     """
 
     path: str
@@ -53,7 +53,7 @@ class Resource:
     fields: tuple[tuple[str, str], ...] = ()
 
     def canonical(self) -> bytes:
-        """An injective encoding, for naming: equal bytes exactly for equal resources."""
+        """Return an injective encoding, from which names are derived."""
         fields = (part for field in self.fields for part in field)
         parts = (self.path, self.query, self.accept, self.api_version, self.digest, *fields)
         return b"".join(b"-" if p is None else b"%d:%s" % (len(e := p.encode()), e) for p in parts)
@@ -64,15 +64,15 @@ class Read:
     """A cacheable read.
 
     Attributes:
-        resource: what is asked.
+        resource: the requested resource.
         lifetime: its class; never `Lifetime.NEVER`.
-        route: the operation for people, e.g. ``GET /repos/{owner}/{repo}/issues``; never holds a value.
-        topics: clear names by which a write finds this entry again (see `writes`).
-        listing: a JSON array of items is expected, so the tag of ``[]`` may be tried on a miss.
-        tag: what the answer's ETag is made of.
-        form: the form of the answer that is asked for, see `media.form`.
-        dated: ``Last-Modified`` alone says that nothing changed.
-        per_token: what a token gets depends on its permissions, so no other token's answer is ever fresh for it.
+        route: the operation, e.g. ``GET /repos/{owner}/{repo}/issues``, for statistics; contains no values.
+        topics: clear names by which writes invalidate the entry (see `writes`).
+        listing: whether the answer is a JSON array, so that the tag of ``[]`` may be tried on a miss.
+        tag: the rule behind the answer's ETag.
+        form: the form of the answer, see `media.form`.
+        dated: whether ``Last-Modified`` alone proves that nothing changed.
+        per_token: whether the answer depends on the token's permissions, so that it is fresh for no other token.
     """
 
     resource: Resource
@@ -87,13 +87,13 @@ class Read:
 
     @property
     def shape(self) -> str:
-        """What the ETag rule is tried by: the operation and the form of its answer."""
+        """The unit of `trial.RuleTrial`: the operation and the form of its answer."""
         return f"{self.route} {self.form}"
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A request that may change what GitHub answers: streamed through, then `drops` are invalidated."""
+    """A request that may change GitHub's answers: it is streamed through, then the topics `drops` are invalidated."""
 
     route: str
     drops: tuple[str, ...]
@@ -101,7 +101,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Bypass:
-    """A request the cache has nothing to do with: streamed through. `reason` is one of a few fixed words."""
+    """A request that is streamed through without the cache; `reason` is one of a few fixed words."""
 
     route: str
     reason: str

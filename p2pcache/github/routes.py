@@ -1,4 +1,4 @@
-"""Which operation a path is, and how long its answer may be served. The rows are in `table`."""
+"""Match a path to an operation and its lifetime class. The rows are in `table`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from p2pcache.github.request import Lifetime
 from p2pcache.github.table import TABLE
 
 MAX_SEGMENTS = 64
-"""Paths deeper than this are unknown. GitHub's own limit on a file's path is far above what people nest."""
+"""Paths deeper than this are unknown; files are rarely nested as deeply."""
 
 _FULL_SHA = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?")
 _ALIASES = {"repositories": ("repos", "-", "-"), "organizations": ("orgs", "-"), "user": ("users", "-")}
@@ -23,10 +23,10 @@ class Route:
     """One operation.
 
     Attributes:
-        template: its path in GitHub's words (``/repos/{owner}/{repo}/issues``); holds no value.
-        lifetime: the class.
-        listing: a JSON array of items is expected.
-        per_token: each token is to prove it for itself, also within a scope.
+        template: its path in GitHub's notation (``/repos/{owner}/{repo}/issues``), without values.
+        lifetime: the lifetime class.
+        listing: whether the answer is a JSON array.
+        per_token: whether each token needs a proof of its own, even within a scope.
     """
 
     template: str
@@ -52,7 +52,7 @@ class _Node:
 
 
 def full_sha(text: str) -> bool:
-    """Whether `text` names a Git object completely: GitHub refuses branches and tags that look like one.
+    """Return whether `text` is a full object name; GitHub refuses branches and tags of that form.
 
     Source: docs.github.com, "Dealing with special characters in branch and tag names", naming restrictions.
     """
@@ -60,14 +60,14 @@ def full_sha(text: str) -> bool:
 
 
 def segments(path: str) -> tuple[str, ...]:
-    """The parts of a path between slashes, one trailing slash forgiven (``/contents/``, as PyGithub asks)."""
+    """Split a path at slashes, ignoring one trailing slash (``/contents/``, as PyGithub sends)."""
     return tuple(path.removeprefix("/").removesuffix("/").split("/"))
 
 
 def match(path: str) -> Route | None:
-    """The operation that answers GET `path` (no query), or None when GitHub documents none.
+    """Return the operation of GET `path` (no query), or None if GitHub documents none.
 
-    An alias has the route of what it stands for: ``/repositories/ID/...``, ``/organizations/ID/...``, ``/user/ID/...``.
+    An alias has the route of its target: ``/repositories/ID/...``, ``/organizations/ID/...``, ``/user/ID/...``.
     """
     parts = segments(path)
     if not path.startswith("/") or len(parts) > MAX_SEGMENTS:
@@ -82,7 +82,7 @@ def match(path: str) -> Route | None:
 
 
 def rows() -> Iterator[tuple[str, str, bool]]:
-    """The table, expanded: (path pattern, class word with its mark, listing)."""
+    """Yield the rows of the table as (path pattern, class word with its mark, listing)."""
     prefix = ""
     for line in TABLE.strip().splitlines():
         if line.startswith("/"):
@@ -112,7 +112,7 @@ def _trie() -> _Node:
 
 
 def _find(node: _Node, parts: Sequence[str], at: int) -> _Row | None:
-    """Literals first, then one segment, then the fewest segments that let the rest match."""
+    """Match literals first, then one segment, then as few segments as possible."""
     if at == len(parts):
         return node.row
     literal = node.literal.get(parts[at])
@@ -129,6 +129,6 @@ def _find(node: _Node, parts: Sequence[str], at: int) -> _Row | None:
 def _lifetime(row: _Row, parts: Sequence[str]) -> Lifetime:
     if row.kind != "pinned":
         return row.kind
-    # A branch may be called feature/<SHA>: only a last part that stands alone is an object's name.
+    # A branch may be named feature/<SHA>: only a single last segment is an object's name.
     alone = len(parts) == len(segments(row.template))
     return Lifetime.IMMUTABLE if alone and all(map(full_sha, parts[-1].split("..."))) else Lifetime.LIVE

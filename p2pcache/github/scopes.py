@@ -1,33 +1,21 @@
-"""Who asks: the scope under which an answer is kept (docs/architecture.md#scopes)."""
+"""The caller's scope, under which an answer is cached (docs/architecture.md#scopes)."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from typing import Literal
+
+from p2pcache.github.tokens import PREFIX, token_in
 
 ANONYMOUS = "anonymous"
-
-TokenKind = Literal["personal", "oauth", "app_user", "installation", "unknown"]
-
-# Source: github.blog, "Behind GitHub's new authentication token formats".
-_KINDS: tuple[tuple[str, TokenKind], ...] = (
-    ("ghp_", "personal"),
-    ("github_pat_", "personal"),
-    ("gho_", "oauth"),
-    ("ghu_", "app_user"),
-    ("ghs_", "installation"),
-)
-_TOKEN = re.compile(r"(?:gh[a-z]|github_pat)_[!-~]+")
+_TOKEN = re.compile(rf"{PREFIX}[!-~]+")
 _SHOWN = len("token:") + 16
 
 
 def credential(headers: Mapping[str, str]) -> str | None:
-    """What GitHub tells callers apart by, ``Authorization`` and ``Cookie`` as sent; None when there is neither."""
+    """Return the caller's credential, ``Authorization`` and ``Cookie`` as sent; None without both."""
     authorization, cookie = headers.get("authorization"), headers.get("cookie")
     if authorization is None and cookie is None:
         return None
@@ -35,11 +23,11 @@ def credential(headers: Mapping[str, str]) -> str | None:
 
 
 def scope_of(headers: Mapping[str, str], job_token: str | None, repository: str | None) -> str:
-    """``actions:<owner>/<repo>`` for the job's own token, else ``token:<SHA-256>`` or ``anonymous``.
+    """Return ``actions:<owner>/<repo>`` for the job's own token, else ``token:<SHA-256>`` or ``anonymous``.
 
     Args:
         headers: of the request, lower-case names.
-        job_token: the runner's ``github.token``, in a job; never what a user named as a token.
+        job_token: the runner's ``github.token``, in a job; never a token that the user configured.
         repository: ``owner/name`` of the job, any case.
     """
     secret = credential(headers)
@@ -48,46 +36,19 @@ def scope_of(headers: Mapping[str, str], job_token: str | None, repository: str 
     token = _lone_token(headers)
     if job_token and repository and token and _same(token, job_token):
         return f"actions:{repository.lower()}"
-    # A token is one scope however it is presented; what is more than a token, or none, counts as it is.
+    # A token is one scope in every form; a credential with more than a token, or without, is hashed as a whole.
     return f"token:{hashlib.sha256(_bytes(token or secret)).hexdigest()}"
 
 
 def shown(scope: str) -> str:
-    """A scope for people: enough of a digest to tell their tokens apart."""
+    """Return a scope for display, with enough of a digest to distinguish tokens."""
     return scope[:_SHOWN] if scope.startswith("token:") else scope
 
 
-def token_in(authorization: str) -> str | None:
-    """The token in ``token X``, ``Bearer X`` or Basic credentials with X as the password (or the user, alone)."""
-    scheme, _, rest = authorization.strip().partition(" ")
-    match scheme.lower():
-        case "token" | "bearer":
-            return rest.strip() or None
-        case "basic":
-            return _basic(rest.strip())
-        case _:
-            return None
-
-
-def token_kind(token: str) -> TokenKind:
-    """What a token is, by its prefix: only a long-lived one can stand in for a secret."""
-    return next((kind for prefix, kind in _KINDS if token.startswith(prefix)), "unknown")
-
-
-def _basic(encoded: str) -> str | None:
-    try:
-        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, ValueError):
-        return None
-    if not password or password == "x-oauth-basic":  # noqa: S105 (the literal of GitHub's "token as user name" form)
-        return user or None
-    return password
-
-
 def _lone_token(headers: Mapping[str, str]) -> str | None:
-    """The token, when it alone says who asks.
+    """Return the token if it alone identifies the caller.
 
-    It does not beside a cookie, nor as a Basic password that does not look like a token: two users may share one.
+    It does not beside a cookie, nor as a Basic password without a token's prefix, which two users may share.
     """
     authorization = headers.get("authorization", "")
     token = token_in(authorization)

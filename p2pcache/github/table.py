@@ -1,26 +1,26 @@
-"""The table: every GET operation of GitHub's REST API and how long its answer may be served.
+"""The table: every GET operation of GitHub's REST API with its lifetime class.
 
-Read a block as: a prefix, then lines of ``class  pattern pattern ...`` relative to it. ``.`` is the prefix itself,
-``{name}`` one segment, ``{name+}`` one or more (refs and file paths hold slashes), ``[]`` a JSON array as answer.
-Checked against GitHub's OpenAPI description (github/rest-api-description). It lacks a few rows that clients use all
-the same: ``git/refs``, ``statuses/{ref}``, ``contents`` and archives without a path, ``organizations/{id}/team``.
+A block is a prefix, then lines of ``class  pattern pattern ...`` relative to it. ``.`` is the prefix itself, ``{name}``
+one segment, ``{name+}`` one or more (refs and file paths contain slashes), ``[]`` an answer that is a JSON array.
+Checked against GitHub's OpenAPI description (github/rest-api-description), which lacks a few rows that clients use:
+``git/refs``, ``statuses/{ref}``, ``contents`` and archives without a path, ``organizations/{id}/team``.
 
-``!`` after a class: whether a token gets the answer, or how much of it, depends on more than that it may read the
-repository: on the `permissions:` of a job (``security-events``, ``administration``, ...) or the role of a person. So
-with releases, of which drafts are shown only to who may push. One token's answer says nothing about another's, not
-even of the same repository, so each token proves it for itself.
+``!`` after a class: the answer, or a part of it, depends on more than read access to the repository: on the
+`permissions:` of a job (``security-events``, ``administration``, ...) or on a person's role. Releases are an example,
+whose drafts are visible only with push access. Another token's answer proves nothing, even within one repository, so
+each token needs a proof of its own.
 
-Classes are those of `Lifetime`, and how a row gets one:
-  pinned  immutable where the last part is a full SHA (or two, in a comparison), else live: a branch moves by a push
-          that no gateway sees. Commits carry ``verified_at`` and authors' logins, which are taken as they were.
-  live    polled while something happens: runs, checks, deployments, refs, and events with ``X-Poll-Interval``.
-          Whether a run is finished cannot be told from its address.
+Classes are those of `Lifetime`, assigned by these rules:
+  pinned  immutable if the last segment is a full SHA (or two, in a comparison), else live: a push that no gateway
+          sees moves a branch. ``verified_at`` and authors' logins in commits may be out of date.
+  live    polled while something runs: runs, checks, deployments, refs, and events with ``X-Poll-Interval``. A URL
+          does not show whether a run is finished.
   normal  GitHub's own ``max-age=60``.
   slow    configuration, catalogues, profiles, statistics that GitHub itself computes rarely.
-  never   what is not an answer to keep: redirects to signed URLs or bodies that hold such URLs (archives, logs,
+  never   not cacheable: redirects to signed URLs or bodies that hold such URLs (archives, logs,
           reports, attestations, runner downloads), secrets in the clear (secret scanning, feeds), yes-or-no
-          questions answered 204 or 404, random answers, operations that start something, the quota itself, and what is
-          asked to learn whether a token is valid and what it may (``/`` and ``/user``, for their X-OAuth-Scopes).
+          questions answered 204 or 404, random answers, operations that start something, the quota itself, and checks
+          of a token's validity and permissions (``/`` and ``/user``, for their X-OAuth-Scopes).
 """
 
 from __future__ import annotations

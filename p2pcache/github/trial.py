@@ -1,20 +1,21 @@
-"""Whether an upstream follows the ETag rule, learned from its own answers, operation by operation."""
+"""Learn whether an upstream follows the ETag rule, operation by operation, from its answers."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from p2pcache.bounded import Bounded
+
 PATIENCE = 8
-"""Disagreements without any agreement after which the rule is not used for a shape."""
+"""Disagreements without an agreement after which a shape is given up."""
 RELAPSE = 50
-"""Disagreements in a row that end it where it held: longer than a stretch of unstable bodies."""
+"""Disagreements in a row after which a shape that held is given up: more than a run of unstable bodies."""
 RETRY_SECONDS = 3600.0
-"""After this long a shape that was given up is tried again."""
+"""Seconds after which a given-up shape is tried again."""
 MAX_SHAPES = 1024
 FOREIGN = 3
-"""Shapes given up, none having agreed, that show an upstream to have a rule of its own (GitHub Enterprise Server)."""
+"""Given-up shapes, without any agreement, that show an upstream with another rule (GitHub Enterprise Server)."""
 
 State = Literal["untested", "holds", "given up"]
 
@@ -27,19 +28,18 @@ class _Shape:
 
 
 class RuleTrial:
-    """What the answers with a tag of 64 hex digits say of the rule, by shape.
+    """The state of the rule by shape, from answers with a tag of 64 hex digits.
 
-    A shape is an operation and a form of its answer, e.g. ``GET /repos/{owner}/{repo} json``: one operation may leave
-    the rule for long while all others keep it, as the repository itself did from July 2021 to January 2023. A shape is
-    tried until it is known. An agreement proves it, since a SHA-256 does not agree by chance; disagreement gives it up
-    after `PATIENCE` answers or, once it held, `RELAPSE` in a row. It is tried again after the next agreement, or after
-    an hour. All times are seconds of one clock, that of the caller.
+    A shape is an operation and a form of its answer, e.g. ``GET /repos/{owner}/{repo} json``: a single operation may
+    deviate for long, as that one did from July 2021 to January 2023. One agreement proves the rule, since a SHA-256
+    does not match by chance; `PATIENCE` disagreements, or `RELAPSE` in a row after an agreement, give it up. The next
+    agreement, or an hour, ends that. All times are seconds of the caller's clock.
 
     Attributes:
-        agreed: answers that agreed, of all shapes.
+        agreed: answers that agreed, over all shapes.
         disagreed: answers that did not.
-        lists: False once a list of tags in ``If-None-Match`` was seen not to be honoured; one is sent from then on.
-        empty_accept: whether GitHub hashes an ``Accept`` that is there and empty; None until an answer showed it.
+        lists: False once the upstream has ignored a list of tags in ``If-None-Match``; then one tag is sent.
+        empty_accept: whether GitHub hashes an empty ``Accept``; None until an answer shows it.
     """
 
     def __init__(self) -> None:
@@ -47,10 +47,10 @@ class RuleTrial:
         self.disagreed = 0
         self.lists = True
         self.empty_accept: bool | None = None
-        self._shapes: OrderedDict[str, _Shape] = OrderedDict()
+        self._shapes: Bounded[str, _Shape] = Bounded(MAX_SHAPES)
 
     def state(self, shape: str, now: float) -> State:
-        """What is believed of one shape; one without a verdict of its own has that of the upstream."""
+        """Return the state of a shape; without answers of its own it is that of the upstream."""
         known = self._shapes.get(shape)
         if known is not None and _given_up(known, now):
             return "given up"
@@ -59,23 +59,20 @@ class RuleTrial:
         return "given up" if self.foreign(now) else "untested"
 
     def usable(self, shape: str, now: float) -> bool:
-        """Whether computed tags are worth sending for a shape."""
+        """Return whether computed tags are worth sending for a shape."""
         return self.state(shape, now) != "given up"
 
     def foreign(self, now: float) -> bool:
-        """Whether nothing at this upstream follows the rule."""
+        """Return whether the upstream as a whole does not follow the rule."""
         return not self.agreed and len(self.given_up(now)) >= FOREIGN
 
     def given_up(self, now: float) -> list[str]:
-        """The shapes for which the rule is not used now."""
+        """Return the shapes that are given up at `now`."""
         return [name for name, shape in self._shapes.items() if _given_up(shape, now)]
 
     def observe(self, shape: str, now: float, *, agrees: bool) -> bool:
-        """Learn from one answer; True exactly when this gives the shape up, so that it is said once."""
-        known = self._shapes.setdefault(shape, _Shape())
-        self._shapes.move_to_end(shape)
-        if len(self._shapes) > MAX_SHAPES:
-            self._shapes.popitem(last=False)
+        """Record one answer; return True exactly if it gives the shape up, for one log line."""
+        known = self._shapes[shape] = self._shapes.get(shape) or _Shape()
         if agrees:
             self.agreed += 1
             known.agreed, known.in_a_row, known.given_up = True, 0, None
@@ -90,7 +87,7 @@ class RuleTrial:
         return True
 
     def summary(self, now: float) -> dict[str, Any]:
-        """For the statistics: ``{"state", "agreed", "disagreed", "given_up": [shape, ...], "lists"}``."""
+        """Return ``{"state", "agreed", "disagreed", "given_up": [shape, ...], "lists"}`` for the statistics."""
         state: State = "holds" if self.agreed else "given up" if self.foreign(now) else "untested"
         return {
             "state": state,

@@ -1,4 +1,4 @@
-"""Which validators an operation's answers have, and how far each can be believed."""
+"""The validators of an operation's answers, and how reliable they are."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from p2pcache.github.etag import TagKind
 
 ROOT = "/repos/{owner}/{repo}/contents"
 FILES = frozenset({ROOT, f"{ROOT}/{{path}}", "/repos/{owner}/{repo}/readme", "/repos/{owner}/{repo}/readme/{dir}"})
-"""Name a file or directory by path and commit. Their tags are git object ids."""
+"""Operations on a file or directory by path and commit, whose tags are git object ids."""
 
-# Activity feeds; the events of issues are ordinary lists.
+# Activity feeds; an issue's events are an ordinary list.
 _FEED = re.compile(r"(?!.*/issues/).*/(?:received_)?events(?:/public|/orgs/\{org\})?")
 _RELEASES = "/repos/{owner}/{repo}/releases"
 
 
 def kind(template: str, form: str) -> TagKind:
-    """What the tag of an operation's answer in a form (`media.form`) is made of.
+    """Return the rule behind the tag of an operation's answer in a form (`media.form`).
 
-    Files: a file's blob, a directory's root tree of the ref; ``sha``: the commit itself. Searches have no tag, and
-    those of activity feeds follow no rule that is known. Evidence: ``docs/etag.md``.
+    A file's tag is its blob, a directory's the root tree of the ref, that of ``sha`` the commit. Searches have no tag,
+    and the tags of activity feeds follow no known rule. Evidence: ``docs/etag.md``.
     """
     if template in FILES:
         return TagKind.BLOB if form == "raw" else TagKind.OPAQUE
@@ -29,9 +29,9 @@ def kind(template: str, form: str) -> TagKind:
 
 
 def dated(template: str, *, listing: bool) -> bool:
-    """Whether ``Last-Modified`` alone says that nothing changed: of one resource that is named, and is no release.
+    """Return whether ``Last-Modified`` alone proves that nothing changed: for single resources except releases.
 
-    GitHub answers 304 to ``If-Modified-Since`` though assets were added to a release (milo/github-api#24); lists
-    change by what leaves them.
+    GitHub answers 304 to ``If-Modified-Since`` although assets were added to a release (milo/github-api#24); removals
+    do not change the date of a list.
     """
     return template.endswith("}") and not listing and template not in FILES and not template.startswith(_RELEASES)

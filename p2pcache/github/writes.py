@@ -1,17 +1,17 @@
-"""What a write may have changed: reads carry topics, writes drop topics, and a read is void when they meet.
+"""The effects of writes: reads carry topics, writes drop topics, and a drop invalidates the reads that carry it.
 
-Coarse on purpose: GitHub does not say what a write changes, so a repository is cut into a few groups that change
-together, and a write that fits none of them takes the whole repository (or everything) with it.
+Coarse on purpose: GitHub does not document the effects of a write, so a repository is divided into a few groups that
+change together, and a write outside of them drops the whole repository, or everything.
 
 Topics, and the reads that carry them:
   all                         every read
-  repo:o/r  repo:o/r:<group>  of a repository; repo:#5 when it was asked for by number
+  repo:o/r  repo:o/r:<group>  of a repository; repo:#5 if it was requested by number
   named     named:<group>     of a repository by any name, since the alias of a number is unknown
   numeric   numeric:<group>   and by any number
   owner:o                     everything of an account: its repositories, /orgs/o, /users/o
   account:o                   /orgs/o and /users/o alone; account:# for accounts and teams by number
-  viewer                      /user: whoever asks
-  across                      gathered over repositories: lists of them, searches, feeds
+  viewer                      /user, the caller
+  across                      aggregated over repositories: lists of them, searches, feeds
   gists                       gists and lists of them
   graphql                     GraphQL; with graphql:o/r of one repository, graphql:* of anything else
 """
@@ -27,8 +27,8 @@ ALL = "all"
 _CODE = "code"
 _TALK = "talk"
 _CHECKS = "checks"
-_OBJECTS = "objects"  # Git data addressed by SHA: nothing but the repository's own end changes it
-_SELF = ""  # the repository and what every write shows up in: counts, pushed_at, events
+_OBJECTS = "objects"  # Git data addressed by SHA: only the repository's deletion changes it
+_SELF = ""  # the repository and what every write affects: counts, pushed_at, events
 
 _WORDS = {
     _TALK: "issues pulls labels milestones assignees stacks",
@@ -38,20 +38,20 @@ _WORDS = {
     _SELF: "events activity notifications forks stargazers subscribers",
 }
 _GROUPS = {word: group for group, words in _WORDS.items() for word in words.split()}
-"""The first word after the repository, and the group it changes with. A word not here is a group of its own."""
+"""The group of the first segment after the repository; any other segment is a group of its own."""
 
 _CHANGES = {
-    # A finished check shows in a pull request only as mergeable_state, which its lifetime bounds well enough: every job
-    # writes checks, and none should cost the others their issues and pull requests.
+    # A finished check affects a pull request only in mergeable_state, which the lifetime bounds. Every job writes
+    # checks, which must not invalidate issues and pull requests each time.
     _CHECKS: (_CHECKS, _SELF),
     # Issues and pull requests share numbers, labels and milestones, and closing keywords join them.
     _TALK: (_TALK, _SELF),
     # A push moves the heads of pull requests and starts checks.
     _CODE: (_CODE, _TALK, _CHECKS, _SELF),
 }
-"""The groups that a write in a group may change. A write in any other takes the whole repository."""
+"""The groups that a write in a group may change. A write in any other group drops the whole repository."""
 
-_MERGING = frozenset({"merge", "merge-async", "update-branch"})  # under a pull request: pushes in all but name
+_MERGING = frozenset({"merge", "merge-async", "update-branch"})  # below a pull request: equivalent to pushes
 _BY_SHA = frozenset({"blobs", "trees", "commits", "tags"})
 _CHECKS_OF_COMMIT = frozenset({"status", "statuses", "check-runs", "check-suites"})
 
@@ -59,16 +59,16 @@ _GATHERED = frozenset(
     {"repos", "repositories", "issues", "events", "received_events", "starred", "subscriptions", "packages"}
     | {"dependabot", "code-scanning", "security-advisories", "projectsv2", "codespaces"}
 )
-"""Words that say, outside of one repository, that an answer is gathered over many."""
+"""Segments, outside of a single repository, of answers aggregated over many."""
 _GATHERED_ROOTS = frozenset({"search", "issues", "events", "networks", "notifications", "installation", "repositories"})
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1
 _REPOSITORY = 3  # parts: repos, owner, name
-_MOST_NAMED = 8  # keeps a query's topics under twelve
+_MOST_NAMED = 8  # keeps a query below twelve topics
 
 
 def topics(path: str) -> tuple[str, ...]:
-    """The topics of a REST read of `path`; its query does not matter. Lower case, at most 12, never empty."""
+    """Return the topics of a REST read of `path`, whatever its query: lower case, 1 to 12."""
     parts = _parts(path)
     match parts:
         case None:
@@ -81,14 +81,14 @@ def topics(path: str) -> tuple[str, ...]:
             group = _group(parts)
             return (ALL, f"repo:#{number}", f"repo:#{number}:{group}", "numeric", f"numeric:{group}")
         case _:
-            return (ALL, *_outside(parts))
+            return (ALL, *_outside_repositories(parts))
 
 
 def drops(method: str, path: str) -> tuple[str, ...]:
-    """The topics that a REST write invalidates: whatever carries one of them may have changed.
+    """Return the topics that a REST write drops.
 
-    The resource with its subtree, the lists it is on, the repository under its other names, searches, and GraphQL
-    reads of the repository. Nothing for a safe method.
+    They cover the resource with its subtree, lists that contain it, the repository under its other names, searches,
+    and GraphQL reads of the repository. Empty for a safe method.
     """
     if method in _SAFE:
         return ()
@@ -112,21 +112,21 @@ def drops(method: str, path: str) -> tuple[str, ...]:
             return (ALL,)
     changed = _changed(parts)
     if changed is None:
-        # Moving, renaming, publishing or deleting a repository shows in what its owner has, too.
+        # Moving, renaming, publishing or deleting a repository changes the owner's lists too.
         return (mine, other, *accounts, "account:#", "viewer", "across", *queries)
     groups = [f"{topic}:{group}" for group in changed for topic in (mine, other)]
     return (*groups, "across", *queries)
 
 
 def query_topics(repositories: tuple[str, ...]) -> tuple[str, ...]:
-    """The topics of a GraphQL read; `repositories` are all it reads of (``owner/name``), empty when that is unknown."""
+    """Return the topics of a GraphQL read of these repositories (``owner/name``); () if they are unknown."""
     if not 0 < len(repositories) <= _MOST_NAMED:
         return (ALL, "graphql", "graphql:*")
     return (ALL, "graphql", *(f"graphql:{name.lower()}" for name in repositories))
 
 
 def mutation_drops(repositories: tuple[str, ...]) -> tuple[str, ...]:
-    """What a GraphQL mutation may have changed; `repositories` are those its result names, if any (``owner/name``)."""
+    """Return the topics that a GraphQL mutation drops; `repositories` (``owner/name``) are those in its result."""
     if not repositories:
         return (ALL,)
     named = [name.lower() for name in repositories]
@@ -135,7 +135,7 @@ def mutation_drops(repositories: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _changed(parts: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The groups a write to `parts` may change, None for the whole repository."""
+    """Return the groups that a write to `parts` may change, None for the whole repository."""
     if parts[3:4] == ("pulls",) and _MERGING.intersection(parts[4:]):
         return _CHANGES[_CODE]
     group = _group(parts)
@@ -156,8 +156,8 @@ def _group(parts: tuple[str, ...]) -> str:
             return _SELF
 
 
-def _outside(parts: tuple[str, ...]) -> list[str]:
-    """Topics of what is not of one repository."""
+def _outside_repositories(parts: tuple[str, ...]) -> list[str]:
+    """Return the topics of a path outside of a single repository."""
     found = []
     match parts:
         case ("orgs" | "users", account, *_):
@@ -174,9 +174,9 @@ def _outside(parts: tuple[str, ...]) -> list[str]:
 
 
 def _parts(path: str) -> tuple[str, ...] | None:
-    """Lower-case parts as a lenient server would read them; None when that cannot be told.
+    """Return the lower-case parts as a lenient server reads them, or None if servers may disagree.
 
-    ``repositories/5/x`` gets an empty part for the name it lacks, so that a repository is always three parts.
+    ``repositories/5/x`` gets an empty part for the missing name, so that a repository is always three parts.
     """
     parts = tuple(part for part in unquote(path.partition("?")[0]).lower().split("/") if part)
     if not path.isascii() or not parts or len(parts) > MAX_SEGMENTS or "." in parts or ".." in parts:

@@ -1,7 +1,7 @@
 """What the node did, counted: the figures behind `/-/stats`, the report and the metrics.
 
 Every figure is counted, none sampled. `time_saved_ms` is the one that rests on a measurement of another moment, and
-`time_saved_how` says which. One event loop writes; a count is a few attribute increments, since hits pay for it.
+`time_saved_how` names it. One event loop writes; a count is a few attribute increments, since hits pay for it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Ledger:
         self._rules: dict[str, int] = {}
 
     def route(self, template: str) -> RouteCount:
-        """The counters of an operation; beyond `MAX_ROUTES` of them, those of "other"."""
+        """Return the counters of an operation; beyond `MAX_ROUTES` of them, those of "other"."""
         found = self._routes.get(template)
         if found is None:
             if len(self._routes) >= MAX_ROUTES - 1:
@@ -77,7 +77,7 @@ class Ledger:
         return found
 
     def hit(self, tier: str, route: RouteCount, size: int, saved_ms: int) -> None:
-        """An answer of `size` body bytes came from `tier`, for which GitHub had taken `saved_ms`."""
+        """Count an answer of `size` body bytes from `tier`, for which GitHub had taken `saved_ms`."""
         self._hits[tier] += 1
         self._bytes_from_cache += size
         self._time_saved_ms += saved_ms
@@ -85,7 +85,7 @@ class Ledger:
         route.saved += 1
 
     def revalidated(self, route: RouteCount, size: int, saved_ms: int, *, charged: bool = False) -> None:
-        """A stored answer was served after GitHub's 304, which it may charge to a request without credential."""
+        """Count a stored answer served after GitHub's 304, which it may charge to a request without credential."""
         self._revalidated += 1
         self._bytes_from_cache += size
         self._time_saved_ms += max(0, saved_ms)
@@ -96,17 +96,17 @@ class Ledger:
             route.saved += 1
 
     def miss(self, route: RouteCount) -> None:
-        """A cacheable request whose answer the cache did not have: GitHub's own, or a refusal made here."""
+        """Count a cacheable request whose answer the cache did not have: GitHub's own, or a refusal made here."""
         self._misses += 1
         route.requests += 1
 
     def bypassed(self, route: RouteCount) -> None:
-        """A request that the cache has nothing to do with: a write, a stream, an operation that is never kept."""
+        """Count a request that is none of the cache's: a write, a stream, an operation that is never cached."""
         self._bypassed += 1
         route.requests += 1
 
     def upstream(self, status: int, *, charged: bool, not_modified: bool) -> None:
-        """GitHub answered."""
+        """Count an answer of GitHub."""
         counts = self._upstream
         counts.calls += 1
         counts.charged += charged
@@ -114,23 +114,23 @@ class Ledger:
         _add(counts.by_status, str(status), 1)
 
     def decided(self, rule: str) -> None:
-        """`rule` decided a request (what `--explain` names)."""
+        """Count a request by the rule that decided it (`--explain` names it)."""
         _add(self._rules, rule, 1)
 
     def error(self, name: str, n: int = 1) -> None:
-        """Something went wrong inside; the caller got an answer all the same."""
+        """Count an error inside; the caller got an answer all the same."""
         _add(self._errors, name, n)
 
     def quota(self, scope: str, resource: str, limit: int, remaining: int, reset: int) -> None:
-        """The newest knowledge of a token's bucket; the longest unseen of `MAX_BUCKETS` gives way."""
+        """Set a token's bucket; the longest unseen of `MAX_BUCKETS` gives way."""
         self._quota[scope, resource] = QuotaStats(scope, resource, limit, remaining, reset)
 
     def peers(self, connected: int, known: int, counts: Mapping[str, int]) -> None:
-        """Who is there now, and the swarm's own totals since this process started, by the names of `stats.Peers`."""
+        """Set how many peers there are, and the swarm's totals since this process started, by `PeerStats`' names."""
         self._peers = _added(self._earlier, PeerStats(connected, known, **counts))
 
     def stats(self) -> dict[str, Any]:
-        """The ledger in the shape of `Stats`; routes busiest first, buckets that are not over yet."""
+        """Return the ledger in the shape of `Stats`; routes busiest first, buckets that are not over yet."""
         hits = sum(self._hits.values())
         cacheable = hits + self._revalidated + self._misses
         saved = hits + self._revalidated - self._charged_revalidations
@@ -202,7 +202,7 @@ class Ledger:
 
     @classmethod
     def restore(cls, stats: Mapping[str, Any], clock: Callable[[], float] = unix_time) -> Ledger:
-        """A ledger that goes on counting where the node that wrote `stats` stopped; it has no peers yet.
+        """Return a ledger that goes on counting where the node that wrote `stats` stopped; it has no peers yet.
 
         Raises:
             ValueError: `stats` is not a ledger.
@@ -217,7 +217,7 @@ class Ledger:
 def merge(
     earlier: Mapping[str, Any], later: Mapping[str, Any], clock: Callable[[], float] = unix_time
 ) -> dict[str, Any]:
-    """The statistics of two runs as one.
+    """Return the statistics of two runs as one.
 
     Raises:
         ValueError: one of them is not a ledger.
@@ -236,7 +236,7 @@ def _add(counts: dict[str, int], name: str, n: int) -> None:
 
 
 def _added(earlier: PeerStats, later: PeerStats) -> PeerStats:
-    """The counts of both, who was there later."""
+    """Return the sums of both, with the later numbers of peers."""
     counts = {name: getattr(earlier, name) + getattr(later, name) for name in PeerStats.__struct_fields__}
     return msgspec.structs.replace(PeerStats(**counts), connected=later.connected, known=later.known)
 

@@ -27,7 +27,7 @@ class UpstreamStats(msgspec.Struct):
 
 
 class QuotaStats(msgspec.Struct):
-    """A token's bucket as GitHub last told it; `reset` in Unix seconds, 0 when unknown."""
+    """A token's bucket as GitHub last reported it; `reset` in Unix seconds, 0 when unknown."""
 
     scope: str
     resource: str
@@ -112,8 +112,8 @@ class Stats(msgspec.Struct):
 
     `requests == sum(hits) + revalidated + misses + bypassed`. An answer is *saved* when it came from the cache and
     cost no charged call: every hit, and every revalidation GitHub did not charge. A miss is never one, not even when
-    it ended in an error that GitHub gives for free. `rules` says which rule decided how often, `scope` whose bucket in
-    `quota` is that of this node's own token ("" when it has none).
+    it ended in an error that GitHub gives free of charge. `rules` counts requests by the rule that decided them;
+    `scope` is that of this node's own token in `quota` ("" when it has none).
     """
 
     requests: Count = 0
@@ -144,7 +144,7 @@ class Stats(msgspec.Struct):
 
 
 def read(stats: Mapping[str, Any]) -> Stats:
-    """The typed form of what `Ledger.stats` gave, perhaps to another version of this program.
+    """Return the typed form of what `Ledger.stats` gave, perhaps to another version of this program.
 
     Raises:
         ValueError: it is not a ledger; the sentence names the field.

@@ -1,1 +1,1 @@
-"""The CI face: where a job runs, how it finds the hub, what it exports, and the process that keeps its node alive."""
+"""The Action: network detection, the search for a hub, exports to later steps, and the node's supervisor."""

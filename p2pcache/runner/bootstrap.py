@@ -1,4 +1,4 @@
-"""Where the hub may be (docs/architecture.md), which of these places answers, and what would make the others work."""
+"""Candidate addresses of the hub (docs/architecture.md), their probes, and remedies for those that fail."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from p2pcache.declarations import HUB_PORT
 from p2pcache.runner.network import Evidence, Mode, Network, NetworkOwner, subnet_firsts
 
 HUB_NAMES = ("p2pcache-hub", "hub")
-"""Names a hub's service has in compose files and job services."""
+"""Names of a hub's service in compose files and job services."""
 DOCKER0 = "172.17.0.1"
 HOST_NAME = "host.docker.internal"
 PROBE_SECONDS = 1.0
 AUTO = "auto"
 GIVEN = "given"
 MOST_TARGETS = 16
-_HELLO = b"\x13/multistream/1.0.0\n"  # what every libp2p listener says first (multistream-select 1.0.0)
+_HELLO = b"\x13/multistream/1.0.0\n"  # first message of every libp2p listener (multistream-select 1.0.0)
 
 Outcome = Literal["hub", "refused", "no answer", "unknown name", "not a hub"]
 ADDRESS_PROTOCOLS = ("ip4", "ip6", "dns", "dns4", "dns6", "dnsaddr")
 
 
 class BootstrapError(ValueError):
-    """A bootstrap peer that cannot be used: the message says what was read and what would be right."""
+    """An unusable bootstrap peer; the message quotes it and gives valid forms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the user knows of the hub. Without `host`: "the hub on my host, at this port"; `named`: the user said so."""
+    """The hub as the user configured it. Without `host`: any hub on this host at `port`; `named`: not a default."""
 
     host: str = ""
     port: int = HUB_PORT
@@ -44,7 +44,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A place to try, and in a few words why."""
+    """An address to probe, and in a few words why."""
 
     host: str
     port: int
@@ -54,7 +54,7 @@ class Candidate:
 
     @property
     def multiaddr(self) -> str:
-        """As ``--bootstrap`` takes it."""
+        """The address as a value of ``--bootstrap``."""
         protocol = self.protocol or ("ip4" if self.host.replace(".", "").isdecimal() else "dns4")
         return f"/{protocol}/{self.host}/tcp/{self.port}" + (f"/p2p/{self.peer_id}" if self.peer_id else "")
 
@@ -64,14 +64,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """Which addresses the node is told, and why.
+    """The bootstrap addresses of the node, and why these.
 
     Attributes:
-        multiaddrs: as ``--bootstrap`` takes them.
-        reachable: one of them answered.
+        multiaddrs: values of ``--bootstrap``.
+        reachable: whether one of them answered.
         sentence: for the log.
-        missed: of each hub that was named and did not answer there, where and what is done instead.
-        rows: the same for a table, each value short: (fact, value).
+        missed: for each configured hub that did not answer, its address and the replacement.
+        rows: the same for a table, as (fact, value) with short values.
     """
 
     multiaddrs: tuple[str, ...]
@@ -103,9 +103,9 @@ def parse(text: str) -> Target:
 
 
 def candidates(target: Target, network: Network, seen: Evidence, *, strict: bool = False) -> tuple[Candidate, ...]:
-    """Places to try, the likeliest first, each once: the order of docs/architecture.md#where-a-job-looks-for-a-hub.
+    """Return the addresses to probe, likeliest first: the order of docs/architecture.md#where-a-job-looks-for-a-hub.
 
-    With `strict`, a hub that is given is not looked for elsewhere, unless its peer id proves that it is the same.
+    With `strict`, a configured hub has no replacement, unless its peer id proves that it is the same.
     """
     places: list[tuple[str, str]] = []
     if target.host:
@@ -118,7 +118,7 @@ def candidates(target: Target, network: Network, seen: Evidence, *, strict: bool
         if network.via is not Mode.NOT_DOCKER:
             places.append((HOST_NAME, "Docker's name for the host"))
         if not network.shares_host:
-            # In host mode the default gateway is the LAN's router, not the host.
+            # In host mode the default gateway is the router of the LAN.
             places += [(seen.gateway, "default gateway")] if seen.gateway else []
             places += [(first, "first address of the subnet") for first in subnet_firsts(seen)]
             places.append((DOCKER0, "docker0"))
@@ -130,7 +130,7 @@ def candidates(target: Target, network: Network, seen: Evidence, *, strict: bool
 
 
 def probe(candidate: Candidate, seconds: float = PROBE_SECONDS) -> Outcome:
-    """Whether a libp2p listener answers there. A bare connect would take a metrics exporter on 9100 for a hub."""
+    """Return whether a libp2p listener answers; a bare connect would mistake a metrics exporter on 9100 for a hub."""
     try:
         with socket.create_connection((candidate.host, candidate.port), seconds) as connection:
             connection.settimeout(seconds)
@@ -151,7 +151,7 @@ def probe_all(
     ask: Callable[[Candidate], Outcome] = probe,
     seconds: float = PROBE_SECONDS + 0.5,
 ) -> tuple[Outcome, ...]:
-    """Probe all at once, for at most `seconds`, but no longer than until the first in order that can win has won."""
+    """Probe all concurrently for at most `seconds`; return early once the first candidate in order that can win has."""
     outcomes: list[Outcome | None] = [None] * len(places)
     changed = threading.Condition()
 
@@ -168,7 +168,7 @@ def probe_all(
         return True
 
     for index in range(len(places)):
-        # A resolver that hangs cannot be interrupted: daemon threads are left behind, not waited for.
+        # A hanging resolver cannot be interrupted: daemon threads are abandoned.
         threading.Thread(target=run, args=(index,), daemon=True).start()
     end = time.monotonic() + seconds
     with changed:
@@ -178,8 +178,8 @@ def probe_all(
 
 
 def choose(target: Target, network: Network, places: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Bootstrap:
-    """What to tell the node, and the user."""
-    # A hub that is given but not up yet is worth retrying; a guess is not.
+    """Return the addresses for the node and the sentences for the user."""
+    # A configured hub may start later and is worth retrying; a guess is not.
     given = tuple(place.multiaddr for place in places if place.why == GIVEN)
     for place, outcome in zip(places, outcomes, strict=True):
         if outcome == "hub":
@@ -207,7 +207,7 @@ def resolve(
     *,
     strict: bool = False,
 ) -> Bootstrap:
-    """Probe the candidates of all targets and choose an address for each; `strict`: a hub that is named is no other."""
+    """Probe the candidates of all targets and choose an address for each; `strict` as in `candidates`."""
 
     def one(target: Target) -> Bootstrap:
         places = candidates(target, network, seen, strict=strict)
@@ -225,13 +225,13 @@ def resolve(
 
 
 def _elsewhere(target: Target, network: Network) -> bool:
-    """Whether the user named a hub that is neither on this host nor a service of this network."""
+    """Return whether the configured hub is neither on this host nor a service of this network."""
     here = target.host in ("localhost", "::1", HOST_NAME, DOCKER0) or target.host.startswith("127.")
     return bool(target.host) and not here and not (network.kind is not None and target.host in HUB_NAMES)
 
 
 def _remedy(target: Target, network: Network, outcomes: Sequence[Outcome]) -> tuple[str, str]:
-    """Why no hub was reached, most likely, and what to do."""
+    """Return the likeliest reason that no hub was reached, and the remedy."""
     port = target.port
     if network.via is Mode.NONE:
         return "a container without a network reaches no hub", "run it with --network bridge or host"

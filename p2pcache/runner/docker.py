@@ -1,4 +1,4 @@
-"""The few things asked of a Docker engine, over its socket, with the standard library alone (Engine API 1.41)."""
+"""The few calls that p2pcache makes to a Docker engine, over its socket (Engine API 1.41)."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ MOST_BYTES = 4 << 20
 
 
 class EngineError(RuntimeError):
-    """The engine cannot be asked, or refused; the message is its own."""
+    """The engine is not reachable or refused a call; the message quotes it."""
 
 
 class DockerEngine:
-    """One engine."""
+    """A Docker engine behind a unix socket; every call raises `EngineError`."""
 
     def __init__(self, path: Path = SOCKET, timeout: float = 20.0) -> None:
         self._path = path
         self._timeout = timeout
 
     def inspect(self, container: str) -> dict[str, Any]:
-        """Everything the engine knows of a container."""
+        """Return the engine's description of a container."""
         return self._call("GET", f"/containers/{quote(container, safe='')}/json")
 
     def create(self, name: str, settings: dict[str, Any]) -> str:
-        """Make a container; its id."""
+        """Create a container and return its id."""
         return str(self._call("POST", f"/containers/create?name={quote(name, safe='')}", settings)["Id"])
 
     def start(self, container: str, given: bytes) -> None:
-        """Start it with `given` on its standard input, which ends there: the engine remembers nothing of it.
+        """Start a container with `given` as its complete standard input, which the engine does not store.
 
-        The container has to be made with ``OpenStdin`` and ``StdinOnce``.
+        The container must be created with ``OpenStdin`` and ``StdinOnce``.
         """
         with self._stdin(container) as stdin:
             self._call("POST", f"/containers/{container}/start")
@@ -53,7 +53,7 @@ class DockerEngine:
 
     @contextmanager
     def _stdin(self, container: str) -> Iterator[socket.socket]:
-        """A connection that the engine turns into the container's standard input ("Attach to a container")."""
+        """Open a connection that the engine turns into the container's standard input ("Attach to a container")."""
         with closing(UnixConnection(str(self._path), self._timeout)) as connection:
             upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
             try:
@@ -67,20 +67,20 @@ class DockerEngine:
             yield connection.sock
 
     def stop(self, container: str, seconds: int) -> None:
-        """Stop it, killing it after `seconds`."""
+        """Stop a container; the engine kills it after `seconds`."""
         self._call("POST", f"/containers/{container}/stop?t={seconds}")
 
     def remove(self, container: str) -> None:
-        """Remove it, running or not."""
+        """Remove a container, running or not."""
         self._call("DELETE", f"/containers/{container}?force=true&v=true")
 
-    def last_words(self, container: str) -> str:
-        """The last line a container wrote, safe to print, or "" when it wrote none."""
+    def last_line(self, container: str) -> str:
+        """Return the last line of a container's log, safe to print, or ""."""
         try:
             text = self._ask("GET", f"/containers/{container}/logs?stdout=1&stderr=1&tail=1")[1]
         except EngineError:
             return ""
-        # Each chunk has a head of eight bytes (Engine API, "Attach to a container").
+        # Each chunk has a header of eight bytes (Engine API, "Attach to a container").
         line = text[8:].decode(errors="replace").strip()
         return "".join(c if c.isprintable() else "?" for c in line)[:500]
 

@@ -1,4 +1,4 @@
-"""The Action's inputs, through actions-toolkit, and the node's environment they amount to."""
+"""The Action's inputs, read through actions-toolkit, and the node's environment made from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PERSISTED_BYTES = 64 << 20
 
 
 class InputError(ValueError):
-    """An input that cannot be used: what was read and what would be right."""
+    """An unusable input; the message quotes it and gives valid values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Inputs:
     """The inputs of `action.yml`, validated.
 
     Attributes:
-        mode: a mode the user insists on, or None to look around.
+        mode: the configured network mode, or None to detect it.
         gateway_port: 0 for any free one.
         persist, gh, report, strict: as in docs/interface.md#the-action.
-        variables: the node's environment: the job's, with what the inputs say instead.
-        settings: how the node will read `variables`.
-        targets: where to look for a hub; `AUTO` alone when nothing is said.
+        variables: the node's environment: the job's, overridden by the inputs.
+        settings: `variables` as the node will read them.
+        targets: the hubs to look for; `AUTO` alone when none is configured.
     """
 
     mode: Mode | None
@@ -46,17 +46,18 @@ class Inputs:
 
 
 def read(environ: Mapping[str, str]) -> Inputs:
-    """Read and validate.
+    """Read and validate the inputs.
 
     Raises:
-        InputError: for an input of this Action; `SettingsError` for one that becomes a variable of the node.
+        InputError: an invalid input of the Action itself.
+        SettingsError: an invalid input that becomes a variable of the node.
     """
     variables = dict(environ)
     for name, variable in INPUT_VARIABLES.items():
         if value := text(name):
             variables[variable] = value
     if not re.fullmatch(r"[^/\s]+/[^/\s]+", variables.get("GITHUB_REPOSITORY", "")):
-        variables.pop("GITHUB_REPOSITORY", None)  # the runner says it, not the user: act makes one up from a path
+        variables.pop("GITHUB_REPOSITORY", None)  # set by the runner, not the user: act derives one from a path
     persist = flag("persist")
     if persist:
         variables.setdefault("CACHE_DISK_BYTES", str(PERSISTED_BYTES))
@@ -75,8 +76,8 @@ def read(environ: Mapping[str, str]) -> Inputs:
     )
 
 
-def in_words_of_inputs(sentence: str, environ: Mapping[str, str]) -> str:
-    """The sentence with inputs in place of the node's flag and variables, those apart that the job itself set."""
+def with_input_names(sentence: str, environ: Mapping[str, str]) -> str:
+    """Return `sentence` with inputs in place of the node's flag and variables, except variables that the job set."""
     sentence = re.sub(r"(?<!\S)--listen\b", "input gateway-port", sentence)
     for name, variable in INPUT_VARIABLES.items():
         if text(name) or not environ.get(variable):
@@ -85,15 +86,15 @@ def in_words_of_inputs(sentence: str, environ: Mapping[str, str]) -> str:
 
 
 def text(name: str) -> str:
-    """An input. A composite's steps get none by themselves; `action.yml` maps them to names a shell lets through."""
+    """Return an input, or "". A composite's steps get none; `action.yml` maps them to names that a shell keeps."""
     return str(core.get_input(name) or core.get_input(name.replace("-", "_")))
 
 
 def flag(name: str) -> bool:
-    """A yes-or-no input.
+    """Return a boolean input.
 
     Raises:
-        InputError: it is neither.
+        InputError: the value is neither true nor false.
     """
     value = text(name).lower() or INPUT_DEFAULTS[name]
     if value not in ("true", "false"):
@@ -119,12 +120,12 @@ def _port(name: str) -> int:
 
 
 def _targets(variables: dict[str, str]) -> tuple[Target, ...]:
-    """What is said of hubs; taken out of `variables`, since only addresses that were resolved go back in."""
+    """Return the configured hubs and remove them from `variables`, to which only resolved addresses return."""
     aliases = SETTING["bootstrap"].variables
-    said = next((variables[name] for name in aliases if variables.get(name, "").strip()), AUTO)
+    given = next((variables[name] for name in aliases if variables.get(name, "").strip()), AUTO)
     for name in aliases:
         variables.pop(name, None)
     try:
-        return tuple(parse(item) for item in said.replace(",", " ").split())
+        return tuple(parse(item) for item in given.replace(",", " ").split())
     except BootstrapError as error:
         raise InputError(f"input bootstrap-peers: {error}") from None

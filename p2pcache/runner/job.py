@@ -1,4 +1,4 @@
-"""What belongs to one job: its files, the variables and outputs later steps see, and gh's configuration."""
+"""One job's files, the outputs and variables for its later steps, and gh's configuration."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from p2pcache.declarations import SOCKET_PATH_BYTES
+from p2pcache.exports import JOB_EXPORTS
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The files of a job, all below the runner's temporary folder, which is emptied when the job has ended."""
+    """The files of a job, all below the runner's temporary folder, which the runner empties after the job."""
 
     directory: Path
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Job:
-        """The job this process belongs to."""
+        """Return the job of this process."""
         return cls(Path(environ.get("RUNNER_TEMP") or tempfile.gettempdir()) / "p2pcache")
 
     @property
     def run(self) -> Path:
-        """What `supervisor` keeps."""
+        """The folder of `supervisor`."""
         return self.directory / "run"
 
     @property
@@ -39,12 +40,12 @@ class Job:
 
     @property
     def gh(self) -> Path:
-        """What `GH_CONFIG_DIR` becomes."""
+        """The folder for `GH_CONFIG_DIR`."""
         return self.directory / "gh"
 
     @property
     def gh_files(self) -> tuple[Path, ...]:
-        """What is in `gh`, and goes with the node: no login is left in a place where nobody looks for one."""
+        """The files in `gh`, removed with the node, so that no login stays in an unexpected place."""
         return self.gh / "config.yml", self.gh / "hosts.yml"
 
     @property
@@ -54,7 +55,7 @@ class Job:
 
     @property
     def socket(self) -> Path:
-        """Where every container of the job sees it; elsewhere only when that is too deep for a socket."""
+        """The node's socket, visible to every container of the job unless the path exceeds a socket's limit."""
         path = self.directory / "node.sock"
         if len(bytes(path)) <= SOCKET_PATH_BYTES:
             return path
@@ -62,23 +63,38 @@ class Job:
         return Path(tempfile.gettempdir()) / f"p2pcache-{digest}" / "node.sock"
 
     def remember(self, record: Mapping[str, Any]) -> None:
-        """Keep what the end of the job, or a second use, needs to know."""
+        """Store the state that the job's end, or a second use, reads."""
         (self.directory / "job.json").write_text(json.dumps(record), "utf-8")
 
     def recall(self) -> dict[str, Any]:
-        """What was kept; empty when nothing was."""
+        """Return the stored state, empty if there is none."""
         try:
             return dict(json.loads((self.directory / "job.json").read_bytes()))
         except (OSError, ValueError):
             return {}
 
 
+def node_outputs(ready: Mapping[str, Any]) -> dict[str, str]:
+    """Return the Action's outputs that a ready file determines; one that the node does not have is empty."""
+    return {
+        "api-url": ready["api_url"],
+        "graphql-url": ready["graphql_url"],
+        "socket": ready["socket"],
+        "peer-id": ready.get("peer_id") or "",
+        "multiaddr": next(iter(ready.get("multiaddrs") or ()), ""),
+    }
+
+
+def exported(outputs: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that carry `outputs` to later steps and to a shell, without the empty ones."""
+    return {JOB_EXPORTS[name]: value for name, value in outputs.items() if value and name in JOB_EXPORTS}
+
+
 def write_gh_config(job: Job, socket: str, environ: Mapping[str, str]) -> Path:
-    """Make a configuration in which gh talks to `socket` (to GitHub if empty); what was there stays.
+    """Write a configuration with which gh connects to `socket` (to GitHub if empty), and return its ``config.yml``.
 
-    Logins are where they were: a link leads to them, also for a login that is yet to come.
-
-    Returns its ``config.yml``: without that file gh goes straight to GitHub again.
+    Other settings are copied. Logins stay where they are: a link leads to the file, which may be written later. When
+    ``config.yml`` is removed, gh connects to GitHub again.
     """
     job.gh.mkdir(parents=True, exist_ok=True)
     before = _gh_config_dir(environ)
@@ -91,7 +107,7 @@ def write_gh_config(job: Job, socket: str, environ: Mapping[str, str]) -> Path:
 
 
 def with_socket(config: str, socket: str) -> str:
-    """A ``config.yml`` with `http_unix_socket` set, or without it. A JSON string is a YAML one (YAML 1.2, 1.3)."""
+    """Return `config` with `http_unix_socket` set, or removed. A JSON string is valid YAML (YAML 1.2, 1.3)."""
     lines = [line for line in config.splitlines() if not line.startswith("http_unix_socket:")]
     if not any(line.startswith("version:") for line in lines):
         lines.insert(0, 'version: "1"')

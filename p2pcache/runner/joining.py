@@ -1,4 +1,4 @@
-"""Whether the job's node joined the swarm, and if not, why: what the node itself says, once it had time to try."""
+"""Wait until the job's node has joined the swarm, or for the reason that it has not, as the node reports it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ REFUSED = "refused"
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """How it went; `problem`: why the node works alone although it knows a hub, or "" when it does not."""
+    """The result; `problem`: why the node works alone although it knows a hub, or ""."""
 
     connected: bool
     problem: str = ""
 
 
 def join(ready: Mapping[str, Any], hubs: Iterable[str], seconds: float = CONNECT_SECONDS) -> Joined:
-    """Wait until a peer of the node of `ready` is connected, or it is clear that none will be.
+    """Wait until a peer of the node is connected, or until it is certain that none will be.
 
-    A refusal stands. What was not reached may be reached in a moment, so that is waited for.
+    A refusal is final; an unreachable hub may become reachable, so the wait goes on.
 
     Args:
-        ready: the ready file.
-        hubs: the multiaddrs the node dials; without any, nobody is waited for.
-        seconds: how long.
+        ready: the node's ready file.
+        hubs: the multiaddrs that the node dials; without any there is no wait.
+        seconds: the deadline.
     """
     state = str(ready.get("p2p", ""))
     if state == "off":

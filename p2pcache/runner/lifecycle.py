@@ -1,4 +1,4 @@
-"""One job's node from beginning to end, whoever asks: the composite Action's steps or the Docker Action's sibling."""
+"""One job's node from start to end, for the composite Action's steps and the Docker Action's sibling."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
 from p2pcache.gateway.ask import NodeError, ask
+from p2pcache.github.tokens import LONG_LIVED, token_kind
 from p2pcache.runner import evidence, inputs, supervisor
 from p2pcache.runner.bootstrap import Bootstrap, resolve
 from p2pcache.runner.inputs import Inputs
-from p2pcache.runner.job import Job
+from p2pcache.runner.job import Job, node_outputs
 from p2pcache.runner.joining import SWARM_SECONDS, Joined, join
 from p2pcache.runner.network import Network, decide
 from p2pcache.runner.report import headline, markdown
@@ -24,15 +25,15 @@ READY_SECONDS = 20.0
 
 
 def begin(job: Job, given: Inputs) -> dict[str, Any]:
-    """Look around, start the node, and remember how later steps reach it.
+    """Detect the network, find the hub, start the node, and store how later steps reach it.
 
     Returns:
-        What `Job.recall` gives from now on: ``outputs``, ``warnings`` to print, ``facts`` for the summary, ...
+        The state that `Job.recall` returns from then on: ``outputs``, ``warnings``, ``facts`` for the summary, ...
 
     Raises:
-        SupervisorError: there is no node; or, with `strict`, not what was asked for. No process is left behind.
+        SupervisorError: the node did not start, or with `strict` did not join its hub; no process remains.
     """
-    network, found = _look_around(given)
+    network, found = _detect(given)
     if given.strict and found.missed and not found.reachable:
         raise SupervisorError("; ".join(found.missed))
     given.variables["CACHE_BOOTSTRAP_PEERS"] = ",".join(found.multiaddrs)
@@ -42,18 +43,18 @@ def begin(job: Job, given: Inputs) -> dict[str, Any]:
         record = _record(job, given, network, found, started)
         job.remember(record)
     except BaseException:
-        supervisor.stop(job.run)  # nobody else will: a step that fails publishes nothing, so no post step runs
+        supervisor.stop(job.run)  # a step that fails sets no outputs, so no post step runs
         raise
     return record
 
 
 def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-    """Ask the node what it did: the statistics' file, a line in the log, the job summary.
+    """Write the node's statistics to the file, the log and the job summary.
 
     Raises:
-        NodeError: it cannot be asked, and the job is `strict`.
+        NodeError: the node does not answer, and the job is `strict`.
     """
-    # Whatever uses gh in posts still to come goes to GitHub again.
+    # gh in later post steps connects to GitHub again.
     for file in job.gh_files:
         file.unlink(missing_ok=True)
     try:
@@ -88,14 +89,14 @@ def _record(job: Job, given: Inputs, network: Network, found: Bootstrap, started
     }
 
 
-def _look_around(given: Inputs) -> tuple[Network, Bootstrap]:
+def _detect(given: Inputs) -> tuple[Network, Bootstrap]:
     seen = evidence.collect()
     network = decide(seen)
     if given.mode is not None and given.mode is not network.mode:
         network = Network(given.mode, given.mode, f"as the input says, though it looks like {network.mode}")
     if not given.settings.p2p:
         found = Bootstrap((), False, "peer to peer is off (enable-p2p: false)")
-    elif not given.settings.secrets and _dies_with_the_job(given):
+    elif not given.settings.secrets and _has_no_lasting_token(given):
         found = Bootstrap((), False, "without `secret` this job's answers stay in this job: p2pcache keygen makes one")
     else:
         found = resolve(given.targets, network, seen, strict=given.strict)
@@ -107,9 +108,9 @@ def _look_around(given: Inputs) -> tuple[Network, Bootstrap]:
     return network, found
 
 
-def _dies_with_the_job(given: Inputs) -> bool:
+def _has_no_lasting_token(given: Inputs) -> bool:
     token = given.settings.token
-    return token is None or token.reveal().startswith("ghs_")
+    return token is None or token_kind(token.reveal()) not in LONG_LIVED
 
 
 def _notes(given: Inputs, ready: Mapping[str, Any]) -> list[str]:
@@ -120,11 +121,11 @@ def _notes(given: Inputs, ready: Mapping[str, Any]) -> list[str]:
 
 
 def _warnings(given: Inputs, found: Bootstrap, joined: Joined) -> list[str]:
-    """What the user asked for and does not get."""
+    """Return a sentence for each request of the user that was not met."""
     problems = [*found.missed, *([joined.problem] if joined.problem else ())]
     alone = "" if joined.connected else ". This job's cache works alone."
-    said = [inputs.in_words_of_inputs(f"{problem}{alone}", given.variables) for problem in problems]
-    return said + _unknown(given, mistaken=True)
+    sentences = [inputs.with_input_names(f"{problem}{alone}", given.variables) for problem in problems]
+    return sentences + _unknown(given, mistaken=True)
 
 
 def _unknown(given: Inputs, *, mistaken: bool) -> list[str]:
@@ -136,8 +137,8 @@ def _unknown(given: Inputs, *, mistaken: bool) -> list[str]:
 def _facts(given: Inputs, network: Network, found: Bootstrap, joined: Joined) -> dict[str, str]:
     facts = {"Network": f"{network}: {network.reason}", **dict(found.rows or (("Hub", found.sentence),))}
     if joined.connected or joined.problem:
-        said = "joined when the job began" if joined.connected else joined.problem
-        facts["Swarm"] = inputs.in_words_of_inputs(said, given.variables)
+        state = "joined when the job began" if joined.connected else joined.problem
+        facts["Swarm"] = inputs.with_input_names(state, given.variables)
     return facts
 
 
@@ -145,11 +146,7 @@ def _outputs(
     job: Job, ready: Mapping[str, Any], network: Network, found: Bootstrap, *, connected: bool
 ) -> dict[str, str]:
     outputs = {
-        "api-url": ready["api_url"],
-        "graphql-url": ready["graphql_url"],
-        "socket": ready["socket"],
-        "peer-id": ready.get("peer_id") or "",
-        "multiaddr": next(iter(ready.get("multiaddrs") or ()), ""),
+        **node_outputs(ready),
         "network-mode": str(network.mode),
         "bootstrap-peers": ",".join(found.multiaddrs),
         "p2p-connected": "true" if connected else "false",

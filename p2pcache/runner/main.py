@@ -1,4 +1,4 @@
-"""The composite Action: ``start`` in its step, ``finish`` at the job's end; stderr ends with what went wrong."""
+"""The composite Action: ``start`` in its step, ``finish`` in its post; an error is the last line on stderr."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no 
 from p2pcache.gateway.ask import NodeError
 from p2pcache.runner import inputs, lifecycle, supervisor
 from p2pcache.runner.inputs import InputError
-from p2pcache.runner.job import Job, write_gh_config
+from p2pcache.runner.job import Job, exported, write_gh_config
 from p2pcache.runner.supervisor import SupervisorError
 from p2pcache.settings import SettingsError, environment
 
 FAILURES = (InputError, SettingsError, SupervisorError, NodeError, OSError)
-"""What ends a step with one sentence."""
+"""Errors that end a step with one sentence."""
 
 
 def start(environ: Mapping[str, str]) -> None:
-    """Start the job's node and tell later steps how to use it.
+    """Start the job's node and set the outputs and variables for later steps.
 
     Raises:
-        InputError, SettingsError, SupervisorError: one sentence each, for the step's warning.
+        InputError, SettingsError, SupervisorError: with one sentence for the step's warning.
     """
     job = Job.from_env(environ)
     if supervisor.ready(job.run) and (record := job.recall()):
-        say_second_use(record)
+        repeat_outputs(record)
         return
     given = inputs.read(environ)
     job.directory.mkdir(parents=True, exist_ok=True)
     if given.gh:
         write_gh_config(job, str(job.socket), given.variables)
     record = lifecycle.begin(job, given)
-    # For the post step: a second use has none, so that the first use's report comes when the whole job has run.
+    # For the post step. A second use has none, so that the first one's report covers the whole job.
     environment = json.dumps({"python": sys.executable, "path": environ.get("PYTHONPATH", "")})
     publish(record, {"environment": environment}, gh=str(job.gh))
 
 
 def finish(environ: Mapping[str, str]) -> None:
-    """Report and stop. Nothing here fails a job that is not strict.
+    """Report and stop.
 
     Raises:
-        NodeError: strict, and the node could not be asked for its statistics.
+        NodeError: the node does not answer, and the job is strict.
     """
     job = Job.from_env(environ)
     if record := job.recall():
@@ -54,28 +54,28 @@ def finish(environ: Mapping[str, str]) -> None:
             supervisor.stop(job.run)
 
 
-def say_second_use(record: Mapping[str, Any]) -> None:
-    """Leave everything as it is, and give this use the first one's outputs."""
+def repeat_outputs(record: Mapping[str, Any]) -> None:
+    """Set the first use's outputs for a second use in the same job, and change nothing else."""
     core.notice("p2pcache runs in this job already: this second use changes nothing.")
     for name, value in record["outputs"].items():
         core.set_output(name, value)
 
 
 def publish(record: Mapping[str, Any], more: Mapping[str, str], gh: str) -> None:
-    """Set the outputs and variables of docs/interface.md#the-action; `gh`: the folder of its configuration."""
+    """Set the outputs and variables of docs/interface.md#the-action.
+
+    Args:
+        record: the state of the job, see `lifecycle.begin`.
+        more: further outputs.
+        gh: the folder of gh's configuration.
+    """
     outputs = record["outputs"]
     for name, value in {**outputs, **more}.items():
         core.set_output(name, value)
     variables = {
-        "P2PCACHE_API_URL": outputs["api-url"],
-        "P2PCACHE_GRAPHQL_URL": outputs["graphql-url"],
-        "P2PCACHE_SOCKET": outputs["socket"],
-        "P2PCACHE_PEER_ID": outputs["peer-id"],
-        "P2PCACHE_MULTIADDR": outputs["multiaddr"],
-        "P2PCACHE_NETWORK_MODE": outputs["network-mode"],
+        **exported(outputs),
         "CACHE_ENABLE_P2P": "true" if record["p2p"] else "false",
-        "CACHE_LISTEN_PORT": str(record["p2p-port"]),  # the one that is listened on, whatever was wished for
-        "CACHE_BOOTSTRAP_PEERS": outputs["bootstrap-peers"],
+        "CACHE_LISTEN_PORT": str(record["p2p-port"]),  # the bound one, which may differ from the configured one
     }
     if record["gh"]:
         variables["GH_CONFIG_DIR"] = gh
@@ -90,11 +90,11 @@ def publish(record: Mapping[str, Any], more: Mapping[str, str], gh: str) -> None
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
-    """``start`` or ``finish``; the exit status."""
+    """Run ``start`` or ``finish`` and return the exit status."""
     try:
         {"start": start, "finish": finish}[arguments[0]](environ)
     except FAILURES as error:
-        print(inputs.in_words_of_inputs(str(error), environ), file=sys.stderr)
+        print(inputs.with_input_names(str(error), environ), file=sys.stderr)
         return 1
     return 0
 

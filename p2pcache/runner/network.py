@@ -1,4 +1,4 @@
-"""In which kind of network this process runs: a pure decision over collected evidence."""
+"""The network mode of this process: a pure decision over collected evidence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 class Mode(enum.StrEnum):
-    """How this process reaches others, in Docker's words."""
+    """The network mode, in Docker's terms."""
 
     NONE = "none"
     HOST = "host"
@@ -19,7 +19,7 @@ class Mode(enum.StrEnum):
 
 
 class NetworkOwner(enum.StrEnum):
-    """Who made a custom network."""
+    """The creator of a custom network."""
 
     COMPOSE = "compose"
     GITHUB_ACTIONS = "github-actions"
@@ -38,17 +38,17 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What can be seen from inside; `evidence.collect` fills it.
+    """The evidence; `evidence.collect` gathers it.
 
     Attributes:
         hostname: of this UTS namespace.
-        mount_id: the container whose /etc files are mounted here (64 hex), or "".
-        cgroup_id: the container this process is accounted to, where the cgroup namespace shows it, or "".
+        mount_id: the container whose /etc files are mounted here (64 hex digits), or "".
+        cgroup_id: the container of this process's cgroup, where the cgroup namespace shows it, or "".
         interfaces: loopback included.
         gateway: the default route's next hop, or "".
         docker_dns: whether Docker's resolver (127.0.0.11) serves this network.
-        own_names: what that resolver calls this container's addresses, ``container.network``.
-        compose_project: from the engine, when its socket can be asked, or "".
+        own_names: that resolver's names for this container's addresses, ``container.network``.
+        compose_project: from the engine, if its socket is mounted, or "".
     """
 
     hostname: str = ""
@@ -63,7 +63,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The decision: `via` is the mode whose addressing applies, different from `mode` for a shared network only."""
+    """The decision. `via` is the mode whose addressing applies; it differs from `mode` for a shared network only."""
 
     mode: Mode
     via: Mode
@@ -72,7 +72,7 @@ class Network:
 
     @property
     def shares_host(self) -> bool:
-        """Whether 127.0.0.1 here is the host's."""
+        """Whether 127.0.0.1 is the host's."""
         return self.via in (Mode.HOST, Mode.NOT_DOCKER)
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class Network:
 
 
 def decide(seen: Evidence) -> Network:
-    """Tell the mode. The signals held in 30 of 30 real containers (engine 26); each is explained where it is used."""
+    """Decide the mode. The signals held in 30 of 30 real containers (engine 26); each is explained where it is used."""
     if not seen.mount_id:
         # Docker mounts /etc/hosts, hostname and resolv.conf from its own folder in every mode. /.dockerenv proves
         # nothing (VM images keep it), and /proc/1/cgroup is empty under a private cgroup namespace.
@@ -116,7 +116,7 @@ def _kind(seen: Evidence) -> NetworkOwner:
 
 
 def subnet_firsts(seen: Evidence) -> tuple[str, ...]:
-    """The first address of each attached subnet: the host's, even where an internal network has no gateway."""
+    """Return the first address of each attached subnet, the host's even in an internal network without a gateway."""
     firsts = []
     for interface in seen.interfaces:
         if interface.name == "lo" or not interface.address:

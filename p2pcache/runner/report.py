@@ -1,8 +1,7 @@
 """The report: one line first, then by tier, then the busiest operations, then the details.
 
 Pure functions over the statistics (docs/interface.md#the-ledger). The terminal and the job summary show the same
-tables; only the way they are written differs. What a table says may come from a peer or from GitHub, so each cell is
-written such that it is text and nothing else wherever it is shown.
+tables in different formats. Cells may hold data of peers or of GitHub, so each is escaped for its destination.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from p2pcache.ledger.stats import QuotaStats, Stats, read
 
 MAX_ROWS = 20
 MAX_CELL = 120
-"""Rows and characters: what is shown stays far below the 1 MiB that a step's summary may have."""
+"""Rows and characters: the report stays far below the 1 MiB limit of a step's summary."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What is shown, before it is written; `figures`: the columns after the first are numbers."""
+    """A table before formatting; `figures`: the columns after the first are numbers."""
 
     title: str
     head: tuple[str, ...]
@@ -30,9 +29,9 @@ class Table:
 
 
 def headline(stats: Mapping[str, Any]) -> str:
-    """The report in one line, e.g. "812 of 978 API calls saved (83 % hit rate), 41 s not waited, …".
+    """Return the report in one line, e.g. "812 of 978 API calls saved (83 % hit rate), 41 s not waited, …".
 
-    The rate is over the calls that can be cached at all, and rounded down: only all is "100 %".
+    The rate is over the cacheable calls, rounded down: "100 %" means all.
 
     Raises:
         ValueError: `stats` is not a ledger (also by `text` and `markdown`).
@@ -41,7 +40,7 @@ def headline(stats: Mapping[str, Any]) -> str:
 
 
 def text(stats: Mapping[str, Any]) -> str:
-    """The report for a terminal, without control characters or anything the runner takes for a command."""
+    """Return the report for a terminal, free of control characters and workflow commands."""
     ledger = read(stats)
     parts = [_headline(ledger)]
     parts += [_as_text(table) for table in (*_tables(ledger), *_details(ledger)) if table.rows]
@@ -51,10 +50,10 @@ def text(stats: Mapping[str, Any]) -> str:
 
 
 def markdown(stats: Mapping[str, Any], facts: Mapping[str, str] | None = None) -> str:
-    """The report for `GITHUB_STEP_SUMMARY`, at most 1 MiB; `facts` are rows such as the network mode and its reason."""
+    """Return the report for `GITHUB_STEP_SUMMARY`, below 1 MiB; `facts` are rows such as the network mode."""
     ledger = read(stats)
     tiers, routes = _tables(ledger)
-    network = Table("Network", ("Fact", "Value"), _first((facts or {}).items()), figures=False)
+    network = Table("Network", ("Fact", "Value"), _at_most((facts or {}).items()), figures=False)
     parts = [f"### p2pcache: {_headline(ledger)}", _as_markdown(tiers), _pie(tiers), _as_markdown(routes)]
     details = [_as_markdown(table) for table in (network, *_details(ledger))]
     if ledger.time_saved_ms:
@@ -96,7 +95,7 @@ def _duration(ms: int) -> str:
 
 
 def _own_bucket(stats: Stats) -> QuotaStats | None:
-    """The bucket of the node's own token; of a node that has none, the one that is known if no other is."""
+    """Return the bucket of the node's own token, or without a token the only known one."""
     core = [bucket for bucket in stats.quota if bucket.resource == "core" and bucket.limit]
     if stats.scope:
         return next((bucket for bucket in core if bucket.scope == stats.scope), None)
@@ -113,8 +112,8 @@ def _tables(stats: Stats) -> tuple[Table, Table]:
     tiers = [(name, str(n), f"{100 * n / stats.requests:.1f} %") for name, n in answered if n]
     routes = [(route.route, str(route.requests), str(route.saved)) for route in stats.routes]
     return (
-        Table("By tier", ("Answered by", "Requests", "Share"), _first(tiers)),
-        Table("Busiest operations", ("Operation", "Requests", "Saved"), _first(routes)),
+        Table("By tier", ("Answered by", "Requests", "Share"), _at_most(tiers)),
+        Table("Busiest operations", ("Operation", "Requests", "Saved"), _at_most(routes)),
     )
 
 
@@ -127,9 +126,9 @@ def _details(stats: Stats) -> Iterator[Table]:
             ("not modified (304)", upstream.not_modified),
         ]
         calls += [(f"status {status}", n) for status, n in sorted(upstream.by_status.items())]
-        yield Table("Calls to GitHub", ("What", "Calls"), _first(_counts(calls)))
+        yield Table("Calls to GitHub", ("What", "Calls"), _at_most(_counts(calls)))
     buckets = [(f"{b.scope}, {b.resource}", str(b.remaining), str(b.limit)) for b in stats.quota]
-    yield Table("Quota", ("Bucket", "Left", "Limit"), _first(buckets))
+    yield Table("Quota", ("Bucket", "Left", "Limit"), _at_most(buckets))
     if peers.known or peers.bytes_in or peers.bytes_out:
         swarm = [
             ("connected", peers.connected),
@@ -138,8 +137,8 @@ def _details(stats: Stats) -> Iterator[Table]:
             ("bytes sent", peers.bytes_out),
         ]
         yield Table("Peers", ("What", "Count"), _counts(swarm))
-    yield Table("Decided by", ("Rule", "Requests"), _first(_counts(_ranked(stats.rules))))
-    yield Table("Went wrong inside", ("What", "Times"), _first(_counts(_ranked(stats.errors))))
+    yield Table("Decided by", ("Rule", "Requests"), _at_most(_counts(_ranked(stats.rules))))
+    yield Table("Went wrong inside", ("What", "Times"), _at_most(_counts(_ranked(stats.errors))))
 
 
 def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -150,7 +149,7 @@ def _counts(items: Iterable[tuple[str, int]]) -> list[tuple[str, ...]]:
     return [(name, str(n)) for name, n in items]
 
 
-def _first(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def _at_most(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     shown = list(rows)
     if len(shown) > MAX_ROWS:
         more = f"… and {len(shown) - MAX_ROWS} more"
@@ -185,15 +184,15 @@ def _pie(tiers: Table) -> str:
 
 
 def _line(cell: str) -> str:
-    """One line of printable text, at most `MAX_CELL` characters."""
+    """Return one line of printable text, at most `MAX_CELL` characters."""
     line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cell[: MAX_CELL + 1])
     return line if len(line) <= MAX_CELL else f"{line[: MAX_CELL - 1]}…"
 
 
 def _plain(cell: str) -> str:
-    """A line that the runner does not take for a command.
+    """Return a line without workflow commands.
 
-    The runner obeys a line that begins, after blanks, with ``::``, and one that holds ``##[`` anywhere
+    The runner executes a line that begins, after blanks, with ``::``, and one that holds ``##[`` anywhere
     (actions/runner, src/Runner.Common/ActionCommand.cs).
     """
     return re.sub(r":(?=:)", ": ", _line(cell)).replace("##[", "## [")
@@ -203,9 +202,9 @@ _SPECIAL = re.compile(r"[^\w /{}.,:;=()%+-]|_|::|://|(?<=[wW])\.")
 
 
 def _escaped(cell: str) -> str:
-    """A line with everything that Markdown or HTML could give a meaning written as character references.
+    """Return a line with every character that is special in Markdown or HTML as a character reference.
 
-    A reference is never syntax (CommonMark 0.31, 2.5), so no cell can end its table, start a tag or make a link,
-    nor is it a command where act prints the summary to its log.
+    A reference is never syntax (CommonMark 0.31, 2.5), so no cell can end its table, start a tag or make a
+    link; nor is it a workflow command where act prints the summary to its log.
     """
     return _SPECIAL.sub(lambda found: "".join(f"&#{ord(c)};" for c in found[0]), _line(cell))

@@ -18,10 +18,10 @@ from typing import Any
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
-from p2pcache.runner import direct, evidence, inputs, lifecycle, supervisor, watch
+from p2pcache.runner import direct, docker, evidence, inputs, lifecycle, supervisor, watch
 from p2pcache.runner.docker import DockerEngine, EngineError
 from p2pcache.runner.job import Job, write_gh_config
-from p2pcache.runner.main import FAILURES, publish, say_second_use
+from p2pcache.runner.main import FAILURES, publish, repeat_outputs
 from p2pcache.runner.network import Mode
 from p2pcache.settings import environment, hide
 
@@ -29,23 +29,23 @@ START_SECONDS = 60.0
 STOP_SECONDS = 15
 LOOK_SECONDS = 0.1
 ACT = "ACT"
-"""By which act is told from a runner."""
+"""Set by act, which differs from a runner."""
 KEPT = ("INPUT_", "CACHE_", "GITHUB_", "MCP_")
-"""What of the step's environment the sibling gets; nothing of the runner's own credentials begins so."""
+"""Prefixes of the variables that the sibling gets; none of the runner's own credentials has one."""
 DROPPED = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY")
 NETWORKS = {Mode.HOST: "host", Mode.BRIDGE: "bridge", Mode.NONE: "none"}
 ALONE = "there is no Docker engine to be asked here (no /var/run/docker.sock): use p2pcache's composite Action instead"
 
 
 class SiblingError(RuntimeError):
-    """The sibling cannot do its work: one sentence."""
+    """The sibling cannot run; the message is one sentence."""
 
 
-def start(environ: Mapping[str, str]) -> None:
-    """Start the sibling, and tell later steps how to reach it.
+def start(environ: Mapping[str, str], seconds: float = START_SECONDS) -> None:
+    """Start the sibling and set the outputs and variables for later steps.
 
     Raises:
-        SiblingError, EngineError: one sentence each.
+        SiblingError, EngineError: with one sentence.
     """
     engine = DockerEngine()
     own = _own_container(engine)
@@ -53,29 +53,29 @@ def start(environ: Mapping[str, str]) -> None:
     job = Job(shared / "p2pcache")
     record = job.recall()
     if "outputs" in record and _running(engine, record.get("container", "")):
-        say_second_use(record)
+        repeat_outputs(record)
         return
     job_container = environ.get("INPUT_JOB-CONTAINER") or _shared_network(own)
     job.directory.mkdir(parents=True, exist_ok=True)
-    _give_to_runner(job.directory)
+    _chown_to_runner(job.directory)
     (job.directory / "job.json").unlink(missing_ok=True)
     name = "p2pcache-" + hashlib.sha256(host_shared.encode()).hexdigest()[:12]
     _remove(engine, name)
     container = engine.create(name, _settings(own, shared, host_shared, _network(environ, job_container)))
     try:
-        engine.start(container, json.dumps(_kept(environ)).encode())
-        record = _await_record(engine, container, job)
+        engine.start(container, json.dumps(_passed_variables(environ)).encode())
+        record = _await_record(engine, container, job, seconds)
     except (SiblingError, EngineError):
         _remove(engine, container)
         raise
-    # Where the job's steps find what this container and the sibling see at `shared`.
+    # The path at which the job's steps see `shared`.
     mounts = engine.inspect(job_container)["Mounts"] if job_container else []
     shown = Job(Path(_in_container(mounts, host_shared)) / "p2pcache")
     record["outputs"].update({"socket": str(shown.socket), "stats-file": str(shown.stats)})
     record["container"] = container
     if record["gh"]:
         write_gh_config(job, str(shown.socket), {})
-        _give_to_runner(job.gh)
+        _chown_to_runner(job.gh)
     job.remember(record)
     core.info(record["facts"]["Network"])
     core.info(record["sentence"])
@@ -86,9 +86,10 @@ def finish(environ: Mapping[str, str]) -> None:
     """Report, and remove the sibling.
 
     Raises:
-        NodeError: strict, and the node could not be asked; EngineError: the sibling cannot be removed.
+        NodeError: the node does not answer, and the job is strict.
+        EngineError: the sibling cannot be removed.
     """
-    if not evidence.DOCKER_SOCKET.exists():
+    if not docker.SOCKET.exists():
         return
     engine = DockerEngine()
     job = Job(_shared_folder(_own_container(engine), environ)[0] / "p2pcache")
@@ -104,12 +105,12 @@ def finish(environ: Mapping[str, str]) -> None:
 
 
 def run(environ: Mapping[str, str]) -> None:
-    """Be the sibling: keep a node until told to leave."""
+    """Run a node until SIGTERM or SIGINT: the sibling's main process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     watch.conceal()
     job = Job.from_env(environ)
     try:
-        hide(_given())
+        hide(_passed_on_stdin())
         lifecycle.begin(job, inputs.read(environment()))
     except (*FAILURES, SiblingError) as error:
         job.remember({"error": str(error)})
@@ -118,16 +119,16 @@ def run(environ: Mapping[str, str]) -> None:
     supervisor.stop(job.run)
 
 
-def _kept(environ: Mapping[str, str]) -> dict[str, str]:
+def _passed_variables(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {k: v for k, v in environ.items() if k.startswith(KEPT) and k not in DROPPED and v}
     return kept | ({ACT: environ[ACT]} if ACT in environ else {})
 
 
-def _given() -> dict[str, str]:
-    """What `start` writes to this container's standard input.
+def _passed_on_stdin() -> dict[str, str]:
+    """Return the variables that `start` writes to this container's standard input.
 
     Raises:
-        SiblingError: something else.
+        SiblingError: the input is not a JSON object.
     """
     try:
         return {str(name): str(value) for name, value in json.loads(sys.stdin.buffer.read()).items()}
@@ -137,15 +138,15 @@ def _given() -> dict[str, str]:
 
 def _own_container(engine: DockerEngine) -> dict[str, Any]:
     seen = evidence.collect()
-    # With a shared network (act) /etc belongs to the container that shares it; the cgroup is this one's own.
+    # With a shared network (act) /etc belongs to the sharing container; the cgroup is this container's own.
     me = seen.cgroup_id or seen.mount_id
-    if not me or not evidence.DOCKER_SOCKET.exists():
+    if not me or not docker.SOCKET.exists():
         raise SiblingError(ALONE)
     return engine.inspect(me)
 
 
 def _shared_folder(own: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Path, str]:
-    """A folder the whole job sees, here and on the host: the runner's temporary one; under act, its command files'."""
+    """Return a folder that the job shares, here and on the host: RUNNER_TEMP, or under act that of GITHUB_OUTPUT."""
     files = Path(environ.get("GITHUB_OUTPUT", "/nonexistent/file")).parent
     for folder in (Path(environ.get("RUNNER_TEMP", "/nonexistent")), files):
         if on_host := _on_host(own["Mounts"], str(folder)):
@@ -154,7 +155,7 @@ def _shared_folder(own: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[
 
 
 def _shared_network(own: Mapping[str, Any]) -> str:
-    """The container whose network this one was given: under act, the job's."""
+    """Return the container whose network this one shares: under act, the job's."""
     kind, _, container = str(own["HostConfig"]["NetworkMode"]).partition(":")
     return container if kind == "container" else ""
 
@@ -165,11 +166,11 @@ def _settings(own: Mapping[str, Any], shared: Path, host_shared: str, network: s
         "Image": own["Image"],
         "Entrypoint": [sys.executable, "-I", "-m", "p2pcache.runner.sibling"],
         "Cmd": ["run"],
-        # Any user of the engine can read these while the container exists, so everything else comes by its input.
+        # Any user of the engine can read these while the container exists: everything else goes to its stdin.
         "Env": [f"RUNNER_TEMP={shared}", f"HOME={shared}"],
         "OpenStdin": True,
         "StdinOnce": True,
-        # The runner empties its temporary folder as its own user, and prunes containers that bear its label.
+        # The runner empties its temporary folder as its own user, and prunes containers with its label.
         "User": f"{owner.st_uid}:{owner.st_gid}",
         "Labels": own["Config"].get("Labels") or {},
         "WorkingDir": "/",
@@ -178,7 +179,7 @@ def _settings(own: Mapping[str, Any], shared: Path, host_shared: str, network: s
 
 
 def _network(environ: Mapping[str, str], job_container: str) -> str:
-    """The network whose loopback the job's steps have, unless the user insists on another."""
+    """Return the network whose loopback the job's steps share, unless the user configured another."""
     wanted = environ.get("INPUT_MODE", "auto").strip().lower()
     if wanted in NETWORKS:
         return NETWORKS[Mode(wanted)]
@@ -187,13 +188,13 @@ def _network(environ: Mapping[str, str], job_container: str) -> str:
     return f"container:{job_container}" if job_container else "host"
 
 
-def _give_to_runner(folder: Path) -> None:
+def _chown_to_runner(folder: Path) -> None:
     owner = folder.parent.stat()
     os.chown(folder, owner.st_uid, owner.st_gid)
 
 
 def _on_host(mounts: list[Mapping[str, Any]], path: str) -> str:
-    """Where `path` of a container is on the host, or "" when it is in the container alone."""
+    """Return the path on the host of a container's `path`, or "" if it is not on a mount."""
     for mount in sorted(mounts, key=lambda m: len(m["Destination"]), reverse=True):
         if PurePosixPath(path).is_relative_to(mount["Destination"]):
             return str(PurePosixPath(mount["Source"]) / PurePosixPath(path).relative_to(mount["Destination"]))
@@ -201,15 +202,15 @@ def _on_host(mounts: list[Mapping[str, Any]], path: str) -> str:
 
 
 def _in_container(mounts: list[Mapping[str, Any]], path: str) -> str:
-    """Where `path` of the host is in a container; itself when it has no mounts, so is no container."""
+    """Return the path in a container of the host's `path`; itself without mounts, on the host."""
     for mount in sorted(mounts, key=lambda m: len(m["Source"]), reverse=True):
         if PurePosixPath(path).is_relative_to(mount["Source"]):
             return str(PurePosixPath(mount["Destination"]) / PurePosixPath(path).relative_to(mount["Source"]))
     return path
 
 
-def _await_record(engine: DockerEngine, container: str, job: Job) -> dict[str, Any]:
-    end = time.monotonic() + START_SECONDS
+def _await_record(engine: DockerEngine, container: str, job: Job, seconds: float) -> dict[str, Any]:
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         record = job.recall()
         if "error" in record:
@@ -217,10 +218,10 @@ def _await_record(engine: DockerEngine, container: str, job: Job) -> dict[str, A
         if "outputs" in record:
             return record
         if not _running(engine, container):
-            words = engine.last_words(container) or "it said nothing"
+            words = engine.last_line(container) or "it said nothing"
             raise SiblingError(f"the sibling container ended before its node was ready: {words}")
         time.sleep(LOOK_SECONDS)
-    raise SiblingError(f"the sibling container's node was not ready after {START_SECONDS:g} s")
+    raise SiblingError(f"the sibling container's node was not ready after {seconds:g} s")
 
 
 def _running(engine: DockerEngine, container: str) -> bool:
@@ -239,11 +240,11 @@ def _remove(engine: DockerEngine, container: str) -> None:
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
-    """``start``, ``finish`` or ``run``; the exit status."""
+    """Run ``start``, ``finish`` or ``run`` and return the exit status."""
     try:
         {"start": start, "finish": finish, "run": run}[arguments[0]](environ)
     except (*FAILURES, SiblingError, EngineError) as error:
-        return _fail(inputs.in_words_of_inputs(str(error), environ), arguments[0], environ)
+        return _fail(inputs.with_input_names(str(error), environ), arguments[0], environ)
     return 0
 
 
@@ -256,11 +257,7 @@ def _fail(reason: str, command: str, environ: Mapping[str, str]) -> int:
         f"p2pcache: {reason}. " + ("" if strict else "The job goes on without it.")
     )
     if command == "start" and Path(environ.get("GITHUB_OUTPUT", "")).is_file():
-        api, graphql = direct.addresses(environ)
-        for name, value in {"api-url": api, "graphql-url": graphql, "p2p-connected": "false"}.items():
-            core.set_output(name, value)
-        core.export_variable("P2PCACHE_API_URL", api)
-        core.export_variable("P2PCACHE_GRAPHQL_URL", graphql)
+        direct.bypass(environ)
     return int(strict)
 
 

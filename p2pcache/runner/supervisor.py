@@ -26,7 +26,7 @@ STOP_SECONDS = watch.GRACE_SECONDS + 2.0
 
 
 class SupervisorError(RuntimeError):
-    """A node could not be started or stopped; the message says why and what to do."""
+    """A node could not be started or stopped; the message names the reason and what to do."""
 
 
 class RunningError(SupervisorError):
@@ -34,7 +34,7 @@ class RunningError(SupervisorError):
 
 
 class DirectoryError(SupervisorError):
-    """The directory cannot hold what a node needs; the message says why, and the caller knows where it was named."""
+    """The directory cannot hold what a node needs; the message names the reason."""
 
 
 def start(
@@ -122,7 +122,7 @@ def _start(
 
 
 def _lead(ready: Path, named: Path) -> None:
-    """Let `ready`, where this module looks, lead to the file that a user named: the node writes one."""
+    """Link `ready`, where this module looks, to the file that a user named: the node writes one."""
     try:
         named.unlink(missing_ok=True)
         ready.symlink_to(named.absolute())
@@ -132,7 +132,7 @@ def _lead(ready: Path, named: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(directory: Path, deadline: float) -> Iterator[None]:
-    """One start at a time in a directory: who comes second finds the node of who came first."""
+    """Allow one start at a time in a directory: the second finds the node of the first."""
     end = time.monotonic() + deadline
     with (directory / "start.lock").open("ab") as lock:
         while True:
@@ -147,7 +147,7 @@ def _alone(directory: Path, deadline: float) -> Iterator[None]:
 
 
 def stop(directory: Path, deadline: float = STOP_SECONDS) -> bool:
-    """Stop the supervised node of `directory`, letting it flush; what has not left after `deadline` seconds is killed.
+    """Stop the supervised node of `directory`, letting it flush; what still runs after `deadline` seconds is killed.
 
     Returns whether there was one.
     """
@@ -166,12 +166,12 @@ def stop(directory: Path, deadline: float = STOP_SECONDS) -> bool:
 
 
 def status(directory: Path) -> dict[str, Any] | None:
-    """The supervisor's state (``pid``, ``node``, ``restarts``, ...) when it or its node lives, else None."""
+    """Return the supervisor's state (``pid``, ``node``, ``restarts``, ...) when it or its node lives, else None."""
     return _state(directory) if _processes(directory) else None
 
 
 def with_swarm(directory: Path, ready_file: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """The ready file once it tells of the swarm too: libp2p is loaded beside the gateway, which answers before."""
+    """Return the ready file once it has the swarm's state: libp2p is loaded after the gateway answers."""
     end = time.monotonic() + seconds
     while ready_file.get("p2p") == "starting" and time.monotonic() < end:
         time.sleep(LOOK_SECONDS)
@@ -180,17 +180,17 @@ def with_swarm(directory: Path, ready_file: dict[str, Any], seconds: float) -> d
 
 
 def ready(directory: Path) -> dict[str, Any] | None:
-    """The ready file of the node that runs in `directory`, or None."""
+    """Return the ready file of the node that runs in `directory`, or None."""
     return _read_json(directory / "ready.json") if status(directory) else None
 
 
 def restarts(directory: Path) -> int:
-    """How often a node had to be replaced; for whoever is in another process namespace, where pids say nothing."""
+    """Return how often a node had to be replaced, also in another process namespace, where pids mean nothing."""
     return int(_state(directory).get("restarts", 0))
 
 
 def last_words(directory: Path) -> str:
-    """The last line the node wrote, safe to print: no control characters, bounded."""
+    """Return the last line the node wrote, safe to print: no control characters, bounded."""
     try:
         text = (directory / "node.log").read_bytes()[-8192:].decode(errors="replace")
     except OSError:

@@ -43,7 +43,7 @@ OPEN_FILES = 2048
 VOICE = "supervisor: "
 """How its own lines in the log begin."""
 TRACKING = "RUNNER_TRACKING_ID"
-"""By this variable in a process's environment a runner knows what a job left behind."""
+"""The variable in a process's environment by which a runner finds what a job leaves behind."""
 HANDOVER_SECONDS = 20.0
 # What a process needs from its first instruction on, and a runner's mark. Anything else may be, or hold, a secret.
 _CLEAR = re.compile(rf"PATH|HOME|USER|LANG|LC_.*|TZ|TMPDIR|TERM|(?:LD|MALLOC|PYTHON|COVERAGE).*|{TRACKING}")
@@ -65,16 +65,16 @@ def conceal() -> None:
 
 
 def divided(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Variables that anybody may see, and all others."""
+    """Return the variables that anybody may see, and all others."""
     clear = {name: value for name, value in environ.items() if _CLEAR.fullmatch(name)}
     return clear, {name: value for name, value in environ.items() if name not in clear}
 
 
 def received(descriptor: int) -> dict[str, str]:
-    """Conceal this process, and ask for its secret variables.
+    """Conceal this process, and return its secret variables, which it asks for.
 
     Raises:
-        OSError, ValueError: nobody gives any.
+        OSError, ValueError: none were sent.
     """
     conceal()
     with socket.socket(fileno=descriptor) as channel:
@@ -87,7 +87,7 @@ def received(descriptor: int) -> dict[str, str]:
 
 
 def give(channel: socket.socket, secrets: Mapping[str, str]) -> None:
-    """Wait until the other side asks, and tell it; it may also end before."""
+    """Send the secrets once the other side asks; it may also end before."""
     with channel, contextlib.suppress(OSError):
         channel.settimeout(HANDOVER_SECONDS)
         if channel.recv(1):
@@ -116,7 +116,7 @@ def trace() -> int:
 
 
 def started_at(pid: int) -> int | None:
-    """When a living process started, in clock ticks since boot: with its pid, a name that is never used twice.
+    """Return when a living process started, in clock ticks since boot: with its pid, a name that is never used twice.
 
     A zombie counts as gone. proc(5), /proc/pid/stat, fields 3 and 22.
     """
@@ -128,7 +128,7 @@ def started_at(pid: int) -> int | None:
 
 
 class Held:
-    """A second handle on every connection of the node, so that none ends with it (see `p2pcache/gateway/survival/`)."""
+    """A duplicate of every connection of the node, so that none ends with it (see `p2pcache/gateway/survival/`)."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -141,10 +141,10 @@ class Held:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def flags(self) -> list[str]:
-        """What a new node needs to take over the connections of the one before."""
+        """Return the flags by which a new node takes over the connections of the one before."""
         self.drained.clear()
         with contextlib.suppress(OSError):
-            self.theirs.send(DRAINED)  # behind all that the node before had to say
+            self.theirs.send(DRAINED)  # behind all that the node before sent
             self.drained.wait(DRAIN_SECONDS)
         held = dict(self.by_slot)
         for descriptor in held.values():
@@ -155,11 +155,11 @@ class Held:
 
     def _serve(self) -> None:
         while True:
-            said, descriptors, _, _ = socket.recv_fds(self.ours, 16, 1, socket.MSG_CMSG_CLOEXEC)
-            if said == DRAINED:
+            message, descriptors, _, _ = socket.recv_fds(self.ours, 16, 1, socket.MSG_CMSG_CLOEXEC)
+            if message == DRAINED:
                 self.drained.set()
                 continue
-            slot = int(said)
+            slot = int(message)
             if (old := self.by_slot.pop(slot, None)) is not None:
                 os.close(old)
             if descriptors:
@@ -167,7 +167,7 @@ class Held:
 
 
 class Watch:
-    """One node after another, until told to stop."""
+    """One node after another, until a signal stops it."""
 
     def __init__(
         self, directory: Path, unlink: list[Path], command: list[str], secrets: Mapping[str, str], trace: int = 0
@@ -234,7 +234,7 @@ class Watch:
                 raise StopAskedError  # the job is over
             self._next_signal(LOOK_SECONDS)
             if not self.directory.exists():
-                raise StopAskedError  # the job is over and its folder emptied, and no post step said so
+                raise StopAskedError  # the job is over and its folder emptied, and no post step reported it
             self._bound_log()
 
     def _next_signal(self, seconds: float) -> None:
@@ -252,10 +252,10 @@ class Watch:
         deadline = time.monotonic() + GRACE_SECONDS
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.node, signal.SIGTERM)
-        while (left := deadline - time.monotonic()) > 0:
+        while (remaining := deadline - time.monotonic()) > 0:
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(self.node, os.WNOHANG)[0] == 0:
-                    signal.sigtimedwait(SIGNALS, left)
+                    signal.sigtimedwait(SIGNALS, remaining)
                     continue
             return
         print(f"{VOICE}the node did not leave in {GRACE_SECONDS:g} s: killed", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""`python -m p2pcache.testing`: the stand-in GitHub as a process, for clients that are not Python."""
+"""``python -m p2pcache.testing``: the stand-in GitHub as a process, for clients in other languages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from p2pcache import files
 from p2pcache.testing.standin import StandIn
 
 
@@ -47,12 +48,10 @@ async def _serve(github: StandIn, ready_file: Path | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with github:
-        ready = msgspec.json.encode({"url": github.url, "pid": os.getpid()}).decode()
+        ready = msgspec.json.encode({"url": github.url, "pid": os.getpid()})
         click.echo(ready)
         if ready_file is not None:
-            part = ready_file.with_name(f"{ready_file.name}.part")
-            part.write_text(f"{ready}\n")
-            part.replace(ready_file)
+            files.replace(ready_file, ready + b"\n")
         await stop.wait()
 
 

@@ -1,4 +1,4 @@
-"""Who asks: tokens, what they may see, and whose budget they draw on."""
+"""Callers: tokens, their permissions, and their rate-limit budgets."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Token:
         value: as sent, e.g. ``ghs_1``.
         kind: ``installation`` (a job's GITHUB_TOKEN), ``user``, ``app`` (an App's JWT) or ``client`` (an OAuth app's
             secret, sent as Basic with its client id).
-        login: whom `GET /user` names.
-        repositories: ids of the private repositories it may read; of all repositories it may write, unless `read_only`.
-        identity: whose budget it draws on: installation tokens of one repository share theirs.
+        login: the user of `GET /user`.
+        repositories: ids of the private repositories it may read, and of all it may write unless `read_only`.
+        identity: names its budget; installation tokens of one repository share one.
     """
 
     value: str
@@ -35,33 +35,33 @@ class Token:
 
     @property
     def in_tags(self) -> bool:
-        """Whether the ETags of its answers are made over it, and ``Vary`` says so."""
+        """Whether the ETags of its answers cover it, and ``Vary`` names ``Authorization``."""
         return self.kind in {"installation", "user"}
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The caller of one request: a token, or nobody at an address."""
+    """The caller of one request: a token, or an anonymous address."""
 
     token: Token | None
     address: str
 
     @property
     def identity(self) -> str:
-        """Names the caller's budget."""
+        """The name of the caller's budget."""
         return self.token.identity if self.token else f"ip:{self.address}"
 
     def may_read(self, repository: Repository) -> bool:
-        """Public things are for everyone; private ones answer 404 to all who were not granted them."""
+        """Return whether a repository is public or granted; others answer 404."""
         return not repository.private or (self.token is not None and repository.id in self.token.repositories)
 
     def may_write(self, repository: Repository) -> bool:
-        """Only what was granted, and not with a read-only token."""
+        """Return whether a repository is granted to a token that is not read-only."""
         return self.token is not None and not self.token.read_only and repository.id in self.token.repositories
 
 
 def credential(authorization: str) -> str:
-    """The token in an `Authorization` value (``token``, ``Bearer`` or ``Basic``); "" when there is none to find."""
+    """Return the token in an `Authorization` value (``token``, ``Bearer`` or ``Basic``), or ""."""
     scheme, _, rest = authorization.strip().partition(" ")
     if scheme.lower() != "basic":
         return rest.strip()

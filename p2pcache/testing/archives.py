@@ -1,4 +1,4 @@
-"""What the signed addresses of archives lead to (``codeload.github.com``)."""
+"""Downloads at the signed URLs of archives (``codeload.github.com``)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PATH = re.compile(r"/([^/]+/[^/]+)/legacy\.(tar\.gz|zip)/([0-9a-f]{40})")
 
 
 def download(world: World, path: str, signed: bool) -> Answer:
-    """The archive of a commit; whoever has the signature may have it.
+    """Return the archive of a commit to any caller with the signature.
 
     Raises:
         Problem: 404 for a wrong path or a missing signature.

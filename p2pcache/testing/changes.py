@@ -1,4 +1,4 @@
-"""Changes to the world that REST, GraphQL and the control all make."""
+"""Changes to the world, shared by REST, GraphQL and the control."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def edit_repository(world: World, of: Repository, fields: Mapping[str, Any]) -> 
 
 
 def open_issue(world: World, of: Repository, author: Account, title: str, body: str | None = None) -> Issue:
-    """A new issue, first in the lists."""
+    """Add an issue, first in the lists."""
     at = world.now()
     number = max((one.number for one in of.issues), default=0) + 1
     made = Issue(world.next_id(), number, title, author, at, at, body)
@@ -50,7 +50,7 @@ def edit_issue(world: World, of: Repository, one: Issue, fields: Mapping[str, An
 
 
 def add_comment(world: World, of: Repository, on: Issue, author: Account, body: str) -> Comment:
-    """A new comment, last on its issue."""
+    """Add a comment, last on its issue."""
     at = world.now()
     made = Comment(world.next_id(), body, author, at, at)
     on.comments.append(made)

@@ -1,4 +1,4 @@
-"""The control over HTTP, for processes that are not Python: ``/_stand-in/…``, JSON in and out, never counted."""
+"""The control over HTTP, for other languages: ``/_stand-in/…``, JSON in and out, never counted."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class _Nothing(_Order):
 
 
 def mount(app: web.Application, github: StandIn) -> None:
-    """Add the control's addresses to the server."""
+    """Add the control's routes to the server."""
 
     async def calls(request: web.Request) -> web.Response:
         token = request.query.get("token")

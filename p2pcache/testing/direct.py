@@ -1,4 +1,4 @@
-"""The way to the stand-in GitHub without a socket: what simulations and models give the engine for an upstream."""
+"""The stand-in GitHub without a socket: an upstream for the engine in simulations and models."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ Around = Callable[[Request, Callable[[], Verdict]], Awaitable[Verdict]]
 
 
 class Direct:
-    """Satisfies `p2pcache.cache.upstream.Upstream`.
+    """An implementation of `p2pcache.cache.upstream.Upstream`.
 
     Attributes:
-        around: called with each request and what answers it; it may wait, raise `UpstreamError`, or change the answer.
-        broken: bodies break off before their end.
-        open: responses that nobody has closed yet.
+        around: called with each request and a function that answers it; may wait, raise `UpstreamError`, or change the
+            answer.
+        broken: whether bodies end early.
+        open: the number of unclosed responses.
     """
 
     def __init__(self, github: StandIn) -> None:
@@ -31,7 +32,7 @@ class Direct:
         self._github = github
 
     async def fetch(self, request: Request, conditions: Mapping[str, str]) -> DirectResponse:
-        """One answer of the stand-in, with the tag as GitHub shows it to who accepts gzip."""
+        """Return one answer of the stand-in, with a weak tag as GitHub sends to callers that accept gzip."""
         headers = {name: value for name, value in request.headers.items() if name not in _CONDITIONS}
         headers |= conditions
         verdict = await self.around(
@@ -45,7 +46,7 @@ class Direct:
 
 
 class DirectResponse:
-    """Satisfies `p2pcache.cache.upstream.Response`."""
+    """An implementation of `p2pcache.cache.upstream.Response`."""
 
     def __init__(self, verdict: Verdict, closed: Callable[[], None], *, broken: bool) -> None:
         self.status = verdict.status

@@ -1,24 +1,23 @@
-"""From a request to the handler that knows the answer."""
+"""The dispatch of a request to its handler."""
 
 from __future__ import annotations
 
 import re
 
 from p2pcache.testing import reads, repository_git_reads, repository_reads, repository_writes
-from p2pcache.testing.routing import NOT_FOUND, Answer, Ask, Problem, Routes
+from p2pcache.testing.routing import NOT_FOUND, READS, Answer, Ask, Problem, Routes
 from p2pcache.testing.shapes import API
 from p2pcache.testing.world import Repository
 
 _REPOSITORY = re.compile(r"/(?:repos/([^/]+/[^/]+)|repositories/(\d+))(/.*)?")
 _REPOSITORY_READS = Routes(repository_reads.routes, repository_git_reads.routes)
-READS = {"GET", "HEAD"}
 
 
 def dispatch(ask: Ask, query: str) -> Answer:
-    """REST's answer; `query` is the raw query, which a redirect repeats.
+    """Return the answer to a REST request; `query` is the raw query, which a redirect repeats.
 
     Raises:
-        Problem: anything that is not success.
+        Problem: any answer that is not success.
     """
     method = "GET" if ask.method in READS else ask.method
     found = _REPOSITORY.fullmatch(ask.path)

@@ -1,6 +1,6 @@
-"""GitHub's validators, written apart from `p2pcache.github` so that one can be the oracle for the other.
+"""GitHub's validators, independent of `p2pcache.github` so that each can be the oracle of the other.
 
-The rule is undocumented; ``docs/etag.md`` says what it rests on.
+The rule is undocumented; ``docs/etag.md`` has the evidence.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from collections.abc import Iterable
 
 FOR_TOKENS = ("accept", "authorization", "cookie")
 FOR_OTHERS = ("accept",)
-"""What is hashed for anonymous callers, an App's JWT, and an OAuth app's client id and secret."""
+"""The fields hashed for anonymous callers, an App's JWT, and an OAuth app's client id and secret."""
 
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 def entity_tag(headers: Iterable[tuple[str, str]], body: bytes, *, token: bool, text: bool = False) -> str:
-    """The opaque part of the ETag, 64 hex digits.
+    """Return the opaque part of the ETag, 64 hex digits.
 
-    Every value of the fields that ``Vary`` names is hashed followed by ``:``, a present but empty one too; then the
-    JSON of the answer, before content coding and before pretty-printing.
+    Each value of the fields that ``Vary`` names is hashed, followed by ``:``, even if it is empty; then the JSON of the
+    answer, before content coding and pretty-printing.
 
     Args:
         headers: of the request.
         body: of the answer.
-        token: the caller sent a token that GitHub knows.
-        text: the body is a diff or a patch, which is hashed as a JSON string literal.
+        token: whether the caller sent a token that GitHub knows.
+        text: whether the body is a diff or patch, which is hashed as a JSON string literal.
     """
     pairs = [(name.lower(), value) for name, value in headers]
     digest = hashlib.sha256()
@@ -40,5 +40,5 @@ def entity_tag(headers: Iterable[tuple[str, str]], body: bytes, *, token: bool, 
 
 
 def matches(if_none_match: str, tag: str) -> bool:
-    """Weak comparison of a list of entity tags, or ``*``, with the opaque part of one (RFC 9110 section 13.1.2)."""
+    """Compare a list of entity tags, or ``*``, weakly with the opaque part of one (RFC 9110 section 13.1.2)."""
     return if_none_match.strip() == "*" or tag in _TAG.findall(if_none_match)

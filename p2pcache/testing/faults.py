@@ -1,4 +1,4 @@
-"""Faults on demand, and the record of what was asked."""
+"""Faults on demand, and the record of requests."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import msgspec
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What goes wrong with the next `times` requests that match.
+    """A fault of the next `times` requests that match.
 
     Attributes:
-        match: a shell pattern over ``METHOD /path?query``, or over the target alone when it starts with ``/``.
+        match: a shell pattern for ``METHOD /path?query``, or for the target alone if it starts with ``/``.
         status: answer this instead, with `body` (a JSON message by default) and `headers`; costs no quota.
         delay: seconds to wait before anything else.
-        cut_after: close the connection after that many bytes of the body.
-        stall: never answer; the connection stays open.
+        cut_after: close the connection after this many bytes of the body.
+        stall: never answer, with the connection open.
         garbage: answer with bytes that are not HTTP.
-        times: how often; None is always.
+        times: the number of requests; None for all.
     """
 
     match: str = "*"
@@ -32,27 +32,27 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     times: int | None = 1
 
     def hits(self, method: str, target: str) -> bool:
-        """Whether it applies to a request."""
+        """Return whether the fault applies to a request."""
         subject = target if self.match.startswith("/") else f"{method} {target}"
         return fnmatch.fnmatchcase(subject, self.match)
 
 
 class Faults:
-    """The faults that wait for their requests, oldest first."""
+    """The pending faults, oldest first."""
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """One more."""
+        """Add a fault."""
         self._waiting.append(fault)
 
     def clear(self) -> None:
-        """No more faults."""
+        """Remove all faults."""
         self._waiting.clear()
 
     def take(self, method: str, target: str) -> Fault | None:
-        """The fault of this request, counted down."""
+        """Return the fault of this request, if any, and count it down."""
         found = next((fault for fault in self._waiting if fault.hits(method, target)), None)
         if found and found.times is not None:
             found.times -= 1
@@ -62,16 +62,16 @@ class Faults:
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One request as the stand-in saw and judged it.
+    """One request and its outcome at the stand-in.
 
     Attributes:
         target: path and query as sent.
-        host: the `Host` it was sent to.
-        token: the credential's value, None when anonymous.
-        status: 0 when the answer was withheld or no HTTP (a fault).
-        charged: whether it cost a request of the primary limit.
-        conditional: whether it carried `If-None-Match` or `If-Modified-Since`.
-        headers: lower-case names; of a repeated header, the values joined by ", ".
+        host: the `Host` of the request.
+        token: the credential's value, None if anonymous.
+        status: 0 if a fault withheld or garbled the answer.
+        charged: whether it counted against the primary limit.
+        conditional: whether it had `If-None-Match` or `If-Modified-Since`.
+        headers: lower-case names; the values of a repeated header are joined by ", ".
     """
 
     method: str

@@ -1,7 +1,7 @@
 """Recorded GitHub traffic: the scenarios of the npm package ``@octokit/fixtures`` (normalised, MIT).
 
-A scenario is a sequence. A read is answered as it was recorded after the last write that was made, and a write
-moves the scenario on; so reading twice gives the same answer twice.
+A scenario is a sequence that each write advances. A read gets the answer recorded after the last write, so repeated
+reads get equal answers.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from p2pcache.testing.routing import HASHED, Answer
+from p2pcache.testing.routing import HASHED, READS, Answer
 from p2pcache.testing.world import blob_sha, sha
 
 TOKENS = tuple(f"{number:040}" for number in (1, 2))
-"""The credentials the recordings were made with, as normalised."""
+"""The normalised credentials of the recordings."""
 
 _KEPT = ("content-type", "content-disposition", "link", "location", "cache-control", "x-github-media-type")
-_READS = {"GET", "HEAD"}
 _FILE = re.compile(r"/(?:repos/[^/]+/[^/]+|repositories/\d+)/(?:contents|readme)(?:/.*)?")
 
 
@@ -42,7 +41,7 @@ class _Scenario:
     done: int = -1
 
     def play(self, method: str, host: str, target: str) -> _Step | None:
-        wanted = method if method not in _READS else "GET"
+        wanted = method if method not in READS else "GET"
         key = _key(target)
         found = [
             at
@@ -52,7 +51,7 @@ class _Scenario:
         if not found:
             return None
         at = next((each for each in found if each > self.done), found[-1])
-        if wanted not in _READS:
+        if wanted not in READS:
             self.done = at
         return self.steps[at]
 
@@ -65,10 +64,10 @@ class Recordings:
 
     @classmethod
     def load(cls, directory: Path) -> Recordings:
-        """Read them from the package's directory.
+        """Read all scenarios in the package's directory.
 
         Raises:
-            ValueError: there is no scenario, or one cannot be read.
+            ValueError: there is no scenario, or one is invalid.
         """
         files = sorted(directory.glob("scenarios/**/normalized-fixture.json"))
         if not files:
@@ -82,13 +81,13 @@ class Recordings:
         return cls(scenarios)
 
     def reads(self) -> list[str]:
-        """The targets of `api.github.com` that a GET answers with 200 or 301."""
+        """Return the targets of `api.github.com` that a GET answers with 200 or 301."""
         steps = [step for scenario in self._scenarios for step in scenario.steps]
         wanted = [s for s in steps if s.method.upper() == "GET" and s.status in {200, 301}]
         return list(dict.fromkeys(s.path for s in wanted if _host(s.scope) == "api.github.com"))
 
     def answer(self, method: str, host: str, target: str) -> Answer | None:
-        """The recorded answer to a request, or None. A `host` that is not GitHub's is taken for the API's."""
+        """Return the recorded answer to a request, or None. A `host` that is not GitHub's counts as the API's."""
         host = host if host.endswith("github.com") else "api.github.com"
         for scenario in self._scenarios:
             if step := scenario.play(method, host, target):
@@ -108,7 +107,7 @@ def _answer(step: _Step) -> Answer:
 
 
 def _tag(step: _Step, body: Any) -> str:
-    """Files and directories have a git object id: a file's blob; which tree a directory had was not recorded."""
+    """Return the tag of a recorded answer: for files the blob, for directories an invented tree (none is recorded)."""
     if not _FILE.fullmatch(_key(step.path)[0]):
         return HASHED
     if isinstance(body, bytes):

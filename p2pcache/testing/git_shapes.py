@@ -1,4 +1,4 @@
-"""REST's JSON for what is in a repository besides issues: commits, refs, files, releases, runs."""
+"""REST's JSON for commits, refs, files, releases and runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from p2pcache.testing.world import Commit, Release, Repository, Run, blob_sha, n
 
 
 def git_commit(of: Repository, one: Commit) -> Json:
-    """The Git half of a commit."""
+    """Return the Git half of a commit."""
     who = {"name": one.author.login, "email": f"{one.author.login}@example.com", "date": stamp(one.at)}
     return {
         "author": who,
@@ -24,7 +24,7 @@ def git_commit(of: Repository, one: Commit) -> Json:
 
 
 def commit(of: Repository, one: Commit) -> Json:
-    """A commit."""
+    """Return a commit."""
     url = f"{repository_url(of)}/commits/{one.sha}"
     parents = [{"sha": one.parent, "url": f"{repository_url(of)}/commits/{one.parent}"}] if one.parent else []
     return {
@@ -41,20 +41,20 @@ def commit(of: Repository, one: Commit) -> Json:
 
 
 def branch(of: Repository, name: str) -> Json:
-    """A branch in a list."""
+    """Return a branch in a list."""
     tip = of.branches[name]
     return {"name": name, "commit": {"sha": tip, "url": f"{repository_url(of)}/commits/{tip}"}, "protected": False}
 
 
 def reference(of: Repository, name: str) -> Json:
-    """A branch as a Git ref."""
+    """Return a branch as a Git ref."""
     url = f"{repository_url(of)}/git"
     tip = {"sha": of.branches[name], "type": "commit", "url": f"{url}/commits/{of.branches[name]}"}
     return {"ref": f"refs/heads/{name}", "node_id": "", "url": f"{url}/refs/heads/{name}", "object": tip}
 
 
 def release(of: Repository, one: Release) -> Json:
-    """A release."""
+    """Return a release."""
     url = f"{repository_url(of)}/releases/{one.id}"
     return {
         "url": url,
@@ -79,7 +79,7 @@ def release(of: Repository, one: Release) -> Json:
 
 
 def run(of: Repository, one: Run) -> Json:
-    """A finished workflow run."""
+    """Return a finished workflow run."""
     url = f"{repository_url(of)}/actions/runs/{one.id}"
     return {
         "id": one.id,
@@ -106,7 +106,7 @@ def run(of: Repository, one: Run) -> Json:
 
 
 def content(of: Repository, path: str, data: bytes, ref: str) -> Json:
-    """A file in a directory listing; without the content itself."""
+    """Return a file in a directory listing, without its content."""
     blob = blob_sha(data)
     url = f"{repository_url(of)}/contents/{quote(path)}?ref={quote(ref)}"
     html = f"{WEB}/{of.full_name}/blob/{ref}/{quote(path)}"
@@ -126,7 +126,7 @@ def content(of: Repository, path: str, data: bytes, ref: str) -> Json:
 
 
 def text(ask: Ask, of: Repository, one: Commit) -> Answer | None:
-    """A commit as a diff or patch, where the request's media type asks for one."""
+    """Return a commit as a diff or patch if the request's media type selects one, else None."""
     form = next((each for each in ("diff", "patch") if ask.wants(each)), None)
     if form is None:
         return None
@@ -136,7 +136,7 @@ def text(ask: Ask, of: Repository, one: Commit) -> Answer | None:
 
 
 def diff(of: Repository, one: Commit) -> str:
-    """What a commit changed, as Git shows it."""
+    """Return the diff of a commit in Git's format."""
     parent = of.commit(one.parent) if one.parent else None
     before, after = parent.files if parent else {}, one.files
     pieces = []

@@ -1,4 +1,4 @@
-"""POST /graphql: graphql-core over the synthetic data."""
+"""``POST /graphql``: graphql-core over the synthetic data."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ View = graphql_views.View
 
 
 class _NotFoundError(Exception):
-    """What a field names does not exist, or not for this viewer."""
+    """A named object does not exist or is not visible to the viewer."""
 
 
 def answer(ask: Ask, bucket: Bucket) -> Answer:
-    """The result of one operation: 200 whatever happened inside it, and no validators (GitHub gives none)."""
+    """Return the result of one operation: always with status 200 and without validators, as at GitHub."""
     from graphql import GraphQLSyntaxError, execute_sync, parse, validate
 
     fields = ask.fields()
@@ -49,7 +49,7 @@ def answer(ask: Ask, bucket: Bucket) -> Answer:
 
 
 def limited(identity: str) -> Answer:
-    """What GitHub says over the limit: a success whose body is an error."""
+    """Return GitHub's answer beyond the limit: status 200 with an error in the body."""
     message = f"API rate limit exceeded for {identity}."
     return _answer({"errors": [{"type": "RATE_LIMITED", "message": message}]})
 
@@ -66,7 +66,7 @@ def _schema() -> GraphQLSchema:
 
 
 def _rules() -> list[Any]:
-    # gh asks for `state` of an issue and of a pull request under one name; GitHub lets that pass, unlike the standard.
+    # gh selects `state` of an issue and of a pull request under one name; GitHub accepts that, unlike the standard.
     from graphql import OverlappingFieldsCanBeMergedRule, specified_rules
 
     return [rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule]
@@ -108,7 +108,7 @@ def _query(ask: Ask, bucket: Bucket) -> View:
 
 def _search(ask: Ask, info: object, query: str, first: int | None = None, last: int | None = None, **more: Any) -> View:
     more["after"] = more.get("after")
-    size = first if first is not None else last  # gh asks for the `last` N of a search and means the best N
+    size = first if first is not None else last  # gh uses `last` N in a search for the best N
     if more.pop("type") == "REPOSITORY":
         words = [word for word in query.lower().split() if ":" not in word]
         found = [one for one in visible(ask.world, ask.viewer) if all(word in one.full_name.lower() for word in words)]

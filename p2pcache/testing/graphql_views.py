@@ -1,4 +1,4 @@
-"""The world as GraphQL sees it: dicts whose keys are field names, and whose callables take a field's arguments."""
+"""GraphQL views of the world: dicts from field names to values or to callables of a field's arguments."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MAX_PAGE = 100
 def connection(
     items: Iterable[Any], view: Callable[[Any], View], keep: Callable[..., Callable[[Any], bool]] | None = None
 ) -> Callable[..., View]:
-    """A Relay connection; `keep` makes a filter of the field's further arguments."""
+    """Return the resolver of a Relay connection; `keep` turns the field's other arguments into a filter."""
 
     def resolve(
         _info: object,
         first: int | None = None,
         last: int | None = None,
         after: str | None = None,
-        before: str | None = None,  # noqa: ARG001 - in the schema for completeness; no client asks
+        before: str | None = None,  # noqa: ARG001 - in the schema for completeness; no client sends it
         **arguments: Any,
     ) -> View:
         wanted = list(filter(keep(**arguments), items)) if keep else list(items)
@@ -48,7 +48,7 @@ def connection(
 
 
 def account(ask: Ask, one: Account) -> View:
-    """A user or organization."""
+    """Return a user or organization."""
     theirs = visible(ask.world, ask.viewer, one)
     return {
         "__typename": one.kind,
@@ -63,7 +63,7 @@ def account(ask: Ask, one: Account) -> View:
 
 
 def repository(ask: Ask, of: Repository) -> View:
-    """A repository."""
+    """Return a repository."""
     pulls = [one for one in of.issues if one.head]
     issues = [one for one in of.issues if not one.head]
 
@@ -103,7 +103,7 @@ def repository(ask: Ask, of: Repository) -> View:
 
 
 def issue(ask: Ask, of: Repository, one: Issue) -> View:
-    """An issue or a pull request."""
+    """Return an issue or a pull request."""
     nothing = connection((), dict)
     view: View = {
         "__typename": "PullRequest" if one.head else "Issue",
@@ -131,7 +131,7 @@ def issue(ask: Ask, of: Repository, one: Issue) -> View:
 
 
 def comment(ask: Ask, of: Repository, on: Issue, one: Comment) -> View:
-    """A comment."""
+    """Return a comment."""
     token = ask.viewer.token
     return {
         "id": node_id("IssueComment", one.id),
@@ -148,7 +148,7 @@ def comment(ask: Ask, of: Repository, on: Issue, one: Comment) -> View:
 
 
 def label(one: Label) -> View:
-    """A label."""
+    """Return a label."""
     return {
         "id": node_id("Label", one.id),
         "name": one.name,
@@ -158,7 +158,7 @@ def label(one: Label) -> View:
 
 
 def release(of: Repository, one: Release) -> View:
-    """A release."""
+    """Return a release."""
     return {
         "id": node_id("Release", one.id),
         "name": f"Release {one.tag}",

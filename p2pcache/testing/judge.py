@@ -1,4 +1,4 @@
-"""What GitHub says to a request: who asks, is there budget left, does it exist, has it changed. No sockets here."""
+"""GitHub's decision on a request: authentication, rate limit, existence, validators. No sockets."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 
 from p2pcache.testing import archives, graphql_api
 from p2pcache.testing.accounts import Token, Viewer, credential
-from p2pcache.testing.dispatch import READS, dispatch
+from p2pcache.testing.dispatch import dispatch
 from p2pcache.testing.etag import entity_tag, matches
 from p2pcache.testing.fixtures import Recordings
 from p2pcache.testing.quota import WINDOWS, Bucket, Quota
-from p2pcache.testing.routing import HASHED, Answer, Ask, Problem, query_of
+from p2pcache.testing.routing import HASHED, JSON_TYPE, READS, Answer, Ask, Problem, query_of
 from p2pcache.testing.world import World
 
 API_VERSIONS = ("2022-11-28", "2026-03-10")
 DROPPED_SINCE = {"2026-03-10": "gravatar_id"}
-"""Stands for what newer API versions leave out: answers of two versions must differ to be told apart."""
+"""A field that a newer API version omits, so that answers of two versions differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request. `headers` keeps repeated ones, names in lower case."""
+    """One request; `headers` has lower-case names and keeps repeated fields."""
 
     method: str
     target: str
@@ -36,25 +36,25 @@ class Question:
     address: str = "127.0.0.1"
 
     def header(self, name: str) -> str | None:
-        """The values of a header joined, or None."""
+        """Return the joined values of a header, or None."""
         values = [value for key, value in self.headers if key == name]
         return ", ".join(values) if values else None
 
     @property
     def credential(self) -> str | None:
-        """The token as sent, known or not; None for an anonymous request."""
+        """The token as sent, known or not; None if anonymous."""
         authorization = self.header("authorization")
         return None if authorization is None else credential(authorization)
 
 
 @dataclass(slots=True)
 class Verdict:
-    """The answer with all that depends on who asked.
+    """The answer, including everything that depends on the caller.
 
     Attributes:
         body: before pretty-printing and content coding.
-        tag: the opaque ETag of an answer that has one.
-        charged: whether it cost a request of the primary limit.
+        tag: the opaque part of the ETag, if any.
+        charged: whether it counted against the primary limit.
     """
 
     status: int
@@ -66,7 +66,7 @@ class Verdict:
 
 @dataclass(slots=True)
 class State:
-    """Everything the stand-in knows."""
+    """The state of the stand-in."""
 
     world: World
     quota: Quota
@@ -77,7 +77,7 @@ class State:
 
 
 def identity_of(state: State, question: Question) -> str:
-    """Whose budget a request draws on; an unknown credential is nobody's."""
+    """Return the name of a request's budget, "unknown" for an unknown credential."""
     value = question.credential
     if value is None:
         return f"ip:{question.address}"
@@ -86,7 +86,7 @@ def identity_of(state: State, question: Question) -> str:
 
 
 def judge(state: State, question: Question) -> Verdict:
-    """Answer a request and charge for it."""
+    """Return the answer to a request, and charge for it."""
     token = state.tokens.get(question.credential or "")
     if question.credential is not None and (token is None or token.revoked):
         return _verdict(Problem(401, "Bad credentials").answer())
@@ -119,7 +119,7 @@ def judge(state: State, question: Question) -> Verdict:
 
 
 def secondary_limit(status: int = 403, retry_after: int = 60) -> Problem:
-    """GitHub's answer to too much at once (docs.github.com, "About secondary rate limits")."""
+    """Return GitHub's answer to too many concurrent requests (docs.github.com, "About secondary rate limits")."""
     message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
     return Problem(status, message, {"retry-after": str(retry_after)})
 
@@ -163,7 +163,7 @@ def _without(value: Any, name: str) -> Any:
 
 
 def _validate(question: Question, answer: Answer, *, authorised: bool) -> tuple[bool, str | None]:
-    """Whether the caller has it already, and the tag; `If-None-Match` goes before dates (RFC 9110 section 13.2.2)."""
+    """Return whether to answer 304, and the tag; `If-None-Match` takes precedence (RFC 9110 section 13.2.2)."""
     if answer.status != 200 or answer.tag is None or question.method not in READS:
         return False, None
     tag = answer.tag
@@ -199,7 +199,7 @@ def _caching(question: Question, answer: Answer, *, authorised: bool) -> dict[st
 
 def _verdict(answer: Answer, bucket: Bucket | None = None) -> Verdict:
     body = answer.encoded()
-    headers = {"content-type": "application/json; charset=utf-8"} if body else {}
+    headers = {"content-type": JSON_TYPE} if body else {}
     headers["x-github-media-type"] = "github.v3; " + (
         "param=raw" if ".raw" in answer.headers.get("content-type", "") else "format=json"
     )
@@ -212,7 +212,7 @@ def _rate_limit(quota: Quota, viewer: Viewer) -> Answer:
 
 
 def _exceeded(viewer: Viewer, resource: str) -> Answer:
-    """Over the primary limit everything is refused; whether GitHub would still say 304 then is not documented."""
+    """Return the refusal beyond the primary limit; whether GitHub still answers 304 there is not documented."""
     if resource == "graphql":
         return graphql_api.limited(viewer.identity)
     who = f"user ID {viewer.identity}" if viewer.token else viewer.address
@@ -221,5 +221,5 @@ def _exceeded(viewer: Viewer, resource: str) -> Answer:
 
 
 def utc(seconds: float) -> str:
-    """A `Date` header."""
+    """Return the value of a `Date` header."""
     return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)

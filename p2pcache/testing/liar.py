@@ -1,4 +1,4 @@
-"""A member that knows the secret and sends what it likes, and a stranger that loiters: over the real transport.
+"""A hostile member that sends arbitrary frames, or a stranger, over the real transport.
 
 async with Liar(key) as liar:
     meeting = await liar.meet(address)
@@ -28,7 +28,7 @@ from p2pcache.swarm.reasons import Ended
 F = TypeVar("F")
 
 MAX_HEARD = 10_000
-"""Frames kept for `Meeting.hear`; later ones are passed over."""
+"""Frames queued for `Meeting.hear`; later ones are discarded."""
 START_SECONDS = 30.0
 HEAR_SECONDS = 10.0
 
@@ -38,8 +38,8 @@ class Meeting:
 
     Attributes:
         peer: the node's peer id.
-        answers: what is said to each frame of a type, at once; such frames are not kept for `hear`.
-        deaf: nothing is read any more.
+        answers: by frame type, a function that returns the immediate replies; such frames are not queued for `hear`.
+        deaf: whether to stop reading.
     """
 
     def __init__(self, bridge: Bridge, link: Link) -> None:
@@ -55,18 +55,18 @@ class Meeting:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def say(self, *frames: AnyFrame) -> None:
-        """Send these; nothing happens when the node has hung up."""
+        """Send frames; a closed connection is ignored."""
         await self.send(b"".join(map(encode, frames)))
 
     async def send(self, data: bytes) -> None:
-        """Send bytes that need not be frames."""
+        """Send arbitrary bytes."""
         await self._bridge.call(self._write, data)
 
     async def hear(self, kind: type[F], seconds: float = HEAR_SECONDS) -> F:
-        """The next frame of a kind.
+        """Wait for the next frame of a type.
 
         Raises:
-            TimeoutError: there was none.
+            TimeoutError: none arrived in time.
         """
         async with asyncio.timeout(seconds), self._news:
             while True:
@@ -79,7 +79,7 @@ class Meeting:
     # The trio side.
 
     async def listen(self, incoming: Incoming) -> None:
-        """Read until the node hangs up."""
+        """Read until the node closes the connection."""
         try:
             while True:
                 if self.deaf:
@@ -115,18 +115,18 @@ class Meeting:
 
 
 class Liar:
-    """Somebody at the transport's other end; a context manager.
+    """A scripted peer; an async context manager.
 
     Args:
         key: the membership key, 32 bytes.
-        hub: whether it says it is one.
-        addresses: where it says it can be dialled.
-        seed: of its identity; a fresh one when there is none.
+        hub: whether it claims to be a hub.
+        addresses: the addresses that it claims.
+        seed: of its identity; random by default.
 
     Attributes:
-        identity: signs what it says in its own name.
-        address: multiaddr at which it listens.
-        visitors: the sessions of nodes that dialled it.
+        identity: its key pair, for signatures.
+        address: the multiaddr at which it listens.
+        visitors: sessions of the nodes that dialled it.
     """
 
     def __init__(
@@ -160,14 +160,14 @@ class Liar:
 
         Raises:
             LinkError: the node cannot be reached.
-            Ended: it does not take this member.
+            Ended: the node refuses this member.
         """
         met: asyncio.Future[Meeting] = asyncio.get_running_loop().create_future()
         await self._bridge.call(self._begin, self._dial, parse(address), met)
         return await met
 
     async def raw(self, address: str) -> Meeting:
-        """Dial a node and say nothing yet: what is said before membership is proved is the test's to say.
+        """Dial a node without the membership handshake, which is left to the test.
 
         Raises:
             LinkError: the node cannot be reached.

@@ -1,4 +1,4 @@
-"""The cache of a node without its faces: real engine, real memory, no sockets and a clock of one's own."""
+"""A node's cache without gateway and swarm: the real engine and memory, no sockets, a manual clock."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ ALONE = ScopePolicy(None, None, per_credential=False)
 
 
 class Clock:
-    """Unix seconds that only pass when told to."""
+    """A manual clock in Unix seconds."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         self.now = now
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the time."""
         self.now += seconds
 
 
@@ -43,21 +43,21 @@ class MemoryNode:
     """One node.
 
     Args:
-        upstream: where it asks, e.g. `direct.Direct`.
+        upstream: the API, e.g. `direct.Direct`.
         clock: Unix seconds.
-        keyring: the swarm's; of this node alone when there is none.
+        keyring: the swarm's; a private one by default.
         peer: its place in a `peers.MemorySwarm`, asked after `tiers`.
-        tiers: more tiers.
-        leases: instead of the peer's.
-        identity: whose job it runs in.
+        tiers: further tiers.
+        leases: replaces the peer's.
+        identity: the policy for scopes.
         lifetimes: seconds for each class.
-        verified: what other tiers have is proved before it is served.
+        verified: whether entries of other tiers are proved before they are served.
         limits: of its tiers.
 
     Attributes:
-        identity: whose job it runs in; a runner takes one job after the other.
-        errors: what went wrong in tiers, counted.
-        rule_failures: the shapes for which the node gave the ETag rule up.
+        identity: the policy for scopes; a runner changes it from job to job.
+        errors: counted failures of tiers.
+        rule_failures: the shapes for which the node gave up the ETag rule.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class MemoryNode:
         self.rule_failures.append(shape)
 
     def wanted(self, target: str, token: str | None = None, *, body: bytes = b"", **headers: str) -> Wanted:
-        """What a client asks for; header names with underscores. A `body` makes it a GraphQL query.
+        """Return a client's request; header names have underscores, and a `body` makes it a GraphQL query.
 
         Raises:
-            ValueError: that is no cacheable read.
+            ValueError: it is not a cacheable read.
         """
         fields = {"accept": "application/vnd.github+json"}
         fields |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -115,16 +115,16 @@ class MemoryNode:
         return want(self.keyring, self.identity, read, request)
 
     async def get(self, target: str, token: str | None = None, *, body: bytes = b"", **headers: str) -> Answer:
-        """Ask the engine; what it does not keep is closed, as the gateway does after passing it on."""
+        """Request through the engine; a streamed response is closed, as the gateway does after forwarding it."""
         answer = await self.engine.read(self.wanted(target, token, body=body, **headers))
         if isinstance(answer, Forwarded) and answer.body is None:
             await answer.response.close()
         return answer
 
     async def wrote(self, method: str, path: str) -> None:
-        """A write went through this node."""
+        """Apply the drops of a write through this node."""
         await self.engine.wrote(writes.drops(method, path))
 
     async def close(self) -> None:
-        """Wait for what is being stored."""
+        """Wait for pending stores."""
         await self.library.close()

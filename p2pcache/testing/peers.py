@@ -1,4 +1,4 @@
-"""A swarm in memory: what `p2pcache.swarm` does over libp2p, for tests of the cache that need no network."""
+"""A swarm in memory, in place of `p2pcache.swarm`, for tests of the cache without a network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from p2pcache.cache.leases import LocalLeases
 from p2pcache.cache.tiers import Freed, Lease
 
 DEADLINE = 0.25
-"""Seconds a caller waits for a peer's block, as in the real swarm."""
+"""Seconds to wait for a peer's block, as in the real swarm."""
 
 PATIENCE = 30.0
 
@@ -21,11 +21,11 @@ Key = tuple[bytes, bytes]
 
 
 class MemorySwarm:
-    """Peers that see each other's announcements at once.
+    """Peers that see each other's announcements immediately.
 
     Attributes:
-        deadline: seconds a caller waits for a block.
-        arbiter: gives the leases; `patience` is how many seconds one waits for another.
+        deadline: seconds to wait for a block.
+        arbiter: grants the leases; a caller waits for one at most `patience` seconds.
     """
 
     def __init__(self, deadline: float = DEADLINE, patience: float = PATIENCE) -> None:
@@ -34,22 +34,22 @@ class MemorySwarm:
         self.arbiter = MemoryArbiter(patience)
 
     def join(self, name: str = "") -> MemoryPeer:
-        """One more peer, which knows at once what the others hold."""
+        """Add a peer, which sees the announcements of the others immediately."""
         peer = MemoryPeer(self, name or f"peer-{len(self.peers) + 1}")
         self.peers.append(peer)
         return peer
 
 
 class MemoryPeer:
-    """One node's handle on the swarm; what a test does to it, the others feel.
+    """One node's handle on the swarm, with faults for tests.
 
     Attributes:
-        tier: satisfies `p2pcache.cache.tiers.Tier`.
-        leases: satisfies `p2pcache.cache.tiers.Leases`.
-        delay: seconds before it gives a block away.
-        corrupt: it gives away blocks with a flipped bit.
-        moved: how many blocks it gave to others.
-        dropped: told what another peer dropped, as the real swarm tells its node.
+        tier: an implementation of `p2pcache.cache.tiers.Tier`.
+        leases: an implementation of `p2pcache.cache.tiers.Leases`.
+        delay: seconds before it sends a block.
+        corrupt: whether it flips a bit of each sent block.
+        moved: the number of sent blocks.
+        dropped: called with the invalidations of other peers.
     """
 
     def __init__(self, swarm: MemorySwarm, name: str) -> None:
@@ -66,16 +66,16 @@ class MemoryPeer:
         self.leases = MemoryLeases(swarm, self)
 
     def die(self, *, noticed: bool = True) -> None:
-        """Stop answering. When not `noticed`, its announcements stay in the others' directories, as after SIGSTOP."""
+        """Stop answering; unless `noticed`, its announcements stay in the others' directories, as after SIGSTOP."""
         self.alive, self.noticed = False, noticed
         self.leases.forsake()
 
     def revive(self) -> None:
-        """Answer again, with everything it held."""
+        """Answer again, with all blocks."""
         self.alive = self.noticed = True
 
     async def give(self, cid: bytes) -> bytes:
-        """A block it holds, for another peer; never comes when this peer is dead."""
+        """Return a block for another peer; never returns while this peer is dead."""
         if not self.alive:
             await asyncio.Event().wait()
         await asyncio.sleep(self.delay)
@@ -85,7 +85,7 @@ class MemoryPeer:
 
 
 class MemoryTier:
-    """What one peer finds at the others."""
+    """The tier of one peer: the announcements and blocks of the others."""
 
     backend = BACKEND
 
@@ -97,7 +97,7 @@ class MemoryTier:
         return [peer for peer in self._swarm.peers if peer is not self._me and (peer.alive or not peer.noticed)]
 
     async def find(self, resource: bytes) -> Sequence[Pointer]:
-        """The newest pointer of each scope that others announced."""
+        """Return the newest announced pointer of each scope."""
         found: dict[bytes, Pointer] = {}
         for peer in self._others():
             for (name, scope), pointer in peer.pointers.items():
@@ -106,7 +106,7 @@ class MemoryTier:
         return list(found.values())
 
     async def block(self, pointer: Pointer) -> bytes | None:
-        """The block from the quickest peer that announced it, or None when the deadline passes."""
+        """Return the block from the fastest peer that announced it, or None at the deadline."""
         holders = (peer for peer in self._others() if pointer.cid in peer.blocks)
         holder = min(holders, key=lambda peer: peer.delay, default=None)
         if holder is None:
@@ -117,12 +117,12 @@ class MemoryTier:
         return None
 
     async def store(self, pointer: Pointer, sealed: bytes) -> None:
-        """Keep it for the others."""
+        """Store a pointer and block, and announce them."""
         self._me.pointers[pointer.name, pointer.scope] = pointer
         self._me.blocks[pointer.cid] = sealed
 
     async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
-        """Forget it everywhere."""
+        """Drop the pointers with these topics everywhere."""
         gone = set(topics)
         for peer in [self._me, *self._others()]:
             peer.pointers = {

@@ -1,4 +1,4 @@
-"""Content for a repository, made from the seed alone."""
+"""Content of a repository, derived from the seed."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def build_repository(
     runs: int = 2,
     files: dict[str, bytes] | None = None,
 ) -> Repository:
-    """A new repository with that much in it.
+    """Add a repository with the given numbers of objects.
 
-    Issues are numbered from 1 and pull requests after them; as at GitHub, a list of issues contains both.
+    Issues are numbered from 1, pull requests after them; as at GitHub, a list of issues contains both.
 
     Raises:
-        ValueError: the name is not OWNER/REPO, or is taken.
+        ValueError: the name is not OWNER/REPO, or it exists.
     """
     owner, _, name = full_name.partition("/")
     if not (owner and name) or "/" in name:

@@ -1,4 +1,4 @@
-"""What GitHub counts: a bucket per identity and resource (docs.github.com, "Rate limits for the REST API")."""
+"""Rate limits: a bucket per identity and resource (docs.github.com, "Rate limits for the REST API")."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 ANONYMOUS_LIMIT = 60
 HOUR = 3600
 WINDOWS = {"core": HOUR, "graphql": HOUR, "search": 60}
-"""Seconds until a bucket is full again, by resource."""
+"""Length of the window in seconds, by resource."""
 
 
 @dataclass(slots=True)
@@ -27,32 +27,32 @@ class Bucket:
         return max(0, self.limit - self.used)
 
     def headers(self) -> dict[str, str]:
-        """The `x-ratelimit-*` headers of an answer drawn from this bucket."""
+        """Return the `x-ratelimit-*` headers of an answer that is charged to this bucket."""
         return {f"x-ratelimit-{name}": str(value) for name, value in self.status().items()} | {
             "x-ratelimit-resource": self.resource
         }
 
     def status(self) -> dict[str, int]:
-        """One resource of `GET /rate_limit`."""
+        """Return the bucket as in `GET /rate_limit`."""
         return {"limit": self.limit, "remaining": self.remaining, "reset": self.reset, "used": self.used}
 
 
 @dataclass(slots=True)
 class Quota:
-    """All buckets. `clock` gives Unix seconds, so that a test may let an hour pass."""
+    """All buckets; `clock` returns Unix seconds, so that a test can skip an hour."""
 
     clock: Callable[[], float]
     _buckets: dict[tuple[str, str], Bucket] = field(default_factory=dict)
     _limits: dict[str, int] = field(default_factory=dict)
 
     def limit(self, identity: str, limit: int) -> None:
-        """Set the hourly core limit of `identity`, also for the window that runs."""
+        """Set the hourly core limit of `identity`, for the current window too."""
         self._limits[identity] = limit
         if running := self._buckets.get((identity, "core")):
             running.limit = limit
 
     def bucket(self, identity: str, resource: str) -> Bucket:
-        """The bucket of the window that runs now."""
+        """Return the bucket of the current window."""
         found = self._buckets.get((identity, resource))
         now = self.clock()
         if found is None or now >= found.reset:

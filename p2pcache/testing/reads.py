@@ -1,4 +1,4 @@
-"""GET, outside repositories."""
+"""Handlers of GET, outside of repositories."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ routes = Routes()
 
 
 def visible(world: World, viewer: Viewer, owner: Account | None = None) -> list[Repository]:
-    """The repositories a viewer may see, all or one owner's, in the order they were made."""
+    """Return the repositories that a viewer may read, all or one owner's, in the order of creation."""
     mine = [one for one in world.repositories.values() if viewer.may_read(one)]
     return [one for one in mine if owner is None or one.owner is owner]
 
 
 def known(ask: Ask, login: str) -> Account:
-    """The account of that name, or 404."""
+    """Return the account of that name, or 404."""
     if found := ask.world.accounts.get(login.lower()):
         return found
     raise Problem(*NOT_FOUND)
@@ -25,7 +25,7 @@ def known(ask: Ask, login: str) -> Account:
 
 @routes.on("GET", "/")
 def root(_ask: Ask) -> Answer:
-    """Where things are; gh reads the scopes of its token from this answer's headers."""
+    """Return the root document; gh reads the scopes of its token from its headers."""
     names = {"current_user": "/user", "repository": "/repos/{owner}/{repo}", "user": "/users/{user}"}
     return Answer(
         {f"{name}_url": shapes.API + path for name, path in names.items()}, headers={"x-oauth-scopes": "repo"}
@@ -34,19 +34,19 @@ def root(_ask: Ask) -> Answer:
 
 @routes.on("GET", "/zen")
 def zen(_ask: Ask) -> Answer:
-    """Plain text, for the difference."""
+    """Return plain text, unlike all other answers."""
     return Answer(b"Keep it logically awesome.", headers={"content-type": "text/plain;charset=utf-8"})
 
 
 @routes.on("GET", "/meta")
 def meta(_ask: Ask) -> Answer:
-    """The slowest-changing answer there is."""
+    """Return an answer that hardly ever changes."""
     return Answer({"verifiable_password_authentication": False, "hooks": ["192.0.2.0/24"], "api": ["198.51.100.0/24"]})
 
 
 @routes.on("GET", "/user")
 def viewer(ask: Ask) -> Answer:
-    """The token's own user."""
+    """Return the token's own user."""
     if ask.viewer.token is None:
         raise Problem(401, "Requires authentication")
     if ask.viewer.token.kind == "installation":
@@ -57,7 +57,7 @@ def viewer(ask: Ask) -> Answer:
 
 @routes.on("GET", "/user/repos")
 def own_repositories(ask: Ask) -> Answer:
-    """What the token was granted."""
+    """Return the repositories granted to the token."""
     if ask.viewer.token is None:
         raise Problem(401, "Requires authentication")
     granted = [ask.world.repositories[each] for each in sorted(ask.viewer.token.repositories)]
@@ -66,67 +66,43 @@ def own_repositories(ask: Ask) -> Answer:
 
 @routes.on("GET", "/installation/repositories")
 def installation_repositories(ask: Ask) -> Answer:
-    """What a job's token was granted."""
+    """Return the repositories granted to a job's token."""
     answer = own_repositories(ask)
     return Answer({"total_count": len(answer.body), "repositories": answer.body}, headers=answer.headers)
 
 
 @routes.on("GET", "/users/{login}")
 def user(ask: Ask, login: str) -> Answer:
-    """A user by name."""
+    """Return a user by name."""
     found = known(ask, login)
     return Answer(shapes.full_account(found, len(visible(ask.world, ask.viewer, found))))
 
 
 @routes.on("GET", "/user/{number}")
 def user_by_number(ask: Ask, number: str) -> Answer:
-    """A user by id."""
+    """Return a user by id."""
     return user(ask, _by_number(ask, number).login)
-
-
-@routes.on("GET", "/users/{login}/repos")
-def user_repositories(ask: Ask, login: str) -> Answer:
-    """The repositories of a user; its further pages go by number."""
-    return _repositories(ask, known(ask, login), "/user")
-
-
-@routes.on("GET", "/user/{number}/repos")
-def numbered_user_repositories(ask: Ask, number: str) -> Answer:
-    """Further pages of a user's repositories."""
-    return _repositories(ask, _by_number(ask, number), "/user")
 
 
 @routes.on("GET", "/users/{login}/orgs")
 def user_organizations(ask: Ask, login: str) -> Answer:
-    """Nobody is a public member of anything."""
+    """Return no organizations: all memberships are private."""
     known(ask, login)
     return Answer([])
 
 
 @routes.on("GET", "/orgs/{login}")
 def organization(ask: Ask, login: str) -> Answer:
-    """An organization by name."""
+    """Return an organization by name."""
     found = known(ask, login)
     if found.kind != "Organization":
         raise Problem(*NOT_FOUND)
     return Answer(shapes.organization(found, len(visible(ask.world, ask.viewer, found))))
 
 
-@routes.on("GET", "/orgs/{login}/repos")
-def organization_repositories(ask: Ask, login: str) -> Answer:
-    """The repositories of an organization; its further pages go by number."""
-    return _repositories(ask, known(ask, login), "/organizations")
-
-
-@routes.on("GET", "/organizations/{number}/repos")
-def numbered_organization_repositories(ask: Ask, number: str) -> Answer:
-    """Further pages of an organization's repositories."""
-    return _repositories(ask, _by_number(ask, number), "/organizations")
-
-
 @routes.on("GET", "/search/issues")
 def search_issues(ask: Ask) -> Answer:
-    """Words, ``repo:``, ``is:``, ``state:`` and ``label:``; an answer without validators, as GitHub's is."""
+    """Search by words, ``repo:``, ``is:``, ``state:`` and ``label:``; without validators, as at GitHub."""
     found = [(one, issue) for one, issue in matching_issues(ask.world, ask.viewer, ask.query.get("q", ""))]
     answer = page(ask, found, lambda pair: shapes.issue(*pair), "/search/issues")
     body = {"total_count": len(found), "incomplete_results": False, "items": answer.body}
@@ -134,7 +110,7 @@ def search_issues(ask: Ask) -> Answer:
 
 
 def matching_issues(world: World, viewer: Viewer, query: str) -> list[tuple[Repository, Issue]]:
-    """What a search for issues finds."""
+    """Return the matches of a search for issues."""
     words = query.lower().split()
     return [
         (one, issue)
@@ -160,12 +136,22 @@ def _matches(repository: Repository, issue: Issue, word: str) -> bool:
             return True
 
 
-def _repositories(ask: Ask, owner: Account, kind: str) -> Answer:
-    return page(ask, visible(ask.world, ask.viewer, owner), shapes.repository, f"{kind}/{owner.id}/repos")
-
-
 def _by_number(ask: Ask, number: str) -> Account:
     found = next((one for one in ask.world.accounts.values() if str(one.id) == number), None)
     if found is None:
         raise Problem(*NOT_FOUND)
     return found
+
+
+def _serve_repositories(named: str, numbered: str) -> None:
+    """Serve an account's repositories by name, and its further pages by number, as GitHub links them."""
+
+    def listed(ask: Ask, owner: Account) -> Answer:
+        return page(ask, visible(ask.world, ask.viewer, owner), shapes.repository, f"{numbered}/{owner.id}/repos")
+
+    routes.on("GET", f"{named}/{{login}}/repos")(lambda ask, login: listed(ask, known(ask, login)))
+    routes.on("GET", f"{numbered}/{{number}}/repos")(lambda ask, number: listed(ask, _by_number(ask, number)))
+
+
+_serve_repositories("/users", "/user")
+_serve_repositories("/orgs", "/organizations")

@@ -1,4 +1,4 @@
-"""GET, inside a repository: commits, refs, files, releases, runs, archives."""
+"""Handlers of GET in a repository: commits, refs, files, releases, runs, archives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ routes = Routes()
 
 
 def commit_of(repository: Repository, ref: str) -> Commit:
-    """A commit by SHA, branch or tag, or GitHub's 422."""
+    """Return a commit by SHA, branch or tag, or GitHub's 422."""
     if found := repository.commit(ref):
         return found
     raise Problem(422, f"No commit found for SHA: {ref}")
@@ -21,7 +21,7 @@ def commit_of(repository: Repository, ref: str) -> Commit:
 
 @routes.on("GET", "/commits")
 def commits(ask: Ask, of: Repository) -> Answer:
-    """From `sha` (default: the default branch) backwards."""
+    """Return the history from `sha` (default: the default branch) backwards."""
     tip = commit_of(of, ask.query.get("sha", of.default_branch))
     answer = repository_page(ask, of, of.commits[of.commits.index(tip) :], git_shapes.commit)
     answer.modified = of.touched
@@ -30,7 +30,7 @@ def commits(ask: Ask, of: Repository) -> Answer:
 
 @routes.on("GET", "/commits/{ref*}")
 def commit(ask: Ask, of: Repository, ref: str) -> Answer:
-    """One commit, as JSON, diff, patch or its bare SHA; it has a Last-Modified."""
+    """Return one commit, as JSON, diff, patch or its bare SHA; it has a Last-Modified."""
     found = commit_of(of, ref)
     if ask.wants("sha"):
         headers = {"content-type": "application/vnd.github.sha; charset=utf-8"}
@@ -43,13 +43,13 @@ def commit(ask: Ask, of: Repository, ref: str) -> Answer:
 
 @routes.on("GET", "/branches")
 def branches(ask: Ask, of: Repository) -> Answer:
-    """The branches by name."""
+    """Return the branches by name."""
     return repository_page(ask, of, sorted(of.branches), git_shapes.branch)
 
 
 @routes.on("GET", "/branches/{name*}")
 def branch(_ask: Ask, of: Repository, name: str) -> Answer:
-    """One branch with its tip."""
+    """Return one branch with its tip."""
     if name not in of.branches:
         raise Problem(404, "Branch not found")
     return Answer(git_shapes.branch(of, name) | {"commit": git_shapes.commit(of, commit_of(of, name))})
@@ -57,13 +57,13 @@ def branch(_ask: Ask, of: Repository, name: str) -> Answer:
 
 @routes.on("GET", "/git/refs")
 def references(ask: Ask, of: Repository) -> Answer:
-    """The branches as refs."""
+    """Return the branches as refs."""
     return repository_page(ask, of, sorted(of.branches), git_shapes.reference)
 
 
 @routes.on("GET", "/git/ref/heads/{name*}")
 def reference(_ask: Ask, of: Repository, name: str) -> Answer:
-    """One ref."""
+    """Return one ref."""
     if name not in of.branches:
         raise Problem(*NOT_FOUND)
     return Answer(git_shapes.reference(of, name))
@@ -71,14 +71,14 @@ def reference(_ask: Ask, of: Repository, name: str) -> Answer:
 
 @routes.on("GET", "/git/commits/{name}")
 def git_commit(_ask: Ask, of: Repository, name: str) -> Answer:
-    """A commit as Git has it."""
+    """Return a Git commit object."""
     found = commit_of(of, name)
     return Answer({"sha": found.sha, **git_shapes.git_commit(of, found)})
 
 
 @routes.on("GET", "/git/trees/{name}")
 def tree(_ask: Ask, of: Repository, name: str) -> Answer:
-    """All files of a commit or tree, as if `recursive` were always asked for."""
+    """Return all files of a commit or tree, always recursively."""
     found = next((one for one in of.commits if one.tree == name), None) or commit_of(of, name)
     base = shapes.repository_url(of)
     entries = [
@@ -91,7 +91,7 @@ def tree(_ask: Ask, of: Repository, name: str) -> Answer:
 
 @routes.on("GET", "/git/blobs/{name}")
 def blob(ask: Ask, of: Repository, name: str) -> Answer:
-    """One blob, in base64 or raw."""
+    """Return one blob, in base64 or raw."""
     data = next((d for one in of.commits for d in one.files.values() if blob_sha(d) == name), None)
     if data is None:
         raise Problem(*NOT_FOUND)
@@ -103,7 +103,7 @@ def blob(ask: Ask, of: Repository, name: str) -> Answer:
 
 @routes.on("GET", "/contents/{path*}")
 def contents(ask: Ask, of: Repository, path: str) -> Answer:
-    """A file (JSON or raw) or a directory; both have a Last-Modified."""
+    """Return a file (JSON or raw) or a directory; both have a Last-Modified."""
     ref = ask.query.get("ref", of.default_branch)
     at = commit_of(of, ref)
     path = path.strip("/")
@@ -116,49 +116,49 @@ def contents(ask: Ask, of: Repository, path: str) -> Answer:
     inside = sorted(each for each in at.files if each.startswith(prefix))
     if not inside:
         raise Problem(*NOT_FOUND)
-    # Whatever the directory, the tag is the root tree of the ref.
+    # The tag of every directory is the root tree of the ref.
     return Answer(_directory(of, at, prefix, inside, ref), modified=of.touched, tag=at.tree)
 
 
 @routes.on("GET", "/contents")
 def root_contents(ask: Ask, of: Repository) -> Answer:
-    """The root directory."""
+    """Return the root directory."""
     return contents(ask, of, "")
 
 
 @routes.on("GET", "/readme")
 def readme(ask: Ask, of: Repository) -> Answer:
-    """The README, wherever it is."""
+    """Return the README, wherever it is."""
     return contents(ask, of, "README.md")
 
 
 @routes.on("GET", "/releases")
 def releases(ask: Ask, of: Repository) -> Answer:
-    """Releases, newest first."""
+    """Return releases, newest first."""
     return repository_page(ask, of, of.releases, git_shapes.release)
 
 
 @routes.on("GET", "/releases/latest")
 def latest_release(_ask: Ask, of: Repository) -> Answer:
-    """The newest release."""
+    """Return the newest release."""
     return _release(of, next(iter(of.releases), None))
 
 
 @routes.on("GET", "/releases/tags/{tag*}")
 def release_by_tag(_ask: Ask, of: Repository, tag: str) -> Answer:
-    """A release by tag."""
+    """Return a release by tag."""
     return _release(of, next((one for one in of.releases if one.tag == tag), None))
 
 
 @routes.on("GET", "/releases/{number}")
 def release(_ask: Ask, of: Repository, number: str) -> Answer:
-    """A release by id."""
+    """Return a release by id."""
     return _release(of, next((one for one in of.releases if str(one.id) == number), None))
 
 
 @routes.on("GET", "/tags")
 def tags(ask: Ask, of: Repository) -> Answer:
-    """The tags that releases made."""
+    """Return the tags of the releases."""
     base = shapes.repository_url(of)
     first = {"sha": of.commits[-1].sha, "url": f"{base}/commits/{of.commits[-1].sha}"}
     return repository_page(ask, of, of.releases, lambda _, one: {"name": one.tag, "commit": first})
@@ -166,7 +166,7 @@ def tags(ask: Ask, of: Repository) -> Answer:
 
 @routes.on("GET", "/actions/runs")
 def runs(ask: Ask, of: Repository) -> Answer:
-    """Workflow runs, newest first, in GitHub's envelope."""
+    """Return workflow runs, newest first, in GitHub's envelope."""
     answer = repository_page(ask, of, of.runs, git_shapes.run)
     answer.body = {"total_count": len(of.runs), "workflow_runs": answer.body}
     return answer
@@ -174,14 +174,14 @@ def runs(ask: Ask, of: Repository) -> Answer:
 
 @routes.on("GET", "/actions/workflows")
 def workflows(_ask: Ask, of: Repository) -> Answer:
-    """The one workflow that made the runs."""
+    """Return the workflow of all runs."""
     url = f"{shapes.repository_url(of)}/actions/workflows/1"
     return Answer({"total_count": 1, "workflows": [{"id": 1, "name": "CI", "state": "active", "url": url}]})
 
 
 @routes.on("GET", "/actions/runs/{number}")
 def run(_ask: Ask, of: Repository, number: str) -> Answer:
-    """One finished run."""
+    """Return one finished run."""
     found = next((one for one in of.runs if str(one.id) == number), None)
     if found is None:
         raise Problem(*NOT_FOUND)
@@ -190,7 +190,7 @@ def run(_ask: Ask, of: Repository, number: str) -> Answer:
 
 @routes.on("GET", "/{form}/{ref*}")
 def archive(_ask: Ask, of: Repository, form: str, ref: str) -> Answer:
-    """An archive is a redirect to a signed address that soon expires."""
+    """Redirect to the signed URL of an archive, which expires soon."""
     suffix = {"tarball": "tar.gz", "zipball": "zip"}.get(form)
     if suffix is None:
         raise Problem(*NOT_FOUND)

@@ -1,4 +1,4 @@
-"""GET, inside a repository: itself, issues, pull requests, labels.
+"""Handlers of GET in a repository: itself, issues, pull requests, labels.
 
 Templates leave out ``/repos/{owner}/{repo}``: `dispatch` has resolved it.
 """
@@ -17,7 +17,7 @@ EMPTY_LISTS = ("milestones", "deployments", "forks", "stargazers", "subscribers"
 
 
 def issue_of(repository: Repository, number: str) -> Issue:
-    """An issue or pull request, or 404."""
+    """Return an issue or pull request, or 404."""
     found = repository.issue(int(number)) if number.isdecimal() else None
     if found is None:
         raise Problem(*NOT_FOUND)
@@ -26,13 +26,13 @@ def issue_of(repository: Repository, number: str) -> Issue:
 
 @routes.on("GET", "")
 def repository(_ask: Ask, of: Repository) -> Answer:
-    """The repository itself; it has a Last-Modified."""
+    """Return the repository itself; it has a Last-Modified."""
     return Answer(shapes.repository(of), modified=of.touched)
 
 
 @routes.on("GET", "/issues")
 def issues(ask: Ask, of: Repository) -> Answer:
-    """Issues and pull requests, newest first; open ones unless told otherwise."""
+    """Return issues and pull requests, newest first, by default the open ones."""
     wanted = set(filter(None, ask.query.get("labels", "").lower().split(",")))
     labelled = [one for one in of.issues if wanted <= {label.name.lower() for label in one.labels}]
     return repository_page(ask, of, _in_state(ask, labelled), shapes.issue)
@@ -40,20 +40,20 @@ def issues(ask: Ask, of: Repository) -> Answer:
 
 @routes.on("GET", "/issues/{number}")
 def issue(_ask: Ask, of: Repository, number: str) -> Answer:
-    """One issue."""
+    """Return one issue."""
     return Answer(shapes.issue(of, issue_of(of, number)))
 
 
 @routes.on("GET", "/issues/{number}/comments")
 def comments(ask: Ask, of: Repository, number: str) -> Answer:
-    """Its comments, oldest first."""
+    """Return its comments, oldest first."""
     on = issue_of(of, number)
     return repository_page(ask, of, on.comments, lambda _, one: shapes.comment(of, on, one))
 
 
 @routes.on("GET", "/issues/comments/{number}")
 def comment(_ask: Ask, of: Repository, number: str) -> Answer:
-    """One comment, by id."""
+    """Return one comment, by id."""
     for on in of.issues:
         for one in on.comments:
             if str(one.id) == number:
@@ -63,19 +63,19 @@ def comment(_ask: Ask, of: Repository, number: str) -> Answer:
 
 @routes.on("GET", "/issues/{number}/labels")
 def issue_labels(ask: Ask, of: Repository, number: str) -> Answer:
-    """The labels of an issue."""
+    """Return the labels of an issue."""
     return repository_page(ask, of, issue_of(of, number).labels, shapes.label)
 
 
 @routes.on("GET", "/labels")
 def labels(ask: Ask, of: Repository) -> Answer:
-    """The labels of the repository."""
+    """Return the labels of the repository."""
     return repository_page(ask, of, of.labels, shapes.label)
 
 
 @routes.on("GET", "/labels/{name}")
 def label(_ask: Ask, of: Repository, name: str) -> Answer:
-    """One label."""
+    """Return one label."""
     if found := of.label(name):
         return Answer(shapes.label(of, found))
     raise Problem(*NOT_FOUND)
@@ -83,13 +83,13 @@ def label(_ask: Ask, of: Repository, name: str) -> Answer:
 
 @routes.on("GET", "/pulls")
 def pulls(ask: Ask, of: Repository) -> Answer:
-    """Pull requests, newest first; open ones unless told otherwise."""
+    """Return pull requests, newest first, by default the open ones."""
     return repository_page(ask, of, _in_state(ask, [one for one in of.issues if one.head]), shapes.pull)
 
 
 @routes.on("GET", "/installation")
 def installation(ask: Ask, of: Repository) -> Answer:
-    """The App's installation there."""
+    """Return the App's installation."""
     if ask.viewer.token is None or ask.viewer.token.kind != "app":
         raise Problem(401, "A JSON web token could not be decoded")
     return Answer({"id": of.id, "account": shapes.account(of.owner), "repository_selection": "all"})
@@ -97,7 +97,7 @@ def installation(ask: Ask, of: Repository) -> Answer:
 
 @routes.on("GET", "/pulls/{number}")
 def pull(ask: Ask, of: Repository, number: str) -> Answer:
-    """One pull request, as JSON, diff or patch; it has a Last-Modified."""
+    """Return one pull request, as JSON, diff or patch; it has a Last-Modified."""
     one = issue_of(of, number)
     if not one.head:
         raise Problem(*NOT_FOUND)
@@ -109,22 +109,22 @@ def pull(ask: Ask, of: Repository, number: str) -> Answer:
 
 @routes.on("GET", "/contributors")
 def contributors(ask: Ask, of: Repository) -> Answer:
-    """Who committed."""
+    """Return the authors of commits."""
     authors = list(dict.fromkeys(one.author for one in of.commits))
     return repository_page(ask, of, authors, lambda _, one: shapes.account(one))
 
 
 @routes.on("GET", "/languages")
 def languages(_ask: Ask, of: Repository) -> Answer:
-    """Bytes by language."""
+    """Return bytes by language."""
     return Answer({"Python": sum(len(data) for path, data in of.files.items() if path.endswith(".py"))})
 
 
 @routes.on("GET", "/events")
 def events(_ask: Ask, of: Repository) -> Answer:
-    """Pushes; with the interval at which GitHub allows polling."""
+    """Return pushes, with GitHub's polling interval."""
     pushed = [{"id": one.sha, "type": "PushEvent", "repo": {"id": of.id, "name": of.full_name}} for one in of.commits]
-    opaque = hashlib.sha256(f"feed of {of.id} at {of.touched}".encode()).hexdigest()  # of no rule that is known
+    opaque = hashlib.sha256(f"feed of {of.id} at {of.touched}".encode()).hexdigest()  # follows no known rule
     return Answer(pushed, headers={"x-poll-interval": "60"}, tag=opaque)
 
 

@@ -1,4 +1,4 @@
-"""POST, PATCH, PUT and DELETE, inside a repository: each really changes what is answered afterwards."""
+"""Handlers of POST, PATCH, PUT and DELETE in a repository, which change later answers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ routes = Routes()
 
 
 def author_of(ask: Ask) -> Account:
-    """Whose name a change carries."""
+    """Return the author of the caller's changes."""
     return ask.world.account(ask.viewer.token.login if ask.viewer.token else "ghost")
 
 
 @routes.on("PATCH", "")
 def edit_repository(ask: Ask, of: Repository) -> Answer:
-    """Rename it, describe it, hide it."""
+    """Change name, description, visibility or default branch."""
     fields = ask.fields()
     if name := fields.get("name"):
         try:
@@ -34,7 +34,7 @@ def edit_repository(ask: Ask, of: Repository) -> Answer:
 
 @routes.on("POST", "/issues")
 def open_issue(ask: Ask, of: Repository) -> Answer:
-    """A new issue."""
+    """Open an issue."""
     fields = ask.fields()
     title = _text(fields, "Issue", "title")
     made = changes.open_issue(ask.world, of, author_of(ask), title, fields.get("body"))
@@ -45,7 +45,7 @@ def open_issue(ask: Ask, of: Repository) -> Answer:
 
 @routes.on("PATCH", "/issues/{number}")
 def edit_issue(ask: Ask, of: Repository, number: str) -> Answer:
-    """Title, body, state and labels of an issue."""
+    """Change title, body, state or labels of an issue."""
     one, fields = issue_of(of, number), ask.fields()
     if fields.get("state", "open") not in {"open", "closed"}:
         raise _invalid("Issue", "state")
@@ -57,7 +57,7 @@ def edit_issue(ask: Ask, of: Repository, number: str) -> Answer:
 
 @routes.on("POST", "/issues/{number}/comments")
 def add_comment(ask: Ask, of: Repository, number: str) -> Answer:
-    """A new comment."""
+    """Add a comment."""
     on = issue_of(of, number)
     made = changes.add_comment(ask.world, of, on, author_of(ask), _text(ask.fields(), "IssueComment", "body"))
     shaped = shapes.comment(of, on, made)
@@ -66,7 +66,7 @@ def add_comment(ask: Ask, of: Repository, number: str) -> Answer:
 
 @routes.on("PATCH", "/issues/comments/{number}")
 def edit_comment(ask: Ask, of: Repository, number: str) -> Answer:
-    """Another text for a comment."""
+    """Change the text of a comment."""
     on, one = _comment(of, number)
     one.body, one.updated = _text(ask.fields(), "IssueComment", "body"), ask.world.now()
     return Answer(shapes.comment(of, on, one))
@@ -74,7 +74,7 @@ def edit_comment(ask: Ask, of: Repository, number: str) -> Answer:
 
 @routes.on("DELETE", "/issues/comments/{number}")
 def delete_comment(ask: Ask, of: Repository, number: str) -> Answer:
-    """A comment less."""
+    """Delete a comment."""
     on, one = _comment(of, number)
     on.comments.remove(one)
     on.updated = ask.world.now()
@@ -83,20 +83,20 @@ def delete_comment(ask: Ask, of: Repository, number: str) -> Answer:
 
 @routes.on("POST", "/issues/{number}/labels")
 def add_labels(ask: Ask, of: Repository, number: str) -> Answer:
-    """More labels on an issue."""
+    """Add labels to an issue."""
     one = issue_of(of, number)
     return _relabel(ask, of, one, one.labels + [_label(ask, of, name) for name in _names(ask)])
 
 
 @routes.on("PUT", "/issues/{number}/labels")
 def set_labels(ask: Ask, of: Repository, number: str) -> Answer:
-    """Exactly these labels on an issue."""
+    """Replace the labels of an issue."""
     return _relabel(ask, of, issue_of(of, number), [_label(ask, of, name) for name in _names(ask)])
 
 
 @routes.on("DELETE", "/issues/{number}/labels/{name}")
 def remove_label(ask: Ask, of: Repository, number: str, name: str) -> Answer:
-    """A label less on an issue."""
+    """Remove a label from an issue."""
     one = issue_of(of, number)
     kept = [label for label in one.labels if label.name.lower() != name.lower()]
     if kept == one.labels:
@@ -106,7 +106,7 @@ def remove_label(ask: Ask, of: Repository, number: str, name: str) -> Answer:
 
 @routes.on("POST", "/labels")
 def make_label(ask: Ask, of: Repository) -> Answer:
-    """A new label."""
+    """Create a label."""
     fields = ask.fields()
     name = _text(fields, "Label", "name")
     if of.label(name):
@@ -121,7 +121,7 @@ def make_label(ask: Ask, of: Repository) -> Answer:
 
 @routes.on("PATCH", "/labels/{name}")
 def edit_label(ask: Ask, of: Repository, name: str) -> Answer:
-    """Name, colour and description of a label."""
+    """Change name, colour or description of a label."""
     one, fields = _existing(of, name), ask.fields()
     one.name = fields.get("new_name", fields.get("name", one.name))
     one.color = fields.get("color", one.color)
@@ -131,7 +131,7 @@ def edit_label(ask: Ask, of: Repository, name: str) -> Answer:
 
 @routes.on("DELETE", "/labels/{name}")
 def delete_label(_ask: Ask, of: Repository, name: str) -> Answer:
-    """A label less, on its issues too."""
+    """Delete a label and remove it from issues."""
     one = _existing(of, name)
     of.labels.remove(one)
     for issue in of.issues:
@@ -141,7 +141,7 @@ def delete_label(_ask: Ask, of: Repository, name: str) -> Answer:
 
 @routes.on("PUT", "/contents/{path*}")
 def put_file(ask: Ask, of: Repository, path: str) -> Answer:
-    """Create or replace a file; replacing needs the SHA of what is replaced."""
+    """Create or replace a file; a replacement needs the SHA of the old one."""
     fields = ask.fields()
     try:
         data = base64.b64decode(fields.get("content", ""))
@@ -159,7 +159,7 @@ def put_file(ask: Ask, of: Repository, path: str) -> Answer:
 
 @routes.on("DELETE", "/contents/{path*}")
 def delete_file(ask: Ask, of: Repository, path: str) -> Answer:
-    """A file less; needs the SHA of what is deleted."""
+    """Delete a file by its SHA."""
     if path not in of.files:
         raise Problem(*NOT_FOUND)
     fields = ask.fields() if ask.body else dict(ask.query)

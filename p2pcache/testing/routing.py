@@ -1,4 +1,4 @@
-"""What a handler is given, what it gives back, and which handler a path belongs to."""
+"""The arguments and results of handlers, and their routing by path."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ DOCS = "https://docs.github.com/rest"
 JSON_TYPE = "application/json; charset=utf-8"
 PER_PAGE, MAX_PER_PAGE = 30, 100
 HASHED = "hashed"
+READS = {"GET", "HEAD"}
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request, past authentication and quota."""
+    """One request after authentication and rate limit."""
 
     method: str
     path: str
@@ -34,25 +35,29 @@ class Ask:
     world: World
 
     def fields(self) -> dict[str, Any]:
-        """The JSON object in the body; 400 as GitHub says it when there is none."""
+        """Return the JSON object in the body.
+
+        Raises:
+            Problem: 400, there is none.
+        """
         try:
             return msgspec.json.decode(self.body or b"{}", type=dict[str, Any])
         except (msgspec.DecodeError, msgspec.ValidationError):
             raise Problem(400, "Problems parsing JSON") from None
 
     def wants(self, form: str) -> bool:
-        """Whether a GitHub media type asks for `form`, e.g. ``raw`` in ``application/vnd.github.raw+json``."""
+        """Return whether a GitHub media type selects `form`, e.g. ``raw`` in ``application/vnd.github.raw+json``."""
         return re.search(rf"application/vnd\.github\.(v3\.)?{form}\b", self.accept) is not None
 
 
 @dataclass(slots=True)
 class Answer:
-    """What is to be said.
+    """The result of a handler.
 
     Attributes:
-        body: bytes, or something that becomes minified JSON; None is no body at all.
-        modified: the Last-Modified of an answer that has one.
-        tag: the opaque part of the ETag; `HASHED` where it is made over the request and the body, None without one.
+        body: bytes, a value for minified JSON, or None for no body.
+        modified: the Last-Modified, if any.
+        tag: the opaque part of the ETag; `HASHED` if it is computed over request and body, None without one.
     """
 
     body: Any = None
@@ -62,14 +67,14 @@ class Answer:
     tag: str | None = HASHED
 
     def encoded(self) -> bytes:
-        """The bytes that are hashed."""
+        """Return the body's bytes, over which the tag is computed."""
         if self.body is None:
             return b""
         return self.body if isinstance(self.body, bytes) else msgspec.json.encode(self.body)
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
-    """An answer of GitHub's that is not success."""
+    """An answer that is not success."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None, **more: Any) -> None:
         super().__init__(message)
@@ -78,7 +83,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
         self.body = {"message": message, **more, "documentation_url": DOCS, "status": str(status)}
 
     def answer(self) -> Answer:
-        """As it goes out."""
+        """Return the problem as an answer."""
         return Answer(self.body, self.status, self.headers)
 
 
@@ -87,7 +92,7 @@ Handler = Callable[..., Answer]
 
 
 class Routes:
-    """Handlers by method and path template; ``{name}`` is one segment, ``{name*}`` all the rest; made of `parts`."""
+    """Handlers by method and path template, with those of `parts`; ``{name}`` is one segment, ``{name*}`` the rest."""
 
     def __init__(self, *parts: Routes) -> None:
         self.table: list[tuple[str, re.Pattern[str], Handler]] = [each for part in parts for each in part.table]
@@ -104,10 +109,10 @@ class Routes:
         return register
 
     def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
-        """The handler of a request and its arguments, decoded.
+        """Return the handler of a request and its decoded arguments.
 
         Raises:
-            Problem: 404, GitHub's answer to unknown paths and wrong methods alike.
+            Problem: 404, for unknown paths and wrong methods alike, as at GitHub.
         """
         for wanted, pattern, handler in self.table:
             if wanted == method and (found := pattern.fullmatch(path)):
@@ -116,7 +121,7 @@ class Routes:
 
 
 def page(ask: Ask, items: list[Any], shape: Callable[[Any], Any], canonical: str) -> Answer:
-    """One page of a list, with GitHub's `Link`: `canonical` is the path by number that its addresses carry."""
+    """Return one page of a list with GitHub's `Link`, whose URLs have the path `canonical`."""
     size = min(MAX_PER_PAGE, max(1, _number(ask.query, "per_page", PER_PAGE)))
     number = max(1, _number(ask.query, "page", 1))
     last = max(1, -(-len(items) // size))
@@ -133,13 +138,13 @@ def page(ask: Ask, items: list[Any], shape: Callable[[Any], Any], canonical: str
 
 
 def repository_page(ask: Ask, of: Repository, items: list[Any], shape: Callable[[Repository, Any], Any]) -> Answer:
-    """A page of something in a repository; `shape` gets the repository first."""
+    """Return a page of objects in a repository, which `shape` gets as its first argument."""
     tail = re.sub(r"^/(repos/[^/]+/[^/]+|repositories/\d+)", "", ask.path)
     return page(ask, items, lambda item: shape(of, item), f"/repositories/{of.id}{tail}")
 
 
 def query_of(target: str) -> tuple[str, dict[str, str]]:
-    """Path and parameters of a request target."""
+    """Split a request target into path and parameters."""
     path, _, query = target.partition("?")
     return path, dict(parse_qsl(query, keep_blank_values=True))
 

@@ -1,4 +1,4 @@
-"""The HTTP face: aiohttp.web around `judge`, with faults, pretty-printing and content coding."""
+"""The HTTP server around `judge`, with faults, pretty-printing and content coding."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aiohttp import web
 
 from p2pcache.testing.faults import Call, Fault, Faults
 from p2pcache.testing.judge import Question, State, Verdict, identity_of, judge, utc
+from p2pcache.testing.routing import JSON_TYPE
 
 MAX_CALLS = 100_000
 MAX_BODY = 64 * 1024 * 1024
@@ -20,11 +21,11 @@ _PRETTY = re.compile(r"curl|Wget|Safari|Firefox")
 
 
 class Front:
-    """Turns requests into questions and verdicts into responses.
+    """The server's handler.
 
     Attributes:
-        calls: what was asked, newest last, at most `MAX_CALLS`.
-        latency: seconds that every answer takes.
+        calls: the recorded requests, newest last, at most `MAX_CALLS`.
+        latency: seconds before every answer.
     """
 
     def __init__(self, state: State, clock: Callable[[], float], latency: float) -> None:
@@ -37,13 +38,13 @@ class Front:
         self._asked = 0
 
     def ask(self, question: Question) -> Verdict:
-        """Judge and record, without a socket: what models and simulations use."""
+        """Judge and record a request without a socket, for models and simulations."""
         verdict = judge(self._state, question)
         self._record(question, verdict)
         return verdict
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Any request that is not for the control."""
+        """Handle a request to GitHub (the control has handlers of its own)."""
         question = Question(
             method=request.method,
             target=request.raw_path,
@@ -81,7 +82,7 @@ class Front:
         if transport is not None:  # it is None once the client has gone
             transport.write(b"\x00\xff not HTTP at all\r\n\r\n" if garbage else b"")
             transport.close()
-        return web.Response()  # goes nowhere: the connection is closed
+        return web.Response()  # never sent: the connection is closed
 
     def _record(self, question: Question, verdict: Verdict) -> None:
         names = dict.fromkeys(name for name, _ in question.headers)
@@ -125,7 +126,7 @@ class Front:
 
 def _faulty(fault: Fault) -> Verdict:
     body = fault.body if fault.body is not None else '{"message":"Server Error"}'
-    headers = {"content-type": "application/json; charset=utf-8", **fault.headers}
+    headers = {"content-type": JSON_TYPE, **fault.headers}
     return Verdict(fault.status or 500, headers, body.encode())
 
 
@@ -135,7 +136,7 @@ def _accepts_gzip(accept_encoding: str | None) -> bool:
 
 
 async def _cut(request: web.Request, response: web.Response, after: int) -> web.StreamResponse:
-    """The head with the whole length, then only `after` bytes, then the end of the connection."""
+    """Send the head with the full length and `after` bytes of the body, then close the connection."""
     whole = response.body if isinstance(response.body, bytes) else b""
     partial = web.StreamResponse(status=response.status, headers=response.headers)
     partial.content_length = len(whole)

@@ -1,13 +1,14 @@
-"""REST's JSON for what the world holds. Addresses always carry GitHub's public name, wherever the stand-in listens."""
+"""REST's JSON for the objects of the world. URLs have GitHub's public name, wherever the stand-in listens."""
 
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import quote
 
+from p2pcache.declarations import UPSTREAM
 from p2pcache.testing.world import Account, Comment, Issue, Label, Repository, node_id, stamp
 
-API = "https://api.github.com"
+API = UPSTREAM
 WEB = "https://github.com"
 
 Json = dict[str, Any]
@@ -47,7 +48,7 @@ _REPOSITORY_LINKS = {
 
 
 def account(one: Account) -> Json:
-    """A user or organization as it appears inside other answers."""
+    """Return a user or organization as in other answers."""
     url = f"{API}/users/{one.login}"
     return {
         "login": one.login,
@@ -66,7 +67,7 @@ def account(one: Account) -> Json:
 
 
 def full_account(one: Account, public_repositories: int) -> Json:
-    """`GET /users/{login}`: what lazy clients complete a user with."""
+    """Return a user as in ``GET /users/{login}``."""
     return account(one) | {
         "name": one.login.title(),
         "company": None,
@@ -84,7 +85,7 @@ def full_account(one: Account, public_repositories: int) -> Json:
 
 
 def organization(one: Account, public_repositories: int) -> Json:
-    """`GET /orgs/{org}`."""
+    """Return an organization as in ``GET /orgs/{org}``."""
     url = f"{API}/orgs/{one.login}"
     links = {f"{link}_url": f"{url}/{link}" for link in ("repos", "events", "hooks", "issues")}
     full = full_account(one, public_repositories)
@@ -93,12 +94,12 @@ def organization(one: Account, public_repositories: int) -> Json:
 
 
 def repository_url(one: Repository) -> str:
-    """Its address by name."""
+    """Return a repository's URL by name."""
     return f"{API}/repos/{one.full_name}"
 
 
 def repository(one: Repository) -> Json:
-    """A repository, in lists and by itself."""
+    """Return a repository."""
     url, html = repository_url(one), f"{WEB}/{one.full_name}"
     return {
         "id": one.id,
@@ -134,7 +135,7 @@ def repository(one: Repository) -> Json:
 
 
 def label(of: Repository, one: Label) -> Json:
-    """A label."""
+    """Return a label."""
     return {
         "id": one.id,
         "node_id": node_id("Label", one.id),
@@ -147,7 +148,7 @@ def label(of: Repository, one: Label) -> Json:
 
 
 def issue(of: Repository, one: Issue) -> Json:
-    """An issue; a pull request among issues has a `pull_request` member."""
+    """Return an issue; a pull request among issues has a `pull_request` member."""
     url = f"{repository_url(of)}/issues/{one.number}"
     html = f"{WEB}/{of.full_name}/{'pull' if one.head else 'issues'}/{one.number}"
     shaped: Json = {
@@ -182,7 +183,7 @@ def issue(of: Repository, one: Issue) -> Json:
 
 
 def pull(of: Repository, one: Issue) -> Json:
-    """A pull request."""
+    """Return a pull request."""
     shaped = issue(of, one)
     url = shaped.pop("pull_request")["url"]
     tip = of.commits[0].sha
@@ -199,7 +200,7 @@ def pull(of: Repository, one: Issue) -> Json:
 
 
 def comment(of: Repository, on: Issue, one: Comment) -> Json:
-    """A comment."""
+    """Return a comment."""
     base = repository_url(of)
     return {
         "url": f"{base}/issues/comments/{one.id}",

@@ -1,4 +1,4 @@
-"""The stand-in GitHub and what a test or a demonstration does to it."""
+"""The stand-in GitHub and its control for tests and demonstrations."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from p2pcache.github.tokens import token_kind
 from p2pcache.testing import changes, populate
 from p2pcache.testing.accounts import LIMITS, Token
 from p2pcache.testing.control import mount
@@ -22,17 +23,18 @@ from p2pcache.testing.world import Repository, World
 
 
 class StandIn:
-    """A GitHub of one's own: ``async with StandIn() as github:`` serves it at `github.url`.
+    """A synthetic GitHub: ``async with StandIn() as github:`` serves it at `github.url`.
 
-    It starts empty; `populate` or `repository` fill it. Bodies and Links carry ``https://api.github.com`` always.
+    It is empty at first; `populate` and `repository` add content. URLs in bodies and Links are always those of
+    ``https://api.github.com``.
 
     Args:
-        seed: the same seed and the same calls give the same bytes.
-        clock: Unix seconds, for quota windows and `Date`.
-        concurrent: requests at once per budget, above which the secondary limit answers.
-        latency: seconds that every answer takes.
-        fixtures: the directory of an installed npm package ``@octokit/fixtures``, served besides.
-        host, port: where to listen; port 0 is any free one.
+        seed: equal seeds and equal calls give equal bytes.
+        clock: returns Unix seconds, for rate-limit windows and `Date`.
+        concurrent: concurrent requests per budget beyond which the secondary limit answers.
+        latency: seconds before every answer.
+        fixtures: the directory of an installed npm package ``@octokit/fixtures``, served too.
+        host, port: the listening address; port 0 is any free one.
 
     Raises:
         ValueError: `fixtures` has no recordings.
@@ -81,22 +83,22 @@ class StandIn:
     # Content
 
     def populate(self) -> None:
-        """A small organization: `octo/app`, `octo/lib`, `octo/tools`, and the private `octo/vault`."""
+        """Add a small organization: `octo/app`, `octo/lib`, `octo/tools`, and the private `octo/vault`."""
         self.repository("octo/app", issues=45, pulls=3, commits=40)
         self.repository("octo/lib", issues=12)
         self.repository("octo/tools")
         self.repository("octo/vault", private=True)
 
     def repository(self, full_name: str, **content: Any) -> Repository:
-        """Make one; see `populate.build_repository` for how much of what may be in it.
+        """Add a repository with `content` as in `populate.build_repository`.
 
         Raises:
-            ValueError: the name is not OWNER/REPO, or is taken.
+            ValueError: the name is not OWNER/REPO, or it exists.
         """
         return populate.build_repository(self._state.world, full_name, **content)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a repository another name; the old one redirects."""
+        """Rename a repository; the old name redirects."""
         self._state.world.rename(self._find(old), new)
 
     def edit(
@@ -131,20 +133,20 @@ class StandIn:
         login: str = "octocat",
         read_only: bool = False,
     ) -> Token:
-        """Make a credential known.
+        """Add a credential.
 
         Args:
-            value: as clients send it; ``ghs_`` makes it an installation's unless `kind` says otherwise.
-            repos: what it may write, and read where private. The first names the shared budget of an installation.
-            kind: ``installation``, ``user``, ``app`` or ``client``, see `accounts.Token`.
-            limit: requests an hour; the kind's own by default.
-            login: whom `GET /user` names.
-            read_only: it may not write anything, like a fork's pull request.
+            value: as clients send it.
+            repos: repositories it may write and, if private, read. The first names an installation's shared budget.
+            kind: ``installation``, ``user``, ``app`` or ``client``, see `accounts.Token`; by default from the prefix.
+            limit: requests per hour; the kind's own by default.
+            login: the user of `GET /user`.
+            read_only: whether it may write nothing, like that of a fork's pull request.
 
         Raises:
             ValueError: no such repository or kind.
         """
-        kind = kind or ("installation" if value.startswith("ghs_") else "user")
+        kind = kind or ("installation" if token_kind(value) == "installation" else "user")
         if kind not in LIMITS:
             raise ValueError(f"a token is one of {', '.join(LIMITS)}, not {kind!r}")
         ids = [self._find(name).id for name in repos]
@@ -156,11 +158,11 @@ class StandIn:
         return made
 
     def grant(self, token: str, repo: str) -> None:
-        """Let a token at a repository."""
+        """Grant a repository to a token."""
         self._known(token).repositories.add(self._find(repo).id)
 
     def revoke(self, token: str, repo: str | None = None) -> None:
-        """Take a repository from a token; without one, the token is refused from now on (401)."""
+        """Revoke a token's access to a repository, or by default the token itself (401 from then on)."""
         if repo is None:
             self._known(token).revoked = True
         else:
@@ -169,42 +171,42 @@ class StandIn:
     # Faults
 
     def fault(self, fault: Fault | None = None, **fields: Any) -> None:
-        """Let the next matching request go wrong; fields as in `Fault`."""
+        """Add a fault for the next matching request; fields as in `Fault`."""
         self._front.faults.add(fault or Fault(**fields))
 
     def secondary(self, match: str = "*", *, status: int = 403, retry_after: int = 60, times: int | None = 1) -> None:
-        """Answer the next matching request with the secondary limit (403 or 429)."""
+        """Add a secondary limit (403 or 429) for the next matching request."""
         answer = secondary_limit(status, retry_after).answer()
         body = answer.encoded().decode()
         self.fault(match=match, status=status, body=body, headers=answer.headers, times=times)
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all faults."""
         self._front.faults.clear()
 
-    # Asking
+    # Requests
 
     def ask(self, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Verdict:
-        """Ask without a socket, for models and simulations: same rules and records, but no faults and no latency.
+        """Request without a socket, for models and simulations: same rules and records, no faults, no latency.
 
-        Nothing is encoded or pretty-printed: `Verdict.body` is what `Verdict.tag` was computed over.
+        Nothing is encoded or pretty-printed: `Verdict.tag` was computed over `Verdict.body`.
         """
         named = tuple((name.lower(), value) for name, value in (headers or {}).items())
         return self._front.ask(Question(method, target, "api.github.com", named, body))
 
-    # What was asked
+    # Records
 
     @property
     def calls(self) -> list[Call]:
-        """What was asked since the start or `reset_calls`, oldest first."""
+        """The requests since the start or `reset_calls`, oldest first."""
         return list(self._front.calls)
 
     def charged(self, token: str | None = None) -> int:
-        """Requests that cost quota: of one token, or of everybody."""
+        """Return the number of charged requests, of one token or of all."""
         return sum(call.charged for call in self._front.calls if token is None or call.token == token)
 
     def reset_calls(self) -> None:
-        """Forget what was asked; budgets stay as they are."""
+        """Clear the records; budgets stay as they are."""
         self._front.calls.clear()
 
     def _find(self, full_name: str) -> Repository:

@@ -1,4 +1,4 @@
-"""The synthetic GitHub: accounts and repositories, the same for the same seed."""
+"""The synthetic accounts and repositories, equal for equal seeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Account:
 
     @property
     def node_id(self) -> str:
-        """GraphQL's id."""
+        """The id in GraphQL."""
         return node_id(self.kind, self.id)
 
 
@@ -107,9 +107,9 @@ class Run:
 
 @dataclass(slots=True, eq=False)
 class Repository:
-    """A repository with everything in it. `commits` is newest first.
+    """A repository with its objects. `commits` is newest first.
 
-    `updated` is what bodies show; `touched` is when anything in it last changed, which is what Last-Modified needs.
+    `updated` is the time in bodies; `touched` is the time of the last change to any object, for Last-Modified.
     """
 
     id: int
@@ -139,15 +139,15 @@ class Repository:
         return self.commits[0].files
 
     def issue(self, number: int) -> Issue | None:
-        """By number; pull requests too."""
+        """Return the issue or pull request with this number, or None."""
         return next((issue for issue in self.issues if issue.number == number), None)
 
     def label(self, name: str) -> Label | None:
-        """By name, whatever its case, as GitHub compares labels."""
+        """Return the label with this name in any case, or None."""
         return next((label for label in self.labels if label.name.lower() == name.lower()), None)
 
     def commit(self, ref: str) -> Commit | None:
-        """By SHA, branch, release tag or qualified ref."""
+        """Return the commit at a SHA, branch, release tag or qualified ref, or None."""
         name = ref.removeprefix("refs/").removeprefix("heads/").removeprefix("tags/")
         at = self.branches.get(self.default_branch if name == "HEAD" else name, name)
         if any(release.tag == name for release in self.releases):
@@ -158,7 +158,7 @@ class Repository:
 class World:
     """All accounts and repositories.
 
-    Its own clock moves a minute at each event, so that equal histories are equal bytes.
+    The clock advances a minute with each event, so that equal histories give equal bytes.
     """
 
     def __init__(self, seed: int) -> None:
@@ -170,17 +170,17 @@ class World:
         self._events = 0
 
     def next_id(self) -> int:
-        """An id nothing else has."""
+        """Return a unique id."""
         self._last_id += 1
         return self._last_id
 
     def now(self) -> datetime:
-        """The moment of the next event."""
+        """Return the time of the next event."""
         self._events += 1
         return EPOCH + timedelta(minutes=self._events)
 
     def account(self, login: str, kind: str = "User") -> Account:
-        """The account of that name, made on first use."""
+        """Return the account with this name, created on first use."""
         key = login.lower()
         if key not in self.accounts:
             self.accounts[key] = Account(self.next_id(), login, kind)
@@ -192,12 +192,16 @@ class World:
         self._names[repository.full_name.lower()] = repository.id
 
     def named(self, full_name: str) -> Repository | None:
-        """By present or former name; `Repository.full_name` tells which it was."""
+        """Return the repository with this present or former name, or None."""
         found = self._names.get(full_name.lower())
         return None if found is None else self.repositories[found]
 
     def rename(self, repository: Repository, full_name: str) -> None:
-        """Give it a new name; the old one redirects until another repository takes it."""
+        """Rename a repository; the old name redirects until another repository takes it.
+
+        Raises:
+            ValueError: the name is not OWNER/REPO, or it exists.
+        """
         owner, _, name = full_name.partition("/")
         if not (owner and name):
             raise ValueError(f"a repository's name is OWNER/REPO, not {full_name!r}")
@@ -209,7 +213,7 @@ class World:
         self._names[full_name.lower()] = repository.id
 
     def commit_files(self, repository: Repository, author: Account, message: str, files: dict[str, bytes]) -> Commit:
-        """A new tip of the default branch that holds exactly `files`."""
+        """Add a commit to the default branch whose tree is exactly `files`."""
         parent = repository.commits[0].sha if repository.commits else None
         at = self.now()
         commit = Commit(
@@ -222,20 +226,20 @@ class World:
 
 
 def sha(*parts: object) -> str:
-    """40 hex digits that depend on all of `parts`."""
+    """Return 40 hex digits derived from all of `parts`."""
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:40]
 
 
 def blob_sha(content: bytes) -> str:
-    """Git's own name for a file's content."""
+    """Return the Git object id of a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def node_id(kind: str, number: int) -> str:
-    """GraphQL's opaque id."""
+    """Return an opaque GraphQL id."""
     return base64.b64encode(f"0{len(kind)}:{kind}{number}".encode()).decode()
 
 
 def stamp(at: datetime) -> str:
-    """ISO 8601 as GitHub writes it."""
+    """Format a time as GitHub does (ISO 8601)."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")

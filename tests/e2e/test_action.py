@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Hub, Run
+from tests.support.workflows import USE
 
 pytestmark = [
     pytest.mark.needs("act", "node", "gh", "curl", "jq"),
@@ -24,13 +25,6 @@ jobs:
     runs-on: ubuntu-latest
     env: {GH_TOKEN: "${{ secrets.GITHUB_TOKEN }}", GITHUB_TOKEN: "${{ secrets.GITHUB_TOKEN }}"}
     steps:
-"""
-USE = """
-      - id: cache
-        uses: p2pcache/p2pcache@v1
-        with:
-          upstream: ${{ vars.UPSTREAM }}
-          secret: ${{ secrets.CACHE_SECRET }}
 """
 SECRET = hashlib.sha256(b"the e2e tests").hexdigest()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Run, StandIn
+from tests.support import command_files
 
 pytestmark = [pytest.mark.needs("docker"), pytest.mark.xdist_group("docker")]
 
@@ -56,10 +57,6 @@ def runner(image: str, github: StandIn, tmp_path: Path) -> Iterator[tuple[Phase,
     phase("finish")
 
 
-def said(path: Path) -> dict[str, str]:
-    return {k: v for k, _, v in re.findall(r"^(\S+)<<(\S+)\n(.*?)\n\2$", path.read_text(), re.DOTALL | re.MULTILINE)}
-
-
 def siblings() -> list[str]:
     listed = subprocess.run(
         ["docker", "ps", "-aq", "--filter", "label=e2e-runner"], capture_output=True, text=True, check=True
@@ -76,7 +73,7 @@ def test_the_engine_tells_nobody_what_the_node_was_told(runner: tuple[Phase, Pat
     told = docker("inspect", sibling) + docker("logs", sibling) + docker("top", sibling, "-eo", "pid,args")
     for secret in (SECRET, TOKEN, "c0n7r01"):
         assert secret not in told
-    url = f"{said(commands / 'output')['api-url']}/-/stats"
+    url = f"{command_files.values(commands / 'output')['api-url']}/-/stats"
     for token, status in (("c0n7r01", "200"), ("another", "401")):  # which it knows all the same
         sent = ("-H", "X-Real-IP: 192.0.2.1", "-H", f"Authorization: Bearer {token}", url)
         asked = subprocess.run(("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", *sent), capture_output=True)
@@ -88,7 +85,7 @@ def test_a_job_on_the_host(runner: tuple[Phase, Path]) -> None:
     phase, commands = runner
     started = phase("start")
     assert started.returncode == 0, started.stdout + started.stderr
-    outputs, variables = said(commands / "output"), said(commands / "env")
+    outputs, variables = command_files.values(commands / "output"), command_files.values(commands / "env")
     assert outputs["network-mode"] == "host"
     assert len(siblings()) == 1, "with the runner's label, by which it cleans up"
     assert Path(outputs["socket"]).stat().st_uid == RUNNER, "the runner may empty its folder"
@@ -130,7 +127,7 @@ def test_a_job_in_a_container(
     job = container("-v", f"{tmp_path}:/__w", "--entrypoint", "sleep", image, "300")
     started = phase("start", **{"INPUT_JOB-CONTAINER": job, "INPUT_UPSTREAM": github.at("172.17.0.1")})
     assert started.returncode == 0, started.stdout + started.stderr
-    outputs = said(commands / "output")
+    outputs = command_files.values(commands / "output")
     assert outputs["network-mode"] == "container"
     assert outputs["socket"] == "/__w/_temp/p2pcache/node.sock"
     step = (
@@ -146,7 +143,7 @@ def test_without_an_engine_it_says_so(runner: tuple[Phase, Path]) -> None:
     started = phase("start", engine=False)
     assert started.returncode == 0
     assert "::warning::p2pcache: there is no Docker engine to be asked here" in started.stdout
-    assert said(commands / "output")["api-url"].startswith("http://127.0.0.1:"), "the upstream itself"
+    assert command_files.values(commands / "output")["api-url"].startswith("http://127.0.0.1:"), "the upstream itself"
     assert phase("start", engine=False, INPUT_STRICT="true").returncode == 1
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Hub, Run
+from tests.support.workflows import USE
 
 pytestmark = [
     pytest.mark.needs("act", "node", "gh", "curl", "jq"),
@@ -22,13 +23,6 @@ pytestmark = [
 
 SIZE = 8
 MEETING = Path(__file__).parents[1] / "support" / "meeting.py"
-USE = """
-      - id: cache
-        uses: p2pcache/p2pcache@v1
-        with:
-          upstream: ${{ vars.UPSTREAM }}
-          secret: ${{ secrets.CACHE_SECRET }}
-"""
 JOB = """
   {name}:
     runs-on: ubuntu-latest

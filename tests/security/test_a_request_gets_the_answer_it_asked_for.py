@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from p2pcache.gateway.http_upstream import Answer
+from p2pcache.gateway.http_upstream import UpstreamResponse
 from p2pcache.node import Node
 from p2pcache.testing import StandIn
 from tests.support.gateway import Upstream, ask, connect, get, running
@@ -82,7 +82,7 @@ async def test_an_answer_that_wants_to_be_asked_for(
     name, _, value = line.lower().partition(": ")
     real = node.upstream.send
 
-    async def sent(*arguments: Any) -> Answer:
+    async def sent(*arguments: Any) -> UpstreamResponse:
         answer = await real(*arguments)
         answer.headers = {**answer.headers, name: value}
         return answer

@@ -16,16 +16,10 @@ from hypothesis.strategies._internal.core import DataObject
 from p2pcache.cache.sealing import ForgedError, Keyring, SealedKind, SealError, generate_secret
 from tests.support.forks import Forks
 from tests.support.processes import GitHub, Node, job
-from tests.support.trust import APP, JOB, PERSONAL, PRIVATE, Swarm, github
+from tests.support.trust import APP, JOB, PERSONAL, PRIVATE, Swarm
 
 TARGETS = (f"/repos/{APP}", f"/repos/{APP}/labels", f"/repos/{PRIVATE}", f"/repos/{PRIVATE}/labels")
 RING = Keyring.from_secrets([generate_secret()])
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHub]:
-    with github(tmp_path_factory.mktemp("github")) as found:
-        yield found
 
 
 @dataclass
@@ -37,7 +31,7 @@ class Stored:
 
 
 @pytest.fixture
-def stored(forks: Forks, tmp_path: Path, upstream: GitHub) -> Stored:
+def stored(forks: Forks, tmp_path: Path, trusted_github: GitHub) -> Stored:
     """What a job and a person left in one directory; starts their node again, over a store that was tampered with."""
     secret = Swarm(forks, tmp_path, "").secret
     where = ("--dir", str(tmp_path / "node"), "--no-p2p")
@@ -45,7 +39,7 @@ def stored(forks: Forks, tmp_path: Path, upstream: GitHub) -> Stored:
 
     @contextlib.contextmanager
     def start() -> Iterator[Node]:
-        with Swarm(forks, tmp_path / f"{next(number)}", upstream.url) as swarm:
+        with Swarm(forks, tmp_path / f"{next(number)}", trusted_github.url) as swarm:
             swarm.secret = secret
             yield swarm.alone("node", *where, **job(JOB, APP))
 
@@ -53,7 +47,7 @@ def stored(forks: Forks, tmp_path: Path, upstream: GitHub) -> Stored:
         for target in TARGETS:
             assert node.get(target, PERSONAL)[0] == 200
             node.get(target, JOB)
-    upstream.order("reset-calls")
+    trusted_github.order("reset-calls")
     return Stored(tmp_path / "node/store/blocks.db", start)
 
 
@@ -67,7 +61,7 @@ def rows(db: sqlite3.Connection, *columns: str) -> list[tuple[bytes | int, ...]]
     return db.execute(f"SELECT {', '.join(columns)} FROM pointers ORDER BY id").fetchall()
 
 
-def right(node: Node, upstream: GitHub) -> None:
+def right(node: Node, trusted_github: GitHub) -> None:
     """Whether every answer is what GitHub gives the job itself, whatever the store says."""
     for target in TARGETS:
         status, headers, body = node.get(target, JOB)
@@ -75,17 +69,19 @@ def right(node: Node, upstream: GitHub) -> None:
             assert status == 404, headers
         else:
             assert status == 200
-            assert body.replace(node.api_url.encode(), b"https://api.github.com") == upstream.get(target, JOB)
+            assert body.replace(node.api_url.encode(), b"https://api.github.com") == trusted_github.get(target, JOB)
 
 
-def test_an_untouched_store_answers(stored: Stored, upstream: GitHub) -> None:
+def test_an_untouched_store_answers(stored: Stored, trusted_github: GitHub) -> None:
     """What the others are measured by."""
     with stored.start() as node:
         assert node.get(TARGETS[0], JOB)[1]["cache-status"].endswith("; detail=disk")
 
 
 @pytest.mark.parametrize("columns", [("sealed",), ("name",), ("scope",), ("name", "scope"), ("scope", "sealed")])
-def test_pointers_that_changed_places_are_found(stored: Stored, upstream: GitHub, columns: tuple[str, ...]) -> None:
+def test_pointers_that_changed_places_are_found(
+    stored: Stored, trusted_github: GitHub, columns: tuple[str, ...]
+) -> None:
     """A person's private repository put in a job's place, say, or one answer in another's."""
     with tampering(stored) as db:
         before = rows(db, "id", *columns)
@@ -94,37 +90,37 @@ def test_pointers_that_changed_places_are_found(stored: Stored, upstream: GitHub
             assignments = ", ".join(f"{column} = ?" for column in columns)
             db.execute(f"UPDATE pointers SET {assignments} WHERE id = ?", (*values, row))
     with stored.start() as node:
-        right(node, upstream)
+        right(node, trusted_github)
 
 
-def test_every_exchange_of_two_sealed_rows_is_found_and_said_once(stored: Stored, upstream: GitHub) -> None:
+def test_every_exchange_of_two_sealed_rows_is_found_and_said_once(stored: Stored, trusted_github: GitHub) -> None:
     with tampering(stored) as db:
         before = rows(db, "id", "sealed")
         for (row, _), (_, other) in zip(before, reversed(before), strict=True):
             db.execute("UPDATE pointers SET sealed = ? WHERE id = ?", (other, row))
     with stored.start() as node:
-        right(node, upstream)
+        right(node, trusted_github)
         assert node.log.read_text().count("was damaged or rearranged") == 1
 
 
-def test_blocks_that_changed_places_are_found(stored: Stored, upstream: GitHub) -> None:
+def test_blocks_that_changed_places_are_found(stored: Stored, trusted_github: GitHub) -> None:
     with tampering(stored) as db:
         blocks = db.execute("SELECT id, sealed FROM blocks ORDER BY id").fetchall()
         for (row, _), (_, other) in zip(blocks, blocks[1:] + blocks[:1], strict=True):
             db.execute("UPDATE blocks SET sealed = ? WHERE id = ?", (other, row))
     with stored.start() as node:
-        right(node, upstream)
+        right(node, trusted_github)
 
 
-def test_a_block_in_a_pointers_place_is_none(stored: Stored, upstream: GitHub) -> None:
+def test_a_block_in_a_pointers_place_is_none(stored: Stored, trusted_github: GitHub) -> None:
     with tampering(stored) as db:
         (block,) = db.execute("SELECT sealed FROM blocks LIMIT 1").fetchone()
         db.execute("UPDATE pointers SET sealed = ?", (block,))
     with stored.start() as node:
-        right(node, upstream)
+        right(node, trusted_github)
 
 
-def test_a_persons_rows_do_not_become_the_jobs(stored: Stored, upstream: GitHub) -> None:
+def test_a_persons_rows_do_not_become_the_jobs(stored: Stored, trusted_github: GitHub) -> None:
     """By a scope that any job of the repository has."""
     with tampering(stored) as db:
         scopes = {scope for (scope,) in rows(db, "scope")}
@@ -133,7 +129,7 @@ def test_a_persons_rows_do_not_become_the_jobs(stored: Stored, upstream: GitHub)
             with contextlib.suppress(sqlite3.IntegrityError):
                 db.execute("UPDATE OR IGNORE pointers SET scope = ?", (scope,))
     with stored.start() as node:
-        right(node, upstream)
+        right(node, trusted_github)
 
 
 PLACES = st.lists(st.binary(max_size=40), max_size=3)

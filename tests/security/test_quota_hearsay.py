@@ -19,18 +19,10 @@ from p2pcache.settings import Listen, Secret, Settings
 from p2pcache.swarm.frames import Quota
 from p2pcache.testing import StandIn
 from p2pcache.testing.liar import Liar, Meeting
+from tests.support.gateway import TOKEN
 from tests.support.swarms import until
 
-TOKEN = "ghp_" + "x" * 36
 REPOSITORY = "/repos/octo/app"
-
-
-@pytest.fixture
-async def github() -> AsyncIterator[StandIn]:
-    async with StandIn() as standin:
-        standin.populate()
-        standin.token(TOKEN, repos=["octo/app"])
-        yield standin
 
 
 @pytest.fixture

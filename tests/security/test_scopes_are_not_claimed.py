@@ -1,27 +1,11 @@
 """A job's scope is the runner's own token: no other credential is taken for it, whatever a user calls a token."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.forks import Forks
 from tests.support.processes import GitHub, Node, job
-from tests.support.trust import APP, JOB, OTHER_JOB, OTHER_PERSONAL, PERSONAL, PRIVATE, Swarm, announced, github
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHub]:
-    with github(tmp_path_factory.mktemp("github")) as found:
-        yield found
-
-
-@pytest.fixture
-def swarm(forks: Forks, tmp_path: Path, upstream: GitHub) -> Iterator[Swarm]:
-    upstream.order("reset-calls")
-    with Swarm(forks, tmp_path, upstream.url) as swarm:
-        yield swarm
+from tests.support.trust import APP, JOB, OTHER_JOB, OTHER_PERSONAL, PERSONAL, PRIVATE, Swarm, announced
 
 
 def pair(swarm: Swarm, first: dict[str, str], second: dict[str, str]) -> tuple[Node, Node]:
@@ -73,16 +57,16 @@ def test_one_persons_repositories_are_not_anothers(swarm: Swarm) -> None:
     ],
 )
 def test_what_is_no_jobs_token_proves_for_itself(
-    swarm: Swarm, upstream: GitHub, told: dict[str, str], token: str
+    swarm: Swarm, trusted_github: GitHub, told: dict[str, str], token: str
 ) -> None:
     hub, member = pair(swarm, job(JOB, APP), told)
     assert hub.get(f"/repos/{APP}/labels", JOB)[0] == 200
     announced(member)
-    upstream.order("reset-calls")
+    trusted_github.order("reset-calls")
     status, how = said(member.get(f"/repos/{APP}/labels", token))
     assert (status, how.rpartition("=")[2]) == (200, "revalidated")
-    assert len(upstream.calls()) == 1
-    assert upstream.charged() == 0
+    assert len(trusted_github.calls()) == 1
+    assert trusted_github.charged() == 0
 
 
 def test_a_repository_that_a_node_names_opens_nothing_private_to_it(swarm: Swarm) -> None:

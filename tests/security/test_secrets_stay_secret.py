@@ -18,22 +18,8 @@ from hypothesis import strategies as st
 from p2pcache import settings
 from p2pcache.cache.sealing import generate_secret
 from p2pcache.declarations import SETTINGS
-from tests.support.forks import Forks
 from tests.support.processes import GitHub, environment, job
-from tests.support.trust import APP, JOB, OTHER_JOB, PERSONAL, PRIVATE, Swarm, announced, github
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHub]:
-    with github(tmp_path_factory.mktemp("github")) as found:
-        yield found
-
-
-@pytest.fixture
-def swarm(forks: Forks, tmp_path: Path, upstream: GitHub) -> Iterator[Swarm]:
-    upstream.order("reset-calls")
-    with Swarm(forks, tmp_path, upstream.url) as swarm:
-        yield swarm
+from tests.support.trust import APP, JOB, OTHER_JOB, PERSONAL, PRIVATE, Swarm, announced
 
 
 class TestWhatOthersWereGiven:
@@ -63,14 +49,14 @@ class TestWhatOthersWereGiven:
         headers = node.get(f"/repos/{APP}", JOB, **{"P2pcache-Explain": "1"})[1]
         assert headers["p2pcache-rule"] == "proof of another scope's entry"
 
-    def test_what_depends_on_permissions_is_asked_for_each_token(self, swarm: Swarm, upstream: GitHub) -> None:
+    def test_what_depends_on_permissions_is_asked_for_each_token(self, swarm: Swarm, trusted_github: GitHub) -> None:
         """Jobs of one repository; the second has no permission for it, as its `permissions:` may say."""
         hub = swarm.hub(**job(JOB, APP))
         member = swarm.member("member", hub, **job(OTHER_JOB, APP))
         target = f"/repos/{APP}/hooks"
         assert hub.get(target, JOB)[0] == 200
         announced(member)
-        upstream.order("fault", match=target, status=403)
+        trusted_github.order("fault", match=target, status=403)
         assert member.get(target, OTHER_JOB)[0] == 403
         assert hub.get(target, JOB)[1]["cache-status"].endswith("; detail=memory"), "whose own answer stands"
         allowed = member.get(target, OTHER_JOB)
@@ -109,7 +95,7 @@ class TestWhatIsSaidOfSettings:
     def test_a_url_is_shown_without_its_credentials(self, scheme: str, before: str, between: str, after: str) -> None:
         for url in (f"{scheme}{before}5ecre7{between}@{after}", f"{scheme}{before}?{between}5ecre7{after}"):
             try:
-                said = repr(settings.load({"upstream": url}, {"XDG_CACHE_HOME": "/x"}))
+                said = repr(settings.load({"trusted_github": url}, {"XDG_CACHE_HOME": "/x"}))
             except settings.SettingsError as error:
                 said = str(error)
             assert "5ecre7" not in said

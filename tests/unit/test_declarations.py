@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import yaml
 
+from p2pcache.commands import environment
 from p2pcache.declarations import INPUT_DEFAULTS, INPUT_VARIABLES, INPUTS, SETTINGS
+from p2pcache.exports import JOB_EXPORTS, NODE_EXPORTS
 from p2pcache.options import Setting
 from p2pcache.runner.bootstrap import AUTO
 from p2pcache.runner.network import Mode
 from p2pcache.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
-ACTIONS = {
-    kind: yaml.safe_load((ROOT / file).read_text("utf-8"))["inputs"]
+FILES = {
+    kind: yaml.safe_load((ROOT / file).read_text("utf-8"))
     for kind, file in (("composite", "action.yml"), ("docker", "docker/action.yml"))
 }
+ACTIONS = {kind: content["inputs"] for kind, content in FILES.items()}
 HOME = {"XDG_CACHE_HOME": "/var/cache"}
 
 
@@ -97,6 +102,28 @@ def test_no_variable_is_spoken_of_that_is_not_declared(folder: str) -> None:
         if path.suffix in {".py", ".sh", ".js", ".md", ".yml"}:
             named = set(re.findall(r"(?<![\w*])CACHE_[A-Z0-9_]*[A-Z0-9]\b(?!\*)", path.read_text("utf-8")))
             assert named <= declared, path
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_what_is_exported_is_an_output(kind: str) -> None:
+    assert set(JOB_EXPORTS) <= set(FILES[kind]["outputs"])
+
+
+@pytest.mark.parametrize(
+    ("beginning", "end", "exported"),
+    [
+        ("`up`, `env` and `run` set ", "a folder", {*NODE_EXPORTS.values(), *environment.OF_OTHERS}),
+        (
+            "Later steps also find ",
+            "where",
+            {*JOB_EXPORTS.values(), "CACHE_ENABLE_P2P", "CACHE_LISTEN_PORT", "GH_CONFIG_DIR"},
+        ),
+    ],
+    ids=["a shell", "later steps"],
+)
+def test_the_interface_names_what_is_exported(beginning: Any, end: signal.Signals, exported: Any) -> None:
+    text = (ROOT / "docs/interface.md").read_text("utf-8")
+    assert set(re.findall(r"`([A-Z0-9_]+)`", text.partition(beginning)[2].partition(f" {end}")[0])) == exported
 
 
 def test_what_looks_around_is_a_mode_beside_the_modes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import functools
 import io
 import json
 import os
@@ -125,6 +126,63 @@ def test_a_document_names_only_what_is_there(document: Path) -> None:
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_docstrings_and_comments_name_only_what_is_there(module: Path) -> None:
     assert [problem for text in prose(module) for problem in wrong(text)] == []
+
+
+# Names of PyGithub's, libp2p's, Python's and GitHub's, and those of an example.
+FOREIGN = {
+    *("base_url", "github.Github", "BasicHost", "ConnectionError"),
+    *("GitHub", "github.token", "resourcePath", "api.github.com", "github.url"),
+}
+_REFERENCE = re.compile(r"(?<!`)`([A-Za-z_]\w*(?:\.\w+)*)`(?!`)")
+_CLASS = re.compile(r"\b[A-Z][a-z]+[A-Z]\w+\b")
+
+
+@functools.cache
+def defined() -> dict[str, set[str]]:
+    """The names in each module and room, by its name alone; those in all of them by ""."""
+    found: dict[str, set[str]] = {"": set(FOREIGN)}
+    for module in MODULES:
+        room = module.parent.name
+        here = found.setdefault(room if module.stem == "__init__" else module.stem, set())
+        found.setdefault(room, set()).add(module.stem)
+        found.setdefault(module.parent.parent.name, set()).add(room)
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            match node:
+                case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    here.add(name)
+                case ast.arg(arg=name) | ast.Name(id=name) | ast.Attribute(attr=name):
+                    here.add(name)
+                case ast.alias(name=name, asname=other):
+                    here.update((other or name).split("."))
+                case ast.Constant(value=str(text)):
+                    found[""].update(re.findall(r"\w+", text) if len(text) < 60 else ())
+    found[""].update(found, *found.values())
+    return found
+
+
+def unknown(reference: str) -> bool:
+    """Whether a name in backticks is nowhere, or not in the module that stands before it."""
+    *_, room, name = ("", *reference.split("."))
+    if reference in FOREIGN:
+        return False
+    return name not in defined().get(room, set()) and (room in defined() or not {room, name} <= defined()[""])
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_names_in_docstrings_and_comments_are_there(module: Path) -> None:
+    found = {name for text in prose(module) for name in _REFERENCE.findall(text)}
+    assert [name for name in sorted(found) if unknown(name)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_classes_that_a_document_names_are_there(document: Path) -> None:
+    quoted = " ".join(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", without_code(document.read_text("utf-8"))))
+    assert [name for name in _CLASS.findall(quoted) if name not in defined()[""]] == []
+
+
+@pytest.mark.parametrize("name", ["no_such_name", "tombstones.Forgotten", "cache.no_such_module"])
+def test_a_name_that_is_nowhere_is_found(name: str) -> None:
+    assert unknown(name)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +322,7 @@ DATA = {
     "swarm/config",
     "swarm/reasons",
     "swarm/statements",
+    "exports",
 }
 """Types, tables and constants: nothing in them that could be tried by itself."""
 

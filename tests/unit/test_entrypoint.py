@@ -21,15 +21,21 @@ def test_an_old_python_can_read_it() -> None:
 
 
 def test_what_has_no_environment_yet_needs_the_standard_library_alone() -> None:
-    shared = ROOT / "p2pcache/runner/direct.py"
-    for path in (ROOT / "entrypoint.py", *(ROOT / "action").glob("*.py"), shared):
-        names = set()
+    waiting = [ROOT / "entrypoint.py", *(ROOT / "action").glob("*.py")]
+    seen = set()
+    while waiting:
+        seen.add(path := waiting.pop())
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                names |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and ast.unparse(node) != "from p2pcache.runner import direct":
-                names.add(str(node.module).split(".")[0])
-        assert names <= sys.stdlib_module_names | {"action"}, path
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names | {"action", "p2pcache"}, path
+            shared = {ROOT / f"{name.replace('.', '/')}.py" for name in names if name.startswith("p2pcache.")}
+            waiting += [file for file in shared - seen if file.is_file()]
+    assert ROOT / "p2pcache/runner/direct.py" in seen
 
 
 def test_an_isolated_interpreter_in_a_folder_with_a_namesake_finds_its_own(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "p2pcache"
 ROWS = (
-    ("__version__", "files", "bounded", "options"),
+    ("__version__", "files", "bounded", "options", "exports"),
     ("backends",),
     ("declarations",),
     ("github", "settings", "values", "clock", "unknown"),

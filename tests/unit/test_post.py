@@ -14,15 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import command_files
+
 ROOT = Path(__file__).parents[2]
 TOOL = "tools/Python/3.12.9/x64"
 TOOLS = ("cat", "ln", "mkdir", "rm")
 KNOWN_SHELLS = {"sh": ["/bin/sh"], "bash": ["/bin/bash"], "busybox": ["/bin/busybox", "sh"]}
 SHELLS = {name: command for name, command in KNOWN_SHELLS.items() if Path(command[0]).exists()}
-
-
-def said(path: Path) -> dict[str, str]:
-    return {k: v for k, _, v in re.findall(r"^(\S+)<<(\S+)\n(.*?)\n\2$", path.read_text(), re.DOTALL | re.MULTILINE)}
 
 
 def uses(kind: str) -> str:
@@ -284,7 +282,7 @@ def test_the_post_step_hands_over_what_main_kept(tmp_path: Path) -> None:
         "INPUT_STRICT": "false",
     }
     subprocess.run(["node", ROOT / "post/main.js"], env=environ, check=True, timeout=20)
-    kept = {f"STATE_{name}": value for name, value in said(state).items()}
+    kept = {f"STATE_{name}": value for name, value in command_files.values(state).items()}
 
     def post(**more: str) -> subprocess.CompletedProcess[str]:
         environ = {"PATH": os.environ["PATH"], "CODE": "0", **kept, **more}

@@ -1,6 +1,6 @@
 """Takes connections from the listening sockets and has each held before anything else happens to it.
 
-An event loop's own server accepts in one step and tells its protocol in a later one; a node killed in between takes
+An event loop's own server accepts in one step and calls its protocol in a later one; a node killed in between takes
 the client along. Here one system call follows the other.
 """
 

@@ -60,7 +60,8 @@ class HeldConnection(GatewayProtocol):
             if not self._idle:
                 self._settle()
         elif hits != self._hits:
-            self._lose()  # one of several requests was answered: which bytes are the others' is not known
+            self._lose()  # a hit has not drained, or other requests follow it, whose bytes cannot be told from its own
+            self.loop.call_soon(self._drained)
         else:
             self._idle = False
             self._journal.asked(slot, data, self._read)

@@ -131,7 +131,7 @@ class Journal:
         return slot
 
     def let_go(self, slot: int) -> None:
-        """Note that the connection is over. Its slot is free once the supervisor could be told."""
+        """Note that the connection is over. Its slot is free once that was reported to the supervisor."""
         self._mine.discard(slot)
         self._closed.add(slot)
         self._report_closed()
@@ -172,7 +172,7 @@ class Journal:
             request = self._memory[base + _HEAD.size : base + _HEAD.size + min(length, ROOM)]
             return Adopted(slot, connection, state, request, length <= ROOM, unsafe, replays, read)
         if state is ConnectionState.IDLE:
-            self.idle(slot)  # without what a note that was cut off left in it
+            self.idle(slot)  # without what a note that was cut off wrote into it
             return Adopted(slot, connection, read=read)
         return Adopted(slot, connection, ConnectionState.LOST)
 

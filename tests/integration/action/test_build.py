@@ -126,7 +126,8 @@ def company_index(company: tuple[Path, Path]) -> Iterator[str]:
 def step(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """The Action's step in a release of one package, on a machine whose pip knows what is given and nothing else."""
     release = tmp_path / "release"
-    shutil.copytree(ROOT / "action", release / "action", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("action", "p2pcache"):
+        shutil.copytree(ROOT / package, release / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "entrypoint.py", release)
     # How long pip itself takes on a busy machine is not what is tried here.
     patient = (release / "action/installers.py").read_text().replace("PROBE_SECONDS = 8.0", "PROBE_SECONDS = 40.0")
@@ -135,8 +136,6 @@ def step(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     digest = hashlib.sha256(wheel()).hexdigest()
     (release / "requirements.lock").write_text(f"sniffio==1.3.1 \\\n    --hash=sha256:{digest}\n")
     (release / "requirements-uv.lock").write_text(f"uv==0.0.0 \\\n    --hash=sha256:{digest}\n")
-    (release / "p2pcache/runner").mkdir(parents=True)
-    shutil.copy(ROOT / "p2pcache/runner/direct.py", release / "p2pcache/runner")
     (release / "p2pcache/runner/main.py").write_text("import sniffio\nprint('started with', sniffio.FROM)\n")
     home = tmp_path / "home"
     home.mkdir()
@@ -208,14 +207,13 @@ def test_what_cannot_succeed_is_told_with_its_cause(
     assert list((tmp_path / "tools/p2pcache").iterdir()) == [], "nothing half made is left"
 
 
-def test_an_index_that_never_answers_is_waited_for_briefly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_never_answers_is_waited_for_briefly(tmp_path: Path) -> None:
     """Eight seconds in all, whatever pip's own patience: here two, and a pip that would wait for ever."""
     assert installers.PROBE_SECONDS <= 8
-    monkeypatch.setattr(installers, "PROBE_SECONDS", 2.0)
     pip = tmp_path / "pip"
     pip.write_text("#!/bin/sh\nexec sleep 600\n")
     pip.chmod(0o755)
     with pytest.raises(installers.InstallError, match="no answer within 2 s"):
-        installers.probe_with_pip([str(pip)], dict(os.environ), tmp_path / "lines", tmp_path)
+        installers.probe_with_pip([str(pip)], dict(os.environ), tmp_path / "lines", tmp_path, 2.0)
     with pytest.raises(installers.InstallError, match="no answer within 2 s"):
-        installers.probe_with_uv(str(pip), "python", dict(os.environ), tmp_path / "lines", tmp_path)
+        installers.probe_with_uv(str(pip), "python", dict(os.environ), tmp_path / "lines", tmp_path, 2.0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from action import environment, main
+from tests.support import command_files
 
 
 @pytest.fixture
@@ -28,10 +28,6 @@ def step(tmp_path: Path) -> Callable[..., dict[str, str]]:
     return make
 
 
-def said(path: Path) -> dict[str, str]:
-    return {k: v for k, _, v in re.findall(r"^(\S+)<<(\S+)\n(.*?)\n\2$", path.read_text(), re.DOTALL | re.MULTILINE)}
-
-
 def test_a_ready_environment_is_used_as_it_is(
     step: Callable[..., dict[str, str]], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -44,7 +40,7 @@ def test_a_reason_becomes_one_warning_and_the_job_goes_on(
 ) -> None:
     assert main.main(step("echo trace >&2; echo 'no::luck % here' >&2; exit 1")) == 0
     assert capfd.readouterr().out == "::warning title=p2pcache::no::luck %25 here. The job goes on without the cache.\n"
-    outputs, variables = said(tmp_path / "GITHUB_OUTPUT"), said(tmp_path / "GITHUB_ENV")
+    outputs, variables = command_files.values(tmp_path / "GITHUB_OUTPUT"), command_files.values(tmp_path / "GITHUB_ENV")
     assert outputs == {
         "api-url": "https://api.github.com", "graphql-url": "https://api.github.com/graphql", "p2p-connected": "false"
     }  # fmt: skip
@@ -70,14 +66,14 @@ def test_no_environment_is_a_reason_too(capfd: pytest.CaptureFixture[str]) -> No
 )
 def test_outputs_lead_to_github_itself(tmp_path: Path, variable: str, api: str, graphql: str) -> None:
     main.fall_back("x", {variable: api, "GITHUB_OUTPUT": str(tmp_path / "output")})
-    assert said(tmp_path / "output")["graphql-url"] == graphql
-    assert said(tmp_path / "output")["api-url"] == api
+    assert command_files.values(tmp_path / "output")["graphql-url"] == graphql
+    assert command_files.values(tmp_path / "output")["api-url"] == api
 
 
 def test_an_upstream_that_is_no_url_is_not_exported(step: Callable[..., dict[str, str]], tmp_path: Path) -> None:
     """`upstream` may be the very input that stopped the start."""
     assert main.main(step("exit 2", INPUT_UPSTREAM="ghe.example", GITHUB_API_URL="https://ghes.example/api/v3")) == 0
-    assert said(tmp_path / "GITHUB_ENV") == {
+    assert command_files.values(tmp_path / "GITHUB_ENV") == {
         "P2PCACHE_API_URL": "https://ghes.example/api/v3",
         "P2PCACHE_GRAPHQL_URL": "https://ghes.example/api/graphql",
     }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -25,3 +26,8 @@ async def lab() -> AsyncIterator[Lab]:
     for node in lab.nodes:
         await node.close()
     assert lab.upstream.open == 0, "a response was left open"
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    return lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from p2pcache.cache.answer import Answer, Cached
+from p2pcache.cache.disk import Disk
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.github.request import Request
 from p2pcache.testing import MemorySwarm, StandIn, Verdict
+from p2pcache.testing.conformance import make
 from p2pcache.testing.direct import Direct
 from p2pcache.testing.nodes import Clock, MemoryNode
 
@@ -102,3 +105,9 @@ class Lab:
 def kept(answer: Answer) -> Cached:
     assert isinstance(answer, Cached), answer
     return answer
+
+
+async def fill(tier: Disk, count: int, size: int, prefix: str = "") -> None:
+    for i in range(count):
+        kept = make(f"/{prefix}{i}", body=random.Random(f"{prefix}{i}").randbytes(size))
+        await tier.store(kept.pointer, kept.sealed)

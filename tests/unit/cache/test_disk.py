@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 import sqlite3
 import threading
@@ -21,6 +20,7 @@ from p2pcache.cache.recovery import FILE
 from p2pcache.cache.sealing import Keyring, generate_secret
 from p2pcache.cache.tiers import Opening, Store
 from p2pcache.testing.conformance import KEYRING, TierConformance, make
+from tests.unit.cache.lab import fill
 
 MIB = 1024 * 1024
 
@@ -46,17 +46,6 @@ class TestDiskConforms(TierConformance):
     @pytest.fixture
     async def tier(self, store: Disk) -> Disk:
         return store
-
-
-@pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    return lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-async def fill(tier: Disk, count: int, size: int, prefix: str = "") -> None:
-    for i in range(count):
-        kept = make(f"/{prefix}{i}", body=random.Random(f"{prefix}{i}").randbytes(size))
-        await tier.store(kept.pointer, kept.sealed)
 
 
 class TestAtRest:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import logging
-import random
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -12,19 +10,9 @@ from p2pcache.cache import database, recovery
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.recovery import ASIDE, FILE, SafeDatabase
 from p2pcache.testing.conformance import KEYRING, make
+from tests.unit.cache.lab import fill
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    return lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-async def fill(tier: Disk, count: int, size: int, prefix: str = "") -> None:
-    for i in range(count):
-        kept = make(f"/{prefix}{i}", body=random.Random(f"{prefix}{i}").randbytes(size))
-        await tier.store(kept.pointer, kept.sealed)
 
 
 class TestTrouble:

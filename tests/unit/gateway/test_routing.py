@@ -35,10 +35,10 @@ GHES = Router(Upstreams("https://ghe.example/api/v3"), frozenset())
         ("uploads.github.com", "/repos/o/r", Stream("https://uploads.github.com/repos/o/r", "/repos/o/r")),
         ("objects.githubusercontent.com", "/x?y", Stream("https://objects.githubusercontent.com/x?y")),
         ("github.com", "/o/r", Stream("https://github.com/o/r")),
-        ("evil.example", "/", Misdirected("evil.example")),
-        ("api.github.com.evil.example", "/", Misdirected("api.github.com.evil.example")),
-        ("localhost.evil.example", "/-/stats", Misdirected("localhost.evil.example")),
-        ("1.2.3.4.5", "/", Misdirected("1.2.3.4.5")),
+        ("evil.example", "/", Misdirected()),
+        ("api.github.com.evil.example", "/", Misdirected()),
+        ("localhost.evil.example", "/-/stats", Misdirected()),
+        ("1.2.3.4.5", "/", Misdirected()),
     ],
 )
 def test_destinations_before_github(host, target, destination):
@@ -100,12 +100,12 @@ def test_other_servers_are_reached_for_this_user_alone(host):
     assert GITHUB.route(host, "/-/stats", lambda: True) == Stream(
         f"https://{host.lower().removesuffix(':443')}/-/stats"
     )
-    assert GITHUB.route(host, "/-/stats", lambda: False) == Misdirected(host)
+    assert GITHUB.route(host, "/-/stats", lambda: False) == Misdirected()
 
 
 @pytest.mark.parametrize("host", NOWHERE)
 def test_what_names_no_server_is_reached_for_nobody(host):
-    assert GITHUB.route(host, "/", lambda: True) == Misdirected(host)
+    assert GITHUB.route(host, "/", lambda: True) == Misdirected()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "10.0.0.1", "[::1]", "[fe80::1]", "8.8.8.8"])

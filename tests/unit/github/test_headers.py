@@ -132,4 +132,4 @@ def test_what_may_be_served_again_unasked(said: dict[str, str], fresh: bool) -> 
 def test_of_a_read_only_what_is_in_its_key_goes_to_github() -> None:
     sent = {"accept": "*/*", "authorization": "token x", "x-github-api-version": "2022-11-28", "graphql-features": "a"}
     other = {"user-agent": "gh", "x-forwarded-host": "evil.example", "forwarded": "host=x", "cache-control": "no-cache"}
-    assert headers.of_a_read({**sent, **other}) == sent
+    assert headers.forwarded({**sent, **other}) == sent

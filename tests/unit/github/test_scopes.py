@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pcache.github.scopes import credential, scope_of, shown, token_in, token_kind
+from p2pcache.github.scopes import credential, scope_of, shown
 
 JOB = "ghs_jobtoken"
 SECRET = "ghp_verysecret"
@@ -103,25 +103,3 @@ def test_no_scope_shows_its_secret(authorization: str, cookie: str) -> None:
     scope = scope_of({"authorization": authorization, "cookie": cookie}, JOB, "o/r")
     assert len(scope) == len("token:") + 64
     assert SECRET not in scope_of({"authorization": f"token {SECRET}"}, None, None)
-
-
-@given(st.text())
-def test_any_authorization_is_read(authorization: str) -> None:
-    token = token_in(authorization)
-    assert token is None or token
-
-
-@pytest.mark.parametrize(
-    ("token", "kind"),
-    [
-        ("ghp_x", "personal"),
-        ("github_pat_x", "personal"),
-        ("gho_x", "oauth"),
-        ("ghu_x", "app_user"),
-        ("ghs_x", "installation"),
-        ("v1.0123", "unknown"),
-        ("", "unknown"),
-    ],
-)
-def test_token_kind(token: str, kind: str) -> None:
-    assert token_kind(token) == kind

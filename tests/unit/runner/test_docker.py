@@ -117,10 +117,10 @@ def test_no_engine(tmp_path: Path) -> None:
         engine.inspect("x")
     with pytest.raises(EngineError, match="cannot be asked"):
         engine.start("x", b"")
-    assert engine.last_words("x") == ""
+    assert engine.last_line("x") == ""
 
 
 def test_last_words_are_safe_to_print(engine: DockerEngine, server: Server) -> None:
     target = "GET /v1.41/containers/x/logs?stdout=1&stderr=1&tail=1"
     server.answers = {target: (200, b"\2\0\0\0\0\0\0\x0aoops \x1b[31m\n")}
-    assert engine.last_words("x") == "oops ?[31m"
+    assert engine.last_line("x") == "oops ?[31m"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-import struct
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
+import dns.message
+import dns.rrset
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,10 +62,9 @@ def test_a_machine_that_shows_nothing(tmp_path: Path) -> None:
         pytest.param("proc/net/udp", "  sl  local\n 7: 0B00007F:8E5A 00000000:0000 07\n", id="its socket"),
     ],
 )
-def test_dockers_resolver(root: Path, file: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "DOCKER_SOCKET", root / "no.sock")
+def test_dockers_resolver(root: Path, file: str, text: str) -> None:
     (root / file).write_text(text)
-    assert collect(root).docker_dns
+    assert collect(root, root / "no.sock").docker_dns
 
 
 @pytest.mark.parametrize(
@@ -82,65 +81,58 @@ def test_cgroup(root: Path, cgroup: str, found: str) -> None:
     assert collect(root).cgroup_id == found
 
 
-def answer(name: str, question: bytes, *, ident: bytes = b"\1\2", kind: int = 12, compressed: bool = True) -> bytes:
-    labels = b"".join(bytes([len(x)]) + x.encode() for x in name.split(".")) + b"\0"
-    owner = b"\xc0\x0c" if compressed else question[12:-4]
-    record = owner + struct.pack("!HHIH", kind, 1, 600, len(labels)) + labels
-    return ident + struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0) + question[12:] + record
+QUERY = dns.message.make_query("2.0.17.172.in-addr.arpa", "PTR", id=0x0102)
+OTHER = dns.message.make_query("2.0.17.172.in-addr.arpa", "PTR", id=0x7878)
 
 
-QUESTION = b"\1\2" + bytes(10) + b"\x012\x010\x0217\x03172\x07in-addr\x04arpa\0" + struct.pack("!HH", 12, 1)
+def answer(query: dns.message.Message, rdtype: str, text: str) -> bytes:
+    response = dns.message.make_response(query)
+    response.answer = [dns.rrset.from_text(query.question[0].name, 600, "IN", rdtype, text)]
+    return response.to_wire()
 
 
 @pytest.mark.parametrize(
     ("packet", "name"),
     [
-        pytest.param(answer("web.ci_default", QUESTION), "web.ci_default", id="a name"),
-        pytest.param(answer("web.ci_default", QUESTION, compressed=False), "web.ci_default", id="owner written out"),
-        pytest.param(answer("web.ci_default", QUESTION, ident=b"xx"), "", id="an answer to something else"),
-        pytest.param(answer("web.ci_default", QUESTION, kind=1), "", id="an address"),
-        pytest.param(QUESTION, "", id="no answer in it"),
+        pytest.param(answer(QUERY, "PTR", "web.ci_default."), "web.ci_default", id="a name"),
+        pytest.param(answer(OTHER, "PTR", "web.ci_default."), "", id="an answer to something else"),
+        pytest.param(answer(QUERY, "A", "192.0.2.1"), "", id="an address"),
+        pytest.param(dns.message.make_response(QUERY).to_wire(), "", id="no answer in it"),
+        pytest.param(QUERY.to_wire(), "", id="the question"),
         pytest.param(b"", "", id="nothing"),
     ],
 )
 def test_pointer_answers(packet: bytes, name: str) -> None:
-    assert parse_pointer(packet, b"\1\2", len(QUESTION)) == name
+    assert parse_pointer(QUERY, packet) == name
 
 
 @given(st.binary(max_size=80))
 def test_no_packet_raises(tail: bytes) -> None:
-    parse_pointer(b"\1\2\x81\x80\0\1\0\1\0\0\0\0" + QUESTION[12:] + tail, b"\1\2", len(QUESTION))
+    head = b"\1\2\x81\x80\0\1\0\1\0\0\0\0"
+    parse_pointer(QUERY, head + QUERY.to_wire()[12:] + tail)
+    parse_pointer(QUERY, head + tail)
 
 
-@pytest.fixture
-def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def test_the_resolver_is_asked_for_our_name() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.12", 0))
+        server.bind(("127.0.0.1", 0))
         server.settimeout(10)
-        port = server.getsockname()[1]
-        original = socket.socket.connect
-        monkeypatch.setattr(evidence, "DOCKER_DNS", "127.0.0.12")
-        monkeypatch.setattr(socket, "socket", type("S", (socket.socket,), {
-            "connect": lambda self, address: original(self, ("127.0.0.12", port) if address[1] == 53 else address)
-        }))  # fmt: skip
 
         def serve() -> None:
             packet, peer = server.recvfrom(512)
-            server.sendto(answer("runner.github_network_1", packet, ident=packet[:2]), peer)
+            server.sendto(answer(dns.message.from_wire(packet), "PTR", "runner.github_network_1."), peer)
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield
+        assert evidence._reverse("172.18.0.2", server.getsockname()) == "runner.github_network_1"
         thread.join()
 
 
-def test_the_resolver_is_asked_for_our_name(resolver: None) -> None:
-    assert evidence._reverse("172.18.0.2") == "runner.github_network_1"
-
-
-def test_a_resolver_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "DOCKER_DNS", "127.0.0.13")
-    assert evidence._reverse("172.18.0.2") == ""
+def test_a_resolver_that_is_not_there() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = closed.getsockname()
+    assert evidence._reverse("172.18.0.2", nobody) == ""
 
 
 @pytest.mark.parametrize(
@@ -151,10 +143,7 @@ def test_a_resolver_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(b"[]", "", id="nonsense"),
     ],
 )
-def test_the_engine_knows_the_project(
-    body: bytes, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evidence, "DOCKER_SOCKET", tmp_path / "d.sock")
+def test_the_engine_knows_the_project(body: bytes, project: str, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "d.sock"))
         server.listen()
@@ -167,5 +156,5 @@ def test_the_engine_knows_the_project(
 
         thread = threading.Thread(target=serve)
         thread.start()
-        assert evidence._compose_project("abc") == project
+        assert evidence._compose_project("abc", tmp_path / "d.sock") == project
         thread.join()

@@ -137,14 +137,14 @@ def test_a_setting_that_cannot_be_used(given: Callable[..., Inputs]) -> None:
     ids=["not set", "empty", "the job's own"],
 )
 def test_what_the_node_says_names_what_the_reader_can_set(environ: dict[str, str], said: str) -> None:
-    assert inputs.in_words_of_inputs("CACHE_SECRET has to be the same; CACHE_SECRETS is no name", environ) == said
+    assert inputs.with_input_names("CACHE_SECRET has to be the same; CACHE_SECRETS is no name", environ) == said
 
 
 def test_the_gateways_port_is_an_input_and_a_hubs_flag_is_its_own() -> None:
     said = "--listen 127.0.0.1:80: Permission denied; start the hub with --p2p-listen /ip4/0.0.0.0/tcp/9100"
-    assert inputs.in_words_of_inputs(said, {}) == said.replace("--listen", "input gateway-port", 1)
+    assert inputs.with_input_names(said, {}) == said.replace("--listen", "input gateway-port", 1)
 
 
 def test_an_input_that_is_given_is_named_whatever_the_job_has_set(given: Callable[..., Inputs]) -> None:
     given(secret=SECRET)
-    assert inputs.in_words_of_inputs("CACHE_SECRET: weak", {"CACHE_SECRET": SECRET}) == "input secret: weak"
+    assert inputs.with_input_names("CACHE_SECRET: weak", {"CACHE_SECRET": SECRET}) == "input secret: weak"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from p2pcache.runner.job import Job, with_socket, write_gh_config
+from p2pcache.exports import NODE_EXPORTS
+from p2pcache.runner.job import Job, exported, node_outputs, with_socket, write_gh_config
 
 
 @pytest.mark.parametrize(
@@ -100,3 +101,16 @@ def test_what_is_remembered(tmp_path: Path) -> None:
     assert Job(tmp_path).recall() == {"a": 1}
     (tmp_path / "job.json").write_text("{half")
     assert job.recall() == {}
+
+
+def test_what_a_node_has_not_is_an_empty_output_and_no_variable() -> None:
+    ready = {"api_url": "http://g", "graphql_url": "http://g/graphql", "socket": "/s"}
+    outputs = node_outputs({**ready, "peer_id": "", "multiaddrs": []})
+    assert outputs == node_outputs(ready)
+    assert (outputs["peer-id"], outputs["multiaddr"]) == ("", "")
+    assert set(exported(outputs)) == {"P2PCACHE_API_URL", "P2PCACHE_GRAPHQL_URL", "P2PCACHE_SOCKET"}
+
+
+def test_every_exported_output_of_a_node_is_made_from_its_ready_file() -> None:
+    ready = {"api_url": "a", "graphql_url": "g", "socket": "s", "peer_id": "p", "multiaddrs": ["m", "n"]}
+    assert exported(node_outputs(ready)) == dict(zip(NODE_EXPORTS.values(), "agspm", strict=True))

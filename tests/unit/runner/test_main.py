@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.runner import main, supervisor
 from p2pcache.runner.job import Job
 from p2pcache.runner.supervisor import SupervisorError
+from tests.support import command_files
 
 FILES = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")
 
@@ -41,13 +41,6 @@ def step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.Mon
     supervisor.stop(Job(tmp_path / "temp/p2pcache").run, 3)
 
 
-def said(tmp_path: Path, name: str) -> dict[str, str]:
-    found = re.findall(
-        r"^(\S+)<<(ghadelimiter_\S+)\n(.*?)\n\2$", (tmp_path / name).read_text(), re.DOTALL | re.MULTILINE
-    )
-    return {key: value for key, _, value in found}
-
-
 def run(command: str) -> int:
     return main.main([command], dict(os.environ))
 
@@ -56,7 +49,7 @@ def test_a_job_from_start_to_finish(
     step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run("start") == 0
-    outputs, variables = said(tmp_path, "GITHUB_OUTPUT"), said(tmp_path, "GITHUB_ENV")
+    outputs, variables = command_files.values(tmp_path / "GITHUB_OUTPUT"), command_files.values(tmp_path / "GITHUB_ENV")
     assert set(outputs) == {
         "api-url", "graphql-url", "socket", "peer-id", "multiaddr", "network-mode", "bootstrap-peers", "p2p-connected",
         "stats-file", "environment",
@@ -107,10 +100,10 @@ def test_a_second_use_changes_nothing_and_ends_nothing(
     step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run("start") == 0
-    first = said(tmp_path, "GITHUB_OUTPUT")
+    first = command_files.values(tmp_path / "GITHUB_OUTPUT")
     (tmp_path / "GITHUB_OUTPUT").write_text("")
     assert run("start") == 0
-    second = said(tmp_path, "GITHUB_OUTPUT")
+    second = command_files.values(tmp_path / "GITHUB_OUTPUT")
     assert "environment" not in second, "its post step has nothing to end"
     assert second == {name: value for name, value in first.items() if name != "environment"}
     assert "::notice::p2pcache runs in this job already" in capfd.readouterr().out
@@ -120,7 +113,7 @@ def test_without_gh_and_without_a_report(step: pytest.MonkeyPatch, tmp_path: Pat
     step.setenv("INPUT_GH", "false")
     step.setenv("INPUT_REPORT", "false")
     assert run("start") == 0
-    assert "GH_CONFIG_DIR" not in said(tmp_path, "GITHUB_ENV")
+    assert "GH_CONFIG_DIR" not in command_files.values(tmp_path / "GITHUB_ENV")
     assert run("finish") == 0
     assert (tmp_path / "GITHUB_STEP_SUMMARY").read_text() == ""
 
@@ -149,7 +142,7 @@ def test_what_is_kept_for_the_next_run_has_no_key_and_the_next_job_is_another_pe
     for _ in range(2):
         (tmp_path / "GITHUB_OUTPUT").write_text("")
         assert run("start") == 0
-        peers.append(said(tmp_path, "GITHUB_OUTPUT")["peer-id"])
+        peers.append(command_files.values(tmp_path / "GITHUB_OUTPUT")["peer-id"])
         assert run("finish") == 0
         kept = list((job.node / "store").iterdir())
         assert kept
@@ -168,7 +161,7 @@ def test_a_mode_that_is_insisted_on_is_reported(
 ) -> None:
     step.setenv("INPUT_MODE", "none")
     assert run("start") == 0
-    assert said(tmp_path, "GITHUB_OUTPUT")["network-mode"] == "none"
+    assert command_files.values(tmp_path / "GITHUB_OUTPUT")["network-mode"] == "none"
     assert "none network: as the input says" in capfd.readouterr().out
 
 
@@ -222,7 +215,7 @@ def swarm(step: pytest.MonkeyPatch) -> list[Any]:
 def test_outputs_wait_for_the_swarm(swarm: list[Any], tmp_path: Path) -> None:
     swarm.append({"p2p": "ready", "peer_id": "12D3", "multiaddrs": ["/ip4/10.0.0.1/tcp/9000/p2p/12D3"]})
     assert run("start") == 0
-    assert said(tmp_path, "GITHUB_OUTPUT")["multiaddr"] == "/ip4/10.0.0.1/tcp/9000/p2p/12D3"
+    assert command_files.values(tmp_path / "GITHUB_OUTPUT")["multiaddr"] == "/ip4/10.0.0.1/tcp/9000/p2p/12D3"
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -250,13 +243,13 @@ def test_a_strict_failure_leaves_no_process_behind(
     assert run("start") == 1
     assert "is not an Ed25519 key" in capfd.readouterr().err
     assert supervisor.status(Job.from_env(os.environ).run) is None
-    assert said(tmp_path, "GITHUB_OUTPUT") == {}
+    assert command_files.values(tmp_path / "GITHUB_OUTPUT") == {}
     step.setenv("INPUT_STRICT", "false")
     assert run("start") == 0
     [warning] = [line for line in capfd.readouterr().out.splitlines() if line.startswith("::warning")]
     assert "is not an Ed25519 key" in warning
     assert warning.endswith("This job's cache works alone.")
-    assert said(tmp_path, "GITHUB_OUTPUT")["p2p-connected"] == "false"
+    assert command_files.values(tmp_path / "GITHUB_OUTPUT")["p2p-connected"] == "false"
 
 
 def test_the_port_that_is_exported_is_the_one_that_is_listened_on(
@@ -267,7 +260,7 @@ def test_the_port_that_is_exported_is_the_one_that_is_listened_on(
         for name, value in {"LISTEN_PORT": port, "ENABLE_P2P": "true", "SECRET": generate_secret()}.items():
             step.setenv(f"INPUT_{name}", value)
         assert run("start") == 0
-    variables = said(tmp_path, "GITHUB_ENV")
+    variables = command_files.values(tmp_path / "GITHUB_ENV")
     bound = variables["CACHE_LISTEN_PORT"]
     assert bound != port
     assert f"/tcp/{bound}/p2p/{variables['P2PCACHE_PEER_ID']}" in variables["P2PCACHE_MULTIADDR"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
-import re
 import signal
 import sys
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from p2pcache.runner import evidence, lifecycle, sibling, watch
+from p2pcache.runner import docker, evidence, lifecycle, sibling, watch
 from p2pcache.runner.docker import EngineError
 from p2pcache.runner.job import Job
 from p2pcache.runner.network import Evidence
+from tests.support import command_files
 
 ME = "a" * 64
 RECORD = {
@@ -76,7 +77,7 @@ class FakeEngine:
         self.running.discard(container)
         self.removed.append(container)
 
-    def last_words(self, container: str) -> str:
+    def last_line(self, container: str) -> str:
         return "no disk"
 
 
@@ -88,7 +89,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         monkeypatch.setenv(name, path)
     (tmp_path / "temp").mkdir()
     (tmp_path / "docker.sock").touch()
-    monkeypatch.setattr(evidence, "DOCKER_SOCKET", tmp_path / "docker.sock")
+    monkeypatch.setattr(docker, "SOCKET", tmp_path / "docker.sock")
     monkeypatch.setattr(evidence, "collect", lambda: Evidence(mount_id=ME))
     return {**files, "RUNNER_TEMP": str(tmp_path / "temp"), "INPUT_TOKEN": "t", "ACTIONS_RUNTIME_TOKEN": "no"}
 
@@ -98,11 +99,6 @@ def engine(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> FakeEngi
     fake = FakeEngine(Path(environ["RUNNER_TEMP"]))
     monkeypatch.setattr(sibling, "DockerEngine", lambda: fake)
     return fake
-
-
-def said(environ: dict[str, str], name: str) -> dict[str, str]:
-    text = Path(environ[name]).read_text()
-    return {k: v for k, _, v in re.findall(r"^(\S+)<<(\S+)\n(.*?)\n\2$", text, re.DOTALL | re.MULTILINE)}
 
 
 def test_the_sibling_is_the_runners_and_knows_no_more_than_it_must(engine: FakeEngine, environ: dict[str, str]) -> None:
@@ -122,8 +118,8 @@ def test_the_sibling_is_the_runners_and_knows_no_more_than_it_must(engine: FakeE
 def test_host_steps_get_host_paths(engine: FakeEngine, environ: dict[str, str]) -> None:
     assert sibling.main(["start"], environ) == 0
     assert engine.created["HostConfig"]["NetworkMode"] == "host"
-    assert said(environ, "GITHUB_OUTPUT")["socket"] == "/home/runner/work/_temp/p2pcache/node.sock"
-    assert said(environ, "GITHUB_ENV")["GH_CONFIG_DIR"] == "/home/runner/work/_temp/p2pcache/gh"
+    assert command_files.values(environ["GITHUB_OUTPUT"])["socket"] == "/home/runner/work/_temp/p2pcache/node.sock"
+    assert command_files.values(environ["GITHUB_ENV"])["GH_CONFIG_DIR"] == "/home/runner/work/_temp/p2pcache/gh"
     config = Path(environ["RUNNER_TEMP"], "p2pcache/gh/config.yml").read_text()
     assert 'http_unix_socket: "/home/runner/work/_temp/p2pcache/node.sock"' in config
 
@@ -131,7 +127,7 @@ def test_host_steps_get_host_paths(engine: FakeEngine, environ: dict[str, str]) 
 def test_a_job_containers_steps_get_its_paths_and_its_loopback(engine: FakeEngine, environ: dict[str, str]) -> None:
     assert sibling.main(["start"], {**environ, "INPUT_JOB-CONTAINER": "job"}) == 0
     assert engine.created["HostConfig"]["NetworkMode"] == "container:job"
-    assert said(environ, "GITHUB_OUTPUT")["socket"] == "/__w/_temp/p2pcache/node.sock"
+    assert command_files.values(environ["GITHUB_OUTPUT"])["socket"] == "/__w/_temp/p2pcache/node.sock"
 
 
 def test_a_network_that_was_given_is_given_on(engine: FakeEngine, environ: dict[str, str]) -> None:
@@ -153,7 +149,7 @@ def test_under_act_the_command_files_folder_is_what_the_job_shares(engine: FakeE
     engine.mounts = [{"Source": "/volumes/act", "Destination": str(Path(environ["GITHUB_OUTPUT"]).parent)}]
     engine.temp = Path(environ["GITHUB_OUTPUT"]).parent
     assert sibling.main(["start"], {**environ, "RUNNER_TEMP": "/tmp"}) == 0
-    assert said(environ, "GITHUB_OUTPUT")["socket"] == "/volumes/act/p2pcache/node.sock"
+    assert command_files.values(environ["GITHUB_OUTPUT"])["socket"] == "/volumes/act/p2pcache/node.sock"
 
 
 def test_nothing_shared_is_told(
@@ -162,7 +158,7 @@ def test_nothing_shared_is_told(
     engine.mounts = []
     assert sibling.main(["start"], environ) == 0
     assert "::warning::p2pcache: no folder here is shared with the host" in capsys.readouterr().out
-    assert said(environ, "GITHUB_OUTPUT")["api-url"] == "https://api.github.com"
+    assert command_files.values(environ["GITHUB_OUTPUT"])["api-url"] == "https://api.github.com"
 
 
 def test_a_second_use(engine: FakeEngine, environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +185,7 @@ def test_a_sibling_that_does_not_work(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sibling, "START_SECONDS", 0.2)
+    monkeypatch.setattr(sibling, "start", functools.partial(sibling.start, seconds=0.2))
     engine.record = record
     assert sibling.main(["start"], environ) == 0
     out = capsys.readouterr().out
@@ -204,8 +200,8 @@ def test_an_upstream_that_is_no_url_is_not_exported(engine: FakeEngine, environ:
     engine.record = {"error": "input upstream: read 'foo'"}
     wrong = {"INPUT_UPSTREAM": "foo", "GITHUB_API_URL": "https://ghes.example/api/v3"}
     assert sibling.main(["start"], {**environ, **wrong}) == 0
-    assert said(environ, "GITHUB_ENV")["P2PCACHE_API_URL"] == "https://ghes.example/api/v3"
-    assert said(environ, "GITHUB_ENV")["P2PCACHE_GRAPHQL_URL"] == "https://ghes.example/api/graphql"
+    assert command_files.values(environ["GITHUB_ENV"])["P2PCACHE_API_URL"] == "https://ghes.example/api/v3"
+    assert command_files.values(environ["GITHUB_ENV"])["P2PCACHE_GRAPHQL_URL"] == "https://ghes.example/api/graphql"
 
 
 def test_the_end(engine: FakeEngine, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,10 +19,11 @@ BIG = b"z" * (8 << 20)
 
 
 class Cold:
-    """No answer stands ready but one."""
+    """Two answers stand ready."""
 
     def answer(self, url, headers):
-        return (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", b"hot") if url == b"/hot" else None
+        body = {b"/hot": b"hot", b"/hot-and-big": BIG}.get(url)
+        return (b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body), body) if body else None
 
 
 class Site:
@@ -157,9 +158,11 @@ async def test_a_request_that_comes_before_the_last_is_answered_cannot_be_taken_
     await site.until(ConnectionState.IDLE)
 
 
-async def test_an_answer_that_has_drained_leaves_the_journal_idle_by_itself(site, client):
+@pytest.mark.parametrize("path", [b"/big", b"/hot-and-big"])
+async def test_an_answer_that_has_drained_leaves_the_journal_idle_by_itself(site, client, path):
     reader, writer = client
-    writer.write(GET % b"/big")
+    writer.write(GET % path)
+    await site.until(ConnectionState.LOST)
     assert await body(reader) == BIG
     await site.until(ConnectionState.IDLE)
 

@@ -1,4 +1,4 @@
-"""Who asks, and whether GitHub may be asked for that caller now."""
+"""The limits of each caller, by its scope, and whether GitHub may be asked for it now."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.wanted import ScopePolicy
 from p2pcache.gateway.exchange import Exchange
 from p2pcache.gateway.head import cache_status
-from p2pcache.gateway.http_upstream import Answer
+from p2pcache.gateway.http_upstream import UpstreamResponse
 from p2pcache.github import scopes
 
 ASK_RULE = "p2pcache-explain"
 RULE = b"p2pcache-rule"
 
 
-class Admission:
+class CallerLimits:
     """Learns each caller's limits from GitHub's answers, and refuses in GitHub's place while one is reached.
 
     Args:
@@ -28,7 +28,7 @@ class Admission:
         self._identity = identity
         self._buckets = buckets
 
-    def observe(self, headers: Mapping[str, str], answer: Answer, body: bytes = b"") -> None:
+    def observe(self, headers: Mapping[str, str], answer: UpstreamResponse, body: bytes = b"") -> None:
         """Learn from an answer that is only passed through; `headers` are the request's.
 
         `body` is what was read of a refusal: some secondary limits are named nowhere else.

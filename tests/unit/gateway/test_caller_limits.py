@@ -7,7 +7,7 @@ import pytest
 
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.wanted import ScopePolicy
-from p2pcache.gateway.admission import Admission
+from p2pcache.gateway.caller_limits import CallerLimits
 from p2pcache.gateway.exchange import Exchange
 
 ONE, TWO = {"authorization": "token one"}, {"authorization": "token two"}
@@ -15,22 +15,22 @@ LIMIT = json.dumps({"message": "You have exceeded a secondary rate limit."}).enc
 
 
 @pytest.fixture
-def admission() -> Admission:
-    made = Admission(ScopePolicy("job", "octo/app", per_credential=False), Buckets(lambda: 1000.0))
+def limits() -> CallerLimits:
+    made = CallerLimits(ScopePolicy("job", "octo/app", per_credential=False), Buckets(lambda: 1000.0))
     made.observe(ONE, SimpleNamespace(status=403, headers={"retry-after": "30"}), LIMIT)
     return made
 
 
-def test_a_caller_that_was_asked_to_wait_is_refused_and_no_other(admission: Admission) -> None:
-    refusal = admission.refusal(ONE)
+def test_a_caller_that_was_asked_to_wait_is_refused_and_no_other(limits: CallerLimits) -> None:
+    refusal = limits.refusal(ONE)
     assert refusal is not None
     assert dict(refusal.headers)["retry-after"] == "30"
-    assert admission.refusal(TWO) is None
-    assert admission.refusal({}) is None
+    assert limits.refusal(TWO) is None
+    assert limits.refusal({}) is None
 
 
 @pytest.mark.parametrize("asked", [True, False])
-async def test_the_refusal_names_its_rule_where_that_is_asked(admission: Admission, asked: bool) -> None:
+async def test_the_refusal_names_its_rule_where_that_is_asked(limits: CallerLimits, asked: bool) -> None:
     sent = []
 
     async def send(message):
@@ -38,7 +38,7 @@ async def test_the_refusal_names_its_rule_where_that_is_asked(admission: Admissi
 
     headers = [(b"p2pcache-explain", b"1")] if asked else []
     scope = {"method": "GET", "raw_path": b"/", "query_string": b"", "headers": headers, "http_version": "1.1"}
-    await admission.refuse(Exchange(scope, None, send), admission.refusal(ONE))
+    await limits.refuse(Exchange(scope, None, send), limits.refusal(ONE))
     lines = dict(sent[0]["headers"])
     assert (sent[0]["status"], lines[b"cache-status"]) == (403, b"p2pcache; detail=quota")
     assert (b"p2pcache-rule" in lines) is asked
