@@ -39,8 +39,8 @@ $(RECORDINGS): tests/recordings/requirements.txt | $(READY)
 demo: $(READY)  ## a stand-in GitHub, a hub, three runners, a workload, the report
 	@$(RUN) -m p2pcache demo
 
-# Twenty nodes at once are what two cores can do: the fleets have the machine to themselves.
-FLEETS := tests/integration/fleet tests/integration/swarm
+# Fifty nodes in a given time are what two cores can do: they have the machine to themselves.
+FLEETS := tests/integration/swarm
 
 test: $(READY) $(NODE_READY) $(RECORDINGS)  ## the whole suite but e2e; what is left out is listed by name
 	@$(PYTEST) -n $(WORKERS) --dist loadgroup --ignore=tests/e2e $(addprefix --ignore=,$(FLEETS))

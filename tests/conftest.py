@@ -3,22 +3,63 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import shutil
 import subprocess
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests.support.forks import Forks
+
 pytest.register_assert_rewrite("p2pcache.testing.conformance")
 
-# A shared two-core machine stalls for longer than any useful deadline; examples are what bounds a property test.
-hypothesis.settings.register_profile("p2pcache", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("p2pcache")
+# A shared two-core machine stalls for longer than any useful deadline; examples are what bounds a property test. By
+# default they are few and the same in every run; HYPOTHESIS_PROFILE=thorough looks for new ones.
+PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("p2pcache", PATIENT, max_examples=50, derandomize=True)
+hypothesis.settings.register_profile("thorough", PATIENT, max_examples=1_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "p2pcache"))
 
 NODE = Path(__file__).parent / "node"
 RECORDINGS = Path(__file__).parent / "recordings" / "github3.py-4.0.1.tar.gz"
+
+
+THREAD_SECONDS = 5.0
+IDLE_THREADS = ("trio",)
+"""Names of threads that a library keeps for a while to use again."""
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left_behind() -> Iterator[None]:
+    """What a test leaves running is reported in it, not in the test that runs when it fails."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + THREAD_SECONDS
+    for thread in set(threading.enumerate()) - before:
+        if not thread.name.lower().startswith(IDLE_THREADS):
+            thread.join(max(0.0, deadline - time.monotonic()))
+            assert not thread.is_alive(), f"{thread} was left behind"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_object_is_left_open() -> Iterator[None]:
+    """What a file's tests forgot to close is collected, and so reported, before those of the next begin."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Starts nodes without the second of CPU that an interpreter and the imports take."""
+    warm = Forks(tmp_path_factory.mktemp("forks"))
+    yield warm
+    warm.close()
 
 
 def _answers(*command: str) -> bool:

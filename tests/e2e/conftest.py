@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class Hub:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, github: StandIn) -> Iterator[Callable[[str], Any]]:
+def hub(tmp_path: Path, github: StandIn) -> Callable[..., AbstractContextManager[Hub]]:
     """Start a hub bound to an address, on a free port; a context manager."""
 
     @contextmanager
@@ -141,7 +141,8 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def ready(path: Path) -> dict[str, Any]:
-    return await_(lambda: read(path), 20)
+    found: dict[str, Any] = await_(lambda: read(path), 20)
+    return found
 
 
 def await_(condition: Callable[[], Any], seconds: float = 10) -> Any:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import Hub, Run
 from tests.support.workflows import USE
 
 pytestmark = [
@@ -25,7 +29,7 @@ jobs:
 SECRET = hashlib.sha256(b"the e2e tests").hexdigest()
 
 
-def test_gh_and_curl_through_the_cache(act):
+def test_gh_and_curl_through_the_cache(act: Callable[..., Run]) -> None:
     run = act(
         STEPS
         + USE
@@ -51,7 +55,7 @@ def test_gh_and_curl_through_the_cache(act):
     assert "mode not-docker" in run.lines
 
 
-def test_by_a_path_in_the_callers_own_repository(act):
+def test_by_a_path_in_the_callers_own_repository(act: Callable[..., Run]) -> None:
     use = USE.replace("p2pcache/p2pcache@v1", "./")
     run = act(STEPS + "      - uses: actions/checkout@v5\n" + use + "      - run: gh api repos/octo/lib --jq .name\n")
     assert run.code == 0, run.log
@@ -59,7 +63,7 @@ def test_by_a_path_in_the_callers_own_repository(act):
     assert run.saved == (0, 1)
 
 
-def test_a_second_use_is_a_no_op_that_says_so(act):
+def test_a_second_use_is_a_no_op_that_says_so(act: Callable[..., Run]) -> None:
     run = act(STEPS + USE + USE.replace("id: cache", "id: again") + "      - run: gh api repos/octo/app --jq .name\n")
     assert run.code == 0, run.log
     assert "runs in this job already: this second use changes nothing" in run.log
@@ -70,7 +74,7 @@ def test_a_second_use_is_a_no_op_that_says_so(act):
 BAD = "          share: everything\n"
 
 
-def test_a_bad_input_is_one_warning_and_the_job_goes_on(act):
+def test_a_bad_input_is_one_warning_and_the_job_goes_on(act: Callable[..., Run]) -> None:
     run = act(
         STEPS + USE + BAD + '      - run: curl -fsS -o /dev/null -w "%{http_code}" $P2PCACHE_API_URL/repos/octo/app\n'
     )
@@ -80,7 +84,7 @@ def test_a_bad_input_is_one_warning_and_the_job_goes_on(act):
     assert "200" in run.lines, "the exported address leads to GitHub itself"
 
 
-def test_strict_fails_the_job(act):
+def test_strict_fails_the_job(act: Callable[..., Run]) -> None:
     run = act(STEPS + USE + BAD + "          strict: true\n      - run: echo never\n")
     assert run.code != 0
     assert "::error" in run.log
@@ -110,7 +114,9 @@ RUNNER = """
 """
 
 
-def test_a_second_runner_is_served_by_the_first_through_the_hub(act, hub, tmp_path):
+def test_a_second_runner_is_served_by_the_first_through_the_hub(
+    act: Callable[..., Run], hub: Callable[..., AbstractContextManager[Hub]], tmp_path: Path
+) -> None:
     """Two runners at once; GitHub is asked once."""
     with hub() as there:
         address = f"/ip4/127.0.0.1/tcp/{there.port}/p2p/{there.peer_id}"
@@ -123,7 +129,7 @@ def test_a_second_runner_is_served_by_the_first_through_the_hub(act, hub, tmp_pa
     assert "detail=peer" in second, run.log
 
 
-def test_a_second_run_is_warm_from_the_first(act, tmp_path):
+def test_a_second_run_is_warm_from_the_first(act: Callable[..., Run], tmp_path: Path) -> None:
     store = tmp_path / "cache-store"
     store.mkdir()
     use = USE + "          persist: true\n"
@@ -141,7 +147,7 @@ def test_a_second_run_is_warm_from_the_first(act, tmp_path):
     assert second.saved == (1, 1), second.log
 
 
-def test_a_node_killed_under_load_costs_no_answer(act):
+def test_a_node_killed_under_load_costs_no_answer(act: Callable[..., Run]) -> None:
     load = """
       - run: |
           for i in $(seq 400); do

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import Run, StandIn
 from tests.support import command_files
 
 pytestmark = [pytest.mark.needs("docker"), pytest.mark.xdist_group("docker")]
@@ -20,8 +22,11 @@ RUNNER = 1001
 """The user of a hosted runner."""
 
 
+Phase = Callable[..., subprocess.CompletedProcess[str]]
+
+
 @pytest.fixture
-def runner(image, github, tmp_path):
+def runner(image: str, github: StandIn, tmp_path: Path) -> Iterator[tuple[Phase, Path]]:
     """One job's view of a runner: `_temp` and its command files, and the Action's containers, phase by phase."""
     temp = tmp_path / "_temp"
     commands = temp / "_runner_file_commands"
@@ -31,7 +36,7 @@ def runner(image, github, tmp_path):
     for path in (temp, commands):
         os.chown(path, RUNNER, RUNNER)
 
-    def phase(name, *flags, engine=True, **inputs):
+    def phase(name: str, *flags: str, engine: bool = True, **inputs: str) -> subprocess.CompletedProcess[str]:
         # actions/runner, ContainerActionHandler: root, on the default bridge, these mounts and paths.
         given = {
             "RUNNER_TEMP": "/github/runner_temp", "GITHUB_OUTPUT": "/github/file_commands/output",
@@ -52,7 +57,7 @@ def runner(image, github, tmp_path):
     phase("finish")
 
 
-def siblings():
+def siblings() -> list[str]:
     listed = subprocess.run(
         ["docker", "ps", "-aq", "--filter", "label=e2e-runner"], capture_output=True, text=True, check=True
     )
@@ -60,7 +65,7 @@ def siblings():
 
 
 @pytest.mark.needs("curl")
-def test_the_engine_tells_nobody_what_the_node_was_told(runner, docker):
+def test_the_engine_tells_nobody_what_the_node_was_told(runner: tuple[Phase, Path], docker: Callable[..., str]) -> None:
     phase, commands = runner
     started = phase("start", CACHE_CONTROL_TOKEN="c0n7r01")
     assert started.returncode == 0, started.stdout + started.stderr
@@ -76,7 +81,7 @@ def test_the_engine_tells_nobody_what_the_node_was_told(runner, docker):
 
 
 @pytest.mark.needs("gh", "curl")
-def test_a_job_on_the_host(runner):
+def test_a_job_on_the_host(runner: tuple[Phase, Path]) -> None:
     phase, commands = runner
     started = phase("start")
     assert started.returncode == 0, started.stdout + started.stderr
@@ -109,7 +114,14 @@ def test_a_job_on_the_host(runner):
     assert json.loads(Path(outputs["stats-file"]).read_text())["requests"] == 3
 
 
-def test_a_job_in_a_container(runner, image, container, github, docker, tmp_path):
+def test_a_job_in_a_container(
+    runner: tuple[Phase, Path],
+    image: str,
+    container: Callable[..., str],
+    github: StandIn,
+    docker: Callable[..., str],
+    tmp_path: Path,
+) -> None:
     """Later steps run in the job's container: its loopback and its paths are what counts."""
     phase, commands = runner
     job = container("-v", f"{tmp_path}:/__w", "--entrypoint", "sleep", image, "300")
@@ -125,7 +137,7 @@ def test_a_job_in_a_container(runner, image, container, github, docker, tmp_path
     assert docker("exec", job, "test", "-S", outputs["socket"]) == ""
 
 
-def test_without_an_engine_it_says_so(runner):
+def test_without_an_engine_it_says_so(runner: tuple[Phase, Path]) -> None:
     """ARC's Kubernetes runners have no docker.sock."""
     phase, commands = runner
     started = phase("start", engine=False)
@@ -135,7 +147,7 @@ def test_without_an_engine_it_says_so(runner):
     assert phase("start", engine=False, INPUT_STRICT="true").returncode == 1
 
 
-def test_a_bad_input_is_told_by_the_sibling(runner):
+def test_a_bad_input_is_told_by_the_sibling(runner: tuple[Phase, Path]) -> None:
     phase, _ = runner
     started = phase("start", INPUT_SHARE="everything")
     assert started.returncode == 0
@@ -144,7 +156,7 @@ def test_a_bad_input_is_told_by_the_sibling(runner):
 
 
 @pytest.mark.needs("act")
-def test_under_act(act, github):
+def test_under_act(act: Callable[..., Run], github: StandIn) -> None:
     run = act(
         """
 on: push
@@ -176,7 +188,7 @@ jobs:
     assert run.saved == (1, 2)
 
 
-def test_the_image_is_small_and_has_no_compiler(image, docker):
+def test_the_image_is_small_and_has_no_compiler(image: str, docker: Callable[..., str]) -> None:
     base = int(docker("image", "inspect", "-f", "{{.Size}}", "python:3.11-slim-bookworm"))
     size = int(docker("image", "inspect", "-f", "{{.Size}}", image))
     assert size - base <= 200_000_000, f"{(size - base) / 1e6:.0f} MB over its base"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import Hub, Run
 from tests.support.workflows import USE
 
 pytestmark = [
@@ -29,13 +33,13 @@ SECRET = secrets.token_hex(32)
 
 
 @pytest.fixture(scope="session")
-def built():
+def built() -> set[bool]:
     """Whether the runner's environment is there."""
     return set()
 
 
 @pytest.fixture
-def environment(act, built):
+def environment(act: Callable[..., Run], built: set[bool]) -> None:
     """A job before the others, so that these do not all build the environment at once."""
     if not built:
         run = act("on: push\njobs:" + JOB.format(name="first", variables="") + USE, "-s", f"CACHE_SECRET={SECRET}")
@@ -44,10 +48,10 @@ def environment(act, built):
 
 
 @pytest.fixture
-def together(act, tmp_path):
+def together(act: Callable[..., Run], tmp_path: Path) -> Callable[..., tuple[list[dict[str, Any]], Run]]:
     """Run `SIZE` jobs at once; what each says when all have met, and the log."""
 
-    def run(inputs, *, secret, peers, variables=""):
+    def run(inputs: str, *, secret: str, peers: int, variables: str = "") -> tuple[list[dict[str, Any]], Run]:
         marks = tmp_path / "marks"
         marks.mkdir()
         meet = f"      - run: {sys.executable} {MEETING} {marks} ${{{{ github.job }}}} {SIZE} {peers}\n"
@@ -61,7 +65,7 @@ def together(act, tmp_path):
     return run
 
 
-def all_there(met, run):
+def all_there(met: list[dict[str, Any]], run: Run) -> None:
     """Every node is a peer of its own, and what later steps are told of it is true."""
     assert len(met) == len({one["peer_id"] for one in met}) == SIZE, run.log
     assert all(one["answers"] for one in met)
@@ -70,7 +74,9 @@ def all_there(met, run):
 
 
 @pytest.mark.timeout(400)
-def test_eight_jobs_that_start_together_are_all_at_the_hosts_hub(together, hub):
+def test_eight_jobs_that_start_together_are_all_at_the_hosts_hub(
+    together: Callable[..., tuple[list[dict[str, Any]], Run]], hub: Callable[..., AbstractContextManager[Hub]]
+) -> None:
     with hub() as there:
         inputs = f"          bootstrap-peers: /tcp/{there.port}\n          strict: true\n"
         met, run = together(inputs, secret=there.secret, peers=1)
@@ -81,7 +87,11 @@ def test_eight_jobs_that_start_together_are_all_at_the_hosts_hub(together, hub):
 
 
 @pytest.mark.timeout(400)
-def test_a_port_that_all_wish_for_is_one_jobs_and_the_others_go_on(together, hub, free_port):
+def test_a_port_that_all_wish_for_is_one_jobs_and_the_others_go_on(
+    together: Callable[..., tuple[list[dict[str, Any]], Run]],
+    hub: Callable[..., AbstractContextManager[Hub]],
+    free_port: int,
+) -> None:
     with hub() as there:
         inputs = f"          bootstrap-peers: /tcp/{there.port}\n          listen-port: {free_port}\n"
         met, run = together(inputs, secret=there.secret, peers=1)
@@ -91,7 +101,9 @@ def test_a_port_that_all_wish_for_is_one_jobs_and_the_others_go_on(together, hub
 
 
 @pytest.mark.timeout(400)
-def test_without_a_hub_jobs_that_look_for_each_other_by_multicast_meet(together, free_port):
+def test_without_a_hub_jobs_that_look_for_each_other_by_multicast_meet(
+    together: Callable[..., tuple[list[dict[str, Any]], Run]], free_port: int
+) -> None:
     met, run = together(
         f"          bootstrap-peers: /tcp/{free_port}\n",
         secret=SECRET,
@@ -101,7 +113,7 @@ def test_without_a_hub_jobs_that_look_for_each_other_by_multicast_meet(together,
     all_there(met, run)
 
 
-def one_job(inputs, *steps):
+def one_job(inputs: str, *steps: str) -> str:
     rest = "".join(f"      - run: {step}\n" for step in steps)
     return "on: push\njobs:" + JOB.format(name="one", variables="") + USE + inputs + rest
 
@@ -111,7 +123,9 @@ DIFFERS = "the swarm secrets differ: input secret has to be the same on both sid
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_wrong_secret_is_told(act, hub, strict):
+def test_a_wrong_secret_is_told(
+    act: Callable[..., Run], hub: Callable[..., AbstractContextManager[Hub]], strict: bool
+) -> None:
     with hub() as there:
         inputs = f"          bootstrap-peers: /tcp/{there.port}\n          strict: {str(strict).lower()}\n"
         run = act(one_job(inputs, TOLD), "-s", f"CACHE_SECRET={SECRET}")
@@ -128,7 +142,9 @@ NOWHERE = "/dns4/hub.p2pcache.invalid/tcp"
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_another_hub_than_the_one_named_is_not_taken_silently_and_with_strict_not_at_all(act, hub, strict):
+def test_another_hub_than_the_one_named_is_not_taken_silently_and_with_strict_not_at_all(
+    act: Callable[..., Run], hub: Callable[..., AbstractContextManager[Hub]], strict: bool
+) -> None:
     with hub() as there:
         inputs = f"          bootstrap-peers: {NOWHERE}/{there.port}\n          strict: {str(strict).lower()}\n"
         run = act(one_job(inputs, TOLD), "-s", f"CACHE_SECRET={there.secret}")
@@ -146,7 +162,9 @@ def test_another_hub_than_the_one_named_is_not_taken_silently_and_with_strict_no
         assert "| Named |" in run.summary
 
 
-def test_a_hub_that_is_named_and_does_not_answer_fails_a_strict_job_only(act, free_port):
+def test_a_hub_that_is_named_and_does_not_answer_fails_a_strict_job_only(
+    act: Callable[..., Run], free_port: int
+) -> None:
     named = f"          bootstrap-peers: /ip4/127.0.0.1/tcp/{free_port}\n"
     run = act(one_job(named, TOLD), "-s", f"CACHE_SECRET={SECRET}")
     assert run.code == 0, run.log

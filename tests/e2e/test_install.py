@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,13 +29,13 @@ def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_one_file_runs_without_compiler_pip_and_network(pyz, docker):
+def test_one_file_runs_without_compiler_pip_and_network(pyz: Path, docker: Callable[..., str]) -> None:
     mounted = ["--network", "none", "-v", f"{pyz}:/usr/local/bin/p2pcache:ro"]
     said = docker("run", "--rm", *mounted, IMAGE, "sh", "-ec", BARE + "p2pcache demo", seconds=200)
     assert "API calls saved" in said
 
 
-def test_an_ordinary_user_runs_a_command_through_a_supervised_node(pyz, docker):
+def test_an_ordinary_user_runs_a_command_through_a_supervised_node(pyz: Path, docker: Callable[..., str]) -> None:
     mounted = ["--network", "none", "-v", f"{pyz}:/usr/local/bin/p2pcache:ro", "--user", "1000", "-e", "HOME=/tmp"]
     asks = """
 export CACHE_UPSTREAM=http://127.0.0.1:9

@@ -8,9 +8,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.e2e.conftest import Hub, StandIn
 
 pytestmark = [pytest.mark.needs("docker"), pytest.mark.xdist_group("docker")]
 
@@ -24,11 +29,14 @@ EVERYWHERE = "172.17.0.1"
 """The host, to its processes and to all containers: members that share name one GitHub by one address."""
 
 
+Job = Callable[..., tuple[dict[str, Any], str]]
+
+
 @pytest.fixture
-def job(image, github, network, container):
+def job(image: str, github: StandIn, network: Callable[..., str], container: Callable[..., str]) -> Job:
     """Run a job in a network mode; what its later steps would see, and its log."""
 
-    def run(mode, *, secret, port, within="", ask=TARGET):
+    def run(mode: str, *, secret: str, port: int, within: str = "", ask: str = TARGET) -> tuple[dict[str, Any], str]:
         given = {
             "INPUT_TOKEN": TOKEN, "INPUT_SECRET": secret, "INPUT_BOOTSTRAP_PEERS": f"/tcp/{port}",
             "INPUT_LISTEN_PORT": "0", "GITHUB_REPOSITORY": "octo/app", "JOB_ASKS": ask,
@@ -49,7 +57,7 @@ def job(image, github, network, container):
         *log, last = done.stdout.splitlines()
         return json.loads(last), "\n".join(log) + done.stderr
 
-    def network_of(mode):
+    def network_of(mode: str) -> str:
         match mode:
             case "custom":
                 return network("")
@@ -65,13 +73,15 @@ def job(image, github, network, container):
     return run
 
 
-def told(mode):
+def told(mode: str) -> str:
     """The mode that is reported."""
     return {"compose": "custom", "internal": "custom"}.get(mode, mode)
 
 
 @pytest.mark.parametrize("mode", [m for m in MODES if m not in ("none", "internal")])
-def test_a_hub_on_the_host_is_found_and_serves(mode, job, hub, github):
+def test_a_hub_on_the_host_is_found_and_serves(
+    mode: str, job: Job, hub: Callable[..., AbstractContextManager[Hub]], github: StandIn
+) -> None:
     with hub(upstream=github.at(EVERYWHERE)) as there:
         there.learn(TARGET)
         seen, log = job(mode, secret=there.secret, port=there.port)
@@ -86,14 +96,16 @@ def test_a_hub_on_the_host_is_found_and_serves(mode, job, hub, github):
     assert where in seen["summary"], "the resolved address is a row of the summary"
 
 
-def test_an_internal_network_reaches_the_host_at_the_subnets_first_address(job, hub):
+def test_an_internal_network_reaches_the_host_at_the_subnets_first_address(
+    job: Job, hub: Callable[..., AbstractContextManager[Hub]]
+) -> None:
     with hub() as there:
         seen, log = job("internal", secret=there.secret, port=there.port, ask="")
     assert seen["outputs"]["p2p-connected"] == "true", log
     assert "first address of the subnet" in log
 
 
-def test_a_container_without_a_network_is_told_so(job, hub):
+def test_a_container_without_a_network_is_told_so(job: Job, hub: Callable[..., AbstractContextManager[Hub]]) -> None:
     with hub() as there:
         seen, log = job("none", secret=there.secret, port=there.port, ask="")
     assert seen["outputs"]["network-mode"] == "none"
@@ -102,7 +114,9 @@ def test_a_container_without_a_network_is_told_so(job, hub):
 
 
 @pytest.mark.parametrize("mode", [m for m in MODES if m != "none"])
-def test_a_hub_bound_to_the_loopback_is_explained(mode, job, hub):
+def test_a_hub_bound_to_the_loopback_is_explained(
+    mode: str, job: Job, hub: Callable[..., AbstractContextManager[Hub]]
+) -> None:
     """The classic mistake."""
     with hub("127.0.0.1") as there:
         seen, log = job(mode, secret=there.secret, port=there.port, ask="")
@@ -116,7 +130,16 @@ def test_a_hub_bound_to_the_loopback_is_explained(mode, job, hub):
 
 
 @pytest.mark.parametrize("mode", [m for m in MODES if m not in ("none", "internal")])
-def test_a_hub_in_a_compose_service_is_found(mode, job, image, github, network, container, docker, free_port):
+def test_a_hub_in_a_compose_service_is_found(
+    mode: str,
+    job: Job,
+    image: str,
+    github: StandIn,
+    network: Callable[..., str],
+    container: Callable[..., str],
+    docker: Callable[..., str],
+    free_port: int,
+) -> None:
     """By its name in its own network, by its published port elsewhere."""
     project = network("_default")
     secret = hashlib.sha256(b"the matrix").hexdigest()
@@ -136,11 +159,11 @@ def test_a_hub_in_a_compose_service_is_found(mode, job, image, github, network, 
     assert seen["status"], "an answer came"
 
 
-def docker_succeeds(*arguments):
+def docker_succeeds(*arguments: str) -> bool:
     return subprocess.run(["docker", *arguments], capture_output=True, timeout=20, check=False).returncode == 0
 
 
-def until(condition, seconds=30):
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"

@@ -1,9 +1,17 @@
 """No answer is served for a request that GitHub would have answered otherwise, or that wants GitHub asked."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
-from support.gateway import ask, connect, get, running
+
+from p2pcache.gateway.http_upstream import UpstreamResponse
+from p2pcache.node import Node
+from p2pcache.testing import StandIn
+from tests.support.gateway import Upstream, ask, connect, get, running
 
 REPO = "/repos/octo/app"
 QUERY = json.dumps({"query": '{ repository(owner: "octo", name: "app") { name } }'}).encode()
@@ -16,10 +24,10 @@ FIELDS = [
 
 
 @pytest.fixture
-async def echoing(upstream, tmp_path):
+async def echoing(upstream: Upstream, tmp_path: Path) -> AsyncIterator[Node]:
     """GitHub's place, with a server whose answer depends on every field it is sent."""
 
-    async def answer(upstream, reader, writer):
+    async def answer(upstream: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = upstream.heads[-1].lower()
         if "content-length" in head:
             await reader.readexactly(int(head.partition("content-length: ")[2].partition("\r\n")[0]))
@@ -33,12 +41,12 @@ async def echoing(upstream, tmp_path):
         yield node
 
 
-def graphql(*lines):
+def graphql(*lines: str) -> bytes:
     return get("/graphql", f"Content-Length: {len(QUERY)}", *lines, method="POST") + QUERY
 
 
 @pytest.mark.parametrize("request_", [lambda *lines: get(REPO, *lines), graphql], ids=["REST", "GraphQL"])
-async def test_fields_that_change_the_answer(echoing, upstream, request_):
+async def test_fields_that_change_the_answer(echoing: Node, upstream: Upstream, request_: Callable[..., Any]) -> None:
     """Asked three times over, so that the cold path, memory and the prepared answers all agree."""
     for _ in range(3):
         for lines in [(), *((field,) for field in FIELDS), tuple(FIELDS), ("X-GitHub-New: b",)]:
@@ -48,7 +56,7 @@ async def test_fields_that_change_the_answer(echoing, upstream, request_):
 
 
 @pytest.mark.parametrize("line", ["Cache-Control: no-cache", "Cache-Control: max-age=0", "Pragma: no-cache"])
-async def test_a_request_that_wants_github_asked(node, github, line):
+async def test_a_request_that_wants_github_asked(node: Node, github: StandIn, line: str) -> None:
     for _ in range(3):
         await ask(node, get(REPO))
     github.edit("octo/app", description="changed elsewhere")
@@ -68,16 +76,18 @@ async def test_a_request_that_wants_github_asked(node, github, line):
 
 
 @pytest.mark.parametrize("line", ["Cache-Control: no-cache", "Vary: *", "Cache-Control: private, max-age=0"])
-async def test_an_answer_that_wants_to_be_asked_for(node, github, line):
+async def test_an_answer_that_wants_to_be_asked_for(
+    node: Node, github: StandIn, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name, _, value = line.lower().partition(": ")
     real = node.upstream.send
 
-    async def sent(*arguments):
+    async def sent(*arguments: Any) -> UpstreamResponse:
         answer = await real(*arguments)
         answer.headers = {**answer.headers, name: value}
         return answer
 
-    node.upstream.send = sent
+    monkeypatch.setattr(node.upstream, "send", sent)
     for _ in range(3):
         assert (await ask(node, get(REPO))).status == 200
     assert [call.status for call in github.calls] == [200, 304, 304]

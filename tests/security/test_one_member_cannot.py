@@ -6,21 +6,24 @@ import asyncio
 import itertools
 import os
 import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from support.swarms import SCOPE, TOPIC, Fleet, found, until
 
+from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Limits
 from p2pcache.swarm.protocol.frames import (
     Acquire,
     Bye,
     Drop,
+    Free,
     Get,
     Grant,
     Have,
-    Known,
     Miss,
     Part,
     Peers,
@@ -30,8 +33,10 @@ from p2pcache.swarm.protocol.frames import (
     wire,
 )
 from p2pcache.swarm.rules import statements
+from p2pcache.swarm.rules.address_book import Known
 from p2pcache.swarm.rules.reasons import Reason
-from p2pcache.testing.liar import Liar
+from p2pcache.testing.liar import Liar, Meeting
+from tests.support.swarms import SCOPE, TOPIC, Fleet, Honest, found, until
 
 OTHER = b"o" * 16
 RESOURCE = b"r" * 32
@@ -40,7 +45,7 @@ ENDLESS = Limits(lease=300.0, lease_silence=30.0)
 
 
 @pytest.fixture
-async def fleet(tmp_path):
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
     made = Fleet(tmp_path)
     try:
         yield made
@@ -49,12 +54,19 @@ async def fleet(tmp_path):
 
 
 @pytest.fixture
-async def liar(fleet):
+async def liar(fleet: Fleet) -> AsyncIterator[Liar]:
     async with Liar(fleet.key) as made:
         yield made
 
 
-async def dealt_with(meeting):
+def shown(pointer: Pointer) -> Pointer:
+    """As it travels."""
+    made = wire(pointer)
+    assert made is not None
+    return made
+
+
+async def dealt_with(meeting: Meeting) -> None:
     """What was said before this has been read."""
     token = time.monotonic_ns() % 2**40
     await meeting.say(Ping(token))
@@ -63,14 +75,14 @@ async def dealt_with(meeting):
             pass
 
 
-def drop(author, origin, serial, topics, age=0.0):
+def drop(author: Liar, origin: str, serial: int, topics: tuple[bytes, ...], age: float = 0.0) -> Drop:
     """An invalidation in the name of `origin`, signed by `author`."""
     signature = author.identity.sign(statements.drop(serial, topics, None))
     return Drop(serial, origin, serial, age, topics, None, signature)
 
 
 class TestMakeOthersDropAnHonestPeer:
-    async def test_by_what_it_says_of_the_size_of_its_blocks(self, fleet, liar):
+    async def test_by_what_it_says_of_the_size_of_its_blocks(self, fleet: Fleet, liar: Liar) -> None:
         reader = await fleet.member()
         honest = await fleet.member(reader.address)
         held = await honest.hold(50_000)
@@ -79,13 +91,13 @@ class TestMakeOthersDropAnHonestPeer:
         meeting.answers[Get] = lambda get: [Miss(get.id)]
         for size in (0, 10, 49_999, 1 << 31):
             lie = msgspec.structs.replace(held, size=size, proved_at=held.proved_at + 5, expires_at=held.expires_at + 9)
-            await meeting.say(Have((wire(lie),)))
+            await meeting.say(Have((shown(lie),)))
             await dealt_with(meeting)
             assert await reader.swarm.tier.block(lie) == honest.blocks[held.cid]
         assert honest.peer in reader.connected()
         assert reader.warnings == []
 
-    async def test_by_promising_what_another_has_not_got(self, fleet, liar):
+    async def test_by_promising_what_another_has_not_got(self, fleet: Fleet, liar: Liar) -> None:
         """The liar arbitrates, and says of the honest one what it never announced."""
         honest = await fleet.member()
         reader = await fleet.member(liar.address, honest.address)
@@ -93,8 +105,7 @@ class TestMakeOthersDropAnHonestPeer:
         await reader.swarm.connected(2)
         asked = itertools.count()
 
-        def lie(ask):
-            from p2pcache.swarm.protocol.frames import Free
+        def lie(ask: Acquire) -> list[Free]:
 
             left = msgspec.structs.replace(template, name=ask.resource, cid=b"\x01\x55\x12\x20" + os.urandom(32))
             next(asked)
@@ -114,7 +125,7 @@ class TestMakeOthersDropAnHonestPeer:
         assert {row.state for row in reader.swarm.peers() if row.peer_id == honest.peer} == {"member"}
         assert await reader.swarm.tier.block(template) == honest.blocks[template.cid]
 
-    async def test_by_announcing_so_much_that_a_hub_passes_for_one_that_floods(self, fleet, liar):
+    async def test_by_announcing_so_much_that_a_hub_passes_for_one_that_floods(self, fleet: Fleet, liar: Liar) -> None:
         hub = await fleet.member(hub=True)
         reader, honest = await fleet.member(hub.address), await fleet.member(hub.address)
         meeting = await liar.meet(hub.address)
@@ -122,7 +133,7 @@ class TestMakeOthersDropAnHonestPeer:
         await dealt_with(meeting)
         for _ in range(300):
             batch = [msgspec.structs.replace(template, name=os.urandom(32), link="x" * 2000) for _ in range(25)]
-            await meeting.say(Have(tuple(map(wire, batch))))
+            await meeting.say(Have(tuple(map(shown, batch))))
         await until(lambda: liar.peer not in hub.connected())
         news = await honest.hold()
         assert await found(reader, news.name) == [news]
@@ -130,7 +141,7 @@ class TestMakeOthersDropAnHonestPeer:
 
 
 class TestSpeakForAnother:
-    async def test_an_invalidation_in_anothers_name_is_not_done_and_its_own_is(self, fleet, liar):
+    async def test_an_invalidation_in_anothers_name_is_not_done_and_its_own_is(self, fleet: Fleet, liar: Liar) -> None:
         reader = await fleet.member()
         honest = await fleet.member(reader.address)
         meeting = await liar.meet(reader.address)
@@ -141,7 +152,9 @@ class TestSpeakForAnother:
         await honest.swarm.tier.drop([TOPIC])
         assert reader.drops == [(TOPIC,)]
 
-    async def test_an_invalidation_that_it_passes_on_as_old_is_done_again_when_it_was_not(self, fleet, liar):
+    async def test_an_invalidation_that_it_passes_on_as_old_is_done_again_when_it_was_not(
+        self, fleet: Fleet, liar: Liar
+    ) -> None:
         """It heard it first, and says that it was an hour ago, when it would have mattered less."""
         reader = await fleet.member()
         meeting = await liar.meet(reader.address)
@@ -153,7 +166,7 @@ class TestSpeakForAnother:
             await direct.say(msgspec.structs.replace(genuine, age=0.0))
             await until(lambda: len(reader.drops) == 2)
 
-    async def test_others_invalidations_are_remembered_however_many_it_makes_up(self, fleet, liar):
+    async def test_others_invalidations_are_remembered_however_many_it_makes_up(self, fleet: Fleet, liar: Liar) -> None:
         hub = await fleet.member(hub=True, limits=Limits(drops_bytes=200_000, drop_burst=1 << 20))
         honest = await fleet.member(hub.address)
         await honest.swarm.tier.drop([TOPIC])
@@ -166,19 +179,19 @@ class TestSpeakForAnother:
 
 
 class TestDelayReads:
-    async def acquired(self, reader, seconds=20.0):
+    async def acquired(self, reader: Honest, seconds: float = 20.0) -> None:
         """A lease: the reader may ask GitHub."""
         lease = await asyncio.wait_for(reader.swarm.leases.acquire(RESOURCE, SCOPE), seconds)
         assert not isinstance(lease, Freed)
         await lease.abandon()
 
     @pytest.mark.parametrize("lie", ["of itself", "of another", "of long ago", "of another thing"])
-    async def test_by_saying_that_somebody_asks_already(self, fleet, liar, lie):
+    async def test_by_saying_that_somebody_asks_already(self, fleet: Fleet, liar: Liar, lie: str) -> None:
         reader = await fleet.member(liar.address, limits=ENDLESS)
         meeting = await liar.visitors.get()
         async with Liar(fleet.key) as another:
 
-            def wait(ask):
+            def wait(ask: Acquire) -> list[Queued]:
                 now = time.time()
                 holder, author, at, resource = {
                     "of itself": (liar, liar, now, ask.resource),
@@ -193,7 +206,7 @@ class TestDelayReads:
             for _ in range(5):
                 await self.acquired(reader)
 
-    async def test_by_holding_what_others_wait_for_again_and_again(self, fleet, liar):
+    async def test_by_holding_what_others_wait_for_again_and_again(self, fleet: Fleet, liar: Liar) -> None:
         hub = await fleet.member(hub=True, limits=Limits(lease=1.0))
         reader = await fleet.member(hub.address, limits=ENDLESS)
         meeting = await liar.meet(hub.address)
@@ -203,15 +216,16 @@ class TestDelayReads:
         for token in range(2, 12):
             await meeting.say(self.ask(liar, token, hub.peer))
             assert (await meeting.hear(Grant)).id == token
+            assert hub.swarm._mesh is not None
             assert liar.peer not in hub.swarm._mesh.leases.arbiter.peers()
             await self.acquired(reader)
 
     @staticmethod
-    def ask(author, token, arbiter):
+    def ask(author: Liar, token: int, arbiter: str) -> Acquire:
         at = time.time()
         return Acquire(token, RESOURCE, OTHER, at, author.identity.sign(statements.ask(RESOURCE, at, arbiter)))
 
-    async def test_by_saying_that_it_is_a_hub(self, fleet):
+    async def test_by_saying_that_it_is_a_hub(self, fleet: Fleet) -> None:
         reader = await fleet.member(limits=ENDLESS)
         async with Liar(fleet.key, hub=True) as liar:
             meeting = await liar.meet(reader.address)
@@ -224,22 +238,23 @@ class TestDelayReads:
 
 
 class TestOccupyMoreThanItsShare:
-    async def test_of_what_is_remembered_of_announcements(self, fleet, liar):
+    async def test_of_what_is_remembered_of_announcements(self, fleet: Fleet, liar: Liar) -> None:
         bound = 100_000
         reader = await fleet.member(limits=Limits(directory_per_peer=bound))
         honest = await fleet.member(reader.address)
         held = await honest.hold()
         await found(reader, held.name)
         meeting = await liar.meet(reader.address)
-        large = msgspec.structs.replace(held, link="x" * 8000, topics=tuple(os.urandom(16) for _ in range(64)))
+        link = "x" * 8000
+        large = msgspec.structs.replace(held, link=link, topics=tuple(os.urandom(16) for _ in range(64)))
         for _ in range(100):
-            await meeting.say(Have((wire(msgspec.structs.replace(large, name=os.urandom(32))),)))
+            await meeting.say(Have((shown(msgspec.structs.replace(large, name=os.urandom(32))),)))
         await dealt_with(meeting)
         [row] = [row for row in reader.swarm.peers() if row.peer_id == liar.peer]
-        assert 0 < row.announced * len(large.link) < bound
+        assert 0 < row.announced * len(link) < bound
         assert await found(reader, held.name) == [held]
 
-    async def test_of_what_is_sent_at_a_time(self, fleet, liar):
+    async def test_of_what_is_sent_at_a_time(self, fleet: Fleet, liar: Liar) -> None:
         """It asks for large blocks and does not read them; another is served meanwhile."""
         giver = await fleet.member(limits=Limits(in_flight=8 << 20, write_timeout=60.0, ping_interval=60.0))
         large = [await giver.hold(1_900_000) for _ in range(8)]
@@ -256,7 +271,7 @@ class TestOccupyMoreThanItsShare:
 
 class TestFlood:
     @pytest.mark.parametrize("what", ["invalidations", "announcements"])
-    async def test_with_what_others_have_to_work_on(self, fleet, liar, what):
+    async def test_with_what_others_have_to_work_on(self, fleet: Fleet, liar: Liar, what: str) -> None:
         reader = await fleet.member(limits=Limits(drop_burst=50_000, announce_burst=50_000, announce_rate=1_000))
         meeting = await liar.meet(reader.address)
         template = await reader.hold()
@@ -265,7 +280,7 @@ class TestFlood:
             if what == "invalidations":
                 await meeting.say(drop(liar, liar.peer, serial, (os.urandom(16),)))
             else:
-                await meeting.say(Have((wire(msgspec.structs.replace(template, name=os.urandom(32))),)))
+                await meeting.say(Have((shown(msgspec.structs.replace(template, name=os.urandom(32))),)))
         await until(lambda: liar.peer not in reader.connected())
         assert any("it said more than a member may" in line for line in reader.warnings)
         assert len(reader.drops) <= 500
@@ -273,11 +288,11 @@ class TestFlood:
 
 class TestMakeOthersDial:
     @pytest.mark.parametrize("way", ["its own", "others'"])
-    async def test_addresses_that_nobody_proved(self, fleet, way):
+    async def test_addresses_that_nobody_proved(self, fleet: Fleet, way: str) -> None:
         limits = Limits(dial_turns=((0.0, 0.01), (0.0, 0.01)))
         dialled = []
 
-        async def innocent(reader, writer):
+        async def innocent(reader: Any, writer: Any) -> None:
             dialled.append(writer.get_extra_info("peername"))
             writer.close()
 
@@ -304,14 +319,14 @@ class TestMakeOthersDial:
             server.close()
 
 
-async def test_a_forged_block_reaches_nobody(fleet, liar):
+async def test_a_forged_block_reaches_nobody(fleet: Fleet, liar: Liar) -> None:
     reader = await fleet.member()
     honest = await fleet.member(reader.address)
     held = await honest.hold(3000)
     await found(reader, held.name)
     meeting = await liar.meet(reader.address)
     meeting.answers[Get] = lambda get: [Part(get.id, held.size, os.urandom(held.size))]
-    await meeting.say(Have((wire(held),)))
+    await meeting.say(Have((shown(held),)))
     await dealt_with(meeting)
     for _ in range(10):
         assert await reader.swarm.tier.block(held) == honest.blocks[held.cid]

@@ -1,9 +1,15 @@
 """Files, diffs and patches arrive byte for byte, also where the gateway moves the URLs of GitHub's own JSON."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from support.gateway import ask, connect, get, running
+
+from p2pcache.node import Node
+from p2pcache.testing import StandIn
+from tests.support.gateway import Upstream, ask, connect, get, running
 
 BODY = b'{"url":"https://api.github.com/repos/octo/app"}'
 SIZE = 9 << 20
@@ -33,10 +39,10 @@ JSON = [
 
 
 @pytest.fixture
-async def typed(upstream, tmp_path):
+async def typed(upstream: Upstream, tmp_path: Path) -> AsyncIterator[Node]:
     """A node before an upstream that gives `BODY` the content type that a test sets."""
 
-    async def answer(upstream, reader, writer):
+    async def answer(upstream: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = f"Content-Type: {upstream.type}\r\n" if upstream.type else ""
         writer.write(f'HTTP/1.1 200 OK\r\n{line}ETag: "x"\r\nContent-Length: {len(BODY)}\r\n\r\n'.encode() + BODY)
 
@@ -50,7 +56,7 @@ TARGETS = ["/repos/octo/app/contents/x.json", "/repos/octo/app/actions/jobs/1/lo
 
 @pytest.mark.parametrize("target", TARGETS, ids=["kept", "never", "unknown"])
 @pytest.mark.parametrize("kind", RAW)
-async def test_what_is_no_json_of_github_is_left_alone(typed, upstream, target, kind):
+async def test_what_is_no_json_of_github_is_left_alone(typed: Node, upstream: Upstream, target: str, kind: str) -> None:
     upstream.type = kind
     for _ in range(3):  # fetched, from memory, and as a prepared answer
         reply = await ask(typed, get(target, host="127.0.0.1:1"))
@@ -60,7 +66,7 @@ async def test_what_is_no_json_of_github_is_left_alone(typed, upstream, target, 
 
 @pytest.mark.parametrize("target", TARGETS, ids=["kept", "never", "unknown"])
 @pytest.mark.parametrize("kind", JSON)
-async def test_githubs_json_stays_on_the_gateway(typed, upstream, target, kind):
+async def test_githubs_json_stays_on_the_gateway(typed: Node, upstream: Upstream, target: str, kind: str) -> None:
     upstream.type = kind
     for _ in range(3):
         reply = await ask(typed, get(target, host="127.0.0.1:1"))
@@ -68,7 +74,7 @@ async def test_githubs_json_stays_on_the_gateway(typed, upstream, target, kind):
 
 
 @pytest.mark.parametrize("accept", ["application/vnd.github.raw+json", "application/vnd.github.v3.raw"])
-async def test_a_file_with_githubs_addresses_in_it(node, github, accept):
+async def test_a_file_with_githubs_addresses_in_it(node: Node, github: StandIn, accept: str) -> None:
     github.edit("octo/app", file="links.json", content=BODY.decode())
     for _ in range(3):
         reply = await ask(
@@ -78,7 +84,7 @@ async def test_a_file_with_githubs_addresses_in_it(node, github, accept):
         assert reply.body == BODY
 
 
-async def test_a_file_that_is_packed_for_its_client_is_the_same_file(node, github):
+async def test_a_file_that_is_packed_for_its_client_is_the_same_file(node: Node, github: StandIn) -> None:
     """What is asked for with gzip may be packed, and unpacks to what GitHub has."""
     import gzip
 

@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.swarms import Fleet, hub_process, membership_key, until
 
 from p2pcache.cache.sealing import generate_secret
 from p2pcache.swarm.protocol.frames import MAGIC, MAJOR, MINOR, Hello, Proof, encode
 from p2pcache.swarm.protocol.membership_proof import nonce, prove
 from p2pcache.swarm.rules.reasons import Ended, Reason
 from p2pcache.testing.liar import Liar
+from tests.support.swarms import Fleet, hub_process, membership_key, until
 
 MUTE, HALF_OPEN = 70, 250
 JOINS = 5
@@ -23,7 +25,7 @@ MB = 1 << 20
 
 
 @pytest.fixture
-def hub(tmp_path):
+def hub(tmp_path: Path) -> Iterator[dict[str, Any]]:
     """A hub in a process of its own."""
     secret = generate_secret()
     with hub_process(tmp_path / "hub", secret) as ready:
@@ -34,7 +36,7 @@ def hub(tmp_path):
         yield {**said, "key": membership_key(secret), "log": ready["log"]}
 
 
-def resident(pid):
+def resident(pid: int) -> int:
     """Bytes of memory a process occupies."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
@@ -42,7 +44,7 @@ def resident(pid):
     raise AssertionError("no VmRSS")
 
 
-async def joins(hub):
+async def joins(hub: dict[str, Any]) -> float:
     """Seconds that members needed to be let in, the quickest: what a busy machine adds is not the hub's doing."""
     took = []
     for _ in range(JOINS):
@@ -55,7 +57,7 @@ async def joins(hub):
 
 
 @contextlib.asynccontextmanager
-async def mute(hub, number):
+async def mute(hub: dict[str, Any], number: int) -> AsyncIterator[Any]:
     """Connections that say nothing."""
     _, _, host, _, port, *_ = hub["multiaddrs"][0].split("/")
     writers = [(await asyncio.open_connection(host, int(port)))[1] for _ in range(number)]
@@ -67,7 +69,7 @@ async def mute(hub, number):
 
 
 @contextlib.asynccontextmanager
-async def half_open(hub, number):
+async def half_open(hub: dict[str, Any], number: int) -> AsyncIterator[Any]:
     """Connections that finished the transport's handshake, or hang in it, and never prove anything."""
     async with Liar(b"no member's key, no member's key") as stranger:
         loitering = [asyncio.create_task(_loiter(stranger, hub)) for _ in range(number)]
@@ -80,14 +82,16 @@ async def half_open(hub, number):
                 task.cancel()
 
 
-async def _loiter(stranger, hub):
+async def _loiter(stranger: Liar, hub: dict[str, Any]) -> None:
     with contextlib.suppress(Exception):
         await stranger.raw(hub["multiaddrs"][0])
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("crowd", "number"), [(mute, MUTE), (half_open, HALF_OPEN)], ids=["mute", "half-open"])
-async def test_a_crowd_of_strangers_keeps_no_member_out(hub, crowd, number):
+async def test_a_crowd_of_strangers_keeps_no_member_out(
+    hub: dict[str, Any], crowd: Callable[..., Any], number: int
+) -> None:
     alone = await joins(hub)
     before = resident(hub["pid"])
     async with crowd(hub, number):
@@ -96,7 +100,7 @@ async def test_a_crowd_of_strangers_keeps_no_member_out(hub, crowd, number):
 
 
 @pytest.mark.timeout(120)
-async def test_strangers_that_come_again_and_again_are_a_line_or_two_in_the_log(hub):
+async def test_strangers_that_come_again_and_again_are_a_line_or_two_in_the_log(hub: dict[str, Any]) -> None:
     for _ in range(30):
         async with Liar(b"no member's key, no member's key") as stranger:
             with pytest.raises(Ended) as ended:
@@ -107,7 +111,7 @@ async def test_strangers_that_come_again_and_again_are_a_line_or_two_in_the_log(
     assert "the swarm secrets differ" in lines[0]
 
 
-async def test_a_hub_proves_nothing_to_who_has_not_proved_itself(tmp_path):
+async def test_a_hub_proves_nothing_to_who_has_not_proved_itself(tmp_path: Path) -> None:
     """What a stranger were told could be tried against all the secrets it can think of."""
     fleet = Fleet(tmp_path)
     try:

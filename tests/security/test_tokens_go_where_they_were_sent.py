@@ -3,15 +3,19 @@
 import asyncio
 import os
 import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from support.gateway import LIMIT, TOKEN, ask, ask_as_another_user, connect_tcp, get, running
+
+from p2pcache.node import Node
+from tests.support.gateway import LIMIT, TOKEN, Elsewhere, Upstream, ask, ask_as_another_user, connect_tcp, get, running
 
 LAYOUT = "/api/v3"
 
 
 @pytest.fixture
-async def ghes(upstream, elsewhere, tmp_path):
+async def ghes(upstream: Upstream, elsewhere: Elsewhere, tmp_path: Path) -> AsyncIterator[Node]:
     """A node of an Enterprise Server, which is `upstream`; every other name leads to `elsewhere`."""
     upstream.answers(elsewhere._ok)
     async with running(upstream.url + LAYOUT, tmp_path) as node:
@@ -20,7 +24,7 @@ async def ghes(upstream, elsewhere, tmp_path):
 
 
 @pytest.fixture
-async def dotcom(upstream, elsewhere, tmp_path):
+async def dotcom(upstream: Upstream, elsewhere: Elsewhere, tmp_path: Path) -> AsyncIterator[Node]:
     """A node of what stands in for github.com."""
     upstream.answers(elsewhere._ok)
     async with running(upstream.url, tmp_path) as node:
@@ -30,7 +34,9 @@ async def dotcom(upstream, elsewhere, tmp_path):
 
 @pytest.mark.parametrize("host", ["api.github.com", "uploads.github.com", "github.com", "octo.ghe.com", "ghe.example"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_an_enterprise_servers_node_sends_nothing_of_others_there(ghes, upstream, elsewhere, host, method):
+async def test_an_enterprise_servers_node_sends_nothing_of_others_there(
+    ghes: Node, upstream: Upstream, elsewhere: Elsewhere, host: str, method: str
+) -> None:
     for _ in range(2):
         reply = await ask(ghes, get("/repos/octo/app", "Content-Length: 0", host=host, method=method))
         assert (reply.status, reply.body) == (200, b"ok")
@@ -43,14 +49,18 @@ async def test_an_enterprise_servers_node_sends_nothing_of_others_there(ghes, up
     assert len(elsewhere.heads) == 2  # a stream: nothing is kept of it
 
 
-async def test_an_enterprise_servers_own_requests_go_to_it(ghes, upstream, elsewhere):
+async def test_an_enterprise_servers_own_requests_go_to_it(
+    ghes: Node, upstream: Upstream, elsewhere: Elsewhere
+) -> None:
     assert (await ask(ghes, get("/repos/octo/app", host="127.0.0.1"))).status == 200
     assert upstream.heads[-1].startswith("GET /api/v3/repos/octo/app HTTP/1.1\r\n")
     assert elsewhere.heads == []
 
 
 @pytest.mark.parametrize("host", ["ghe.example", "ghe.example:443", "api.octo.ghe.com", "octo.ghe.com"])
-async def test_another_github_is_reached_over_the_socket(dotcom, upstream, elsewhere, host):
+async def test_another_github_is_reached_over_the_socket(
+    dotcom: Node, upstream: Upstream, elsewhere: Elsewhere, host: str
+) -> None:
     reply = await ask(dotcom, get("/api/graphql", "Content-Length: 4", host=host, method="POST") + b"body")
     if "api." in host:  # no name that the certificate holds: TLS is verified, and the refusal is a sentence
         assert reply.status == 502
@@ -64,7 +74,7 @@ async def test_another_github_is_reached_over_the_socket(dotcom, upstream, elsew
 
 
 @pytest.mark.parametrize("host", ["ghe.example", "octo.ghe.com", "evil.example"])
-async def test_a_stranger_over_tcp_is_not_let_out(dotcom, elsewhere, host):
+async def test_a_stranger_over_tcp_is_not_let_out(dotcom: Node, elsewhere: Elsewhere, host: str) -> None:
     async with connect_tcp(dotcom) as client:
         await client.send(get("/", host=host))
         assert (await client.reply()).status == 421
@@ -74,7 +84,7 @@ async def test_a_stranger_over_tcp_is_not_let_out(dotcom, elsewhere, host):
 
 
 @pytest.mark.needs("root")
-async def test_another_user_of_the_machine_is_not_let_out(dotcom, elsewhere):
+async def test_another_user_of_the_machine_is_not_let_out(dotcom: Node, elsewhere: Elsewhere) -> None:
     status, _ = await ask_as_another_user(dotcom, get("/", "Connection: close", host="ghe.example"))
     assert status == 421
     assert elsewhere.asked == []
@@ -88,7 +98,7 @@ INSIDE = ["127.1", "0x7f000001", "2130706433", "localhost.localdomain", "ip6-loc
 @pytest.mark.parametrize(
     "host", [*INSIDE, "ghe.example:8443", "ghe.example:22", "169.254.169.254.", "[::ffff:7f00:1]x"]
 )
-async def test_no_way_to_this_machine_or_to_other_ports(dotcom, elsewhere, host):
+async def test_no_way_to_this_machine_or_to_other_ports(dotcom: Node, elsewhere: Elsewhere, host: str) -> None:
     reply = await ask(dotcom, get("/", host=host))
     assert reply.status in (400, 421)
     assert elsewhere.asked == []
@@ -96,15 +106,19 @@ async def test_no_way_to_this_machine_or_to_other_ports(dotcom, elsewhere, host)
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "10.0.0.1", "127.0.0.1:22", "[::1]:22", "[fe80::1]"])
-async def test_an_address_is_the_gateways_own_name_and_never_a_target(dotcom, upstream, elsewhere, host):
+async def test_an_address_is_the_gateways_own_name_and_never_a_target(
+    dotcom: Node, upstream: Upstream, elsewhere: Elsewhere, host: str
+) -> None:
     assert (await ask(dotcom, get("/zen", host=host))).status == 200
     assert upstream.heads[-1].startswith("GET /zen ")
     assert elsewhere.asked == []
 
 
 @pytest.mark.parametrize("location", ["https://evil.example/", "http://127.0.0.1:1/"])
-async def test_a_redirect_is_the_clients_to_follow(dotcom, upstream, elsewhere, location):
-    async def redirect(_, reader, writer):
+async def test_a_redirect_is_the_clients_to_follow(
+    dotcom: Node, upstream: Upstream, elsewhere: Elsewhere, location: str
+) -> None:
+    async def redirect(_: Elsewhere | Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode())
 
     upstream.answers(redirect)
@@ -116,7 +130,9 @@ async def test_a_redirect_is_the_clients_to_follow(dotcom, upstream, elsewhere, 
 
 
 @pytest.mark.needs("gh")
-async def test_gh_that_talks_to_another_github_as_well(dotcom, upstream, elsewhere, tmp_path):
+async def test_gh_that_talks_to_another_github_as_well(
+    dotcom: Node, upstream: Upstream, elsewhere: Elsewhere, tmp_path: Path
+) -> None:
     (tmp_path / "config.yml").write_text(f'version: "1"\nhttp_unix_socket: {dotcom.socket}\n')
     tokens = {"GH_TOKEN": "here", "GH_ENTERPRISE_TOKEN": "there", "GH_CONFIG_DIR": str(tmp_path)}
     for options in (("--hostname", "ghe.example"), ()):

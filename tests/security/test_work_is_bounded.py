@@ -5,30 +5,31 @@ import contextlib
 import json
 import socket
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
-from support.gateway import LIMIT, TOKEN, ask, connect, connect_tcp, get, running
-from support.processes import running as process
 
 from p2pcache.gateway import protocol
 from p2pcache.gateway.bounds import ClientBounds
-from p2pcache.github import classify as rules
 from p2pcache.github import graphql
 from p2pcache.node import Node
 from p2pcache.testing import StandIn
+from tests.support.gateway import LIMIT, TOKEN, Raw, Upstream, ask, connect, connect_tcp, get, running
+from tests.support.processes import running as process
 
 REPO = "/repos/octo/app"
 QUERY = b'{"query":"{viewer{login}}"}'
 CHUNKED = get("/repos/octo/app/labels", "Transfer-Encoding: chunked", method="POST")
 
 
-async def flood(client, piece, times):
+async def flood(client: Raw, piece: bytes, times: int) -> bool:
     """Send until the other side has had enough; whether it said so."""
     with contextlib.suppress(ConnectionError):
         for _ in range(times):
             await client.send(piece)
             await asyncio.sleep(0)
-            if client.reader._buffer or client.reader.at_eof():
+            if vars(client.reader)["_buffer"] or client.reader.at_eof():
                 return True
     return False
 
@@ -41,7 +42,7 @@ async def flood(client, piece, times):
         pytest.param(b"1;", b"extension=" + b"x" * 5000, id="a chunk extension"),
     ],
 )
-async def test_what_brings_no_body_is_bounded(node, before, piece):
+async def test_what_brings_no_body_is_bounded(node: Node, before: bytes, piece: bytes) -> None:
     async with connect(node) as client:
         await client.send(CHUNKED + before)
         assert await flood(client, piece, 4000)
@@ -50,7 +51,7 @@ async def test_what_brings_no_body_is_bounded(node, before, piece):
     assert (await ask(node, get(REPO))).status == 200
 
 
-async def test_a_trailer_of_usual_size_is_forgotten(node, github):
+async def test_a_trailer_of_usual_size_is_forgotten(node: Node, github: StandIn) -> None:
     async with connect(node) as client:
         await client.send(CHUNKED + b'10\r\n{"name":"chunk"}\r\n0\r\nX-A: 1\r\n\r\n')
         assert (await client.reply()).status == 201
@@ -59,7 +60,7 @@ async def test_a_trailer_of_usual_size_is_forgotten(node, github):
     assert "x-a" not in github.calls[0].headers
 
 
-async def test_requests_that_wait_on_one_connection_are_bounded(node, github):
+async def test_requests_that_wait_on_one_connection_are_bounded(node: Node, github: StandIn) -> None:
     github.fault(delay=0.3)
     async with connect(node) as client:
         await client.send(get("/repos/octo/app?first") + get("/zen") * 5000)
@@ -69,17 +70,19 @@ async def test_requests_that_wait_on_one_connection_are_bounded(node, github):
     assert len(github.calls) == protocol.PIPELINED + 1
 
 
-async def test_a_long_parse_holds_up_no_memory_hit(node, github, monkeypatch):
+async def test_a_long_parse_holds_up_no_memory_hit(
+    node: Node, github: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert (await ask(node, get(REPO))).status == 200
     begun, go = threading.Event(), threading.Event()
     real = graphql.read
 
-    def slow(body):
+    def slow(body: bytes) -> object:
         begun.set()
         assert go.wait(LIMIT)
         return real(body)
 
-    monkeypatch.setattr(rules.graphql, "read", slow)
+    monkeypatch.setattr(graphql, "read", slow)
     asking = asyncio.create_task(ask(node, get("/graphql", f"Content-Length: {len(QUERY)}", method="POST") + QUERY))
     assert await asyncio.to_thread(begun.wait, LIMIT)
     for _ in range(3):
@@ -88,19 +91,20 @@ async def test_a_long_parse_holds_up_no_memory_hit(node, github, monkeypatch):
     assert (await asking).status == 200
 
 
-async def test_graphql_beyond_what_is_held_is_passed_through_and_not_gathered(github, tmp_path):
+async def test_graphql_beyond_what_is_held_is_passed_through_and_not_gathered(github: StandIn, tmp_path: Path) -> None:
     half = get("/graphql", "Content-Length: 900", method="POST")
     rest = QUERY + b" " * (900 - len(QUERY))
     bounds = ClientBounds(gathered_bytes=1000)
     async with running(github.url, tmp_path, bounds) as node, connect(node) as first:
         await first.send(half + QUERY)
         async with asyncio.timeout(LIMIT):
-            while not node._server._server.config.app._gathered:  # noqa: ASYNC110 - nobody tells
+            server: Any = node._server
+            while not server._server.config.app._gathered:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
         for _ in range(2):
             passed = await ask(node, half + rest)
             assert (passed.status, passed.headers["cache-status"]) == (200, "p2pcache; fwd=method; fwd-status=200")
-        assert node._server._server.config.app._gathered == 900
+        assert server._server.config.app._gathered == 900
         small = get("/graphql", f"Content-Length: {len(QUERY)}", method="POST") + QUERY
         assert [(await ask(node, small)).headers["cache-status"].split(";")[1] for _ in range(2)][1] == " hit"
         await first.send(rest[len(QUERY) :])
@@ -117,8 +121,8 @@ HUGE = [
 
 
 @pytest.mark.parametrize("body", HUGE)
-async def test_a_graphql_request_that_is_too_much_is_githubs(upstream, tmp_path, body):
-    async def answer(upstream, reader, writer):
+async def test_a_graphql_request_that_is_too_much_is_githubs(upstream: Upstream, tmp_path: Path, body: str) -> None:
+    async def answer(upstream: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert await reader.readexactly(len(body)) == body.encode()
         writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"data":{}}')
 
@@ -130,7 +134,7 @@ async def test_a_graphql_request_that_is_too_much_is_githubs(upstream, tmp_path,
             assert len(upstream.heads) == times
 
 
-async def test_with_descriptors_short_a_client_gets_503_and_github_is_reached(tmp_path):
+async def test_with_descriptors_short_a_client_gets_503_and_github_is_reached(tmp_path: Path) -> None:
     files = 200
     async with StandIn() as github:
         github.populate()

@@ -15,7 +15,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import p2pcache
 
@@ -25,7 +27,7 @@ CLONE_NEWNET = 0x40000000
 class Forks:
     """Starts ``p2pcache ARGUMENTS`` in children of a warm process; at the end all of them are killed."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path) -> None:
         self._log = directory / "forks.log"
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -35,8 +37,18 @@ class Forks:
                 stderr=output,
                 env={**os.environ, "PYTHONPATH": str(Path(p2pcache.__file__).parents[1])},
             )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._orders, self._started = self._process.stdin, self._process.stdout
 
-    def start(self, arguments, environment, log: Path, limits, inside: str) -> int:
+    def start(
+        self,
+        arguments: Iterable[str | Path],
+        environment: Mapping[str, str],
+        log: Path,
+        limits: Mapping[str, float],
+        inside: str,
+    ) -> int:
         """The new process's id.
 
         `limits` are bounds of the swarm (`swarm.Limits`) other than the default ones, `inside` a network namespace.
@@ -44,16 +56,24 @@ class Forks:
         arguments = [str(argument) for argument in arguments]
         order = {"arguments": arguments, "environment": environment, "log": str(log), "limits": limits}
         order["namespace"] = f"/run/netns/{inside}" if inside else ""
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
+        self._orders.write(json.dumps(order).encode() + b"\n")
+        self._orders.flush()
+        line = self._started.readline()
         assert line, self._log.read_text()
         return int(line)
 
-    def close(self):
-        self._process.stdin.close()
+    def close(self) -> None:
+        self._orders.close()
         self._process.wait(timeout=20)
-        self._process.stdout.close()
+        self._started.close()
+
+
+def over(pid: int) -> bool:
+    """Whether a process that was forked has ended. It stays a zombie of the one that forked it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except FileNotFoundError:
+        return True
 
 
 def serve() -> None:
@@ -75,7 +95,7 @@ def serve() -> None:
         os.waitpid(child, 0)
 
 
-def _become(order) -> None:
+def _become(order: dict[str, Any]) -> None:
     if order["namespace"]:
         _enter(order["namespace"])
     os.environ.clear()
@@ -89,7 +109,8 @@ def _become(order) -> None:
         from p2pcache import swarm
         from p2pcache.cli import main
 
-        swarm.SwarmConfig = functools.partial(swarm.SwarmConfig, limits=swarm.Limits(**order["limits"]))
+        limited = functools.partial(swarm.SwarmConfig, limits=swarm.Limits(**order["limits"]))
+        setattr(swarm, "SwarmConfig", limited)  # noqa: B010 - a name that a checker takes for a type
         main(order["arguments"], prog_name="p2pcache", standalone_mode=False)
         status = 0
     except SystemExit as leaving:

@@ -3,18 +3,23 @@
 import asyncio
 import datetime
 import re
+import socket
 import ssl
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.abc import ResolveResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from p2pcache.gateway.bounds import DEFAULT_BOUNDS
+from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.node import Node
 from p2pcache.settings import Listen, Secret, Settings
 from p2pcache.testing import StandIn
@@ -36,18 +41,18 @@ class Reply:
 class Raw:
     """A client that sends exactly the bytes it is given."""
 
-    def __init__(self, reader, writer):
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    async def send(self, data):
+    async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def reply(self, *, head=False):
+    async def reply(self, *, head: bool = False) -> Reply:
         """The next answer, whole."""
         async with asyncio.timeout(LIMIT):
             text = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            status = int(re.match(r"HTTP/1\.1 (\d+) ", text)[1])
+            status = int(text.removeprefix("HTTP/1.1 ")[:3])
             lines = [line.partition(": ") for line in text.split("\r\n")[1:] if line]
             headers = {name.lower(): value for name, _, value in lines}
             if head or status in (204, 304):
@@ -58,7 +63,7 @@ class Raw:
                 body = await self.reader.readexactly(int(headers["content-length"]))
             return Reply(status, headers, body)
 
-    async def _chunks(self):
+    async def _chunks(self) -> bytes:
         body = b""
         while size := int(await self.reader.readline(), 16):
             body += await self.reader.readexactly(size)
@@ -66,7 +71,7 @@ class Raw:
         await self.reader.readline()
         return body
 
-    async def ended(self):
+    async def ended(self) -> bytes:
         """Wait until the other side has ended the connection; what it still sent."""
         async with asyncio.timeout(LIMIT):
             try:
@@ -76,7 +81,7 @@ class Raw:
 
 
 @asynccontextmanager
-async def connect(node):
+async def connect(node: Node) -> AsyncIterator[Raw]:
     reader, writer = await asyncio.open_unix_connection(str(node.socket))
     try:
         yield Raw(reader, writer)
@@ -84,21 +89,23 @@ async def connect(node):
         writer.close()
 
 
-async def ask(node, raw):
+async def ask(node: Node, raw: bytes) -> Reply:
     """One connection, one request, one answer."""
     async with connect(node) as client:
         await client.send(raw)
         return await client.reply(head=raw.startswith(b"HEAD"))
 
 
-def get(target, *lines, host="api.github.com", method="GET"):
+def get(target: str, *lines: str, host: str = "api.github.com", method: str = "GET") -> bytes:
     """A request as bytes, by a known token."""
     fields = [f"Host: {host}", f"Authorization: token {TOKEN}", *lines]
     return "\r\n".join([f"{method} {target} HTTP/1.1", *fields, "", ""]).encode()
 
 
 @asynccontextmanager
-async def running(upstream, directory, bounds=DEFAULT_BOUNDS, **settings):
+async def running(
+    upstream: str, directory: Path, bounds: ClientBounds = DEFAULT_BOUNDS, **settings: Any
+) -> AsyncIterator[Node]:
     node = Node(
         Settings(
             upstream=upstream,
@@ -116,7 +123,7 @@ async def running(upstream, directory, bounds=DEFAULT_BOUNDS, **settings):
 
 
 @pytest.fixture
-async def github():
+async def github() -> AsyncIterator[StandIn]:
     async with StandIn() as standin:
         standin.populate()
         standin.token(TOKEN, repos=["octo/app"])
@@ -124,33 +131,37 @@ async def github():
 
 
 @pytest.fixture
-async def node(github, tmp_path):
+async def node(github: StandIn, tmp_path: Path) -> AsyncIterator[Node]:
     async with running(github.url, tmp_path) as node:
         yield node
 
 
 @pytest.fixture
-async def client():
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
+
+
+Script = Callable[[Any, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Upstream:
     """Stands where GitHub is, and answers as the test says, connection by connection."""
 
-    def __init__(self):
-        self.heads = []
+    def __init__(self) -> None:
+        self.heads: list[str] = []
+        self.type = ""  # for a script that gives what a test sets
         self.received = 0
         self.open = 0
         self.changed = asyncio.Event()
         self.url = ""
-        self._script = None
+        self._script: Script = self._ends
 
-    def answers(self, script):
+    def answers(self, script: Script) -> None:
         """`script(upstream, reader, writer)` is run for each request whose head has been read."""
         self._script = script
 
-    async def serve(self, reader, writer):
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
         try:
             while True:
@@ -164,7 +175,11 @@ class Upstream:
             self.changed.set()
             writer.close()
 
-    async def until(self, holds):
+    @staticmethod
+    async def _ends(upstream: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise ConnectionAbortedError
+
+    async def until(self, holds: Callable[[], object]) -> None:
         async with asyncio.timeout(LIMIT):
             while not holds():
                 self.changed.clear()
@@ -172,12 +187,14 @@ class Upstream:
 
 
 @pytest.fixture
-async def upstream():
+async def upstream() -> AsyncIterator[Upstream]:
     made = Upstream()
-    tasks = set()
+    tasks: set[asyncio.Task[Any]] = set()
 
-    async def serve(reader, writer):
-        tasks.add(asyncio.current_task())
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
         with suppress(asyncio.CancelledError):  # asyncio's streams would report it as an error of the server
             await made.serve(reader, writer)
 
@@ -193,30 +210,32 @@ async def upstream():
 class Elsewhere(Upstream):
     """Every other server of the world: all names lead here, over TLS with a certificate that a test made."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.port = 0
-        self.asked = []
-        self.trusted = None
+        self.asked: list[tuple[str, int]] = []
+        self.trusted = ssl.create_default_context()
         self.answers(self._ok)
 
     @staticmethod
-    async def _ok(elsewhere, reader, writer):
+    async def _ok(elsewhere: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         length = re.search(r"content-length: (\d+)", elsewhere.heads[-1].lower())
         await reader.readexactly(int(length[1]) if length else 0)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")
 
-    async def lead(self, node):
+    async def lead(self, node: Node) -> None:
         """Have the node find this server under every name; addresses stay what they are."""
         elsewhere = self
 
         class Here(aiohttp.abc.AbstractResolver):
-            async def resolve(self, host, port=0, *_, **__):
+            async def resolve(self, host: str, port: int = 0, *_: object, **__: object) -> list[ResolveResult]:
                 elsewhere.asked.append((host, port))
-                place = {"host": "127.0.0.1", "port": elsewhere.port}
-                return [{"hostname": host, **place, "family": 2, "proto": 0, "flags": 0}]
+                place = ResolveResult(
+                    hostname=host, host="127.0.0.1", port=elsewhere.port, family=socket.AF_INET, proto=0, flags=0
+                )
+                return [place]
 
-            async def close(self):
+            async def close(self) -> None:
                 pass
 
         node.upstream.connector = lambda: aiohttp.TCPConnector(resolver=Here(), ssl=self.trusted)
@@ -225,7 +244,7 @@ class Elsewhere(Upstream):
 
 
 @pytest.fixture
-async def elsewhere(tmp_path):
+async def elsewhere(tmp_path: Path) -> AsyncIterator[Elsewhere]:
     made = Elsewhere()
     context, made.trusted = certificate(tmp_path)
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=context)
@@ -234,7 +253,7 @@ async def elsewhere(tmp_path):
     server.close()
 
 
-def certificate(directory):
+def certificate(directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """The TLS contexts of a server for a few names, and of who trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "GitHub of a test")])
@@ -264,7 +283,7 @@ def certificate(directory):
 
 
 @asynccontextmanager
-async def connect_tcp(node):
+async def connect_tcp(node: Node) -> AsyncIterator[Raw]:
     """A client on the loopback: nobody knows which user that is."""
     host, _, port = node.address.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -283,7 +302,7 @@ while piece := s.recv(65536): sys.stdout.buffer.write(piece)
 """
 
 
-async def ask_as_another_user(node, raw):
+async def ask_as_another_user(node: Node, raw: bytes) -> tuple[int, bytes]:
     """What another user of this machine gets over the node's socket; needs root, to become another user."""
     for folder in (node.socket.parent, *node.socket.parent.parents):
         if folder.owner() == "root" and folder.is_relative_to("/tmp"):

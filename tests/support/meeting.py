@@ -12,12 +12,14 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 SECONDS = 90.0
 
 
-def until(holds, what):
+def until(holds: Callable[[], object], what: str) -> None:
     end = time.monotonic() + SECONDS
     while not holds():
         if time.monotonic() > end:
@@ -25,7 +27,7 @@ def until(holds, what):
         time.sleep(0.05)
 
 
-def control(path):
+def control(path: str) -> Any:
     connection = http.client.HTTPConnection("localhost", timeout=10)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.settimeout(10)
@@ -34,12 +36,12 @@ def control(path):
     return json.load(connection.getresponse())
 
 
-def peers():
+def peers() -> set[str]:
     """Ids of those that are connected."""
     return {row["peer_id"] for row in control("/-/peers") if row["state"] in ("hub", "member", "slow")}
 
 
-def answers(multiaddr):
+def answers(multiaddr: str) -> bool:
     """Whether a libp2p peer listens there."""
     _, _, host, _, port, *_ = multiaddr.split("/")
     with socket.create_connection((host, int(port)), 10) as connection:
@@ -48,8 +50,8 @@ def answers(multiaddr):
         return connection.recv(20, socket.MSG_WAITALL) == b"\x13/multistream/1.0.0\n"
 
 
-def main(folder, name, size, wanted):
-    def everybody(mark):
+def main(folder: Path, name: str, size: int, wanted: int) -> None:
+    def everybody(mark: str) -> None:
         (folder / f"{name}.{mark}").touch()
         until(lambda: len(list(folder.glob(f"*.{mark}"))) >= size, f"{name}: {mark} of all")
 

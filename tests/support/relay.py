@@ -4,42 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from typing import Self
 
 
 class Relay:
     """Forwards TCP from `host` to a port of this machine, until `after` cuts what comes back from there."""
 
-    def __init__(self, port, host="127.0.0.1"):
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._host = host
         self.reached = asyncio.Event()
         self._port = port
-        self._left = None
-        self._then = lambda: None
-        self._work = set()
-        self._server = None
+        self._left: int | None = None
+        self._then: Callable[[], object] = lambda: None
+        self._work: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, self._host, 0)
         return self
 
-    async def __aexit__(self, *error):
+    async def __aexit__(self, *error: object) -> None:
         self._server.close()
         for task in self._work:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
 
     @property
-    def port(self):
-        return self._server.sockets[0].getsockname()[1]
+    def port(self) -> int:
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
 
-    def after(self, count, then):
+    def after(self, count: int, then: Callable[[], object]) -> None:
         """When `count` more bytes came from there: `then()`, and nothing more is forwarded from there."""
         self._left, self._then = count, then
 
-    def _accept(self, reader, writer):
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._work.add(asyncio.create_task(self._carry(reader, writer)))
 
-    async def _carry(self, reader, writer):
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = [writer]
         try:
             back, there = await asyncio.open_connection("127.0.0.1", self._port)
@@ -53,7 +55,12 @@ class Relay:
                 with contextlib.suppress(OSError):
                     await end.wait_closed()
 
-    async def _forward(self, reader, writer, passes=lambda data: True):
+    async def _forward(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        passes: Callable[[bytes], bool] = lambda data: True,
+    ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(16 << 10):
                 if passes(data):
@@ -61,7 +68,7 @@ class Relay:
                     await writer.drain()
         writer.close()
 
-    def _passes(self, data):
+    def _passes(self, data: bytes) -> bool:
         if self._left is None:
             return True
         self._left -= len(data)

@@ -8,17 +8,23 @@ import hashlib
 import os
 import secrets
 import time
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
-from support.processes import running
 
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.sealing import Keyring
 from p2pcache.swarm import Limits, Swarm, SwarmConfig
+from tests.support.processes import running
 
 SECONDS = 20.0
 SCOPE, TOPIC = b"s" * 16, b"t" * 16
+
+
+T = TypeVar("T")
 
 
 class Honest:
@@ -69,34 +75,34 @@ class Honest:
         await self.swarm.tier.store(pointer, sealed)
         return pointer
 
-    async def sealed(self, cid):
+    async def sealed(self, cid: bytes) -> bytes | None:
         return self.blocks.get(cid)
 
-    async def keep(self, pointer, sealed):
+    async def keep(self, pointer: Pointer, sealed: bytes) -> None:
         self.blocks[pointer.cid] = sealed
 
-    def pointers(self):
+    def pointers(self) -> Iterator[Pointer]:
         return iter(self.held)
 
-    def dropped(self, topics, scope, until):
+    def dropped(self, topics: Collection[bytes], scope: bytes | None, until: float) -> None:
         self.drops.append(tuple(topics))
 
-    def quota(self, scope, state):
+    def quota(self, scope: bytes, state: bytes) -> None:
         self.quotas.append(state)
 
-    def warn(self, message):
+    def warn(self, message: str) -> None:
         self.warnings.append(message)
 
 
 class Fleet:
     """Honest members of one secret; all are gone at the end."""
 
-    def __init__(self, directory) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.key = secrets.token_bytes(32)
         self._members: list[Honest] = []
 
-    async def member(self, *bootstrap: str, hub: bool = False, limits: Limits | None = None, **changes: object):
+    async def member(self, *bootstrap: str, hub: bool = False, limits: Limits | None = None, **changes: Any) -> Honest:
         config = SwarmConfig(
             "/ip4/127.0.0.1/tcp/0",
             bootstrap,
@@ -118,7 +124,7 @@ class Fleet:
             await member.swarm.stop()
 
 
-async def until(holds, seconds: float = SECONDS):
+async def until(holds: Callable[[], T], seconds: float = SECONDS) -> T:
     """Wait for something that another thread or process does; its value."""
     async with asyncio.timeout(seconds):
         while not (value := holds()):  # noqa: ASYNC110  # another thread or process: nothing to wait on
@@ -135,7 +141,7 @@ async def found(member: Honest, name: bytes) -> list[Pointer]:
 
 
 @contextlib.contextmanager
-def hub_process(home, secret: str):
+def hub_process(home: Path, secret: str) -> Iterator[dict[str, Any]]:
     """`p2pcache serve --hub` as users start it; what its ready file says once the swarm listens, and its log."""
     flags = ("serve", "--hub", "--listen", "127.0.0.1:0", "--p2p-listen", "/ip4/127.0.0.1/tcp/0", "--dir", str(home))
     with running("p2pcache", *flags, home=home, CACHE_SECRET=secret, CACHE_UPSTREAM="http://127.0.0.1:1") as ready:

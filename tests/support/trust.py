@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import secrets
-from collections.abc import Iterator
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from support.processes import GitHub, Node, running
+import pytest
+
+from tests.support.forks import Forks, over
+from tests.support.processes import START_SECONDS, GitHub, Node, environment, running
 
 PRIVATE, APP = "octo/vault", "octo/app"
 JOB, OTHER_JOB = "ghs_job", "ghs_otherjob"
@@ -17,7 +25,8 @@ PERSONAL, OTHER_PERSONAL = "ghp_personal", "ghp_otherperson"
 class Swarm:
     """Starts nodes that know one secret, and ends them."""
 
-    def __init__(self, home: Path, upstream: str) -> None:
+    def __init__(self, forks: Forks, home: Path, upstream: str) -> None:
+        self._forks = forks
         self._home = home
         self._upstream = upstream
         self._ends = contextlib.ExitStack()
@@ -34,15 +43,37 @@ class Swarm:
         home = self._home / name
         usual = ("--socket", str(home / "s"), "--dir", str(home / "store"), "--p2p-listen", "/ip4/127.0.0.1/tcp/0")
         said = self._ends.enter_context(
-            running(
-                *("p2pcache", "serve", "--upstream", self._upstream, *usual, *flags),
+            self._node(
+                *("serve", "--upstream", self._upstream, *usual, *flags),
                 home=home,
-                **{"CACHE_SECRET": self.secret, "CACHE_TTL": "600", **variables},
+                environ={"CACHE_SECRET": self.secret, "CACHE_TTL": "600", **variables},
             )
         )
-        node = Node(said["api_url"], said["socket"], said["pid"], said["ready_file"])
-        node.log = said["log"]
-        return node
+        return Node(said["api_url"], said["socket"], said["pid"], said["ready_file"], said["log"])
+
+    @contextlib.contextmanager
+    def _node(self, *arguments: str, home: Path, environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """A node until it is ready, then as long as the test; it has to end when it is asked to."""
+        home.mkdir(parents=True, exist_ok=True)
+        ready, log = home / "ready.json", home / "log"
+        pid = self._forks.start([*arguments, "--ready-file", ready], environment(home, **environ), log, {}, "")
+
+        def wait(holds: Callable[[], bool], what: str) -> None:
+            deadline = time.monotonic() + START_SECONDS
+            while not holds():
+                if time.monotonic() > deadline:
+                    pytest.fail(f"{what}: not within {START_SECONDS} s\n{log.read_text()}")
+                time.sleep(0.01)
+
+        try:
+            wait(lambda: ready.exists() or over(pid), "the ready file")
+            yield {**json.loads(ready.read_text()), "ready_file": ready, "log": log}
+            if not over(pid):
+                os.kill(pid, signal.SIGTERM)
+            wait(lambda: over(pid), "the end")
+        finally:
+            if not over(pid):
+                os.kill(pid, signal.SIGKILL)
 
     def hub(self, *flags: str, **variables: str) -> Node:
         hub = self.alone("hub", "--hub", *flags, **variables)

@@ -22,13 +22,13 @@ WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 @pytest.mark.parametrize(
     "file", [*WORKFLOWS, ROOT / "action.yml", ROOT / "docker/action.yml"], ids=lambda path: path.name
 )
-def test_actions_of_others_are_pinned_by_commit(file):
+def test_actions_of_others_are_pinned_by_commit(file: Path) -> None:
     for used in re.findall(r"uses: (\S.*)$", file.read_text(), re.MULTILINE):
         assert used.startswith("./") or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", used), used
 
 
-def test_the_workflow_and_the_script_check_the_same():
-    def targets(text):
+def test_the_workflow_and_the_script_check_the_same() -> None:
+    def targets(text: str) -> set[str]:
         lines = re.findall(r"^(?:      - run: )?make ([a-z0-9 ]+)", text, re.MULTILINE)
         return {target for line in lines for target in line.split()}
 
@@ -37,13 +37,16 @@ def test_the_workflow_and_the_script_check_the_same():
 
 
 @pytest.fixture
-def cache():
+def cache() -> dict[str, dict[str, str]]:
     """The step that keeps the store."""
-    (step,) = [step for step in COMPOSITE["runs"]["steps"] if step.get("uses", "").startswith("actions/cache")]
+    found: list[dict[str, dict[str, str]]] = [
+        step for step in COMPOSITE["runs"]["steps"] if step.get("uses", "").startswith("actions/cache")
+    ]
+    (step,) = found
     return step
 
 
-def test_both_kinds_take_the_same_inputs_and_give_the_same_outputs():
+def test_both_kinds_take_the_same_inputs_and_give_the_same_outputs() -> None:
     assert set(COMPOSITE["inputs"]) ^ set(DOCKER["inputs"]) <= ONE_KIND_ONLY
     for name in set(COMPOSITE["inputs"]) & set(DOCKER["inputs"]):
         assert COMPOSITE["inputs"][name] == DOCKER["inputs"][name], name
@@ -51,19 +54,19 @@ def test_both_kinds_take_the_same_inputs_and_give_the_same_outputs():
     assert described == {name: output["description"] for name, output in DOCKER["outputs"].items()}
 
 
-def test_every_input_of_the_composite_reaches_its_step():
+def test_every_input_of_the_composite_reaches_its_step() -> None:
     (start,) = [step for step in COMPOSITE["runs"]["steps"] if step.get("id") == "start"]
     assert start["env"] == {
         "INPUT_" + name.upper().replace("-", "_"): f"${{{{ inputs.{name} }}}}" for name in COMPOSITE["inputs"]
     } | {"INPUT_JOB_TOKEN": "${{ github.token }}"}
 
 
-def test_what_is_kept_is_the_store_alone(cache, tmp_path):
+def test_what_is_kept_is_the_store_alone(cache: dict[str, dict[str, str]], tmp_path: Path) -> None:
     path = cache["with"]["path"].replace("${{ runner.temp }}", str(tmp_path))
     assert Path(path) == Job.from_env({"RUNNER_TEMP": str(tmp_path)}).node / "store"
 
 
-def test_a_matrix_keeps_one_entry_a_run(cache):
+def test_a_matrix_keeps_one_entry_a_run(cache: dict[str, dict[str, str]]) -> None:
     key = cache["with"]["key"]
     assert set(re.findall(r"\$\{\{ (\S+) \}\}", key)) == {"runner.os", "github.run_id"}, (
         "the same for every job of a run"

@@ -12,7 +12,7 @@ NEWER = (ast.AnnAssign, ast.AsyncFunctionDef, ast.JoinedStr, ast.FunctionDef, as
 """What Python 2.7 cannot read, and functions, whose signatures could have it."""
 
 
-def test_an_old_python_can_read_it():
+def test_an_old_python_can_read_it() -> None:
     tree = ast.parse((ROOT / "entrypoint.py").read_text())
     assert [node for node in ast.walk(tree) if isinstance(node, NEWER)] == []
     assert not any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in ast.walk(tree))
@@ -20,7 +20,7 @@ def test_an_old_python_can_read_it():
     assert not any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
 
 
-def test_what_has_no_environment_yet_needs_the_standard_library_alone():
+def test_what_has_no_environment_yet_needs_the_standard_library_alone() -> None:
     waiting = [ROOT / "entrypoint.py", *(ROOT / "action").glob("*.py")]
     seen = set()
     while waiting:
@@ -38,7 +38,7 @@ def test_what_has_no_environment_yet_needs_the_standard_library_alone():
     assert ROOT / "p2pcache/runner/direct.py" in seen
 
 
-def test_an_isolated_interpreter_in_a_folder_with_a_namesake_finds_its_own(tmp_path):
+def test_an_isolated_interpreter_in_a_folder_with_a_namesake_finds_its_own(tmp_path: Path) -> None:
     """The step's folder is the job's repository, which may have an `action` of its own."""
     (tmp_path / "action").mkdir()
     (tmp_path / "action/__init__.py").write_text("raise SystemExit('the wrong one')")

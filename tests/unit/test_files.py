@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from p2pcache import files
 
 
 @pytest.mark.parametrize("write", [files.replace, files.create])
-def test_a_file_is_written_with_its_folder_and_nothing_beside_it(write, tmp_path: Path) -> None:
+def test_a_file_is_written_with_its_folder_and_nothing_beside_it(write: Callable[..., None], tmp_path: Path) -> None:
     path = tmp_path / "below" / "file"
     write(path, b"content", 0o600)
     assert path.read_bytes() == b"content"
@@ -15,7 +16,7 @@ def test_a_file_is_written_with_its_folder_and_nothing_beside_it(write, tmp_path
 
 
 @pytest.mark.parametrize(("write", "left"), [(files.replace, b"new"), (files.create, b"old")])
-def test_a_file_that_is_there_is_replaced_or_stays(write, left: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_replaced_or_stays(write: Callable[..., None], left: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     write(path, b"new")
@@ -24,7 +25,7 @@ def test_a_file_that_is_there_is_replaced_or_stays(write, left: bytes, tmp_path:
 
 
 @pytest.mark.parametrize("write", [files.replace, files.create])
-def test_what_cannot_be_written_leaves_nothing(write, tmp_path: Path) -> None:
+def test_what_cannot_be_written_leaves_nothing(write: Callable[..., None], tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
     (tmp_path / "file" / "inside").touch()
     if write is files.replace:

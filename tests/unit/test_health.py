@@ -1,15 +1,24 @@
 """What is wrong with a node, one sentence each."""
 
-from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from p2pcache.cache.disk import Disk
+from p2pcache.gateway.http_upstream import HttpUpstream
 from p2pcache.health import ALONE_SECONDS, Health
+from p2pcache.swarm import Swarm
 
 
-def health(trouble="", unreachable="", alone=0.0, expects_peers=True):
-    disk, upstream = SimpleNamespace(trouble=trouble), SimpleNamespace(unreachable=unreachable)
-    return Health(disk, upstream, SimpleNamespace(alone_for=lambda: alone), expects_peers=expects_peers)
+def part(of: type, **has: object) -> Any:
+    """What a part says of itself, without the part."""
+    return Mock(of, **has)
+
+
+def health(trouble: str = "", unreachable: str = "", alone: float = 0.0, expects_peers: bool = True) -> Health:
+    disk, upstream = part(Disk, trouble=trouble), part(HttpUpstream, unreachable=unreachable)
+    return Health(disk, upstream, part(Swarm, alone_for=lambda: alone), expects_peers=expects_peers)
 
 
 @pytest.mark.parametrize(
@@ -23,8 +32,10 @@ def health(trouble="", unreachable="", alone=0.0, expects_peers=True):
         pytest.param(health(alone=9999.0, expects_peers=False), "ready", [], id="a hub at night"),
         pytest.param(health(alone=9999.0), "failed: no port", ["peer to peer failed: no port"], id="no swarm"),
         pytest.param(health("a", "c", 99.0), "ready", ["a", "no peer for 99 s", "c"], id="everything"),
-        pytest.param(Health(None, SimpleNamespace(unreachable=""), None, expects_peers=True), "off", [], id="no parts"),
+        pytest.param(
+            Health(None, part(HttpUpstream, unreachable=""), None, expects_peers=True), "off", [], id="no parts"
+        ),
     ],
 )
-def test_reasons(looked_at, p2p, reasons):
+def test_reasons(looked_at: Health, p2p: str, reasons: list[str]) -> None:
     assert looked_at.reasons(p2p) == reasons

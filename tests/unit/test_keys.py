@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from p2pcache.cache.sealing import generate_secret
@@ -80,7 +83,7 @@ TOKEN = "ghp_" + "a1B2c3D4e5" * 4
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path: Path) -> Callable[..., Settings]:
     def read(*flags: str, **variables: str) -> Settings:
         given = {"directory": str(tmp_path), **dict.fromkeys(flags, "true")}
         return load({**given, **({"p2p": "false"} if "p2p" in flags else {})}, variables)
@@ -88,7 +91,7 @@ def settings(tmp_path):
     return read
 
 
-def test_a_hub_without_a_secret_makes_one_and_keeps_it(settings, tmp_path):
+def test_a_hub_without_a_secret_makes_one_and_keeps_it(settings: Callable[..., Settings], tmp_path: Path) -> None:
     first, hint = with_secret(settings("hub"))
     file = tmp_path / "secret"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -102,13 +105,15 @@ def test_a_hub_without_a_secret_makes_one_and_keeps_it(settings, tmp_path):
     assert keyring.membership_keys == keyring_of(settings(CACHE_SECRET=file.read_text()))[0].membership_keys
 
 
-def test_a_secret_that_is_given_counts_and_none_is_kept(settings, tmp_path):
+def test_a_secret_that_is_given_counts_and_none_is_kept(settings: Callable[..., Settings], tmp_path: Path) -> None:
     given = settings("hub", CACHE_SECRET=SECRET)
     assert with_secret(given) == (given, "")
     assert not (tmp_path / "secret").exists()
 
 
-def test_a_personal_token_is_a_hubs_secret_unless_it_made_one_before(settings, tmp_path):
+def test_a_personal_token_is_a_hubs_secret_unless_it_made_one_before(
+    settings: Callable[..., Settings], tmp_path: Path
+) -> None:
     given = settings("hub", GITHUB_TOKEN=TOKEN)
     same, hint = with_secret(given)
     assert same == given
@@ -117,12 +122,12 @@ def test_a_personal_token_is_a_hubs_secret_unless_it_made_one_before(settings, t
     assert [secret.reveal() for secret in with_secret(given)[0].secrets] == [SECRET]
 
 
-def test_a_jobs_token_is_no_secret(settings, tmp_path):
+def test_a_jobs_token_is_no_secret(settings: Callable[..., Settings], tmp_path: Path) -> None:
     with_secret(settings("hub", GITHUB_TOKEN="ghs_" + "a" * 36))
     assert (tmp_path / "secret").exists()
 
 
-def test_only_a_hub_makes_one(settings, tmp_path):
+def test_only_a_hub_makes_one(settings: Callable[..., Settings], tmp_path: Path) -> None:
     for given in (settings(), settings("hub", "p2p")):
         assert with_secret(given) == (given, "")
     assert not (tmp_path / "secret").exists()
@@ -133,13 +138,13 @@ def test_only_a_hub_makes_one(settings, tmp_path):
     [(b"\n", "it is empty"), (b"\xff\xfe", "cannot be kept there .it is no text")],
     ids=["empty", "no text"],
 )
-def test_a_file_that_is_no_secret(settings, tmp_path, content, says):
+def test_a_file_that_is_no_secret(settings: Callable[..., Settings], tmp_path: Path, content: bytes, says: str) -> None:
     (tmp_path / "secret").write_bytes(content)
     with pytest.raises(SettingsError, match=f"{tmp_path}/secret: .*{says}"):
         with_secret(settings("hub"))
 
 
-def test_a_directory_that_cannot_be_written(settings, tmp_path):
+def test_a_directory_that_cannot_be_written(settings: Callable[..., Settings], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     given = load({"hub": "true", "directory": str(tmp_path / "file" / "below")}, {})
     with pytest.raises(SettingsError, match=r"cannot be kept there .Not a directory.: set CACHE_SECRET"):
@@ -154,7 +159,9 @@ def test_a_directory_that_cannot_be_written(settings, tmp_path):
         ({"CACHE_BACKENDS": "disk"}, "peers are not among the backends"),
     ],
 )
-def test_a_hub_that_would_work_alone_is_refused(settings, variables, why):
+def test_a_hub_that_would_work_alone_is_refused(
+    settings: Callable[..., Settings], variables: dict[str, str], why: str
+) -> None:
     assert why in keyring_of(settings(CACHE_SECRET=SECRET, **variables))[1]
     with pytest.raises(SettingsError, match=f"--hub: {why}"):
         keyring_of(settings("hub", CACHE_SECRET=SECRET, **variables))

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +84,7 @@ class Runner:
 
 
 @pytest.fixture
-def runner(tmp_path):
+def runner(tmp_path: Path) -> Callable[..., Runner]:
     """Lay out a runner's folders with the action checked out for OWNER/REPO@v1."""
 
     def lay_out(repository: str = "octo/cache") -> Runner:
@@ -94,7 +95,7 @@ def runner(tmp_path):
         made.workspace.mkdir(parents=True)
         made.tools.mkdir()
         for tool in TOOLS:
-            (made.tools / tool).symlink_to(shutil.which(tool))
+            (made.tools / tool).symlink_to(shutil.which(tool) or tool)
         return made
 
     return lay_out
@@ -104,7 +105,9 @@ def runner(tmp_path):
 @pytest.mark.parametrize(
     "repository", ["p2pcache/p2pcache", "p2pcache/post", "octo/p2pcache", "octo/post", "post/post", "P2PCACHE/cache"]
 )
-def test_the_post_step_is_found_whoever_owns_the_action(runner, repository, shell):
+def test_the_post_step_is_found_whoever_owns_the_action(
+    runner: Callable[..., Runner], repository: str, shell: str
+) -> None:
     there = runner(repository)
     neighbour = there.base / "work/_actions/p2pcache/other/v2/action.yml"
     neighbour.parent.mkdir(parents=True)
@@ -121,14 +124,14 @@ def test_the_post_step_is_found_whoever_owns_the_action(runner, repository, shel
     assert str(link.readlink()) == f"../_actions/{repository}/v1", "relative: the runner resolves it on the host"
 
 
-def test_no_github_login_can_be_the_links_name():
+def test_no_github_login_can_be_the_links_name() -> None:
     """A login is letters, digits and hyphens; an enterprise's has an underscore too."""
     name = uses("runner").split("/")[-2]
     assert uses("runner") == f"./../../_actions/{name}/post"
     assert not re.fullmatch(r"[A-Za-z0-9_-]+", name)
 
 
-def test_under_act_the_link_is_in_the_workspace(runner):
+def test_under_act_the_link_is_in_the_workspace(runner: Callable[..., Runner]) -> None:
     there = runner()
     assert there.start(ACT="true").returncode == 0
     assert there.outputs["post"] == "act"
@@ -137,7 +140,9 @@ def test_under_act_the_link_is_in_the_workspace(runner):
 
 @pytest.mark.parametrize("act", ["true", ""])
 @pytest.mark.parametrize("kind", ["folder", "file", "read-only"])
-def test_what_is_no_link_stays_and_the_job_goes_on_without_the_post_step(runner, act, kind):
+def test_what_is_no_link_stays_and_the_job_goes_on_without_the_post_step(
+    runner: Callable[..., Runner], act: str, kind: str
+) -> None:
     there = runner()
     there.python("bin/python3.12", "3.12.1")
     name = there.workspace / ".p2pcache" if act else there.base / "work/_actions/.p2pcache"
@@ -148,7 +153,7 @@ def test_what_is_no_link_stays_and_the_job_goes_on_without_the_post_step(runner,
         name.write_text("precious")
     else:
         (there.tools / "ln").unlink()
-        (there.tools / "ln").symlink_to(shutil.which("false"))
+        (there.tools / "ln").symlink_to(shutil.which("false") or "/bin/false")
     done = there.start(ACT=act, INPUT_STRICT="true")
     assert done.returncode == 0, done.stderr
     assert f"::warning title=p2pcache::no report at the job's end: a link at {name} cannot be made" in done.stdout
@@ -160,7 +165,7 @@ def test_what_is_no_link_stays_and_the_job_goes_on_without_the_post_step(runner,
         assert name.read_text() == "precious"
 
 
-def test_a_link_of_another_version_is_replaced(runner):
+def test_a_link_of_another_version_is_replaced(runner: Callable[..., Runner]) -> None:
     there = runner()
     link = there.base / "work/_actions/.p2pcache"
     (there.base / "elsewhere").mkdir()
@@ -187,7 +192,9 @@ def test_a_link_of_another_version_is_replaced(runner):
         ),
     ],
 )  # fmt: skip
-def test_the_newest_usable_python_is_chosen(runner, there_are, chosen):
+def test_the_newest_usable_python_is_chosen(
+    runner: Callable[..., Runner], there_are: dict[str, str], chosen: str
+) -> None:
     there = runner()
     for where, version in there_are.items():
         there.python(where, version)
@@ -195,7 +202,7 @@ def test_the_newest_usable_python_is_chosen(runner, there_are, chosen):
     assert done.stdout == f"chosen {chosen}\n", done.stderr
 
 
-def test_another_implementation_and_one_without_its_modules_are_passed_over(runner):
+def test_another_implementation_and_one_without_its_modules_are_passed_over(runner: Callable[..., Runner]) -> None:
     there = runner()
     there.python("bin/python3.13", "3.13.0", "sys.implementation.name = 'pypy'")
     there.python("bin/python3.12", "3.12.0", "sys.modules['ssl'] = None")
@@ -213,7 +220,9 @@ def test_another_implementation_and_one_without_its_modules_are_passed_over(runn
         ("python3", "garbled", "none"),
     ],
 )
-def test_without_a_usable_python_the_job_goes_on_past_the_cache(runner, shell, name, version, found):
+def test_without_a_usable_python_the_job_goes_on_past_the_cache(
+    runner: Callable[..., Runner], shell: str, name: str, version: str, found: str
+) -> None:
     there = runner()
     if version == "garbled":
         there.python(f"bin/{name}", "3.6.15", "sys.exit('(3, ' in sys.argv[-1] or print('3::set-env\\n::error::x'))")
@@ -232,7 +241,7 @@ def test_without_a_usable_python_the_job_goes_on_past_the_cache(runner, shell, n
     assert strict.stdout.startswith("::error title=p2pcache::Python 3.11")
 
 
-def test_real_old_pythons_are_no_error(runner):
+def test_real_old_pythons_are_no_error(runner: Callable[..., Runner]) -> None:
     """Those that are here; what every machine can check is in test_entrypoint."""
     there = runner()
     for python in Path.home().glob(".pyenv/versions/*/bin/python"):
@@ -247,7 +256,7 @@ def test_real_old_pythons_are_no_error(runner):
             assert done.stderr.startswith("p2pcache needs Python 3.11"), "a sentence, no SyntaxError"
 
 
-def test_an_upstream_that_is_no_url_reaches_no_file(runner):
+def test_an_upstream_that_is_no_url_reaches_no_file(runner: Callable[..., Runner]) -> None:
     there = runner()
     there.start(INPUT_UPSTREAM="http://127.0.0.1:8080/")
     assert there.outputs["graphql-url"] == "http://127.0.0.1:8080/graphql"
@@ -259,7 +268,7 @@ def test_an_upstream_that_is_no_url_reaches_no_file(runner):
 
 
 @pytest.mark.needs("node")
-def test_the_post_step_hands_over_what_main_kept(tmp_path):
+def test_the_post_step_hands_over_what_main_kept(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.touch()
     python = tmp_path / "python"
@@ -275,7 +284,7 @@ def test_the_post_step_hands_over_what_main_kept(tmp_path):
     subprocess.run(["node", ROOT / "post/main.js"], env=environ, check=True, timeout=20)
     kept = {f"STATE_{name}": value for name, value in command_files.values(state).items()}
 
-    def post(**more):
+    def post(**more: str) -> subprocess.CompletedProcess[str]:
         environ = {"PATH": os.environ["PATH"], "CODE": "0", **kept, **more}
         return subprocess.run(
             ["node", ROOT / "post/post.js"], env=environ, capture_output=True, text=True, timeout=20, check=False

@@ -1,4 +1,7 @@
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -20,11 +23,11 @@ PEER = "12D3KooWGRYZDHBembyGJQqQ6WgLqJWYNjnECJwGBnCg8vbCeo8F"
 HOME = {"XDG_CACHE_HOME": "/var/cache"}
 
 
-def of(environ=(), **flags):
-    return load(flags, {**HOME, **dict(environ)})
+def of(environ: Mapping[str, str] = MappingProxyType({}), /, **flags: str) -> Settings:
+    return load(flags, {**HOME, **environ})
 
 
-def test_with_nothing_said_there_are_defaults():
+def test_with_nothing_said_there_are_defaults() -> None:
     settings = of()
     assert settings == Settings(directory=settings.directory)
     assert str(settings.directory) == "/var/cache/p2pcache"
@@ -63,7 +66,7 @@ def test_with_nothing_said_there_are_defaults():
         ("log_level", "debug", LogLevel.DEBUG),
     ],
 )
-def test_a_flag_that_is_right(field, text, value):
+def test_a_flag_that_is_right(field: str, text: str, value: object) -> None:
     assert getattr(of(**{field: text}), field) == value
 
 
@@ -99,11 +102,11 @@ def test_a_flag_that_is_right(field, text, value):
         ("CACHE_LOG_LEVEL", "warning", "log_level", LogLevel.WARNING),
     ],
 )
-def test_a_variable_that_is_right(variable, text, field, value):
+def test_a_variable_that_is_right(variable: str, text: str, field: str, value: object) -> None:
     assert getattr(of({variable: text}), field) == value
 
 
-def test_lifetimes_are_changed_by_class_or_all():
+def test_lifetimes_are_changed_by_class_or_all() -> None:
     assert of({"CACHE_TTL": "normal=5,slow=6"}).lifetimes == {**DEFAULT_SECONDS, Lifetime.NORMAL: 5, Lifetime.SLOW: 6}
     changed = of({"CACHE_TTL": "7"}).lifetimes
     assert {changed[lifetime] for lifetime in Lifetime if lifetime is not Lifetime.NEVER} == {7}
@@ -159,7 +162,7 @@ BAD_VARIABLES = [
 
 
 @pytest.mark.parametrize(("field", "text", "right"), BAD)
-def test_a_flag_that_is_wrong_is_named(field, text, right):
+def test_a_flag_that_is_wrong_is_named(field: str, text: str, right: str) -> None:
     with pytest.raises(SettingsError) as caught:
         of(**{field: text})
     said = str(caught.value)
@@ -169,7 +172,7 @@ def test_a_flag_that_is_wrong_is_named(field, text, right):
 
 
 @pytest.mark.parametrize(("variable", "text", "right"), BAD_VARIABLES)
-def test_a_variable_that_is_wrong_is_named(variable, text, right):
+def test_a_variable_that_is_wrong_is_named(variable: str, text: str, right: str) -> None:
     with pytest.raises(SettingsError) as caught:
         of({variable: text})
     said = str(caught.value)
@@ -177,19 +180,19 @@ def test_a_variable_that_is_wrong_is_named(variable, text, right):
     assert right in said
 
 
-def test_a_flag_beats_a_variable_beats_the_default():
+def test_a_flag_beats_a_variable_beats_the_default() -> None:
     assert of({"CACHE_SHARE": "off"}, share="verified").share is Share.VERIFIED
     assert of({"CACHE_SHARE": "off"}, share="").share is Share.OFF
     assert of({"CACHE_SHARE": " "}).share is Share.SCOPE
     assert of({"CACHE_UPSTREAM": "http://a", "GITHUB_API_URL": "http://b"}).upstream == "http://a"
 
 
-def test_a_gateway_is_not_its_own_upstream():
+def test_a_gateway_is_not_its_own_upstream() -> None:
     environ = {"GITHUB_API_URL": "http://127.0.0.1:4000", "P2PCACHE_API_URL": "http://127.0.0.1:4000"}
     assert of(environ).upstream == "https://api.github.com"
 
 
-def test_no_credential_is_shown():
+def test_no_credential_is_shown() -> None:
     for text in ("https://mona:hunter2@ghe.example/api", "https://mona:hunter2@"):
         with pytest.raises(SettingsError) as caught:
             of(upstream=text)
@@ -198,26 +201,28 @@ def test_no_credential_is_shown():
     assert "hunter2" not in f"{secret!r} {secret} {secret.token} {secret.secrets}"
 
 
-def test_secrets_are_compared_by_value():
+def test_secrets_are_compared_by_value() -> None:
     assert Secret("a") == Secret("a") != Secret("b")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a")}) == 1
 
 
-def test_a_hub_has_a_port_of_its_own_unless_told():
+def test_a_hub_has_a_port_of_its_own_unless_told() -> None:
     assert of().p2p_port == 0, "any free one: jobs that share a host cannot all have the same"
     assert of(hub="true").p2p_port == 9100
     assert of({"CACHE_LISTEN_PORT": "9001"}, hub="true").p2p_port == 9001
 
 
-def test_paths_are_absolute_and_know_home(monkeypatch):
+def test_paths_are_absolute_and_know_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/mona")
     assert str(of(directory="~/x").directory) == "/home/mona/x"
-    assert of(ready_file="r", stats_file="s", socket="t").ready_file.is_absolute()
+    ready_file = of(ready_file="r", stats_file="s", socket="t").ready_file
+    assert ready_file is not None
+    assert ready_file.is_absolute()
 
 
-def test_without_a_home_a_directory_is_asked_for(monkeypatch):
-    def homeless(_):
+def test_without_a_home_a_directory_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(_: type[Path]) -> None:
         raise RuntimeError
 
     monkeypatch.setattr("pathlib.Path.home", classmethod(homeless))
@@ -226,7 +231,7 @@ def test_without_a_home_a_directory_is_asked_for(monkeypatch):
     assert load({"directory": "/x"}, {}).directory.name == "x"
 
 
-def test_flags_become_a_command_line_that_says_the_same():
+def test_flags_become_a_command_line_that_says_the_same() -> None:
     flags = {
         "listen": "127.0.0.1:8080",
         "p2p": "false",
@@ -243,12 +248,12 @@ def test_flags_become_a_command_line_that_says_the_same():
     assert as_flags({"p2p": "true", "hub": "false"}) == []
 
 
-def test_a_client_reads_what_was_exported():
+def test_a_client_reads_what_was_exported() -> None:
     settings = ClientSettings.from_env({"P2PCACHE_SOCKET": "/s", "GH_TOKEN": "t", "P2PCACHE_SECOND_TOKEN": "u"})
     assert str(settings.socket) == "/s"
     assert (settings.token, settings.second_token) == (Secret("t"), Secret("u"))
     assert ClientSettings.from_env(HOME).socket is None
 
 
-def test_lifetimes_stay_finite():
+def test_lifetimes_stay_finite() -> None:
     assert all(math.isfinite(seconds) for seconds in of({"CACHE_TTL": "1"}).lifetimes.values())

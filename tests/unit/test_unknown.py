@@ -20,34 +20,34 @@ from p2pcache.unknown import unknown
         ("CACHE_DISK_BYTE", "CACHE_DISK_BYTES"),
     ],
 )
-def test_a_misspelt_variable_is_named_with_the_right_one(name, right):
+def test_a_misspelt_variable_is_named_with_the_right_one(name: str, right: str) -> None:
     found = unknown([name, "PATH"])
     assert found is not None
     assert found.sentence == f"ignored, no such setting: {name} (did you mean {right}?)"
     assert found.mistaken
 
 
-def test_names_that_are_known_are_no_matter_and_aliases_are_known():
+def test_names_that_are_known_are_no_matter_and_aliases_are_known() -> None:
     assert unknown(variable for setting in SETTINGS for variable in setting.variables) is None
 
 
 @pytest.mark.parametrize("name", ["PATH", "ACTIONS_CACHE_URL", "XDG_CACHE_HOME", "CACHE_", "cache_secre"])
-def test_what_does_not_begin_as_ours_do_is_no_matter(name):
+def test_what_does_not_begin_as_ours_do_is_no_matter(name: str) -> None:
     assert unknown([name]) is None
 
 
 @pytest.mark.parametrize("name", ["CACHE_VERSION", "CACHE_KEY", "CACHE_NUMBER", "CACHE_HIT", "CACHE_URL"])
-def test_another_programs_variable_is_no_mistake(name):
+def test_another_programs_variable_is_no_mistake(name: str) -> None:
     assert unknown([name]) == (f"ignored, no such setting: {name}", False)
 
 
-def test_what_only_the_action_sets_is_never_advised():
+def test_what_only_the_action_sets_is_never_advised() -> None:
     found = unknown(["CACHE_JOB_TOKENS"])
     assert found is not None
     assert "CACHE_JOB_TOKEN?" not in found.sentence
 
 
-def test_many_are_one_line_the_likely_mistakes_first():
+def test_many_are_one_line_the_likely_mistakes_first() -> None:
     found = unknown([*(f"CACHE_Q{number}X" for number in range(9)), "CACHE_SECRE"])
     assert found is not None
     assert found.sentence.startswith("ignored, no such setting: CACHE_SECRE (did you mean CACHE_SECRET?), CACHE_Q0X, ")
@@ -55,5 +55,5 @@ def test_many_are_one_line_the_likely_mistakes_first():
 
 
 @pytest.mark.parametrize("name", ["CACHE_SECRE\n::error::x", "CACHE_SECRE T", "CACHE_SECRÉ", "CACHE_" + "A" * 100])
-def test_a_name_that_no_user_writes_is_not_repeated(name):
+def test_a_name_that_no_user_writes_is_not_repeated(name: str) -> None:
     assert unknown([name]) is None

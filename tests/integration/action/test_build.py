@@ -73,7 +73,7 @@ def serve(context: ssl.SSLContext | None = None) -> Iterator[str]:
     if context:
         # The handshake belongs to the connection's thread: one that fails must not stop the server.
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        server.handle_error = lambda *_: None
+        setattr(server, "handle_error", lambda *_: None)  # noqa: B010 - a method, of this server alone
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}"
@@ -88,7 +88,7 @@ def index() -> Iterator[str]:
 
 
 @pytest.fixture
-def company(tmp_path) -> tuple[Path, Path]:
+def company(tmp_path: Path) -> tuple[Path, Path]:
     """A company's authority, and a certificate of its own for 127.0.0.1 with the key."""
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
     names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in ("company", "index")]
@@ -116,14 +116,14 @@ def company(tmp_path) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def company_index(company) -> Iterator[str]:
+def company_index(company: tuple[Path, Path]) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(company[1])
     yield from serve(context)
 
 
 @pytest.fixture
-def step(tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def step(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """The Action's step in a release of one package, on a machine whose pip knows what is given and nothing else."""
     release = tmp_path / "release"
     for package in ("action", "p2pcache"):
@@ -153,7 +153,9 @@ def step(tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-def test_a_mirror_of_pips_configuration_is_used(step, index, tmp_path):
+def test_a_mirror_of_pips_configuration_is_used(
+    step: Callable[..., subprocess.CompletedProcess[str]], index: str, tmp_path: Path
+) -> None:
     (tmp_path / "pip.conf").write_text(f"[global]\nindex-url = {index}/simple\nuser = true\n")
     done = step(PIP_CONFIG_FILE=str(tmp_path / "pip.conf"))
     assert done.stdout.splitlines()[-1] == "started with the index", done.stdout
@@ -161,7 +163,9 @@ def test_a_mirror_of_pips_configuration_is_used(step, index, tmp_path):
     assert made.name.startswith("py3."), "nothing is left beside it"
 
 
-def test_a_companys_authority_is_named_and_used_when_it_is_given(step, company_index, company):
+def test_a_companys_authority_is_named_and_used_when_it_is_given(
+    step: Callable[..., subprocess.CompletedProcess[str]], company_index: str, company: tuple[Path, Path]
+) -> None:
     url = f"{company_index}/simple"
     said = step(PIP_INDEX_URL=url).stdout
     assert (
@@ -188,7 +192,13 @@ def test_a_companys_authority_is_named_and_used_when_it_is_given(step, company_i
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_succeed_is_told_with_its_cause(step, index, tmp_path, variables, cause):
+def test_what_cannot_succeed_is_told_with_its_cause(
+    step: Callable[..., subprocess.CompletedProcess[str]],
+    index: str,
+    tmp_path: Path,
+    variables: dict[str, str],
+    cause: str,
+) -> None:
     done = step(**{name: value.format(index=index) for name, value in variables.items()}, INPUT_STRICT="true")
     last = done.stdout.splitlines()[-1]
     assert last.startswith("::error title=p2pcache::the environment cannot be built: ")

@@ -2,17 +2,20 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 
 import pytest
+
+from tests.support.processes import GitHub, Node
 
 pytestmark = pytest.mark.needs("curl")
 
 
 @pytest.fixture
-def curl(node, token):
+def curl(node: Node, token: str) -> Callable[..., tuple[int, dict[str, str], str]]:
     """The answer's status, headers and body."""
 
-    def ask(*arguments, token=token):
+    def ask(*arguments: str, token: str = token) -> tuple[int, dict[str, str], str]:
         command = ["curl", "-sS", "-i", "--max-time", "20", "-H", f"Authorization: Bearer {token}", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         head, _, body = done.stdout.partition("\n\n")
@@ -24,7 +27,7 @@ def curl(node, token):
 
 
 @pytest.fixture(params=["socket", "tcp", "enterprise layout"])
-def address(request, node):
+def address(request: pytest.FixtureRequest, node: Node) -> tuple[str, ...]:
     """The arguments that reach the API's root."""
     return {
         "socket": ("--unix-socket", str(node.socket), "http://api.github.com"),
@@ -33,7 +36,9 @@ def address(request, node):
     }[request.param]
 
 
-def test_the_second_read_says_where_it_came_from(curl, github, address):
+def test_the_second_read_says_where_it_came_from(
+    curl: Callable[..., tuple[int, dict[str, str], str]], github: GitHub, address: tuple[str, ...]
+) -> None:
     *options, base = address
     first, second = (curl(*options, f"{base}/repos/octo/app/labels") for _ in range(2))
     assert first[0] == second[0] == 200
@@ -45,14 +50,18 @@ def test_the_second_read_says_where_it_came_from(curl, github, address):
     assert github.calls() == [("GET", "/repos/octo/app/labels")]
 
 
-def test_a_validator_of_the_client_is_answered_here(curl, github, node):
+def test_a_validator_of_the_client_is_answered_here(
+    curl: Callable[..., tuple[int, dict[str, str], str]], github: GitHub, node: Node
+) -> None:
     url = f"{node.api_url}/repos/octo/app"
     etag = curl(url)[1]["etag"]
     assert curl("-H", f"If-None-Match: {etag}", url)[0] == 304
     assert len(github.calls()) == 1
 
 
-def test_a_compressed_answer_is_the_same_answer(curl, github, node):
+def test_a_compressed_answer_is_the_same_answer(
+    curl: Callable[..., tuple[int, dict[str, str], str]], github: GitHub, node: Node
+) -> None:
     url = f"{node.api_url}/repos/octo/app"
     plain, packed = curl(url), curl("--compressed", url)
     assert packed[1]["content-encoding"] == "gzip"
@@ -60,7 +69,9 @@ def test_a_compressed_answer_is_the_same_answer(curl, github, node):
     assert len(github.calls()) == 1
 
 
-def test_urls_stay_githubs_over_the_socket_and_are_the_gateways_over_tcp(curl, node):
+def test_urls_stay_githubs_over_the_socket_and_are_the_gateways_over_tcp(
+    curl: Callable[..., tuple[int, dict[str, str], str]], node: Node
+) -> None:
     path = "/repos/octo/app/issues?per_page=2"
     _, headers, body = curl("--unix-socket", str(node.socket), f"http://api.github.com{path}")
     assert headers["link"].startswith("<https://api.github.com/")
@@ -70,7 +81,9 @@ def test_urls_stay_githubs_over_the_socket_and_are_the_gateways_over_tcp(curl, n
     assert json.loads(body)[0]["url"].startswith(f"{node.api_url}/repos/octo/app/issues/")
 
 
-def test_a_rename_is_followed_and_kept(curl, github, node):
+def test_a_rename_is_followed_and_kept(
+    curl: Callable[..., tuple[int, dict[str, str], str]], github: GitHub, node: Node
+) -> None:
     for _ in range(2):
         status, headers, _ = curl(f"{node.api_url}/repos/octo/old")
         assert status == 301
@@ -78,7 +91,9 @@ def test_a_rename_is_followed_and_kept(curl, github, node):
     assert len(github.calls()) == 1
 
 
-def test_a_refused_token_is_refused_by_github_each_time(curl, github, node):
+def test_a_refused_token_is_refused_by_github_each_time(
+    curl: Callable[..., tuple[int, dict[str, str], str]], github: GitHub, node: Node
+) -> None:
     url = f"{node.api_url}/repos/octo/app"
     curl(url)
     for _ in range(2):

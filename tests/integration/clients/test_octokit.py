@@ -2,9 +2,13 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.support.processes import GitHub, Node
 
 pytestmark = pytest.mark.needs("node")
 
@@ -13,15 +17,16 @@ PACKAGES = HERE.parents[1] / "node"
 
 
 @pytest.fixture(params=["", "/api/v3"], ids=["plain", "enterprise layout"])
-def base(request, node):
-    return node.api_url + request.param
+def base(request: pytest.FixtureRequest, node: Node) -> str:
+    layout: str = request.param
+    return node.api_url + layout
 
 
 @pytest.fixture
-def run(base, token, clean_environment):
+def run(base: str, token: str, clean_environment: dict[str, str]) -> Callable[..., dict[str, Any]]:
     """Runs a script with the packages of tests/node: read from stdin, it finds them beside its working directory."""
 
-    def run(script):
+    def run(script: str) -> dict[str, Any]:
         command = ["node", "--input-type=module", "-", base, token]
         text = (HERE / script).read_text()
         done = subprocess.run(
@@ -35,12 +40,15 @@ def run(base, token, clean_environment):
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        printed: dict[str, Any] = json.loads(done.stdout)
+        return printed
 
     return run
 
 
-def test_octokit_rest_never_leaves_the_gateway_and_pays_once(run, github):
+def test_octokit_rest_never_leaves_the_gateway_and_pays_once(
+    run: Callable[..., dict[str, Any]], github: GitHub
+) -> None:
     first = run("octokit.mjs")
     assert sorted(first["issues"]) == list(range(1, 49))
     assert first["renamed"] == "octo/new"
@@ -52,7 +60,9 @@ def test_octokit_rest_never_leaves_the_gateway_and_pays_once(run, github):
     assert len(paid) == len(set(paid)) == 3 + 2 + 1
 
 
-def test_actions_github_never_leaves_the_gateway_and_pays_once(run, github):
+def test_actions_github_never_leaves_the_gateway_and_pays_once(
+    run: Callable[..., dict[str, Any]], github: GitHub
+) -> None:
     first = run("actions-github.mjs")
     assert sorted(first["issues"]) == list(range(1, 49))
     assert (first["renamed"], first["graphql"]) == ("octo/new", "app")

@@ -1,18 +1,25 @@
 """PyGithub, told of the gateway by `base_url`, and led through its socket by `github_client`."""
 
+from collections.abc import Callable
+from typing import Any
+
+import github
 import github as pygithub
 import pytest
 
 from p2pcache import get_global_cache, github_client
+from tests.support.processes import GitHub, Node
 
 
-def by_base_url(node, token, prefix=""):
+def by_base_url(node: Node, token: str, prefix: str = "") -> github.Github:
     auth = pygithub.Auth.Token(token)
     return pygithub.Github(base_url=node.api_url + prefix, auth=auth, seconds_between_requests=None, per_page=20)
 
 
 @pytest.fixture(params=["base_url", "base_url, enterprise layout", "github_client"])
-def connect(request, node, token, monkeypatch):
+def connect(
+    request: pytest.FixtureRequest, node: Node, token: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
     """Makes a client of each kind; nothing but the node can be reached."""
     monkeypatch.setenv("P2PCACHE_SOCKET", str(node.socket))
     monkeypatch.setenv("GITHUB_TOKEN", token)
@@ -43,26 +50,28 @@ WORKLOADS = {
 
 
 @pytest.mark.parametrize(("work", "result", "cost"), WORKLOADS.values(), ids=WORKLOADS)
-def test_a_workload_is_paid_once(connect, github, work, result, cost):
+def test_a_workload_is_paid_once(
+    connect: Callable[..., Any], github: GitHub, work: Callable[..., Any], result: object, cost: int
+) -> None:
     for _ in range(2):
         with connect() as client:
             assert work(client) == result
     assert len(github.calls()) == cost
 
 
-def test_what_is_not_there_is_pygithubs_own_exception(connect):
+def test_what_is_not_there_is_pygithubs_own_exception(connect: Callable[..., Any]) -> None:
     with connect() as client, pytest.raises(pygithub.UnknownObjectException):
         client.get_repo("octo/none")
 
 
-def test_a_write_is_read_back_at_once(connect):
+def test_a_write_is_read_back_at_once(connect: Callable[..., Any]) -> None:
     with connect() as client:
         issue = client.get_repo("octo/lib").get_issue(2)
         issue.edit(title="Changed by PyGithub")
         assert client.get_repo("octo/lib").get_issue(2).title == "Changed by PyGithub"
 
 
-def test_the_running_nodes_ledger_has_counted_it(node, token, monkeypatch):
+def test_the_running_nodes_ledger_has_counted_it(node: Node, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("P2PCACHE_SOCKET", str(node.socket))
     before = get_global_cache().stats()
     with github_client(auth=pygithub.Auth.Token(token)) as client:

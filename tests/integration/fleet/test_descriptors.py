@@ -6,18 +6,23 @@ import contextlib
 import secrets
 import socket
 from pathlib import Path
+from typing import Any
 
-from support.processes import Node, running
+import pytest
+
+from tests.support.processes import GitHub, Node, running
+
+pytestmark = pytest.mark.xdist_group("fleet")
 
 FILES = 200
 
 
-def test_members_still_join_and_are_served(tmp_path, github, tokens, repository):
+def test_members_still_join_and_are_served(tmp_path: Path, github: GitHub, tokens: list[str], repository: str) -> None:
     named = {"CACHE_SECRET": secrets.token_hex(32), "GITHUB_REPOSITORY": "octo/app", "CACHE_UPSTREAM": github.url}
 
-    def node(home: Path, *flags: str, **options):
+    def node(home: Path, *flags: str, files: int = 0) -> contextlib.AbstractContextManager[dict[str, Any]]:
         flags = ("serve", "--listen", "127.0.0.1:0", "--dir", str(home / "d"), "--socket", str(home / "s"), *flags)
-        return running("p2pcache", *flags, home=home, GITHUB_TOKEN=tokens[0], **named, **options)
+        return running("p2pcache", *flags, home=home, files=files, environ={"GITHUB_TOKEN": tokens[0], **named})
 
     with contextlib.ExitStack() as life:
         hub = life.enter_context(node(tmp_path / "hub", "--hub", "--p2p-listen", "/ip4/127.0.0.1/tcp/0", files=FILES))

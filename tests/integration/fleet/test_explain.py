@@ -4,9 +4,11 @@ import contextlib
 import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
-from support.processes import GitHub, Node, environment, running
+
+from tests.support.processes import GitHub, Node, environment, running
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
@@ -15,7 +17,7 @@ READ = f"/repos/{REPOSITORY}/releases"
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
     """A stand-in GitHub, a hub, and a runner that found it."""
     home = tmp_path_factory.mktemp("explain")
     tokens = ["--token", f"ghs_one={REPOSITORY}", "--token", f"ghs_hidden={PRIVATE}"]
@@ -23,10 +25,10 @@ def fleet(tmp_path_factory):
         github = GitHub(nodes.enter_context(running("p2pcache.testing", *tokens, home=home / "github"))["url"])
         variables = {"CACHE_SECRET": secrets.token_hex(32), "GITHUB_TOKEN": "ghs_one", "GITHUB_REPOSITORY": REPOSITORY}
 
-        def node(name, *flags):
+        def node(name: str, *flags: str) -> Node:
             where = ["--socket", str(home / name), "--p2p-listen", "/ip4/127.0.0.1/tcp/0", "--upstream", github.url]
             said = nodes.enter_context(
-                running("p2pcache", "serve", *where, *flags, home=home / f"{name}-home", **variables)
+                running("p2pcache", "serve", *where, *flags, home=home / f"{name}-home", environ=variables)
             )
             return Node(said["api_url"], said["socket"], said["pid"], said["ready_file"])
 
@@ -38,7 +40,7 @@ def fleet(tmp_path_factory):
         yield hub, runner
 
 
-def get(node, path, token="ghs_one", *flags):
+def get(node: Node, path: str, token: str = "ghs_one", *flags: str) -> subprocess.CompletedProcess[str]:
     variables = {"P2PCACHE_SOCKET": str(node.socket), **({"GITHUB_TOKEN": token} if token else {})}
     return subprocess.run(
         [sys.executable, "-m", "p2pcache", "get", path, *flags],
@@ -50,7 +52,7 @@ def get(node, path, token="ghs_one", *flags):
     )
 
 
-def test_which_peer_gave_it_and_which_was_not_asked(fleet):
+def test_which_peer_gave_it_and_which_was_not_asked(fleet: tuple[Node, Node]) -> None:
     hub, runner = fleet
     cold = get(hub, READ, "ghs_one", "--explain")
     assert cold.returncode == 0
@@ -67,7 +69,7 @@ def test_which_peer_gave_it_and_which_was_not_asked(fleet):
     assert cold.stdout == warm.stdout == again.stdout
 
 
-def test_an_error_is_said_on_stderr(fleet):
+def test_an_error_is_said_on_stderr(fleet: tuple[Node, Node]) -> None:
     said = get(fleet[0], "/repos/octo/nowhere")
     assert said.returncode == 1
     assert "404 Not Found for /repos/octo/nowhere" in said.stderr
@@ -75,7 +77,7 @@ def test_an_error_is_said_on_stderr(fleet):
     assert "gh auth token" in get(fleet[0], "/repos/octo/nowhere", "").stderr
 
 
-def test_nothing_is_told_of_what_the_caller_may_not_see(fleet):
+def test_nothing_is_told_of_what_the_caller_may_not_see(fleet: tuple[Node, Node]) -> None:
     hub, runner = fleet
     target = f"/repos/{PRIVATE}/labels"
     assert get(hub, target, "ghs_hidden").returncode == 0

@@ -4,33 +4,37 @@ import asyncio
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
-from support.fleet import until
-from support.processes import environment
+
+from tests.support.fleet import Fleet, Member, until
+from tests.support.processes import GitHub, environment
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
 
-async def announced(member, giver):
+async def announced(member: Member, giver: Member) -> None:
     """Wait until `giver` announced something to `member`."""
 
-    async def heard():
-        return (await member.peers())[giver.ready["peer_id"]]["announced"] > 0
+    async def heard() -> bool:
+        return bool((await member.peers())[giver.ready["peer_id"]]["announced"])
 
     await until(heard, f"an announcement of {giver.name}")
 
 
-def printed(member):
+def printed(member: Member) -> list[dict[str, Any]]:
     """What ``p2pcache peers`` prints in that member's job."""
     command = [sys.executable, "-m", "p2pcache", "peers", "--json"]
     variables = environment(member.home, P2PCACHE_SOCKET=str(member.home / "s"))
-    return json.loads(subprocess.run(command, env=variables, capture_output=True, check=True, timeout=30).stdout)
+    done = subprocess.run(command, env=variables, capture_output=True, check=True, timeout=30)
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows
 
 
-async def test_who_gave_what_is_shown(fleet, github, tokens, repository):
-    hub = await fleet.hub(token=tokens[0])
-    [member] = await fleet.joined(hub, tokens[1])
+async def test_who_gave_what_is_shown(patient: Fleet, github: GitHub, tokens: list[str], repository: str) -> None:
+    hub = await patient.hub(token=tokens[0])
+    [member] = await patient.joined(hub, tokens[1])
     target = f"/repos/{repository}/labels"
     await hub.get(target)
     await announced(member, hub)
@@ -54,15 +58,17 @@ async def test_who_gave_what_is_shown(fleet, github, tokens, repository):
     assert f"p2pcache_peer_received_bytes_total {float(row['bytes_in'])}" in metrics
 
 
-async def test_a_spent_bucket_is_heard_of_by_a_member_which_asks_github_once_whether_it_is_so(fleet, github):
+async def test_a_spent_bucket_is_heard_of_by_a_member_which_asks_github_once_whether_it_is_so(
+    patient: Fleet, github: GitHub
+) -> None:
     for name in ("one", "two"):
         github.order("token", value=f"ghs_poor_{name}", repos=["octo/tools"], limit=2)
-    hub = await fleet.hub(token="ghs_poor_one", repository="octo/tools")
-    [member] = await fleet.joined(hub, "ghs_poor_two", repository="octo/tools")
+    hub = await patient.hub(token="ghs_poor_one", repository="octo/tools")
+    [member] = await patient.joined(hub, "ghs_poor_two", repository="octo/tools")
     for path in ("labels", "branches"):
         assert (await hub.get(f"/repos/octo/tools/{path}")).status == 200
 
-    async def told():
+    async def told() -> bool:
         return [bucket["remaining"] for bucket in (await member.stats())["quota"]] == [0]
 
     await until(told, "the other's bucket")
@@ -76,14 +82,14 @@ async def test_a_spent_bucket_is_heard_of_by_a_member_which_asks_github_once_whe
     assert [target for _, target in github.calls()] == ["/repos/octo/tools/issues"]
 
 
-async def test_a_joiner_is_told_what_was_spent_before_it_came(fleet, github):
+async def test_a_joiner_is_told_what_was_spent_before_it_came(patient: Fleet, github: GitHub) -> None:
     for name in ("old", "new"):
         github.order("token", value=f"ghs_{name}", repos=["octo/lib"])
-    hub = await fleet.hub(token="ghs_old", repository="octo/lib")
+    hub = await patient.hub(token="ghs_old", repository="octo/lib")
     await hub.get("/repos/octo/lib/labels")
-    [member] = await fleet.joined(hub, "ghs_new", repository="octo/lib")
+    [member] = await patient.joined(hub, "ghs_new", repository="octo/lib")
 
-    async def told():
+    async def told() -> bool:
         return [bucket["remaining"] for bucket in (await member.stats())["quota"]] == [999]
 
     await until(told, "the bucket")

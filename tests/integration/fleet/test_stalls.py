@@ -1,24 +1,38 @@
-"""Peers that die or stop at the worst moment: callers wait for them as long as promised, then GitHub is asked."""
+"""Peers that die or stop at the worst moment: callers wait for them no longer than a deadline, then GitHub is asked.
+
+That the deadlines are kept to the moment is shown by virtual time, in tests/unit/swarm.
+"""
 
 import asyncio
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from support.fleet import until
-from support.relay import Relay
+
+from tests.support.fleet import Fleet, until
+from tests.support.forks import Forks
+from tests.support.processes import GitHub
+from tests.support.relay import Relay
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
-STALLED = 1.0
-"""Seconds until a holder of a lease that shows no life has lost it."""
-BUSY_MACHINE = 1.0
-"""Seconds for the rest: GitHub's own answer, and a machine that does other things."""
 ENDS = pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+
+
+@pytest.fixture
+def fleet(forks: Forks, github: GitHub, tmp_path: Path) -> Iterator[Fleet]:
+    """Its deadlines are longer than a busy machine makes a live peer late, and short enough to be waited for."""
+    fleet = Fleet(forks, github.url, tmp_path, peer_deadline=2.0, lease_silence=4.0)
+    yield fleet
+    fleet.stop()
 
 
 @ENDS
 @pytest.mark.timeout(120)
-async def test_a_peer_that_ends_in_the_middle_of_a_block(fleet, github, tokens, repository, end):
+async def test_a_peer_that_ends_in_the_middle_of_a_block(
+    fleet: Fleet, github: GitHub, tokens: list[str], repository: str, end: signal.Signals
+) -> None:
     content = "".join(f"{number:x}" for number in range(400_000))
     github.order("edit", repo=repository, file="large", content=content)
     target = f"/repos/{repository}/contents/large"
@@ -31,8 +45,8 @@ async def test_a_peer_that_ends_in_the_middle_of_a_block(fleet, github, tokens, 
         await caller.until_connected(holder)
         assert (await holder.get(target)).body == right
 
-        async def announced():
-            return (await caller.peers())[holder.ready["peer_id"]]["announced"] > 0
+        async def announced() -> bool:
+            return bool((await caller.peers())[holder.ready["peer_id"]]["announced"])
 
         await until(announced, "the announcement")
         github.order("reset-calls")
@@ -50,26 +64,29 @@ async def test_a_peer_that_ends_in_the_middle_of_a_block(fleet, github, tokens, 
 
 @ENDS
 @pytest.mark.timeout(120)
-async def test_a_stalled_holder_of_a_block_costs_the_peer_deadline(fleet, github, tokens, repository, end):
+async def test_a_stalled_holder_of_a_block_is_given_up(
+    fleet: Fleet, github: GitHub, tokens: list[str], repository: str, end: signal.Signals
+) -> None:
     target = f"/repos/{repository}/labels"
     right = github.get(target, tokens[0])
     hub = await fleet.start("holder", token=tokens[0]).until_ready()
     [caller] = await fleet.joined(hub, tokens[1])
     await hub.get(target)
 
-    async def announced():
-        return (await caller.peers())[hub.ready["peer_id"]]["announced"] > 0
+    async def announced() -> bool:
+        return bool((await caller.peers())[hub.ready["peer_id"]]["announced"])
 
     await until(announced, "the announcement")
     hub.kill(end)
     answer = await caller.get(target)
     assert (answer.status, answer.body, answer.detail) == (200, right, "")
-    assert answer.seconds < 2 * 0.25 + BUSY_MACHINE  # the block's deadline, and the arbiter's
 
 
 @ENDS
 @pytest.mark.timeout(120)
-async def test_a_lease_whose_holder_ends_frees_the_others_within_a_second(fleet, github, tokens, repository, end):
+async def test_a_lease_whose_holder_ends_frees_the_others(
+    fleet: Fleet, github: GitHub, tokens: list[str], repository: str, end: signal.Signals
+) -> None:
     target = f"/repos/{repository}/labels"
     right = github.get(target, tokens[0])
     github.order("reset-calls")
@@ -80,13 +97,10 @@ async def test_a_lease_whose_holder_ends_frees_the_others_within_a_second(fleet,
     await until(lambda: len(github.calls(target)) == 1, "the holder's call")
     waiting = [asyncio.create_task(other.get(target)) for other in others]
     done, _ = await asyncio.wait(waiting, timeout=0.5)
-    assert not done
+    assert not done or len(github.calls(target)) > 1, "nobody has an answer that GitHub did not give"
     holder.kill(end)
-    began = asyncio.get_running_loop().time()
     answers = await asyncio.gather(*waiting)
-    took = asyncio.get_running_loop().time() - began
     assert {(answer.status, answer.body) for answer in answers} == {(200, right)}
-    assert took < STALLED + BUSY_MACHINE
-    assert len(github.calls(target)) == 2
+    assert 2 <= len(github.calls(target)) <= 1 + len(others)  # that it is 2: tests/property/test_bursts.py
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)

@@ -9,25 +9,35 @@ import secrets
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from support import meeting
-from support.processes import Node, environment, running
 
-SIZE = 8
+from tests.support import meeting
+from tests.support.processes import GitHub, Node, environment, running
+
+pytestmark = pytest.mark.xdist_group("fleet")
+
+SIZE = 5
 SECONDS = 120.0
 
 
 @pytest.fixture
-def secret():
+def secret() -> str:
     return secrets.token_hex(32)
 
 
 @pytest.fixture
-def together(tmp_path, github, secret, tokens):
+def together(
+    tmp_path: Path, github: GitHub, secret: str, tokens: list[str]
+) -> Callable[..., tuple[list[dict[str, Any]], str]]:
     """Run the same command in `SIZE` nodes at once; what each says when all have met, and everything on stderr."""
 
-    def run(*flags, peers, prefix=(), **variables):
+    def run(
+        *flags: str, peers: int, prefix: tuple[str, ...] = (), **variables: str
+    ) -> tuple[list[dict[str, Any]], str]:
         home, marks = tmp_path / "home", tmp_path / "marks"
         home.mkdir(exist_ok=True)
         marks.mkdir()
@@ -56,7 +66,7 @@ def together(tmp_path, github, secret, tokens):
     return run
 
 
-def all_there(met):
+def all_there(met: list[dict[str, Any]]) -> None:
     """Every node is a peer of its own, and what it was told of itself is true."""
     assert len({one["peer_id"] for one in met}) == SIZE
     assert all(one["multiaddr"].endswith(f"/p2p/{one['peer_id']}") for one in met)
@@ -65,7 +75,13 @@ def all_there(met):
 
 
 @pytest.mark.timeout(240)
-def test_at_the_hosts_hub(together, github, secret, tokens, tmp_path):
+def test_at_the_hosts_hub(
+    together: Callable[..., tuple[list[dict[str, Any]], str]],
+    github: GitHub,
+    secret: str,
+    tokens: list[str],
+    tmp_path: Path,
+) -> None:
     flags = ("p2pcache", "serve", "--hub", "--p2p-listen", "/ip4/127.0.0.1/tcp/0", "--upstream", github.url)
     own = ("--dir", str(tmp_path / "hub" / "store"))
     with running(*flags, *own, home=tmp_path / "hub", CACHE_SECRET=secret, GITHUB_TOKEN=tokens[0]) as said:
@@ -77,7 +93,7 @@ def test_at_the_hosts_hub(together, github, secret, tokens, tmp_path):
 
 
 @pytest.fixture
-def host():
+def host() -> Iterator[tuple[str, str, str, str]]:
     """A host of its own, as far as ports go: the words that run a command there."""
     name = f"together{os.getpid()}"
     subprocess.run(["ip", "netns", "add", name], check=True)
@@ -89,7 +105,7 @@ def host():
 
 
 @pytest.fixture
-def readme_hub(host, tmp_path):
+def readme_hub(host: tuple[str, str, str, str], tmp_path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """``p2pcache serve --hub`` there, as the README starts it: its ready file, and the secret that it made."""
     home = tmp_path / "home"
     home.mkdir()
@@ -106,7 +122,11 @@ def readme_hub(host, tmp_path):
 
 @pytest.mark.needs("netns")
 @pytest.mark.timeout(240)
-def test_at_the_hosts_hub_which_nobody_named(together, host, readme_hub):
+def test_at_the_hosts_hub_which_nobody_named(
+    together: Callable[..., tuple[list[dict[str, Any]], str]],
+    host: tuple[str, str, str, str],
+    readme_hub: tuple[dict[str, Any], str],
+) -> None:
     """As the Action does: the hub is found where it is by default, by jobs of the user whose hub it is."""
     hub, secret = readme_hub
     met, log = together(peers=1, prefix=host, CACHE_SECRET=secret)
@@ -116,11 +136,13 @@ def test_at_the_hosts_hub_which_nobody_named(together, host, readme_hub):
 
 
 @pytest.mark.needs("netns")
-def test_a_node_in_the_background_looks_for_the_hosts_hub_too(host, readme_hub, tmp_path):
+def test_a_node_in_the_background_looks_for_the_hosts_hub_too(
+    host: tuple[str, str, str, str], readme_hub: tuple[dict[str, Any], str], tmp_path: Path
+) -> None:
     hub, secret = readme_hub
     variables = environment(tmp_path / "home", CACHE_SECRET=secret)
 
-    def p2pcache(*arguments):
+    def p2pcache(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*host, sys.executable, "-m", "p2pcache", *arguments]
         return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
 
@@ -128,7 +150,7 @@ def test_a_node_in_the_background_looks_for_the_hosts_hub_too(host, readme_hub, 
         up = p2pcache("up")
         assert "the hub answers at 127.0.0.1:9100" in up.stderr
 
-        def connected():
+        def connected() -> bool:
             rows = json.loads(p2pcache("peers", "--json").stdout)
             return [row["peer_id"] for row in rows if row["state"] == "hub"] == [hub["peer_id"]]
 
@@ -138,7 +160,7 @@ def test_a_node_in_the_background_looks_for_the_hosts_hub_too(host, readme_hub, 
 
 
 @pytest.mark.timeout(240)
-def test_without_a_hub_where_all_wish_for_one_port(together):
+def test_without_a_hub_where_all_wish_for_one_port(together: Callable[..., tuple[list[dict[str, Any]], str]]) -> None:
     """Who gets the port is where the others meet; they say in one line that theirs is another."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -150,6 +172,6 @@ def test_without_a_hub_where_all_wish_for_one_port(together):
 
 
 @pytest.mark.timeout(240)
-def test_without_a_hub_by_multicast(together):
+def test_without_a_hub_by_multicast(together: Callable[..., tuple[list[dict[str, Any]], str]]) -> None:
     met, _ = together("--mdns", peers=SIZE - 1)
     all_there(met)

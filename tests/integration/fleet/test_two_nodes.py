@@ -1,13 +1,15 @@
 """Nodes of one swarm as processes over real TCP: what one fetched serves the others."""
 
-import contextlib
 import os
 import secrets
 import signal
 import socket
+from collections.abc import Callable, Iterator
 
 import pytest
-from support.processes import GitHub, Node, job, running
+
+from tests.integration.fleet.conftest import joined
+from tests.support.processes import GitHub, Node, running
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
@@ -16,53 +18,18 @@ OTHER = "octo/lib"
 
 
 @pytest.fixture(scope="module")
-def github(tmp_path_factory):
+def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHub]:
     tokens = [f"--token=ghs_{name}={REPOSITORY}" for name in ("one", "two")]
     with running("p2pcache.testing", *tokens, f"--token=ghs_other={OTHER}", home=tmp_path_factory.mktemp("g")) as said:
         yield GitHub(said["url"])
 
 
-@pytest.fixture
-def start(tmp_path, github):
-    """Start nodes of one swarm; each has the token and the repository of a job."""
-    secret = secrets.token_hex(32)
-    with contextlib.ExitStack() as nodes:
-
-        def node(name, *flags, token="ghs_one", repository=REPOSITORY, listen="/ip4/127.0.0.1/tcp/0", **variables):
-            home = tmp_path / name
-            where = ["--socket", str(home / "s"), "--dir", str(home / "store")]
-            where += ["--p2p-listen", listen] if listen else []
-            said = nodes.enter_context(
-                running(
-                    *("p2pcache", "serve", "--upstream", github.url),
-                    *(*where, *flags),
-                    home=home,
-                    **{
-                        "CACHE_SECRET": secret,
-                        **job(token, repository),
-                        "CACHE_TTL": "600",
-                        **variables,
-                    },
-                )
-            )
-            node = Node(said["api_url"], said["socket"], said["pid"], said["ready_file"])
-            node.log = said["log"]
-            return node
-
-        yield node
+@pytest.fixture(scope="module")
+def tokens() -> list[str]:
+    return ["ghs_one"]
 
 
-def joined(start, **options):
-    """A hub and a node that found it."""
-    hub = start("hub", "--hub")
-    hub.until(lambda _: hub.ready["p2p"] == "ready", "the hub's swarm")
-    node = start("runner", "--bootstrap", hub.ready["multiaddrs"][0], **options)
-    node.until(lambda stats: stats["peers"]["connected"] == 1, "the runner at the hub")
-    hub.until(lambda stats: stats["peers"]["connected"] == 1, "the runner, seen by the hub")
-    return hub, node
-
-
-def test_the_second_node_serves_what_the_first_fetched(start, github):
+def test_the_second_node_serves_what_the_first_fetched(start: Callable[..., Node], github: GitHub) -> None:
     hub, node = joined(start, token="ghs_two")
     github.order("reset-calls")
     target = f"/repos/{REPOSITORY}/issues?per_page=7"
@@ -81,7 +48,7 @@ def test_the_second_node_serves_what_the_first_fetched(start, github):
     assert stats["peers"]["bytes_in"] > 0
 
 
-def test_a_token_of_another_repository_gets_it_by_a_free_proof(start, github):
+def test_a_token_of_another_repository_gets_it_by_a_free_proof(start: Callable[..., Node], github: GitHub) -> None:
     hub, node = joined(start, token="ghs_other", repository=OTHER)
     target = f"/repos/{REPOSITORY}/labels"
     _, _, body = hub.get(target, "ghs_one")
@@ -94,7 +61,7 @@ def test_a_token_of_another_repository_gets_it_by_a_free_proof(start, github):
     assert github.charged() == 0
 
 
-def test_a_write_through_one_node_is_seen_through_the_other_at_once(start, github):
+def test_a_write_through_one_node_is_seen_through_the_other_at_once(start: Callable[..., Node], github: GitHub) -> None:
     hub, node = joined(start, token="ghs_two")
     target = f"/repos/{REPOSITORY}/issues/1"
     hub.get(target, "ghs_one")
@@ -116,7 +83,9 @@ def test_a_write_through_one_node_is_seen_through_the_other_at_once(start, githu
     assert json.loads(hub.get(target, "ghs_one")[2])["title"] == title
 
 
-def test_a_wrong_secret_is_one_clear_line_and_the_node_goes_on_alone(start, github):
+def test_a_wrong_secret_is_one_clear_line_and_the_node_goes_on_alone(
+    start: Callable[..., Node], github: GitHub
+) -> None:
     hub = start("hub", "--hub")
     hub.until(lambda _: hub.ready["p2p"] == "ready", "the hub's swarm")
     node = start("stranger", "--bootstrap", hub.ready["multiaddrs"][0], CACHE_SECRET=secrets.token_hex(32))
@@ -128,20 +97,22 @@ def test_a_wrong_secret_is_one_clear_line_and_the_node_goes_on_alone(start, gith
     assert node.control("stats")["peers"]["connected"] == 0
 
 
-def test_an_unreachable_bootstrap_is_one_clear_line_and_the_node_goes_on_alone(start, github):
+def test_an_unreachable_bootstrap_is_one_clear_line_and_the_node_goes_on_alone(
+    start: Callable[..., Node], github: GitHub
+) -> None:
     node = start("lonely", "--bootstrap", "/ip4/127.0.0.1/tcp/1")
     node.until(lambda _: "/ip4/127.0.0.1/tcp/1" in node.log.read_text(), "the line about the address")
     assert "Traceback" not in node.log.read_text()
     assert node.get(f"/repos/{REPOSITORY}", "ghs_one")[0] == 200
 
 
-def test_a_port_that_is_taken_is_one_clear_line_and_another_is_taken_instead(start):
+def test_a_port_that_is_taken_is_one_clear_line_and_another_is_taken_instead(start: Callable[..., Node]) -> None:
     hub = start("hub", "--hub")
     hub.until(lambda _: hub.ready["p2p"] == "ready", "the hub's swarm")
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         address = hub.ready["multiaddrs"][0]
-        node = start("told", "--bootstrap", address, listen=None, CACHE_LISTEN_PORT=str(port))
+        node = start("told", "--bootstrap", address, listen="", CACHE_LISTEN_PORT=str(port))
         node.until(lambda stats: stats["peers"]["connected"] == 1, "the hub")
     assert node.log.read_text().count(f"tcp/{port} cannot be had: the swarm listens on") == 1
     assert "Traceback" not in node.log.read_text()
@@ -149,16 +120,16 @@ def test_a_port_that_is_taken_is_one_clear_line_and_another_is_taken_instead(sta
     assert told == {node.ready["p2p_port"]} != {port}
 
 
-def test_jobs_that_share_a_host_need_not_choose_ports(start):
+def test_jobs_that_share_a_host_need_not_choose_ports(start: Callable[..., Node]) -> None:
     hub = start("hub", "--hub")
     hub.until(lambda _: hub.ready["p2p"] == "ready", "the hub's swarm")
-    nodes = [start(f"job{i}", "--bootstrap", hub.ready["multiaddrs"][0], listen=None) for i in range(2)]
+    nodes = [start(f"job{i}", "--bootstrap", hub.ready["multiaddrs"][0], listen="") for i in range(2)]
     for node in nodes:
         node.until(lambda stats: stats["peers"]["connected"] >= 1, "a job at the hub")
     assert len({node.ready["p2p_port"] for node in nodes}) == 2
 
 
-def test_what_a_job_fetched_outlives_it_at_the_hub(start, github):
+def test_what_a_job_fetched_outlives_it_at_the_hub(start: Callable[..., Node], github: GitHub) -> None:
     """Jobs one after the other, as a workflow's are: the hub keeps what it saw, through a lease or not."""
     hub, first = joined(start)
     target = f"/repos/{REPOSITORY}/issues?per_page=11"

@@ -1,6 +1,5 @@
 """A hub as its operator watches it: metrics, health and log, from this machine and from others."""
 
-import contextlib
 import ipaddress
 import json
 import os
@@ -10,12 +9,14 @@ import signal
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.processes import GitHub, Node, running
 
 from p2pcache.swarm.services.interfaces import interfaces
+from tests.integration.fleet.conftest import joined
+from tests.support.processes import GitHub, Node, running
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
@@ -27,40 +28,17 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (DEBUG|INFO|WARNING|ERROR) p
 
 
 @pytest.fixture(scope="module")
-def github(tmp_path_factory):
+def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHub]:
     with running("p2pcache.testing", f"--token=ghs_one={REPOSITORY}", home=tmp_path_factory.mktemp("g")) as said:
         yield GitHub(said["url"])
 
 
-@pytest.fixture
-def start(tmp_path, github):
-    """Start nodes of one swarm."""
-    secret = secrets.token_hex(32)
-    with contextlib.ExitStack() as nodes:
-
-        def node(name, *flags, upstream=github.url, **variables):
-            home = tmp_path / name
-            where = ["--socket", str(home / "s"), "--dir", str(home / "store"), "--p2p-listen", "/ip4/127.0.0.1/tcp/0"]
-            told = {"CACHE_SECRET": secret, "GITHUB_TOKEN": "ghs_one", "GITHUB_REPOSITORY": REPOSITORY, **variables}
-            flags = (*where, "--upstream", upstream, *flags)
-            said = nodes.enter_context(running("p2pcache", "serve", *flags, home=home, **told))
-            started = Node(said["api_url"], said["socket"], said["pid"], said["ready_file"])
-            started.log = said["log"]
-            return started
-
-        yield node
+@pytest.fixture(scope="module")
+def tokens() -> list[str]:
+    return ["ghs_one"]
 
 
-def joined(start, *hub_flags, **variables):
-    hub = start("hub", "--hub", *hub_flags, **variables)
-    hub.until(lambda _: hub.ready["p2p"] == "ready", "the hub's swarm")
-    node = start("runner", "--bootstrap", hub.ready["multiaddrs"][0])
-    node.until(lambda stats: stats["peers"]["connected"] == 1, "the runner at the hub")
-    hub.until(lambda stats: stats["peers"]["connected"] == 1, "the runner, seen by the hub")
-    return hub, node
-
-
-def fetch(url, token="", **headers):
+def fetch(url: str, token: str = "", **headers: str) -> tuple[int, str]:
     """Status and body."""
     sent = {**({"Authorization": f"Bearer {token}"} if token else {}), **headers}
     try:
@@ -70,7 +48,7 @@ def fetch(url, token="", **headers):
         return error.code, error.read().decode()
 
 
-def metrics(url, token=""):
+def metrics(url: str, token: str = "") -> dict[str, float]:
     status, text = fetch(f"{url}/-/metrics", token)
     assert status == 200, text
     return {
@@ -81,14 +59,14 @@ def metrics(url, token=""):
     }
 
 
-def until(holds, what, seconds=30):
+def until(holds: Callable[[], object], what: object, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, what
         time.sleep(0.05)
 
 
-def test_what_a_hub_does_for_members_is_counted(start):
+def test_what_a_hub_does_for_members_is_counted(start: Callable[..., Node]) -> None:
     hub, node = joined(start)
     assert node.get(READ, "ghs_one")[0] == 200
     counted = {
@@ -112,7 +90,7 @@ def test_what_a_hub_does_for_members_is_counted(start):
     until(lambda: metrics(hub.api_url)["p2pcache_peer_given_blocks_total"] >= 1, "the block given")
 
 
-def test_a_member_that_stops_is_no_error(start):
+def test_a_member_that_stops_is_no_error(start: Callable[..., Node]) -> None:
     hub, node = joined(start)
     os.kill(node.pid, signal.SIGTERM)
     hub.until(lambda stats: stats["peers"]["left"] == 1, "its leaving")
@@ -123,7 +101,7 @@ def test_a_member_that_stops_is_no_error(start):
     until(lambda: "left after" in hub.log.read_text(), "the line about its leaving")
 
 
-def test_a_stranger_is_no_known_peer(start):
+def test_a_stranger_is_no_known_peer(start: Callable[..., Node]) -> None:
     hub = start("hub", "--hub")
     hub.until(lambda _: hub.ready["p2p"] == "ready", "the hub's swarm")
     start("stranger", "--bootstrap", hub.ready["multiaddrs"][0], CACHE_SECRET=secrets.token_hex(32))
@@ -132,14 +110,14 @@ def test_a_stranger_is_no_known_peer(start):
     assert hub.control("stats")["peers"]["joined"] == 0
 
 
-def test_the_log_says_who_joined_and_when(start):
+def test_the_log_says_who_joined_and_when(start: Callable[..., Node]) -> None:
     hub, node = joined(start)
     text = hub.log.read_text()
     assert f"member {node.ready['peer_id']} joined from /ip4/127.0.0.1/" in text
     assert all(LINE.fullmatch(line) for line in text.splitlines()), text
 
 
-def test_debug_says_more_than_info_and_no_names(start):
+def test_debug_says_more_than_info_and_no_names(start: Callable[..., Node]) -> None:
     hub, node = joined(start, "--log-level", "debug")
     hub.get(READ, "ghs_one")
     text = hub.log.read_text()
@@ -148,7 +126,7 @@ def test_debug_says_more_than_info_and_no_names(start):
     assert " DEBUG " not in node.log.read_text()
 
 
-def test_health_says_what_is_wrong_until_it_is_right(start, github):
+def test_health_says_what_is_wrong_until_it_is_right(start: Callable[..., Node], github: GitHub) -> None:
     node = start("alone", "--no-p2p", upstream="http://127.0.0.1:9")
     assert node.control("healthz") == {"status": "ok"}
     assert node.get("/repos/octo/app", "ghs_one")[0] == 502
@@ -160,33 +138,36 @@ def test_health_says_what_is_wrong_until_it_is_right(start, github):
 
 
 @pytest.fixture
-def watched(start):
+def watched(start: Callable[..., Node]) -> Node:
     if not ELSEWHERE:
         pytest.skip("this machine has no address but the loopback's")
-    hub = start("hub", "--hub", "--gateway-host", "0.0.0.0", CACHE_CONTROL_TOKEN=CONTROL)
-    hub.elsewhere = hub.api_url.replace("127.0.0.1", ELSEWHERE)
-    return hub
+    return start("hub", "--hub", "--gateway-host", "0.0.0.0", CACHE_CONTROL_TOKEN=CONTROL)
+
+
+def elsewhere(hub: Node) -> str:
+    """Its address as another machine knows it."""
+    return hub.api_url.replace("127.0.0.1", ELSEWHERE)
 
 
 @pytest.mark.parametrize("endpoint", ["metrics", "stats"])
-def test_other_machines_need_the_control_token(watched, endpoint):
-    url = f"{watched.elsewhere}/-/{endpoint}"
+def test_other_machines_need_the_control_token(watched: Node, endpoint: str) -> None:
+    url = f"{elsewhere(watched)}/-/{endpoint}"
     assert fetch(url)[0] == 401
     assert fetch(url, "guessed")[0] == 401
     assert fetch(url, CONTROL)[0] == 200
     assert fetch(f"{watched.api_url}/-/{endpoint}")[0] == 200
 
 
-def test_other_machines_may_ask_whether_it_is_well(watched):
-    assert json.loads(fetch(f"{watched.elsewhere}/-/healthz")[1]) == {"status": "ok"}
+def test_other_machines_may_ask_whether_it_is_well(watched: Node) -> None:
+    assert json.loads(fetch(f"{elsewhere(watched)}/-/healthz")[1]) == {"status": "ok"}
 
 
-def test_other_machines_get_no_answer_of_the_api(watched):
+def test_other_machines_get_no_answer_of_the_api(watched: Node) -> None:
     """Not even one that stands ready for who asks on this machine with the same headers."""
     for _ in range(3):
         assert fetch(f"{watched.api_url}{READ}", "ghs_one", Host=ELSEWHERE)[0] == 200
-    status, said = fetch(f"{watched.elsewhere}{READ}", "ghs_one", Host=ELSEWHERE)
+    status, said = fetch(f"{elsewhere(watched)}{READ}", "ghs_one", Host=ELSEWHERE)
     assert status == 403
     for endpoint in ("healthz", "stats", "peers", "metrics"):
         assert f"/-/{endpoint}" in said
-    assert fetch(f"{watched.elsewhere}{READ}", "ghs_one", Host="api.github.com")[0] == 403
+    assert fetch(f"{elsewhere(watched)}{READ}", "ghs_one", Host="api.github.com")[0] == 403

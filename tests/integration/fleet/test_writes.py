@@ -5,15 +5,20 @@ import json
 
 import pytest
 
+from tests.support.fleet import Fleet
+from tests.support.processes import GitHub
+
 pytestmark = pytest.mark.xdist_group("fleet")
 
 MEMBERS = 6
 
 
 @pytest.mark.timeout(120)
-async def test_after_a_write_was_answered_no_member_serves_the_old_body(fleet, github, tokens):
-    hub = await fleet.hub(token=tokens[0])
-    members = await fleet.joined(hub, *tokens[:MEMBERS])
+async def test_after_a_write_was_answered_no_member_serves_the_old_body(
+    patient: Fleet, github: GitHub, tokens: list[str]
+) -> None:
+    hub = await patient.hub(token=tokens[0])
+    members = await patient.joined(hub, *tokens[:MEMBERS])
     target = "/repos/octo/app/issues/3"
     everybody = [hub, *members]
     for number, writer in enumerate([members[0], hub, members[-1]]):
@@ -24,4 +29,4 @@ async def test_after_a_write_was_answered_no_member_serves_the_old_body(fleet, g
         github.order("reset-calls")
         after = await asyncio.gather(*(member.get(target) for member in everybody))
         assert [json.loads(answer.body)["title"] for answer in after] == [title] * len(everybody)
-        assert len(github.calls(target)) == 1
+        assert 1 <= len(github.calls(target)) <= len(everybody)  # that it is 1: tests/property/test_bursts.py

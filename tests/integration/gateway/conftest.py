@@ -1,6 +1,6 @@
 """The gateway's fixtures and helpers, shared with `tests/security`."""
 
-from support.gateway import (
+from tests.support.gateway import (
     LIMIT,
     TOKEN,
     Raw,

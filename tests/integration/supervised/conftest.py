@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.processes import GitHub, Node, environment, running
+
+from tests.support.processes import GitHub, Node, environment, running
 
 TOKEN = "ghp_reader"
 REPOSITORY = "octo/app"

@@ -10,7 +10,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.processes import environment
+
+from tests.support.processes import environment
 
 from .conftest import HEADERS, PATIENCE, REPOSITORY, TOKEN, answer, ask, tcp, unix, until
 

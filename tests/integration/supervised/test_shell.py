@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from support.processes import environment
+
+from tests.support.processes import environment
 
 pytestmark = pytest.mark.xdist_group("supervised")
 

@@ -22,5 +22,5 @@ from action.causes import explain
         ("", "says nothing"),
     ],
 )
-def test_what_is_said_becomes_a_cause(said, cause):
+def test_what_is_said_becomes_a_cause(said: str, cause: str) -> None:
     assert cause in explain(said)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import platform
 import shutil
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -22,11 +26,11 @@ def interpreter(place: Path) -> Path:
 
 
 @pytest.fixture
-def builds(monkeypatch):
+def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """What is built instead of an environment, each recorded."""
     built: list[Path] = []
 
-    def build(folder, environ):
+    def build(folder: Path, environ: dict[str, str]) -> None:
         built.append(folder)
         (folder / "bin").mkdir(parents=True)
 
@@ -34,24 +38,26 @@ def builds(monkeypatch):
     return built
 
 
-def test_one_in_a_tool_cache_that_cannot_be_written_is_used(tmp_path, monkeypatch, builds):
+def test_one_in_a_tool_cache_that_cannot_be_written_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, builds: list[Path]
+) -> None:
     """As an image has it that was made with one."""
     python = interpreter(tmp_path / "tools")
-    monkeypatch.setattr(environment.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     environ = {"RUNNER_TOOL_CACHE": str(tmp_path / "tools"), "RUNNER_TEMP": str(tmp_path / "temp")}
     assert environment.environment(environ) == python
     assert builds == []
 
 
-def test_one_whose_interpreter_is_gone_is_built_again(tmp_path, builds):
+def test_one_whose_interpreter_is_gone_is_built_again(tmp_path: Path, builds: list[Path]) -> None:
     python = interpreter(tmp_path)
     python.unlink()
     assert environment.environment({"RUNNER_TOOL_CACHE": str(tmp_path)}) == python
     assert builds == [python.parents[1]]
 
 
-def test_why_one_cannot_be_built_is_told(tmp_path, monkeypatch):
-    def build(folder, environ):
+def test_why_one_cannot_be_built_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(folder: Path, environ: dict[str, str]) -> None:
         raise InstallError("no luck")
 
     monkeypatch.setattr(environment, "build", build)
@@ -59,8 +65,8 @@ def test_why_one_cannot_be_built_is_told(tmp_path, monkeypatch):
         environment.environment({"RUNNER_TEMP": str(tmp_path)})
 
 
-def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    def fill(new, aside, environ):
+def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(new: Path, aside: Path, environ: dict[str, str]) -> None:
         (aside / "half").touch()
         raise InstallError("no luck")
 
@@ -70,10 +76,10 @@ def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_job_that_comes_second_uses_the_firsts_environment(tmp_path, monkeypatch):
+def test_the_job_that_comes_second_uses_the_firsts_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "env"
 
-    def fill(new, aside, environ):
+    def fill(new: Path, aside: Path, environ: dict[str, str]) -> None:
         new.mkdir()
         (folder / "bin").mkdir(parents=True)
         (folder / "bin/python").touch()
@@ -86,7 +92,9 @@ def test_the_job_that_comes_second_uses_the_firsts_environment(tmp_path, monkeyp
 Usage = namedtuple("Usage", "free")
 
 
-def test_a_tool_cache_that_cannot_be_written_or_is_full_gives_way(tmp_path, monkeypatch):
+def test_a_tool_cache_that_cannot_be_written_or_is_full_gives_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     temp = tmp_path / "temp"
     assert environment.roomy([Path("/proc/nowhere"), temp]) == temp
     full = tmp_path / "full"
@@ -94,19 +102,19 @@ def test_a_tool_cache_that_cannot_be_written_or_is_full_gives_way(tmp_path, monk
     assert environment.roomy([full, temp]) == temp
     with pytest.raises(SetupError, match=r"full is full: 0 MB are free and 300 needed.*set one of them"):
         environment.roomy([full])
-    monkeypatch.setattr(environment.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(SetupError, match=f"{temp} cannot be written"):
         environment.roomy([temp])
     with pytest.raises(SetupError, match="neither is set"):
         environment.roomy([])
 
 
-def test_the_key_names_lock_and_interpreter(tmp_path, monkeypatch):
+def test_the_key_names_lock_and_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {environment.environment_key(), environment.environment_key()}
     assert len(keys) == 1
-    monkeypatch.setattr(environment.platform, "python_version", lambda: "3.12.99")
+    monkeypatch.setattr(platform, "python_version", lambda: "3.12.99")
     keys.add(environment.environment_key())
-    monkeypatch.setattr(environment.sys, "base_prefix", "/opt")
+    monkeypatch.setattr(sys, "base_prefix", "/opt")
     keys.add(environment.environment_key())
     (tmp_path / "lock").write_text("x==1")
     monkeypatch.setattr(environment, "LOCK", tmp_path / "lock")
@@ -114,20 +122,20 @@ def test_the_key_names_lock_and_interpreter(tmp_path, monkeypatch):
     assert len(keys) == 4
 
 
-def test_what_does_not_run_is_no_interpreter(tmp_path):
+def test_what_does_not_run_is_no_interpreter(tmp_path: Path) -> None:
     assert not environment.works(tmp_path / "python")
     (tmp_path / "python").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "python").chmod(0o755)
     assert not environment.works(tmp_path / "python")
 
 
-def test_a_python_without_pip_and_venv_is_told_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
+def test_a_python_without_pip_and_venv_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InstallError, match="install python3-venv or uv, or add `uses: actions/setup-python`"):
         environment.build(tmp_path / "env", {"PATH": "/nonexistent"})
 
 
-def test_the_package_that_is_tried_first_is_in_the_lock():
+def test_the_package_that_is_tried_first_is_in_the_lock() -> None:
     lines = installers.probe_lines(environment.LOCK.read_text())
     assert lines.startswith(f"{installers.PROBE}==")
     assert lines.count("==") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,13 +22,13 @@ nonsense
 """
 
 
-def fake_pip(tmp_path, text: str) -> list[str]:
+def fake_pip(tmp_path: Path, text: str) -> list[str]:
     script = tmp_path / "pip.py"
     script.write_text(f"print({text!r}, end='')")
     return [sys.executable, str(script)]
 
 
-def test_pips_settings_are_those_it_lists_and_variables_count_most(tmp_path):
+def test_pips_settings_are_those_it_lists_and_variables_count_most(tmp_path: Path) -> None:
     settings = installers.pip_settings(fake_pip(tmp_path, PIP), {})
     assert settings == {
         "cert": "/etc/company.pem", "extra-index-url": "https://a.example/simple\nhttps://b.example/simple",
@@ -36,7 +37,7 @@ def test_pips_settings_are_those_it_lists_and_variables_count_most(tmp_path):
     assert installers.pip_settings(["/nonexistent/pip"], {}) == {}
 
 
-def test_uv_is_told_what_pip_was(tmp_path):
+def test_uv_is_told_what_pip_was(tmp_path: Path) -> None:
     settings = {**installers.pip_settings(fake_pip(tmp_path, PIP), {}), "trusted-host": "a\nb", "no-index": "yes"}
     told = installers.for_uv({"HOME": str(tmp_path)}, settings)
     assert told == {
@@ -46,7 +47,7 @@ def test_uv_is_told_what_pip_was(tmp_path):
     }  # fmt: skip
 
 
-def test_uvs_own_settings_count_more(tmp_path):
+def test_uvs_own_settings_count_more(tmp_path: Path) -> None:
     settings = {"index-url": "https://pip.example", "proxy": "http://proxy"}
     own = {"UV_INDEX_URL": "https://uv.example", "ALL_PROXY": "http://mine"}
     assert installers.for_uv(own, settings) == own
@@ -65,16 +66,18 @@ def test_uvs_own_settings_count_more(tmp_path):
         ({}, {"cert": "/pips"}, "/pips", "/pips"),
     ],
 )
-def test_what_the_system_trusts_is_trusted(monkeypatch, variables, settings, pip, uv):
+def test_what_the_system_trusts_is_trusted(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], settings: dict[str, str], pip: str, uv: str | None
+) -> None:
     monkeypatch.setattr(installers, "BUNDLES", ("/nonexistent", "/system.pem"))
-    monkeypatch.setattr(installers.sys, "platform", "linux")
-    monkeypatch.setattr(installers.Path, "is_file", lambda path: str(path) == "/system.pem")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(Path, "is_file", lambda path: str(path) == "/system.pem")
     told = installers.with_certificates(variables, settings)
     assert (told["PIP_CERT"], told.get("SSL_CERT_FILE")) == (pip, uv)
     assert told["UV_SYSTEM_CERTS"] == "true"
 
 
-def test_what_would_install_elsewhere_is_left_out(tmp_path):
+def test_what_would_install_elsewhere_is_left_out(tmp_path: Path) -> None:
     stray = {
         "PYTHONPATH": "x",
         "PIP_TARGET": "x",
@@ -89,7 +92,7 @@ def test_what_would_install_elsewhere_is_left_out(tmp_path):
     assert told["TMPDIR"] == str(tmp_path)
 
 
-def test_a_command_that_cannot_run_or_says_nothing_is_an_error(tmp_path):
+def test_a_command_that_cannot_run_or_says_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match="nonexistent"):
         installers.run(["/nonexistent"], {})
     with pytest.raises(InstallError, match="says nothing"):

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from p2pcache import backends
-from p2pcache.options import Setting
 
 PACKAGE = Path(backends.__file__).parents[1]
 
@@ -165,4 +164,4 @@ def test_a_backend_says_what_it_is(backend: backends.Backend) -> None:
     assert backend.name.isidentifier()
     assert backend.detail.isidentifier()
     assert backend.look_up >= 0
-    assert all(isinstance(setting, Setting) and setting.default for setting in backend.settings)
+    assert all(setting.default for setting in backend.settings)

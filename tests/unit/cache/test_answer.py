@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_a_limit_is_told() -> None:
     assert told(RateLimited(403, (), b"", Rule.REFUSE_QUOTA)) == Rule.REFUSE_QUOTA
 
 
-def cached(**changes: object) -> Cached:
+def cached(**changes: Any) -> Cached:
     entry = Entry(make(expires_at=1060.0).pointer, Block(200, (), b"{}"))
     return replace(Cached(entry, Rule.FETCH_COLD, None, 200, stored=True, pairs=(("date", "now"),)), **changes)
 

@@ -27,7 +27,7 @@ def wait(claim: Claim, asking: Claim) -> Ruling[str]:
     return Ruling(claim, Verdict.WAIT, asking=asking)
 
 
-def test_the_first_asks_the_others_wait_and_find_what_it_left(arbiter):
+def test_the_first_asks_the_others_wait_and_find_what_it_left(arbiter: Arbiter[str]) -> None:
     assert arbiter.ask(A, R, S, 0.0) == [Ruling(A, Verdict.GRANT)]
     assert arbiter.ask(B, R, S, 0.0) == [wait(B, A)]
     assert arbiter.ask(C, R, S, 0.0) == [wait(C, A)]
@@ -35,12 +35,12 @@ def test_the_first_asks_the_others_wait_and_find_what_it_left(arbiter):
     assert len(arbiter) == 0
 
 
-def test_other_resources_do_not_wait(arbiter):
+def test_other_resources_do_not_wait(arbiter: Arbiter[str]) -> None:
     arbiter.ask(A, R, S, 0.0)
     assert arbiter.ask(B, b"another", S, 0.0) == [Ruling(B, Verdict.GRANT)]
 
 
-def test_of_each_other_scope_one_goes_on_for_its_scope(arbiter):
+def test_of_each_other_scope_one_goes_on_for_its_scope(arbiter: Arbiter[str]) -> None:
     arbiter.ask(A, R, S, 0.0)
     for claim in (B, C):
         arbiter.ask(claim, R, T, 0.0)
@@ -53,7 +53,7 @@ def test_of_each_other_scope_one_goes_on_for_its_scope(arbiter):
     assert arbiter.release(B, "proved", NOW) == [Ruling(x, Verdict.FREE, "proved", "b") for x in (C, D)]
 
 
-def test_a_scope_that_is_done_leaves_the_others_theirs(arbiter):
+def test_a_scope_that_is_done_leaves_the_others_theirs(arbiter: Arbiter[str]) -> None:
     other = b"a third scope"
     arbiter.ask(A, R, S, 0.0)
     arbiter.ask(B, R, T, 0.0)
@@ -64,7 +64,7 @@ def test_a_scope_that_is_done_leaves_the_others_theirs(arbiter):
     assert arbiter.release(C, "proved too", NOW) == [Ruling(D, Verdict.FREE, "proved too", "c")]
 
 
-def test_what_was_left_before_a_write_is_not_offered_after_it(arbiter):
+def test_what_was_left_before_a_write_is_not_offered_after_it(arbiter: Arbiter[str]) -> None:
     arbiter.ask(A, R, S, 0.0)
     arbiter.release(A, "left", NOW)
     assert arbiter.ask(B, R, S, NOW) == [Ruling(B, Verdict.FREE, "left", "a")]
@@ -73,7 +73,7 @@ def test_what_was_left_before_a_write_is_not_offered_after_it(arbiter):
     assert arbiter.ask(C, R, S, NOW) == [wait(C, B)]
 
 
-def test_what_a_holder_left_and_nobody_can_have_is_asked_for_once_more(arbiter):
+def test_what_a_holder_left_and_nobody_can_have_is_asked_for_once_more(arbiter: Arbiter[str]) -> None:
     for claim in (A, B, C, D):
         arbiter.ask(claim, R, S, 0.0)
     arbiter.release(A, "left", NOW)
@@ -83,13 +83,13 @@ def test_what_a_holder_left_and_nobody_can_have_is_asked_for_once_more(arbiter):
     assert arbiter.ask(D, R, S, NOW, exclude=["a"]) == [Ruling(D, Verdict.FREE, "left anew", "b")]
 
 
-def test_a_refused_holder_frees_its_scope_at_once(arbiter):
+def test_a_refused_holder_frees_its_scope_at_once(arbiter: Arbiter[str]) -> None:
     arbiter.ask(A, R, S, 0.0)
     arbiter.ask(B, R, S, 0.0)
     assert arbiter.release(A, None, NOW) == [Ruling(B, Verdict.FREE, None, "a")]
 
 
-def test_a_holder_that_abandons_is_succeeded_by_one(arbiter):
+def test_a_holder_that_abandons_is_succeeded_by_one(arbiter: Arbiter[str]) -> None:
     for claim in (A, B, C):
         arbiter.ask(claim, R, S, 0.0)
     assert arbiter.abandon(A, 0.5) == [Ruling(B, Verdict.GRANT)]
@@ -99,14 +99,14 @@ def test_a_holder_that_abandons_is_succeeded_by_one(arbiter):
     assert len(arbiter) == 0
 
 
-def test_when_a_holder_dies_the_next_takes_its_place(arbiter):
+def test_when_a_holder_dies_the_next_takes_its_place(arbiter: Arbiter[str]) -> None:
     for claim in (A, B, C):
         arbiter.ask(claim, R, S, 0.0)
     assert arbiter.gone({"a"}, 1.0) == [Ruling(B, Verdict.GRANT)]
     assert arbiter.release(B, "left", NOW) == [Ruling(C, Verdict.FREE, "left", "b")]
 
 
-def test_a_waiter_that_leaves_is_not_granted_later(arbiter):
+def test_a_waiter_that_leaves_is_not_granted_later(arbiter: Arbiter[str]) -> None:
     for claim in (A, B, C):
         arbiter.ask(claim, R, S, 0.0)
     assert arbiter.release(B, None, NOW) == []
@@ -115,14 +115,14 @@ def test_a_waiter_that_leaves_is_not_granted_later(arbiter):
     assert arbiter.ask(D, R, S, 1.0) == [Ruling(D, Verdict.GRANT)]
 
 
-def test_a_waiter_that_dies(arbiter):
+def test_a_waiter_that_dies(arbiter: Arbiter[str]) -> None:
     arbiter.ask(A, R, S, 0.0)
     arbiter.ask(B, R, S, 0.0)
     assert arbiter.gone({"b"}, 0.0) == []
     assert arbiter.release(A, "left", NOW) == []
 
 
-def test_a_holder_that_takes_too_long_is_passed_over(arbiter):
+def test_a_holder_that_takes_too_long_is_passed_over(arbiter: Arbiter[str]) -> None:
     arbiter.ask(A, R, S, 0.0)
     arbiter.ask(B, R, S, 5.0)
     assert arbiter.expire(9.9) == []
@@ -131,20 +131,20 @@ def test_a_holder_that_takes_too_long_is_passed_over(arbiter):
     assert arbiter.release(A, "late", NOW) == []
 
 
-def test_beyond_the_bound_everybody_may_ask():
+def test_beyond_the_bound_everybody_may_ask() -> None:
     arbiter = made(bound=1)
     arbiter.ask(A, R, S, 0.0)
     assert arbiter.ask(B, R, S, 0.0) == [Ruling(B, Verdict.GRANT)]
     assert len(arbiter) == 1
 
 
-def test_asking_twice_does_not_wait_for_oneself(arbiter):
+def test_asking_twice_does_not_wait_for_oneself(arbiter: Arbiter[str]) -> None:
     arbiter.ask(A, R, S, 0.0)
     assert arbiter.ask(A, R, S, 0.0) == [Ruling(A, Verdict.GRANT)]
     assert arbiter.release(A, "left", NOW) == []
 
 
-def test_all_who_see_the_same_members_agree_and_a_loss_moves_little():
+def test_all_who_see_the_same_members_agree_and_a_loss_moves_little() -> None:
     peers = [f"peer-{n}" for n in range(10)]
     resources = [bytes([n]) for n in range(200)]
     before = {r: choose(r, peers) for r in resources}
@@ -154,7 +154,7 @@ def test_all_who_see_the_same_members_agree_and_a_loss_moves_little():
     assert len(set(before.values())) == 10
 
 
-def test_who_asks_a_moment_late_is_told_what_was_left(arbiter):
+def test_who_asks_a_moment_late_is_told_what_was_left(arbiter: Arbiter[str]) -> None:
     arbiter.ask(A, R, S, 0.0)
     arbiter.release(A, "left", NOW)
     assert arbiter.ask(B, R, S, NOW + 0.9) == [Ruling(B, Verdict.FREE, "left", "a")]
@@ -163,7 +163,7 @@ def test_who_asks_a_moment_late_is_told_what_was_left(arbiter):
     assert arbiter.ask(D, R, S, NOW + 1.0) == [Ruling(D, Verdict.GRANT)]
 
 
-def test_what_was_left_is_bounded():
+def test_what_was_left_is_bounded() -> None:
     arbiter = made(bound=3)
     for number in range(10):
         arbiter.ask(A, bytes([number]), S, 0.0)
@@ -234,11 +234,11 @@ class Fleet(RuleBasedStateMachine):
         assert set(self.state) == set(self.arbiter._claims)
 
 
-Fleet.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Fleet.TestCase.settings = settings(stateful_step_count=30)
 test_fleet = Fleet.TestCase
 
 
-def test_one_peer_makes_others_wait_for_so_much_at_a_time():
+def test_one_peer_makes_others_wait_for_so_much_at_a_time() -> None:
     arbiter = made(share=2)
     greedy = [Claim("greedy", token) for token in range(5)]
     for token, claim in enumerate(greedy):
@@ -251,7 +251,7 @@ def test_one_peer_makes_others_wait_for_so_much_at_a_time():
     assert arbiter.peers() == {"greedy", "b", "c"}
 
 
-def test_nobody_waits_again_for_one_that_let_others_wait_for_nothing(arbiter):
+def test_nobody_waits_again_for_one_that_let_others_wait_for_nothing(arbiter: Arbiter[str]) -> None:
     arbiter.ask(A, R, S, 0.0)
     arbiter.ask(B, R, S, 0.0)
     assert arbiter.expire(10.0) == [Ruling(B, Verdict.GRANT)]
@@ -265,7 +265,7 @@ def test_nobody_waits_again_for_one_that_let_others_wait_for_nothing(arbiter):
     assert arbiter.ask(B, b"a third", S, 71.0) == [wait(B, later)]
 
 
-def test_a_holder_that_is_late_with_what_nobody_waits_for_harms_nobody(arbiter):
+def test_a_holder_that_is_late_with_what_nobody_waits_for_harms_nobody(arbiter: Arbiter[str]) -> None:
     arbiter.ask(A, R, S, 0.0)
     assert arbiter.expire(10.0) == []
     again = Claim("a", 2)
@@ -273,7 +273,7 @@ def test_a_holder_that_is_late_with_what_nobody_waits_for_harms_nobody(arbiter):
     assert arbiter.ask(B, R, S, 11.0) == [wait(B, again)]
 
 
-def test_what_a_claim_holds(arbiter):
+def test_what_a_claim_holds(arbiter: Arbiter[str]) -> None:
     arbiter.ask(A, R, S, 0.0)
     arbiter.ask(B, R, T, 0.0)
     assert arbiter.holding(A) == (R, S)

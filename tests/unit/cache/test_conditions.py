@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -207,7 +208,7 @@ class TestEmptyLists:
             pytest.param(ISSUES, {"if_modified_since": "Mon, 01 Jan 2001 00:00:00 GMT"}, id="the caller has a date"),
         ],
     )
-    async def test_it_is_not_tried(self, lab: Lab, target: str, headers: dict[str, str]) -> None:
+    async def test_it_is_not_tried(self, lab: Lab, target: str, headers: dict[str, Any]) -> None:
         await lab.node().get(target, ONE, **headers)
         assert "if-none-match" not in lab.github.calls[0].headers
 

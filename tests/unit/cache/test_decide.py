@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -39,7 +41,7 @@ def pointer(
     return msgspec.structs.replace(made, **changes)
 
 
-def asked(**facts: object) -> Asked:
+def asked(**facts: Any) -> Asked:
     return Asked(scope=ME, now=NOW, **facts)
 
 
@@ -253,7 +255,7 @@ def test_nobody_who_was_told_to_wait_asks(facts: Asked, found: list[Pointer]) ->
 
 
 @given(FACTS, st.lists(POINTERS, max_size=8), st.randoms())
-def test_the_order_of_what_was_found_does_not_matter(facts: Asked, found: list[Pointer], random: object) -> None:
+def test_the_order_of_what_was_found_does_not_matter(facts: Asked, found: list[Pointer], random: Random) -> None:
     found = list({p.proved_at: p for p in found}.values())  # two vouched for at the same instant are equally good
     shuffled = list(found)
     random.shuffle(shuffled)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import msgspec
 import pytest
 
 from p2pcache.backends import Backend, Reach
-from p2pcache.cache.answer import Answer, Forwarded
+from p2pcache.cache.answer import Answer, Cached, Forwarded
 from p2pcache.cache.entry import CID_PREFIX, Pointer
 from p2pcache.cache.lookup import MAX_MISSING
 from p2pcache.cache.tiers import Freed
 from p2pcache.cache.upstream import UpstreamError
-from p2pcache.testing import MemorySwarm
+from p2pcache.github.request import Request
+from p2pcache.testing import MemorySwarm, Verdict
 from p2pcache.testing.conformance import make
 from p2pcache.testing.nodes import Clock, MemoryNode
 from tests.unit.cache.lab import Lab, kept
@@ -26,8 +28,13 @@ ONE, TWO = "ghp_one", "ghp_two"
 QUERY = json.dumps({"query": 'query { repository(owner: "octo", name: "app") { name } }'}).encode()
 
 
-def asking(node: MemoryNode, target: str, token: str | None = ONE, **headers: str) -> asyncio.Task[Answer]:
-    return asyncio.create_task(node.get(target, token, **headers))
+def forwarded(answer: Answer) -> int | None:
+    assert isinstance(answer, Cached | Forwarded)
+    return answer.forwarded
+
+
+def asking(node: MemoryNode, target: str, token: str | None = ONE, **options: Any) -> asyncio.Task[Answer]:
+    return asyncio.create_task(node.get(target, token, **options))
 
 
 async def turn() -> None:
@@ -151,7 +158,7 @@ class TestFleet:
         leader.delay = 10.0
         gate.opened.set()
 
-        async def slow(_request, answer):
+        async def slow(_request: Request, answer: Callable[[], Verdict]) -> Verdict:
             await asyncio.sleep(0.5)  # longer than it takes all of them to give up on what was left
             return answer()
 
@@ -208,7 +215,7 @@ class TestFleet:
         await turn()
         assert len(lab.calls) == 1
         gate.opened.set()
-        assert [answer.forwarded for answer in await asyncio.gather(*tasks)] == [404] * 3
+        assert [forwarded(answer) for answer in await asyncio.gather(*tasks)] == [404] * 3
         assert lab.calls == [404] * 3
 
     async def test_a_write_is_seen_at_the_other_node(self, lab: Lab) -> None:
@@ -222,7 +229,7 @@ class TestFleet:
         first, second = lab.pair()
         await first.get(REPO, ONE)
         await first.close()
-        lost = second.library.tiers[0]._swarm.peers[0]
+        lost = lab.swarm.peers[0]
         lost.blocks.clear()
         answer = kept(await second.get(REPO, ONE))
         assert (answer.hit, answer.forwarded) == (None, 200)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -23,7 +25,7 @@ def test_entries_are_told_apart_by_identity() -> None:
     assert Entry(pointer, block) != Entry(pointer, block)
 
 
-FIELDS = {
+FIELDS: dict[str, Any] = {
     "name": b"n" * 32,
     "scope": b"s" * 16,
     "cid": CID_PREFIX + b"c" * 32,

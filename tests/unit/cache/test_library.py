@@ -108,7 +108,9 @@ async def test_the_nearest_tier_answers_and_the_others_learn_of_it(lab: Lab, she
     assert near.blocks == shelf.blocks
 
 
-async def test_a_late_answer_of_a_tier_is_shared_but_not_kept_after_a_write(lab: Lab, shelf: Shelf) -> None:
+async def test_a_late_answer_of_a_tier_is_shared_but_not_kept_after_a_write(
+    lab: Lab, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     node = lab.node(tiers=[shelf])
     await stored(node)
     reading, go_on = asyncio.Event(), asyncio.Event()
@@ -120,7 +122,7 @@ async def test_a_late_answer_of_a_tier_is_shared_but_not_kept_after_a_write(lab:
         await go_on.wait()
         return found
 
-    shelf.block = slow
+    monkeypatch.setattr(shelf, "block", slow)
     answering = asyncio.create_task(node.get(REPO, ONE))
     await reading.wait()
     node.library.forget(node.wanted(REPO, ONE).topics)
@@ -207,7 +209,9 @@ class TestTrouble:
         assert set(node.errors) == {counted}
         assert node.errors[counted] >= 3
 
-    async def test_nor_does_one_that_fails_halfway(self, lab: Lab, shelf: Shelf, how: str, counted: str) -> None:
+    async def test_nor_does_one_that_fails_halfway(
+        self, lab: Lab, shelf: Shelf, how: str, counted: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         node = lab.node(tiers=[shelf])
         await stored(node)
         find = shelf.find
@@ -218,7 +222,7 @@ class TestTrouble:
             setattr(shelf, how, True)
             return found
 
-        shelf.find = fail_after
+        monkeypatch.setattr(shelf, "find", fail_after)
         assert kept(await node.get(REPO, ONE)).forwarded == 200
         assert node.errors[counted] >= 1
 

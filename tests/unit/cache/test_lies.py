@@ -9,7 +9,7 @@ import pytest
 
 from p2pcache.cache import codec
 from p2pcache.cache.entry import Block, Pointer
-from p2pcache.testing.nodes import ScopePolicy
+from p2pcache.cache.wanted import ScopePolicy
 from tests.unit.cache.lab import Lab, kept
 
 REPO = "/repos/octo/app"
@@ -93,8 +93,7 @@ async def test_verified_takes_no_part_of_a_tag_from_anybody(lab: Lab) -> None:
 @pytest.mark.parametrize("verified", [True, False])
 async def test_one_proof_does_not_make_hearsay_true(lab: Lab, verified: bool) -> None:
     """GitHub's 304 may leave out what it did not change: the liar's word must not stand in for it from then on."""
-    lie = {"etag": None, "vary": (), "last_modified": "Fri, 01 Jan 2100 00:00:00 GMT"}
-    await told(lab, REPO, **lie)
+    await told(lab, REPO, etag=None, vary=(), last_modified="Fri, 01 Jan 2100 00:00:00 GMT")
     left_out = {"etag", "vary", "last-modified"}
     lab.changed(
         lambda v: (

@@ -244,4 +244,4 @@ class MemoryAgainstModel(RuleBasedStateMachine):
 
 
 TestMemoryAgainstModel = MemoryAgainstModel.TestCase
-TestMemoryAgainstModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestMemoryAgainstModel.settings = settings(stateful_step_count=30)

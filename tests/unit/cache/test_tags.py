@@ -10,10 +10,11 @@ from collections.abc import Mapping
 import pytest
 
 from p2pcache.cache.decide import Rule
+from p2pcache.cache.wanted import ScopePolicy
 from p2pcache.github.request import Request
 from p2pcache.testing import Verdict
 from p2pcache.testing.direct import Direct, DirectResponse
-from p2pcache.testing.nodes import MemoryNode, ScopePolicy
+from p2pcache.testing.nodes import MemoryNode
 from tests.unit.cache.lab import Lab, kept
 
 REPO = "/repos/octo/app"

@@ -1,11 +1,15 @@
 """A node to talk to: a unix socket, answers as told, and what was asked of it."""
 
+from __future__ import annotations
+
 import json
 import socketserver
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,22 +21,23 @@ class FakeNode:
     """`answers` by path: a JSON value, or (status, headers, body bytes); a body of None hangs up halfway."""
 
     path: Path
-    answers: dict = field(default_factory=lambda: {"/-/healthz": {"status": "ok"}, "/-/stats": STATS})
-    asked: list = field(default_factory=list)
+    answers: dict[str, Any] = field(default_factory=lambda: {"/-/healthz": {"status": "ok"}, "/-/stats": STATS})
+    asked: list[tuple[str, str, str, dict[str, str]]] = field(default_factory=list)
     connections: int = 0
 
-    def api(self):
+    def api(self) -> list[tuple[str, str, str, dict[str, str]]]:
         return [request for request in self.asked if not request[1].startswith("/-/")]
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: _Server
 
-    def setup(self):
+    def setup(self) -> None:
         super().setup()
         self.server.node.connections += 1
 
-    def respond(self):
+    def respond(self) -> None:
         node = self.server.node
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         node.asked.append((self.command, self.path, self.headers["Host"], dict(self.headers)))
@@ -48,28 +53,31 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PATCH = respond  # noqa: N815 - the names http.server looks for
 
-    def log_message(self, *args):
+    def log_message(self, *args: str) -> None:
         pass
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
+    node: FakeNode
 
 
 @pytest.fixture
-def node(tmp_path, monkeypatch):
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
     """A running node that the environment names."""
     fake = FakeNode(tmp_path / "node.sock")
     with _Server(str(fake.path), _Handler) as server:
         server.node = fake
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
         monkeypatch.setenv("P2PCACHE_SOCKET", str(fake.path))
         yield fake
         server.shutdown()
+        serving.join()
 
 
 @pytest.fixture
-def no_node(tmp_path, monkeypatch):
+def no_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The socket of a node that is gone."""
     monkeypatch.setenv("P2PCACHE_SOCKET", str(tmp_path / "gone.sock"))
     return tmp_path / "gone.sock"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
 import pytest
@@ -32,7 +33,7 @@ def test_it_is_not_in_the_main_help() -> None:
 
 
 @in_a_thread
-async def github(ready) -> None:
+async def github(ready: Callable[..., Awaitable[None]]) -> None:
     async with StandIn() as github:
         github.repository(REPO)
         github.token("ghp_one")
@@ -63,7 +64,7 @@ def another_rule(tail: str = "", status: int = 200, tagged: str = "") -> Abstrac
         return web.Response(status=code, body=b"{}", headers=headers)
 
     @in_a_thread
-    async def served(ready) -> None:
+    async def served(ready: Callable[..., Awaitable[None]]) -> None:
         app = web.Application()
         app.router.add_get("/{path:.*}", answer)
         runner = web.AppRunner(app)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -55,7 +56,7 @@ BUCKETS = st.builds(bucket, st.integers(0, 1000), st.integers(NOW, NOW + 3))
 
 
 @given(st.lists(BUCKETS, min_size=1), st.randoms())
-def test_the_order_of_answers_does_not_matter(seen: list[Bucket], random: object) -> None:
+def test_the_order_of_answers_does_not_matter(seen: list[Bucket], random: Random) -> None:
     def last(answers: list[Bucket]) -> Bucket | None:
         known = None
         for answer in answers:

@@ -4,6 +4,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,17 +39,17 @@ SAME = {
 
 
 @cache
-def described(name: str = "api.github.com") -> dict[str, dict]:
+def described(name: str = "api.github.com") -> dict[str, dict[str, Any]]:
     """GET path -> the statuses it answers, the JSON type of its 200, and the keys found anywhere near the top of it."""
     document = json.loads((DESCRIPTIONS / f"{name}.json").read_bytes())
 
-    def resolve(node: dict) -> dict:
+    def resolve(node: dict[str, Any]) -> dict[str, Any]:
         while "$ref" in node:
             _, _, group, kind = node["$ref"].split("/")
             node = document["components"][group][kind]
         return node
 
-    def keys(node: dict, depth: int = 3) -> set[str]:
+    def keys(node: dict[str, Any], depth: int = 3) -> set[str]:
         node = resolve(node)
         inner = [
             node.get("items", {}),

@@ -1,6 +1,8 @@
 """The ledger adds up, whatever is counted in whatever order, across restarts too."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,7 +16,7 @@ from p2pcache.ledger.stats import TIERS, About, PeerStats, StoreStats, read
 ISSUES = "GET /repos/{owner}/{repo}/issues"
 
 
-def counted(clock=lambda: 1000.0):
+def counted(clock: Any = lambda: 1000.0) -> Any:
     ledger = Ledger(clock)
     route = ledger.route(ISSUES)
     ledger.hit("memory", route, 100, 30)
@@ -31,11 +33,11 @@ def counted(clock=lambda: 1000.0):
     return ledger
 
 
-def swarm(connected, known, **counts):
+def swarm(connected: int, known: int, **counts: int) -> Any:
     return msgspec.to_builtins(PeerStats(connected, known, **counts))
 
 
-def test_the_shape_is_the_public_one():
+def test_the_shape_is_the_public_one() -> None:
     stats = counted().stats()
     assert json.loads(json.dumps(stats)) == stats
     assert {key: stats[key] for key in stats if key not in ("time_saved_how", "hits")} == {
@@ -66,14 +68,14 @@ def test_the_shape_is_the_public_one():
     assert "GitHub took" in stats["time_saved_how"]
 
 
-def test_nothing_counted_is_all_zero_and_no_division():
+def test_nothing_counted_is_all_zero_and_no_division() -> None:
     stats = Ledger().stats()
     assert stats["requests"] == 0
     assert stats["hit_rate"] == 0.0
     assert stats["quota"] == stats["routes"] == []
 
 
-def test_a_charged_revalidation_saves_time_but_no_call():
+def test_a_charged_revalidation_saves_time_but_no_call() -> None:
     ledger = Ledger()
     ledger.revalidated(ledger.route("GET /user"), 10, 5, charged=True)
     stats = ledger.stats()
@@ -81,13 +83,13 @@ def test_a_charged_revalidation_saves_time_but_no_call():
     assert stats["routes"] == [{"route": "GET /user", "requests": 1, "saved": 0}]
 
 
-def test_a_revalidation_slower_than_the_answer_had_been_takes_no_time_away():
+def test_a_revalidation_slower_than_the_answer_had_been_takes_no_time_away() -> None:
     ledger = Ledger()
     ledger.revalidated(ledger.route("GET /user"), 10, -25)
     assert ledger.stats()["time_saved_ms"] == 0
 
 
-def test_a_tier_the_contract_does_not_name_is_counted_too():
+def test_a_tier_the_contract_does_not_name_is_counted_too() -> None:
     ledger = Ledger()
     ledger.hit("azure", ledger.route("GET /user"), 1, 1)
     stats = ledger.stats()
@@ -95,7 +97,7 @@ def test_a_tier_the_contract_does_not_name_is_counted_too():
     assert stats["requests"] == 1
 
 
-def test_routes_are_bounded_and_the_rest_is_other():
+def test_routes_are_bounded_and_the_rest_is_other() -> None:
     ledger = Ledger()
     for i in range(module.MAX_ROUTES + 50):
         ledger.miss(ledger.route(f"GET /{i}"))
@@ -106,7 +108,7 @@ def test_routes_are_bounded_and_the_rest_is_other():
 
 
 @pytest.mark.parametrize("count", [Ledger.error, Ledger.decided], ids=["errors", "rules"])
-def test_names_are_bounded(count):
+def test_names_are_bounded(count: Callable[[Ledger, str], None]) -> None:
     ledger = Ledger()
     for i in range(module.MAX_NAMES + 10):
         count(ledger, f"name {i}")
@@ -115,7 +117,7 @@ def test_names_are_bounded(count):
     assert table["other"] == 11
 
 
-def test_buckets_are_bounded_and_the_longest_unseen_gives_way():
+def test_buckets_are_bounded_and_the_longest_unseen_gives_way() -> None:
     ledger = Ledger(lambda: 0.0)
     for i in range(module.MAX_BUCKETS):
         ledger.quota(f"token:{i}", "core", 60, 1, 9)
@@ -128,13 +130,13 @@ def test_buckets_are_bounded_and_the_longest_unseen_gives_way():
 
 
 @pytest.mark.parametrize(("reset", "shown"), [(999, 0), (1000, 0), (1001, 1), (0, 1)])
-def test_a_bucket_is_shown_until_its_reset(reset, shown):
+def test_a_bucket_is_shown_until_its_reset(reset: int, shown: int) -> None:
     ledger = Ledger(lambda: 1000.0)
     ledger.quota("anonymous", "core", 60, 0, reset)
     assert len(ledger.stats()["quota"]) == shown
 
 
-def test_restored_counts_go_on_and_peers_start_anew():
+def test_restored_counts_go_on_and_peers_start_anew() -> None:
     ledger = Ledger.restore(counted().stats(), lambda: 1000.0)
     assert ledger.stats()["peers"] == swarm(0, 0, bytes_in=1000, bytes_out=2000)
     ledger.hit("disk", ledger.route(ISSUES), 1, 1)
@@ -150,12 +152,12 @@ def test_restored_counts_go_on_and_peers_start_anew():
     [{"requests": -1}, {"hits": {"memory": "many"}}, {"routes": [{"requests": 1}]}, {"quota": 3}, [], None],
     ids=["negative", "text", "no route", "number", "list", "null"],
 )
-def test_what_is_no_ledger_is_refused_in_a_sentence(broken):
+def test_what_is_no_ledger_is_refused_in_a_sentence(broken: Any) -> None:
     with pytest.raises(ValueError, match="not statistics of a p2pcache node"):
         Ledger.restore(broken)
 
 
-def test_a_newer_version_may_have_more_fields():
+def test_a_newer_version_may_have_more_fields() -> None:
     assert read({"requests": 3, "bypassed": 1, "from_the_future": {}}).cacheable == 2
 
 
@@ -168,7 +170,7 @@ OPERATIONS = st.one_of(
 ROUTES = st.sampled_from(["GET /a", "GET /b", "POST /c"])
 
 
-def play(ledger, operations):
+def play(ledger: Any, operations: Any) -> None:
     for name, (kind, *args) in operations:
         route = ledger.route(name)
         match kind:
@@ -180,7 +182,7 @@ def play(ledger, operations):
                 getattr(ledger, kind)(route)
 
 
-def check(stats, operations):
+def check(stats: Any, operations: Any) -> None:
     kinds = [kind for _, (kind, *_) in operations]
     free = sum(k == "hit" or (k == "revalidated" and not args[0]) for _, (k, *args) in operations)
     cacheable = len(kinds) - kinds.count("bypassed")
@@ -194,7 +196,7 @@ def check(stats, operations):
 
 
 @given(st.lists(st.tuples(ROUTES, OPERATIONS), max_size=40), st.integers(0, 40))
-def test_the_numbers_add_up_in_one_run_and_across_restarts(operations, cut):
+def test_the_numbers_add_up_in_one_run_and_across_restarts(operations: Any, cut: int) -> None:
     whole, first, second = Ledger(), Ledger(), Ledger()
     play(whole, operations)
     play(first, operations[:cut])
@@ -206,7 +208,7 @@ def test_the_numbers_add_up_in_one_run_and_across_restarts(operations, cut):
     assert merge(first.stats(), second.stats()) == whole.stats()
 
 
-def test_merge_takes_the_later_view_of_quota_and_peers():
+def test_merge_takes_the_later_view_of_quota_and_peers() -> None:
     earlier, later = counted(), counted()
     later.quota("actions:octo/app", "core", 1000, 800, 4000)
     later.peers(1, 4, {"bytes_in": 10, "bytes_out": 20})

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,7 +14,7 @@ from p2pcache.ledger.stats import About, PeerStats, StoreStats
 COUNTS = [name for name in PeerStats.__struct_fields__ if name not in ("connected", "known")]
 
 
-def samples(ledger):
+def samples(ledger: Any) -> Any:
     families = text_string_to_metric_families(exposition(ledger.stats()).decode())
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -22,7 +23,7 @@ def samples(ledger):
     }
 
 
-def test_every_figure_of_the_ledger_is_there():
+def test_every_figure_of_the_ledger_is_there() -> None:
     ledger = Ledger(lambda: 1000.0)
     route = ledger.route("GET /user")
     ledger.hit("peer", route, 512, 1500)
@@ -87,7 +88,7 @@ def test_every_figure_of_the_ledger_is_there():
     assert all(name.startswith("p2pcache_") for name, _ in found)
 
 
-def test_a_name_cannot_break_out_of_its_line():
+def test_a_name_cannot_break_out_of_its_line() -> None:
     ledger = Ledger()
     hostile = 'a"} 1\np2pcache_forged 7\n\\'
     ledger.error(hostile)
@@ -96,11 +97,11 @@ def test_a_name_cannot_break_out_of_its_line():
     assert not any(name == "p2pcache_forged" for name, _ in found)
 
 
-def test_what_is_no_ledger_is_refused():
+def test_what_is_no_ledger_is_refused() -> None:
     with pytest.raises(ValueError, match="not statistics"):
         exposition({"requests": "many"})
 
 
-def test_prometheus_client_is_loaded_by_the_first_scrape_only():
+def test_prometheus_client_is_loaded_by_the_first_scrape_only() -> None:
     program = "import p2pcache.ledger.metrics, sys; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 0

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def wheel(folder: Path, name: str, files: dict[str, str]) -> Path:
 
 
 @pytest.fixture
-def archive(tmp_path, monkeypatch):
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Build one from wheels made here, for `target`."""
 
     def make(target: str = HERE) -> Path:
@@ -40,7 +41,7 @@ def archive(tmp_path, monkeypatch):
         monkeypatch.setattr(pyz, "pure_wheels", lambda folder: [here])
         stable = wheel(tmp_path, "stable-1-cp38-abi3-any.whl", {"stable.py": ""})
 
-        def native(folder, lock, target, version):
+        def native(folder: Path, lock: Path, target: str, version: str) -> list[Path]:
             own = {"native.data/platlib/native.py": f"FOR = {version!r}"}
             return [stable, wheel(tmp_path, f"native-1-cp{version}.whl", own)]
 
@@ -60,7 +61,7 @@ def run(archive: Path, home: Path, *arguments: str, cwd: Path | None = None) -> 
     )  # fmt: skip
 
 
-def test_it_unpacks_once_what_is_for_this_python_and_runs(archive, tmp_path):
+def test_it_unpacks_once_what_is_for_this_python_and_runs(archive: Callable[..., Path], tmp_path: Path) -> None:
     made = archive()
     (tmp_path / "job").mkdir()
     (tmp_path / "job/native.py").write_text("raise SystemExit('the wrong one')")
@@ -73,13 +74,13 @@ def test_it_unpacks_once_what_is_for_this_python_and_runs(archive, tmp_path):
     assert run(made, tmp_path / "home").stdout, "a base interpreter that went away"
 
 
-def test_one_for_another_platform_says_which_to_take(archive, tmp_path):
+def test_one_for_another_platform_says_which_to_take(archive: Callable[..., Path], tmp_path: Path) -> None:
     done = run(archive("Linux-riscv64"), tmp_path / "home")
     assert done.returncode == 1
     assert f"is for Linux-riscv64 and this machine is {HERE}: take p2pcache-{HERE}.pyz" in done.stderr
 
 
-def test_a_cache_that_cannot_be_written_is_told(archive, tmp_path):
+def test_a_cache_that_cannot_be_written_is_told(archive: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home/.cache").touch()
     done = run(archive(), tmp_path / "home")
@@ -87,7 +88,7 @@ def test_a_cache_that_cannot_be_written_is_told(archive, tmp_path):
     assert "let XDG_CACHE_HOME name a folder" in done.stderr
 
 
-def test_equal_inputs_make_equal_files_and_nothing_is_in_them_twice(archive):
+def test_equal_inputs_make_equal_files_and_nothing_is_in_them_twice(archive: Callable[..., Path]) -> None:
     made = archive()
     first = made.read_bytes()
     names = zipfile.ZipFile(made).namelist()
@@ -98,7 +99,7 @@ def test_equal_inputs_make_equal_files_and_nothing_is_in_them_twice(archive):
     assert first.startswith(b"#!/usr/bin/env python3\n")
 
 
-def test_scripts_tests_and_what_is_there_already_are_left_out(tmp_path):
+def test_scripts_tests_and_what_is_there_already_are_left_out(tmp_path: Path) -> None:
     one = wheel(
         tmp_path, "one", {"one.py": "1", "one.data/scripts/one": "", "one/tests/test_it.py": "", "both.py": "1"}
     )
@@ -108,18 +109,18 @@ def test_scripts_tests_and_what_is_there_already_are_left_out(tmp_path):
     assert zipfile.ZipFile(tmp_path / "out.zip").namelist() == ["any/one.py", "any/both.py"]
 
 
-def test_the_lock_is_divided_by_what_runs_everywhere():
+def test_the_lock_is_divided_by_what_runs_everywhere() -> None:
     lock = "Foo-bar==1 \\\n    --hash=sha256:0\nbaz==2 ; python_version < '4' \\\n    --hash=sha256:1\n"
     assert pyz.without(lock.lower(), [Path("foo_bar-1-py3-none-any.whl")]).startswith("baz==2")
     assert pyz.without(lock, []) == lock
 
 
-def test_a_platform_without_wheels_is_refused():
+def test_a_platform_without_wheels_is_refused() -> None:
     with pytest.raises(SystemExit, match="no file can be made for Plan9-mips"):
         pyz.main(["out", "Plan9-mips"])
 
 
-def test_an_old_python_can_read_its_beginning():
+def test_an_old_python_can_read_its_beginning() -> None:
     """It looks for another one, or says what is needed."""
     text = (Path(pyz.__file__).parent / "start.py").read_text()
     assert "print(" not in text

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from p2pcache.runner import inputs
 from p2pcache.runner.bootstrap import Target
-from p2pcache.runner.inputs import InputError
+from p2pcache.runner.inputs import InputError, Inputs
 from p2pcache.runner.network import Mode
 from p2pcache.settings import SettingsError, Share
 
@@ -14,8 +15,8 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
-def given(monkeypatch):
-    def set_and_read(environ=None, **values):
+def given(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Inputs]:
+    def set_and_read(environ: dict[str, str] | None = None, **values: str) -> Inputs:
         for name, value in values.items():
             monkeypatch.setenv(f"INPUT_{name.upper()}", value)
         return inputs.read(environ or {})
@@ -23,7 +24,7 @@ def given(monkeypatch):
     return set_and_read
 
 
-def test_nothing_given_is_a_working_node(given):
+def test_nothing_given_is_a_working_node(given: Callable[..., Inputs]) -> None:
     read = given()
     assert (read.mode, read.gateway_port, read.persist, read.gh, read.report, read.strict) == (
         None,
@@ -37,7 +38,7 @@ def test_nothing_given_is_a_working_node(given):
     assert "CACHE_DISK_BYTES" not in read.variables
 
 
-def test_inputs_become_the_nodes_variables(given):
+def test_inputs_become_the_nodes_variables(given: Callable[..., Inputs]) -> None:
     read = given(
         token="ghs_t", secret=SECRET, share="verified", upstream="https://ghes.example/api/v3", listen_port="9001"
     )
@@ -48,11 +49,15 @@ def test_inputs_become_the_nodes_variables(given):
     assert read.variables["GITHUB_TOKEN"] == "ghs_t"
 
 
-def test_the_runners_token_is_told_apart_from_the_one_that_is_given(given, monkeypatch):
+def test_the_runners_token_is_told_apart_from_the_one_that_is_given(
+    given: Callable[..., Inputs], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("INPUT_TOKEN", "ghp_given")
     for name in ("INPUT_JOB_TOKEN", "INPUT_JOB-TOKEN"):  # composite, Docker
         monkeypatch.setenv(name, "ghs_runner")
         read = given({"GITHUB_ACTIONS": "true"})
+        assert read.settings.token
+        assert read.settings.job_token
         assert (read.settings.token.reveal(), read.settings.job_token.reveal()) == ("ghp_given", "ghs_runner")
         monkeypatch.delenv(name)
     assert given({}).settings.job_token is None
@@ -62,43 +67,43 @@ def test_the_runners_token_is_told_apart_from_the_one_that_is_given(given, monke
     ("file", "line"),
     [("action.yml", "INPUT_JOB_TOKEN: ${{ github.token }}"), ("docker/action.yml", "default: ${{ github.token }}")],
 )
-def test_the_action_hands_over_the_runners_token_whatever_the_input_says(file, line):
+def test_the_action_hands_over_the_runners_token_whatever_the_input_says(file: str, line: str) -> None:
     text = (Path(inputs.__file__).parents[2] / file).read_text()
     assert line in text.split("job-token:" if "docker" in file else "env:")[1][:300]
 
 
-def test_a_docker_actions_names_have_hyphens(monkeypatch):
+def test_a_docker_actions_names_have_hyphens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INPUT_GATEWAY-PORT", "8080")
     assert inputs.read({}).gateway_port == 8080
 
 
-def test_an_input_beats_the_jobs_variable_which_counts_too(given):
+def test_an_input_beats_the_jobs_variable_which_counts_too(given: Callable[..., Inputs]) -> None:
     assert given({"CACHE_SHARE": "off"}).settings.share is Share.OFF
     assert given({"CACHE_SHARE": "off"}, share="scope").settings.share is Share.SCOPE
 
 
 @pytest.mark.parametrize("variable", ["CACHE_BOOTSTRAP_PEERS", "CACHE_P2P_BOOTSTRAP", "MCP_P2P_BOOTSTRAP_PEERS"])
-def test_bootstrap_peers_from_the_job(given, variable):
+def test_bootstrap_peers_from_the_job(given: Callable[..., Inputs], variable: str) -> None:
     read = given({variable: "/ip4/10.0.0.1/tcp/1\n/tcp/2"})
     assert read.targets == (Target("10.0.0.1", 1, "", "ip4", named=True), Target(port=2, named=True))
     assert variable not in read.variables, "the node is told resolved addresses only"
 
 
-def test_no_peer_to_peer_no_hub(given):
+def test_no_peer_to_peer_no_hub(given: Callable[..., Inputs]) -> None:
     assert given(enable_p2p="false").targets == ()
 
 
-def test_a_persisted_store_is_bounded(given):
+def test_a_persisted_store_is_bounded(given: Callable[..., Inputs]) -> None:
     assert given(persist="true").settings.options["disk_bytes"] == inputs.PERSISTED_BYTES
     assert given({"CACHE_DISK_BYTES": "2000000"}, persist="true").settings.options["disk_bytes"] == 2_000_000
 
 
-def test_a_repository_name_that_is_none_is_the_runners_doing(given):
+def test_a_repository_name_that_is_none_is_the_runners_doing(given: Callable[..., Inputs]) -> None:
     assert given({"GITHUB_REPOSITORY": "/some/where"}).settings.repository == ""
     assert given({"GITHUB_REPOSITORY": "octo/app"}).settings.repository == "octo/app"
 
 
-def test_a_mode_that_is_insisted_on(given):
+def test_a_mode_that_is_insisted_on(given: Callable[..., Inputs]) -> None:
     assert given(mode="Bridge").mode is Mode.BRIDGE
 
 
@@ -112,12 +117,12 @@ def test_a_mode_that_is_insisted_on(given):
         ("bootstrap_peers", "hub:9100", "input bootstrap-peers: .*expected a multiaddr"),
     ],
 )
-def test_an_input_that_cannot_be_used(given, name, value, said):
+def test_an_input_that_cannot_be_used(given: Callable[..., Inputs], name: str, value: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         given(**{name: value})
 
 
-def test_a_setting_that_cannot_be_used(given):
+def test_a_setting_that_cannot_be_used(given: Callable[..., Inputs]) -> None:
     with pytest.raises(SettingsError, match="CACHE_SHARE"):
         given(share="everything")
 
@@ -131,15 +136,15 @@ def test_a_setting_that_cannot_be_used(given):
     ],
     ids=["not set", "empty", "the job's own"],
 )
-def test_what_the_node_says_names_what_the_reader_can_set(environ, said):
+def test_what_the_node_says_names_what_the_reader_can_set(environ: dict[str, str], said: str) -> None:
     assert inputs.with_input_names("CACHE_SECRET has to be the same; CACHE_SECRETS is no name", environ) == said
 
 
-def test_the_gateways_port_is_an_input_and_a_hubs_flag_is_its_own():
+def test_the_gateways_port_is_an_input_and_a_hubs_flag_is_its_own() -> None:
     said = "--listen 127.0.0.1:80: Permission denied; start the hub with --p2p-listen /ip4/0.0.0.0/tcp/9100"
     assert inputs.with_input_names(said, {}) == said.replace("--listen", "input gateway-port", 1)
 
 
-def test_an_input_that_is_given_is_named_whatever_the_job_has_set(given):
+def test_an_input_that_is_given_is_named_whatever_the_job_has_set(given: Callable[..., Inputs]) -> None:
     given(secret=SECRET)
     assert inputs.with_input_names("CACHE_SECRET: weak", {"CACHE_SECRET": SECRET}) == "input secret: weak"

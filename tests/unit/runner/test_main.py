@@ -8,7 +8,10 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +26,7 @@ FILES = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")
 
 
 @pytest.fixture
-def step(tmp_path, monkeypatch):
+def step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """A runner's step: its files, its inputs; whatever was started is stopped."""
     for name in [n for n in os.environ if n.startswith(("INPUT_", "CACHE_", "P2PCACHE_", "GH_", "GITHUB_"))]:
         monkeypatch.delenv(name)
@@ -42,7 +45,9 @@ def run(command: str) -> int:
     return main.main([command], dict(os.environ))
 
 
-def test_a_job_from_start_to_finish(step, tmp_path, capfd):
+def test_a_job_from_start_to_finish(
+    step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert run("start") == 0
     outputs, variables = command_files.values(tmp_path / "GITHUB_OUTPUT"), command_files.values(tmp_path / "GITHUB_ENV")
     assert set(outputs) == {
@@ -79,7 +84,9 @@ def test_a_job_from_start_to_finish(step, tmp_path, capfd):
     ],
     ids=["misspelt", "another program's"],
 )
-def test_a_variable_that_nothing_reads_is_named_once(step, capfd, name, said):
+def test_a_variable_that_nothing_reads_is_named_once(
+    step: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
     step.setenv(name, "5ecre7")
     assert run("start") == 0
     assert run("start") == 0
@@ -89,7 +96,9 @@ def test_a_variable_that_nothing_reads_is_named_once(step, capfd, name, said):
     assert name not in (Job.from_env(os.environ).run / "node.log").read_text(), "the node says nothing of it again"
 
 
-def test_a_second_use_changes_nothing_and_ends_nothing(step, tmp_path, capfd):
+def test_a_second_use_changes_nothing_and_ends_nothing(
+    step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert run("start") == 0
     first = command_files.values(tmp_path / "GITHUB_OUTPUT")
     (tmp_path / "GITHUB_OUTPUT").write_text("")
@@ -100,7 +109,7 @@ def test_a_second_use_changes_nothing_and_ends_nothing(step, tmp_path, capfd):
     assert "::notice::p2pcache runs in this job already" in capfd.readouterr().out
 
 
-def test_without_gh_and_without_a_report(step, tmp_path):
+def test_without_gh_and_without_a_report(step: pytest.MonkeyPatch, tmp_path: Path) -> None:
     step.setenv("INPUT_GH", "false")
     step.setenv("INPUT_REPORT", "false")
     assert run("start") == 0
@@ -109,7 +118,7 @@ def test_without_gh_and_without_a_report(step, tmp_path):
     assert (tmp_path / "GITHUB_STEP_SUMMARY").read_text() == ""
 
 
-def test_persist_without_a_secret_is_told(step, capfd):
+def test_persist_without_a_secret_is_told(step: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     step.setenv("INPUT_PERSIST", "true")
     step.setenv("INPUT_ENABLE_P2P", "true")
     step.setattr(supervisor, "start", lambda *_, **__: (_ for _ in ()).throw(SupervisorError("stop here")))
@@ -120,7 +129,9 @@ def test_persist_without_a_secret_is_told(step, capfd):
     assert err.splitlines()[-1] == "stop here"
 
 
-def test_what_is_kept_for_the_next_run_has_no_key_and_the_next_job_is_another_peer(step, tmp_path):
+def test_what_is_kept_for_the_next_run_has_no_key_and_the_next_job_is_another_peer(
+    step: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The store by itself: whoever reads a repository's caches must not become a member by its identity."""
     step.setenv("INPUT_ENABLE_P2P", "true")
     step.setenv("INPUT_PERSIST", "true")
@@ -145,25 +156,29 @@ def test_what_is_kept_for_the_next_run_has_no_key_and_the_next_job_is_another_pe
     assert peers[0] != peers[1]
 
 
-def test_a_mode_that_is_insisted_on_is_reported(step, tmp_path, capfd):
+def test_a_mode_that_is_insisted_on_is_reported(
+    step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     step.setenv("INPUT_MODE", "none")
     assert run("start") == 0
     assert command_files.values(tmp_path / "GITHUB_OUTPUT")["network-mode"] == "none"
     assert "none network: as the input says" in capfd.readouterr().out
 
 
-def test_a_bad_input_is_the_last_line_of_stderr(step, capfd):
+def test_a_bad_input_is_the_last_line_of_stderr(step: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     step.setenv("INPUT_SHARE", "everything")
     assert run("start") == 1
     assert capfd.readouterr().err.splitlines()[-1].startswith("input share: read 'everything'")
 
 
-def test_finish_without_a_start(step):
+def test_finish_without_a_start(step: pytest.MonkeyPatch) -> None:
     assert run("finish") == 0
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_node_that_is_gone_at_the_end(step, tmp_path, capfd, strict):
+def test_a_node_that_is_gone_at_the_end(
+    step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], strict: bool
+) -> None:
     step.setenv("INPUT_STRICT", str(strict).lower())
     assert run("start") == 0
     supervisor.stop(Job.from_env(os.environ).run, 3)
@@ -172,21 +187,21 @@ def test_a_node_that_is_gone_at_the_end(step, tmp_path, capfd, strict):
     assert ("no report" in err) if strict else ("::warning::p2pcache: no report" in out)
 
 
-def test_ask_a_node_that_is_not_there(tmp_path):
+def test_ask_a_node_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match="does not answer"):
         ask(str(tmp_path / "s"), "/-/stats", 1)
 
 
-def test_nothing_of_the_node_holds_the_steps_output(step, tmp_path):
+def test_nothing_of_the_node_holds_the_steps_output(step: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A child that keeps the step's stdout open would stall the step: the pipe must end with the command."""
-    command = [os.sys.executable, "-m", "p2pcache.runner.main", "start"]
+    command = [sys.executable, "-m", "p2pcache.runner.main", "start"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     assert "p2pcache answers at http://127.0.0.1:" in done.stdout
 
 
 @pytest.fixture
-def swarm(step):
+def swarm(step: pytest.MonkeyPatch) -> list[Any]:
     """A job that is to meet others, its node replaced by what the ready file says of it."""
     step.setenv("INPUT_ENABLE_P2P", "true")
     step.setenv("INPUT_SECRET", "0123456789abcdef0123456789abcdef")
@@ -197,14 +212,16 @@ def swarm(step):
     return later
 
 
-def test_outputs_wait_for_the_swarm(swarm, tmp_path):
+def test_outputs_wait_for_the_swarm(swarm: list[Any], tmp_path: Path) -> None:
     swarm.append({"p2p": "ready", "peer_id": "12D3", "multiaddrs": ["/ip4/10.0.0.1/tcp/9000/p2p/12D3"]})
     assert run("start") == 0
     assert command_files.values(tmp_path / "GITHUB_OUTPUT")["multiaddr"] == "/ip4/10.0.0.1/tcp/9000/p2p/12D3"
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_swarm_that_failed_is_a_warning_or_with_strict_an_error(swarm, step, capfd, strict):
+def test_a_swarm_that_failed_is_a_warning_or_with_strict_an_error(
+    swarm: list[Any], step: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], strict: bool
+) -> None:
     step.setenv("INPUT_STRICT", str(strict).lower())
     swarm.append({"p2p": "failed: port 9000 is taken"})
     assert run("start") == int(strict)
@@ -214,7 +231,9 @@ def test_a_swarm_that_failed_is_a_warning_or_with_strict_an_error(swarm, step, c
     )
 
 
-def test_a_strict_failure_leaves_no_process_behind(step, tmp_path, capfd):
+def test_a_strict_failure_leaves_no_process_behind(
+    step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """The node runs already when its swarm fails: a file that is no key is in its directory."""
     store = Job.from_env(os.environ).node
     store.mkdir(parents=True)
@@ -233,7 +252,9 @@ def test_a_strict_failure_leaves_no_process_behind(step, tmp_path, capfd):
     assert command_files.values(tmp_path / "GITHUB_OUTPUT")["p2p-connected"] == "false"
 
 
-def test_the_port_that_is_exported_is_the_one_that_is_listened_on(step, tmp_path, capfd):
+def test_the_port_that_is_exported_is_the_one_that_is_listened_on(
+    step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with socket.create_server(("", 0)) as taken:
         port = str(taken.getsockname()[1])
         for name, value in {"LISTEN_PORT": port, "ENABLE_P2P": "true", "SECRET": generate_secret()}.items():
@@ -247,7 +268,9 @@ def test_the_port_that_is_exported_is_the_one_that_is_listened_on(step, tmp_path
     socket.create_connection(("127.0.0.1", int(bound)), 5).close()
 
 
-def test_a_hub_that_was_named_and_is_not_there_is_a_warning(swarm, step, capfd):
+def test_a_hub_that_was_named_and_is_not_there_is_a_warning(
+    swarm: list[Any], step: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     step.setenv("INPUT_BOOTSTRAP_PEERS", "/ip4/127.0.0.1/tcp/1")
     swarm.append({"p2p": "ready"})
     assert run("start") == 0

@@ -1,6 +1,7 @@
 """The report: what it says of ordinary and odd ledgers, and that nothing in it is more than text."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from p2pcache.ledger.ledger import Ledger
 from p2pcache.runner.report import MAX_CELL, headline, markdown, text
 
 
-def ledger(hits=0, misses=0, bypassed=0, saved_ms=0, route="GET /user"):
+def ledger(hits: int = 0, misses: int = 0, bypassed: int = 0, saved_ms: int = 0, route: str = "GET /user") -> Ledger:
     counted = Ledger(lambda: 0.0)
     counters = counted.route(route)
     for _ in range(hits):
@@ -40,11 +41,11 @@ HEADLINES = {
 
 
 @pytest.mark.parametrize(("counted", "expected"), HEADLINES.values(), ids=HEADLINES)
-def test_the_headline(counted, expected):
+def test_the_headline(counted: Ledger, expected: str) -> None:
     assert headline(counted.stats()) == expected
 
 
-def test_the_headline_of_the_contract():
+def test_the_headline_of_the_contract() -> None:
     counted = ledger(812, 166)
     counted.revalidated(counted.route("GET /user"), 1, 41_000, charged=True)
     stats = counted.stats() | {"requests": 978, "misses": 165}
@@ -69,7 +70,7 @@ QUOTAS = {
 
 
 @pytest.mark.parametrize(("own", "buckets", "expected"), QUOTAS.values(), ids=QUOTAS)
-def test_the_bucket_of_the_headline(own, buckets, expected):
+def test_the_bucket_of_the_headline(own: str, buckets: list[tuple[str, str, int, int]], expected: str | None) -> None:
     counted = ledger(1)
     counted.scope = own
     for bucket in buckets:
@@ -79,7 +80,7 @@ def test_the_bucket_of_the_headline(own, buckets, expected):
 
 
 @pytest.fixture
-def busy():
+def busy() -> dict[str, Any]:
     counted = ledger(3, 1, 1, 100, "GET /repos/{owner}/{repo}/issues")
     counted.hit("peer", counted.route("GET /user"), 1, 1)
     counted.revalidated(counted.route("GET /user"), 1, 1)
@@ -91,7 +92,7 @@ def busy():
     return counted.stats()
 
 
-def test_the_terminal_and_the_summary_say_the_same_in_the_same_order(busy):
+def test_the_terminal_and_the_summary_say_the_same_in_the_same_order(busy: dict[str, Any]) -> None:
     terminal, summary = text(busy), markdown(busy)
     assert terminal.startswith(f"{headline(busy)}\n\nBy tier\n")
     assert summary.startswith(f"### p2pcache: {headline(busy)}\n\n**By tier**\n")
@@ -105,7 +106,7 @@ def test_the_terminal_and_the_summary_say_the_same_in_the_same_order(busy):
         assert re.search(r"GitHub, not cacheable\W+1\W+14.3 %", said)
 
 
-def test_the_summary_folds_details_and_draws_after_the_table(busy):
+def test_the_summary_folds_details_and_draws_after_the_table(busy: dict[str, Any]) -> None:
     summary = markdown(busy, {"Network mode": "bridge: the hub is tried at 172.17.0.1:9100"})
     places = [
         summary.index(part)
@@ -115,13 +116,13 @@ def test_the_summary_folds_details_and_draws_after_the_table(busy):
     assert summary.endswith("</details>\n")
 
 
-def test_an_empty_ledger_is_one_line():
+def test_an_empty_ledger_is_one_line() -> None:
     stats = Ledger().stats()
     assert text(stats) == "no API calls went through the cache"
     assert markdown(stats) == "### p2pcache: no API calls went through the cache\n"
 
 
-def test_long_tables_end_with_how_many_more():
+def test_long_tables_end_with_how_many_more() -> None:
     counted = Ledger()
     for i in range(33):
         counted.miss(counted.route(f"GET /route{i}"))
@@ -130,7 +131,7 @@ def test_long_tables_end_with_how_many_more():
     assert "… and 13 more" in report
 
 
-def test_what_is_no_ledger_is_refused():
+def test_what_is_no_ledger_is_refused() -> None:
     for report in (headline, text, markdown):
         with pytest.raises(ValueError, match="not statistics"):
             report({"hits": 3})
@@ -142,7 +143,7 @@ HOSTILE = st.text(max_size=200) | st.lists(st.sampled_from(BREAKERS)).map("".joi
 
 
 @given(HOSTILE, HOSTILE, HOSTILE)
-def test_no_name_is_a_command_or_a_control_sequence_in_the_terminal(route, error, scope):
+def test_no_name_is_a_command_or_a_control_sequence_in_the_terminal(route: str, error: str, scope: str) -> None:
     counted = ledger(1, route=route)
     counted.error(error)
     counted.quota(scope, "core", 1, 1, 0)
@@ -153,7 +154,7 @@ def test_no_name_is_a_command_or_a_control_sequence_in_the_terminal(route, error
 
 
 @given(HOSTILE, HOSTILE, HOSTILE)
-def test_no_name_or_fact_is_more_than_text_in_the_summary(route, fact, value):
+def test_no_name_or_fact_is_more_than_text_in_the_summary(route: str, fact: str, value: str) -> None:
     counted = ledger(1, route=route)
     summary = markdown(counted.stats(), {fact: value})
     assert "::" not in summary
@@ -163,10 +164,10 @@ def test_no_name_or_fact_is_more_than_text_in_the_summary(route, fact, value):
     shown = [token for i, token in enumerate(tokens) if tokens[i - 1].type == "td_open"]
     assert len(shown) == 3 + 3 + 2
     for token, original in zip((shown[3], shown[6], shown[7]), (route, fact, value), strict=True):
-        assert {child.type for child in token.children} <= {"text"}
+        assert {child.type for child in token.children or ()} <= {"text"}
         printable = "".join(c if c.isprintable() else "\ufffd" for c in original)
         expected = printable if len(printable) <= MAX_CELL else printable[: MAX_CELL - 1] + "…"
-        assert "".join(child.content for child in token.children).strip() == expected.strip()
+        assert "".join(child.content for child in token.children or ()).strip() == expected.strip()
     assert [t.content for t in tokens if t.type == "html_block"] == [
         "<details><summary>Details</summary>\n",
         "</details>\n",
@@ -175,7 +176,7 @@ def test_no_name_or_fact_is_more_than_text_in_the_summary(route, fact, value):
     assert "://" not in summary
 
 
-def test_the_summary_is_bounded_whatever_the_ledger_holds():
+def test_the_summary_is_bounded_whatever_the_ledger_holds() -> None:
     long = "|" * 5000
     names = {f"{i}{long}": i for i in range(3000)}
     stats = Ledger().stats() | {

@@ -6,13 +6,14 @@ import functools
 import io
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from p2pcache.runner import docker, evidence, sibling
+from p2pcache.runner import docker, evidence, lifecycle, sibling, watch
 from p2pcache.runner.docker import EngineError
 from p2pcache.runner.job import Job
 from p2pcache.runner.network import Evidence
@@ -205,9 +206,7 @@ def test_an_upstream_that_is_no_url_is_not_exported(engine: FakeEngine, environ:
 
 def test_the_end(engine: FakeEngine, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     reported = []
-    monkeypatch.setattr(
-        sibling.lifecycle, "report", lambda job, record, _: reported.append(record["outputs"]["network-mode"])
-    )
+    monkeypatch.setattr(lifecycle, "report", lambda job, record, _: reported.append(record["outputs"]["network-mode"]))
     assert sibling.main(["start"], environ) == 0
     assert sibling.main(["finish"], environ) == 0
     assert reported == ["host"]
@@ -222,9 +221,14 @@ def test_the_end_without_an_engine(environ: dict[str, str], tmp_path: Path) -> N
 
 
 def test_the_siblings_failure_is_left_for_who_waits(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sibling.signal, "pthread_sigmask", lambda *_: None)  # it would be this process's
-    monkeypatch.setattr(sibling.watch, "conceal", lambda: None)
-    monkeypatch.setattr(sibling, "hide", lambda given: [monkeypatch.setenv(*each) for each in given.items()])
+    monkeypatch.setattr(signal, "pthread_sigmask", lambda *_: None)  # it would be this process's
+    monkeypatch.setattr(watch, "conceal", lambda: None)
+
+    def hide(given: dict[str, str]) -> None:
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+
+    monkeypatch.setattr(sibling, "hide", hide)
     Path(environ["RUNNER_TEMP"], "p2pcache").mkdir()
     for given, reason in ((b'{"INPUT_MODE": "docker"}', "input mode"), (b"", "without what the step knows")):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))

@@ -74,7 +74,9 @@ def ask(ready: dict[str, str]) -> int:
         return int(client.recv(100) or 0)
 
 
-def test_the_node_answers_on_both_listeners_and_outlives_the_caller(script, run):
+def test_the_node_answers_on_both_listeners_and_outlives_the_caller(
+    script: Callable[..., list[str]], run: Path
+) -> None:
     ready = supervisor.start([], run, 10, command=script(FAKE))
     port = int(ready["api_url"].rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), 5) as tcp:
@@ -89,12 +91,12 @@ def test_the_node_answers_on_both_listeners_and_outlives_the_caller(script, run)
     assert supervisor.ready(run) == ready
 
 
-def test_everybody_in_the_job_may_connect(script, run):
+def test_everybody_in_the_job_may_connect(script: Callable[..., list[str]], run: Path) -> None:
     ready = supervisor.start([], run, 10, command=script(FAKE))
     assert stat.S_IMODE(Path(ready["socket"]).stat().st_mode) == 0o666
 
 
-def test_a_killed_node_is_back_and_who_asked_meanwhile_is_answered(script, run):
+def test_a_killed_node_is_back_and_who_asked_meanwhile_is_answered(script: Callable[..., list[str]], run: Path) -> None:
     ready = supervisor.start([], run, 10, command=script(FAKE))
     first = ask(ready)
     os.kill(first, signal.SIGKILL)
@@ -108,7 +110,7 @@ def test_a_killed_node_is_back_and_who_asked_meanwhile_is_answered(script, run):
     assert state["restarts"] == 1
 
 
-def test_stop_lets_the_node_flush_and_leaves_nothing(script, run):
+def test_stop_lets_the_node_flush_and_leaves_nothing(script: Callable[..., list[str]], run: Path) -> None:
     ready = supervisor.start([], run, 10, command=script(FAKE))
     state = supervisor.status(run)
     assert state is not None
@@ -121,13 +123,13 @@ def test_stop_lets_the_node_flush_and_leaves_nothing(script, run):
     assert not supervisor.stop(run), "a second stop finds nothing"
 
 
-def test_a_node_that_does_not_leave_is_killed(script, run):
+def test_a_node_that_does_not_leave_is_killed(script: Callable[..., list[str]], run: Path) -> None:
     ready = supervisor.start([], run, 10, command=script(FAKE.replace("os._exit(0)", "pass")))
     assert supervisor.stop(run, 0.3)
     await_(lambda: watch.started_at(ready["pid"]) is None)
 
 
-def test_stop_ends_a_node_whose_supervisor_was_killed(script, run):
+def test_stop_ends_a_node_whose_supervisor_was_killed(script: Callable[..., list[str]], run: Path) -> None:
     ready = supervisor.start([], run, 10, command=script(FAKE))
     state = supervisor.status(run)
     assert state is not None
@@ -137,7 +139,7 @@ def test_stop_ends_a_node_whose_supervisor_was_killed(script, run):
     await_(lambda: watch.started_at(ready["pid"]) is None)
 
 
-def test_it_ends_when_the_job_took_its_folder_away(script, run):
+def test_it_ends_when_the_job_took_its_folder_away(script: Callable[..., list[str]], run: Path) -> None:
     """Where no post step ended it, and no runner did: the runner's temporary folder is emptied all the same."""
     supervisor.start([], run, 10, command=script(FAKE))
     state = supervisor.status(run)
@@ -147,7 +149,7 @@ def test_it_ends_when_the_job_took_its_folder_away(script, run):
     await_(lambda: watch.started_at(state["pid"]) is None and watch.started_at(state["node"]) is None)
 
 
-def test_a_pid_used_again_is_not_the_node(run):
+def test_a_pid_used_again_is_not_the_node(run: Path) -> None:
     run.mkdir()
     other = {"pid": os.getpid(), "started": 1, "node": os.getpid(), "node_started": 1, "restarts": 0}
     (run / "supervisor.json").write_text(json.dumps(other))
@@ -155,13 +157,13 @@ def test_a_pid_used_again_is_not_the_node(run):
     assert not supervisor.stop(run)
 
 
-def test_one_node_for_a_directory(script, run):
+def test_one_node_for_a_directory(script: Callable[..., list[str]], run: Path) -> None:
     supervisor.start([], run, 10, command=script(FAKE))
     with pytest.raises(SupervisorError, match="already running"):
         supervisor.start([], run, 10, command=script(FAKE))
 
 
-def test_a_usage_error_is_told_at_once(script, run):
+def test_a_usage_error_is_told_at_once(script: Callable[..., list[str]], run: Path) -> None:
     refused = "import sys; sys.exit('--share: read \\x1b[31mx: expected scope') if len(sys.argv) < 2 else None\n"
     refused += "sys.stderr.write('--share: read \\x1b[31mx: expected scope\\n'); sys.exit(2)"
     with pytest.raises(SupervisorError, match=r"did not start.*--share: read \?\[31mx") as caught:
@@ -169,14 +171,16 @@ def test_a_usage_error_is_told_at_once(script, run):
     assert "\x1b" not in str(caught.value)
 
 
-def test_a_node_that_is_never_ready_is_stopped(script, run):
+def test_a_node_that_is_never_ready_is_stopped(script: Callable[..., list[str]], run: Path) -> None:
     with pytest.raises(SupervisorError, match=r"not ready after 0.3 s"):
         supervisor.start([], run, 0.3, command=script("import time; time.sleep(60)"))
     assert supervisor.status(run) is None
 
 
-def test_a_node_that_keeps_dying_is_given_up(script, run, monkeypatch):
-    monkeypatch.setattr(supervisor.watch, "__file__", str(quick_watch(run)))
+def test_a_node_that_keeps_dying_is_given_up(
+    script: Callable[..., list[str]], run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "__file__", str(quick_watch(run)))
     config = run.parent / "config.yml"
     config.touch()
     with pytest.raises(SupervisorError, match="did not start: no disk"):
@@ -207,12 +211,12 @@ def quick_watch(run: Path) -> Path:
         pytest.param(["--socket", "/proc/node.sock"], "may write", id="unwritable"),
     ],
 )
-def test_what_cannot_be_bound_is_one_clear_line(flags, said, run):
+def test_what_cannot_be_bound_is_one_clear_line(flags: list[str], said: str, run: Path) -> None:
     with pytest.raises(SupervisorError, match=said):
         supervisor.start(flags, run, 1)
 
 
-def test_a_taken_port_and_a_taken_path(run, tmp_path):
+def test_a_taken_port_and_a_taken_path(run: Path, tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(SupervisorError, match="name another port"),
@@ -226,7 +230,7 @@ def test_a_taken_port_and_a_taken_path(run, tmp_path):
             supervisor.start(["--socket", str(path)], run, 1)
 
 
-def test_a_socket_left_by_a_dead_node_is_replaced(script, run, tmp_path):
+def test_a_socket_left_by_a_dead_node_is_replaced(script: Callable[..., list[str]], run: Path, tmp_path: Path) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
@@ -234,7 +238,7 @@ def test_a_socket_left_by_a_dead_node_is_replaced(script, run, tmp_path):
     assert ask(ready) == ready["pid"]
 
 
-def test_the_supervisor_is_small(script, run):
+def test_the_supervisor_is_small(script: Callable[..., list[str]], run: Path) -> None:
     supervisor.start([], run, 10, command=script(FAKE))
     state = supervisor.status(run)
     assert state is not None
@@ -242,11 +246,12 @@ def test_the_supervisor_is_small(script, run):
     assert int(rss.split()[1]) < 20_000, rss
 
 
-def test_the_log_is_bounded(run, monkeypatch):
+def test_the_log_is_bounded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run.mkdir()
     log = run / "node.log"
     log.write_bytes(b"x" * 2000)
     monkeypatch.setattr(watch, "LOG_BYTES", 1000)
+    monkeypatch.setattr(watch, "Held", lambda: None)  # it lives as long as its process
     saved = os.dup(2)
     try:
         with log.open("ab") as file:

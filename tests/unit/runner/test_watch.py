@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ print(json.dumps(given), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
 """
 
 
-def test_what_a_process_needs_at_once_is_clear_and_nothing_else():
+def test_what_a_process_needs_at_once_is_clear_and_nothing_else() -> None:
     needed = {"PATH": "/bin", "HOME": "/root", "LC_ALL": "C", "PYTHONPATH": "/x", "RUNNER_TRACKING_ID": "github_1"}
     others = {
         "CACHE_SECRET": "s",
@@ -33,7 +34,7 @@ def test_what_a_process_needs_at_once_is_clear_and_nothing_else():
     assert watch.divided({**needed, **others}) == (needed, others)
 
 
-def test_secrets_are_given_to_a_process_that_has_closed_itself():
+def test_secrets_are_given_to_a_process_that_has_closed_itself() -> None:
     ours, theirs = socket.socketpair()
     given = {"CACHE_SECRET": "s" * 100_000, "ODD": 'ü"\n'}
     thread = threading.Thread(target=watch.give, args=(ours, given))
@@ -49,10 +50,10 @@ def test_secrets_are_given_to_a_process_that_has_closed_itself():
     thread.join(30)
     assert told.stderr == b""
     text, dumpable = told.stdout.decode().rsplit(maxsplit=1)
-    assert (watch.json.loads(text), dumpable) == (given, "0")
+    assert (json.loads(text), dumpable) == (given, "0")
 
 
-def test_who_ends_before_asking_holds_nobody_up():
+def test_who_ends_before_asking_holds_nobody_up() -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
     watch.give(ours, {"CACHE_SECRET": "s"})
@@ -60,7 +61,7 @@ def test_who_ends_before_asking_holds_nobody_up():
 
 
 @pytest.mark.parametrize("said", [b"", b"nonsense", b"[]"])
-def test_who_is_given_nothing_is_told(monkeypatch, said):
+def test_who_is_given_nothing_is_told(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
     monkeypatch.setattr(watch, "conceal", lambda: None)
     ours, theirs = socket.socketpair()
     with ours:
@@ -70,6 +71,6 @@ def test_who_is_given_nothing_is_told(monkeypatch, said):
             watch.received(theirs.detach())
 
 
-def test_without_a_runner_there_is_nothing_to_be_found_by(monkeypatch):
+def test_without_a_runner_there_is_nothing_to_be_found_by(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(watch.TRACKING, raising=False)
     assert watch.trace() == 0

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.swarms import SECONDS, Fleet
 
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Leases
 from p2pcache.swarm import Limits
 from p2pcache.testing.conformance import LeasesConformance, make
+from tests.support.swarms import SECONDS, Fleet
 
 # What is tried is the contract: on a machine that others keep busy, a slow arbiter must not be given up.
 PATIENT = Limits(peer_deadline=5.0, lease_silence=8.0, lease=30.0)

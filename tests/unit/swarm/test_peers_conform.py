@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 import pytest
-from support.swarms import SECONDS, Fleet, Honest
 
 from p2pcache.backends.p2p import BACKEND
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Tier
 from p2pcache.swarm import Limits
 from p2pcache.testing.conformance import TierConformance
+from tests.support.swarms import SECONDS, Fleet, Honest
 
 # What is tried is the contract: on a machine that others keep busy, a slow peer must not be given up.
 PATIENT = Limits(peer_deadline=5.0, drop_timeout=5.0)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import pytest
+
+from p2pcache.testing import StandIn
+from tests.unit.testing.conftest import Client
 
 
 @pytest.mark.parametrize(
@@ -16,25 +20,25 @@ import pytest
         "basic " + base64.b64encode(b"ghs_1:x-oauth-basic").decode(),
     ],
 )
-async def test_a_token_is_known_in_every_form(client, github, authorization: str) -> None:
+async def test_a_token_is_known_in_every_form(client: Client, github: StandIn, authorization: str) -> None:
     reply = await client.get("/repos/octo/app", Authorization=authorization)
     assert reply.status == 200
     assert github.calls[-1].token == "ghs_1"
 
 
 @pytest.mark.parametrize("authorization", ["token nobody", "Basic %%%", "token", "Basic //8="])
-async def test_an_unknown_credential_is_refused_and_free(client, github, authorization: str) -> None:
+async def test_an_unknown_credential_is_refused_and_free(client: Client, github: StandIn, authorization: str) -> None:
     reply = await client.get("/repos/octo/app", Authorization=authorization)
     assert (reply.status, reply.json["message"]) == (401, "Bad credentials")
     assert github.charged() == 0
 
 
-async def test_a_revoked_token_is_refused(client, github) -> None:
+async def test_a_revoked_token_is_refused(client: Client, github: StandIn) -> None:
     github.revoke("ghs_1")
     assert (await client.get("/repos/octo/app", "ghs_1")).status == 401
 
 
-async def test_private_things_do_not_exist_for_others(client, github) -> None:
+async def test_private_things_do_not_exist_for_others(client: Client, github: StandIn) -> None:
     assert (await client.get("/repos/octo/vault", "ghs_1")).status == 404
     assert (await client.get("/repos/octo/vault/issues")).status == 404
     github.grant("ghs_1", "octo/vault")
@@ -46,7 +50,7 @@ async def test_private_things_do_not_exist_for_others(client, github) -> None:
     assert names == ["app"]
 
 
-async def test_a_rename_redirects_by_number(client, github) -> None:
+async def test_a_rename_redirects_by_number(client: Client, github: StandIn) -> None:
     github.rename("octo/app", "octo/engine")
     moved = await client.get("/repos/octo/app/issues?per_page=2", "ghs_1")
     assert moved.status == 301
@@ -60,17 +64,17 @@ async def test_a_rename_redirects_by_number(client, github) -> None:
     assert (await client.get("/repos/octo/engine", "ghs_1")).status == 200
 
 
-async def test_a_private_rename_is_not_told(client, github) -> None:
+async def test_a_private_rename_is_not_told(client: Client, github: StandIn) -> None:
     github.rename("octo/vault", "octo/safe")
     assert (await client.get("/repos/octo/vault", "ghs_1")).status == 404
 
 
-async def test_names_have_no_case(client) -> None:
+async def test_names_have_no_case(client: Client) -> None:
     assert (await client.get("/repos/OCTO/App", "ghs_1")).status == 200
 
 
-async def test_the_control_says_what_is_wrong(github) -> None:
-    for act, message in [
+async def test_the_control_says_what_is_wrong(github: StandIn) -> None:
+    refused: list[tuple[Callable[[], object], str]] = [
         (lambda: github.repository("octo"), "OWNER/REPO"),
         (lambda: github.repository("octo/app"), "exists already"),
         (lambda: github.rename("octo/app", "octo/vault"), "exists already"),
@@ -80,12 +84,13 @@ async def test_the_control_says_what_is_wrong(github) -> None:
         (lambda: github.token("x", repos=["octo/none"]), "no repository"),
         (lambda: github.token("x", kind="magic"), "one of installation"),
         (lambda: github.grant("nobody", "octo/app"), "no token"),
-    ]:
+    ]
+    for act, message in refused:
         with pytest.raises(ValueError, match=message):
             act()
 
 
-async def test_installations_have_no_user(client, github) -> None:
+async def test_installations_have_no_user(client: Client, github: StandIn) -> None:
     github.token("ghp_1", login="ada")
     assert (await client.get("/user", "ghs_1")).status == 403
     assert (await client.get("/user", "ghp_1")).json["login"] == "ada"

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.testing.conftest import Client, Reply
 
-async def order(client, verb: str, /, **body: object):
+
+async def order(client: Client, verb: str, /, **body: object) -> Reply:
     return await client.send("POST", f"/_stand-in/{verb}", json=body)
 
 
-async def test_another_process_can_do_what_python_can(client) -> None:
+async def test_another_process_can_do_what_python_can(client: Client) -> None:
     assert (await order(client, "repository", name="octo/extra", private=True, issues=1)).status == 200
     assert (await order(client, "token", value="ghs_9", repos=["octo/extra"], limit=5)).json == {"ok": True}
     reply = await client.get("/repos/octo/extra", "ghs_9")
@@ -40,7 +42,7 @@ async def test_another_process_can_do_what_python_can(client) -> None:
     assert (await client.get("/repos/octo/vault", "ghs_9")).status == 401
 
 
-async def test_counts_are_read_and_reset_without_counting(client) -> None:
+async def test_counts_are_read_and_reset_without_counting(client: Client) -> None:
     await client.get("/zen", "ghs_1")
     await client.get("/zen")
     assert (await client.get("/_stand-in/charged")).json == {"charged": 2, "calls": 2}
@@ -59,7 +61,7 @@ async def test_counts_are_read_and_reset_without_counting(client) -> None:
         ("repository", {"name": "x"}),
     ],
 )
-async def test_an_unusable_order_says_why(client, name: str, body: dict[str, object]) -> None:
+async def test_an_unusable_order_says_why(client: Client, name: str, body: dict[str, object]) -> None:
     reply = await order(client, name, **body)
     assert reply.status == 400
     assert reply.json["error"]

@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from p2pcache.testing import StandIn
+
 pytestmark = pytest.mark.needs("gh")
 
 
 @pytest.fixture
-async def environment(github, tmp_path: Path) -> AsyncIterator[dict[str, str]]:
+async def environment(github: StandIn, tmp_path: Path) -> AsyncIterator[dict[str, str]]:
     github.repository("octo/gh", issues=3, pulls=1)
     github.token("ghp_1", repos=["octo/gh"])
     port = urlsplit(github.url).port

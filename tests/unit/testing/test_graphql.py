@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from p2pcache.testing import StandIn
+from tests.unit.testing.conftest import Client
+
 LIST = """fragment issue on Issue {number,title,labels(first:100){nodes{name},totalCount},stateReason}
 query IssueList($owner: String!, $repo: String!, $limit: Int, $endCursor: String, $states: [IssueState!] = OPEN) {
   repository(owner: $owner, name: $repo) { hasIssuesEnabled
@@ -11,7 +14,7 @@ EITHER = """query($n: Int!) { repository(owner: "octo", name: "app") { issue: is
   __typename ...on Issue{id,state} ...on PullRequest{id,state} } } }"""
 
 
-async def test_gh_lists_issues_page_by_page(client) -> None:
+async def test_gh_lists_issues_page_by_page(client: Client) -> None:
     cursor, seen = None, []
     while True:
         reply = await client.graphql("ghs_1", LIST, owner="octo", repo="app", limit=20, endCursor=cursor)
@@ -24,7 +27,7 @@ async def test_gh_lists_issues_page_by_page(client) -> None:
     assert "ETag" not in reply.headers
 
 
-async def test_a_mutation_changes_what_rest_says(client) -> None:
+async def test_a_mutation_changes_what_rest_says(client: Client) -> None:
     subject = (await client.graphql("ghs_1", EITHER, n=1)).json["data"]["repository"]["issue"]["id"]
     close = "mutation($input: CloseIssueInput!) { closeIssue(input: $input) { issue { state } } }"
     reply = await client.graphql("ghs_1", close, input={"issueId": subject})
@@ -40,7 +43,7 @@ async def test_a_mutation_changes_what_rest_says(client) -> None:
     assert found == {"state": "OPEN", "comments": {"nodes": [{"body": "hi"}]}}
 
 
-async def test_an_issue_is_created(client, github) -> None:
+async def test_an_issue_is_created(client: Client, github: StandIn) -> None:
     create = "mutation($input: CreateIssueInput!) { createIssue(input: $input) { issue { number } } }"
     identity = (await client.get("/repos/octo/app", "ghs_1")).json["node_id"]
     order = {"repositoryId": identity, "title": "New"}
@@ -54,7 +57,7 @@ async def test_an_issue_is_created(client, github) -> None:
 
 
 @pytest.mark.parametrize("name", ["none", "vault"])
-async def test_what_may_not_be_seen_does_not_resolve(client, name: str) -> None:
+async def test_what_may_not_be_seen_does_not_resolve(client: Client, name: str) -> None:
     reply = await client.graphql("ghs_1", f'{{repository(owner: "octo", name: "{name}") {{ id }} }}')
     assert (reply.status, reply.json["data"]) == (200, {"repository": None})
     assert reply.json["errors"][0]["type"] == "NOT_FOUND"
@@ -69,19 +72,19 @@ async def test_what_may_not_be_seen_does_not_resolve(client, name: str) -> None:
         ('{repository(owner: "octo", name: "app") {issues(first: 1, after: "?") {totalCount}}}', "valid cursor"),
     ],
 )
-async def test_an_unusable_query_is_an_error_in_a_success(client, query: str, message: str) -> None:
+async def test_an_unusable_query_is_an_error_in_a_success(client: Client, query: str, message: str) -> None:
     reply = await client.graphql("ghs_1", query)
     assert reply.status == 200
     assert message in reply.json["errors"][0]["message"]
 
 
-async def test_bad_requests(client) -> None:
+async def test_bad_requests(client: Client) -> None:
     assert (await client.send("POST", "/graphql", "ghs_1", json={})).status == 400
     assert (await client.graphql(None, "{viewer{login}}")).status == 401
     assert (await client.get("/graphql", "ghs_1")).status == 404
 
 
-async def test_search_owner_and_budget(client, github) -> None:
+async def test_search_owner_and_budget(client: Client, github: StandIn) -> None:
     query = """{ search(type: ISSUE, last: 2, query: "repo:octo/app is:open") {
         issueCount nodes { ...on Issue { number } } }
       repos: search(type: REPOSITORY, first: 5, query: "app") { repositoryCount }

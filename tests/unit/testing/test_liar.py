@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator
+from pathlib import Path
 
 import pytest
 
+from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Swarm, SwarmConfig
 from p2pcache.swarm.protocol.frames import Acquire, Bye, Grant, Ping, Pong, Queued
@@ -19,27 +22,27 @@ KEY, OTHER = b"k" * 32, b"o" * 32
 class Nothing:
     """A node that holds nothing and is told nothing."""
 
-    async def sealed(self, cid):
+    async def sealed(self, cid: bytes) -> None:
         return None
 
-    async def keep(self, pointer, sealed):
+    async def keep(self, pointer: Pointer, sealed: bytes) -> None:
         raise AssertionError
 
-    def pointers(self):
+    def pointers(self) -> Iterator[Pointer]:
         return iter(())
 
-    def dropped(self, topics, scope, until):
+    def dropped(self, topics: Collection[bytes], scope: bytes | None, until: float) -> None:
         raise AssertionError
 
-    def quota(self, scope, state):
+    def quota(self, scope: bytes, state: bytes) -> None:
         raise AssertionError
 
-    def warn(self, message):
+    def warn(self, message: str) -> None:
         self.warned = message
 
 
 @pytest.fixture
-async def node(tmp_path):
+async def node(tmp_path: Path) -> AsyncIterator[Swarm]:
     nothing = Nothing()
     made = Swarm(SwarmConfig("/ip4/127.0.0.1/tcp/0", (), (), tmp_path / "id", (KEY,)), nothing, nothing)
     await made.start()
@@ -47,7 +50,7 @@ async def node(tmp_path):
     await made.stop()
 
 
-async def test_it_is_a_member_and_says_what_it_likes(node):
+async def test_it_is_a_member_and_says_what_it_likes(node: Swarm) -> None:
     async with Liar(KEY, hub=True) as liar:
         meeting = await liar.meet(node.multiaddrs[0])
         assert await node.connected(1)
@@ -60,7 +63,7 @@ async def test_it_is_a_member_and_says_what_it_likes(node):
         await asyncio.wait_for(meeting.over.wait(), 20)
 
 
-async def test_it_is_dialled_and_answers_at_once(tmp_path):
+async def test_it_is_dialled_and_answers_at_once(tmp_path: Path) -> None:
     nothing = Nothing()
     async with Liar(KEY) as liar:
         config = SwarmConfig("/ip4/127.0.0.1/tcp/0", (liar.address,), (), tmp_path / "id", (KEY,))
@@ -75,7 +78,7 @@ async def test_it_is_dialled_and_answers_at_once(tmp_path):
             await node.stop()
 
 
-async def test_without_the_secret_it_is_a_stranger(node):
+async def test_without_the_secret_it_is_a_stranger(node: Swarm) -> None:
     async with Liar(OTHER) as stranger:
         with pytest.raises(Ended) as ended:
             await stranger.meet(node.multiaddrs[0])
@@ -88,7 +91,7 @@ async def test_without_the_secret_it_is_a_stranger(node):
             await stranger.raw("/ip4/127.0.0.1/tcp/1")
 
 
-async def test_one_that_is_deaf_reads_nothing(node):
+async def test_one_that_is_deaf_reads_nothing(node: Swarm) -> None:
     async with Liar(KEY) as liar:
         meeting = await liar.meet(node.multiaddrs[0])
         meeting.deaf = True

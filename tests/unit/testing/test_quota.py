@@ -5,11 +5,12 @@ import asyncio
 import pytest
 
 from p2pcache.testing import StandIn
+from tests.unit.testing.conftest import Client, Clock
 
 QUERY = "{viewer{login}}"
 
 
-async def test_headers_count_down_and_the_window_resets(client, github, clock) -> None:
+async def test_headers_count_down_and_the_window_resets(client: Client, github: StandIn, clock: Clock) -> None:
     github.token("ghp_1", limit=2)
     first = await client.get("/repos/octo/app", "ghp_1")
     assert first.headers["X-RateLimit-Limit"] == "2"
@@ -25,7 +26,7 @@ async def test_headers_count_down_and_the_window_resets(client, github, clock) -
     assert (await client.get("/repos/octo/app", "ghp_1")).headers["X-RateLimit-Remaining"] == "1"
 
 
-async def test_installation_tokens_of_one_repository_share_a_bucket(client, github) -> None:
+async def test_installation_tokens_of_one_repository_share_a_bucket(client: Client, github: StandIn) -> None:
     github.token("ghs_2", repos=["octo/app"])
     github.token("ghs_3", repos=["octo/vault"])
     await client.get("/repos/octo/app", "ghs_1")
@@ -33,18 +34,18 @@ async def test_installation_tokens_of_one_repository_share_a_bucket(client, gith
     assert (await client.get("/repos/octo/app", "ghs_3")).headers["X-RateLimit-Remaining"] == "999"
 
 
-async def test_a_limit_can_change_while_the_window_runs(client, github) -> None:
+async def test_a_limit_can_change_while_the_window_runs(client: Client, github: StandIn) -> None:
     await client.get("/zen", "ghs_1")
     github.token("ghs_2", repos=["octo/app"], limit=10)
     assert (await client.get("/zen", "ghs_1")).headers["X-RateLimit-Remaining"] == "8"
 
 
-async def test_sixty_an_hour_for_anonymous_callers(client) -> None:
+async def test_sixty_an_hour_for_anonymous_callers(client: Client) -> None:
     statuses = [(await client.get("/zen")).status for _ in range(61)]
     assert statuses == [200] * 60 + [403]
 
 
-async def test_rate_limit_is_free_even_when_spent(client, github) -> None:
+async def test_rate_limit_is_free_even_when_spent(client: Client, github: StandIn) -> None:
     github.token("ghp_1", limit=1)
     await client.get("/zen", "ghp_1")
     reply = await client.get("/rate_limit", "ghp_1")
@@ -53,7 +54,7 @@ async def test_rate_limit_is_free_even_when_spent(client, github) -> None:
     assert github.charged("ghp_1") == 1
 
 
-async def test_search_has_a_bucket_of_its_own(client) -> None:
+async def test_search_has_a_bucket_of_its_own(client: Client) -> None:
     reply = await client.get("/search/issues?q=repo:octo/app", "ghs_1")
     assert reply.headers["X-RateLimit-Resource"] == "search"
     assert reply.headers["X-RateLimit-Limit"] == "30"
@@ -61,7 +62,7 @@ async def test_search_has_a_bucket_of_its_own(client) -> None:
     assert "ETag" not in reply.headers
 
 
-async def test_graphql_over_the_limit_is_a_success_that_says_so(client, github) -> None:
+async def test_graphql_over_the_limit_is_a_success_that_says_so(client: Client, github: StandIn) -> None:
     github.token("ghp_1", limit=1)
     assert "data" in (await client.graphql("ghp_1", QUERY)).json
     reply = await client.graphql("ghp_1", QUERY)
@@ -70,7 +71,7 @@ async def test_graphql_over_the_limit_is_a_success_that_says_so(client, github) 
     assert (await client.get("/zen", "ghp_1")).status == 200
 
 
-async def test_too_many_at_once_meet_the_secondary_limit(clock) -> None:
+async def test_too_many_at_once_meet_the_secondary_limit(clock: Clock) -> None:
     from aiohttp import ClientSession
 
     async with StandIn(clock=clock, concurrent=2, latency=0.2) as github, ClientSession() as session:
@@ -86,7 +87,7 @@ async def test_too_many_at_once_meet_the_secondary_limit(clock) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 429])
-async def test_secondary_limit_on_demand(client, github, status: int) -> None:
+async def test_secondary_limit_on_demand(client: Client, github: StandIn, status: int) -> None:
     github.secondary("/zen", status=status, retry_after=7)
     reply = await client.get("/zen", "ghs_1")
     assert (reply.status, reply.headers["Retry-After"]) == (status, "7")

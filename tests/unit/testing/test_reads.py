@@ -10,14 +10,17 @@ import zipfile
 
 import pytest
 
+from p2pcache.testing import StandIn
+from tests.unit.testing.conftest import Client, Reply
+
 API = "https://api.github.com"
 
 
-def links(reply) -> dict[str, str]:
+def links(reply: Reply) -> dict[str, str]:
     return {rel: url for url, rel in re.findall(r'<([^>]+)>; rel="(\w+)"', reply.headers.get("Link", ""))}
 
 
-async def test_pages_go_on_by_number(client) -> None:
+async def test_pages_go_on_by_number(client: Client) -> None:
     first = await client.get("/repos/octo/app/issues?per_page=20&state=open", "ghs_1")
     number = (await client.get("/repos/octo/app", "ghs_1")).json["id"]
     assert links(first) == {
@@ -34,13 +37,13 @@ async def test_pages_go_on_by_number(client) -> None:
     assert links(reply).keys() == {"prev", "first"}
 
 
-async def test_a_full_last_page_has_no_next(client, github) -> None:
+async def test_a_full_last_page_has_no_next(client: Client, github: StandIn) -> None:
     github.repository("octo/even", issues=30, pulls=0)
     assert "Link" not in (await client.get("/repos/octo/even/issues")).headers
 
 
 @pytest.mark.parametrize("path", ["/orgs/octo/repos", "/users/octo/repos"])
-async def test_lists_of_repositories_go_on_by_number_too(client, github, path: str) -> None:
+async def test_lists_of_repositories_go_on_by_number_too(client: Client, github: StandIn, path: str) -> None:
     github.repository("octo/lib")
     reply = await client.get(f"{path}?per_page=1")
     following = await client.get(links(reply)["next"].removeprefix(API))
@@ -58,7 +61,7 @@ async def test_lists_of_repositories_go_on_by_number_too(client, github, path: s
         "/repos/octo/app" + tail for tail in ("/contents", "/contents/src", "/contents/src/main.py", "/issues/1/labels")
     ],
 )
-async def test_everything_named_by_name_is_there(client, path: str) -> None:
+async def test_everything_named_by_name_is_there(client: Client, path: str) -> None:
     assert (await client.get(path)).status == 200
 
 
@@ -66,7 +69,7 @@ async def test_everything_named_by_name_is_there(client, path: str) -> None:
     ("listing", "member"),
     [("/pulls", "number"), ("/releases", "id"), ("/actions/runs", "id"), ("/commits", "sha"), ("/branches", "name")],
 )
-async def test_what_a_list_names_is_there_by_itself(client, github, listing: str, member: str) -> None:
+async def test_what_a_list_names_is_there_by_itself(client: Client, github: StandIn, listing: str, member: str) -> None:
     github.repository("octo/full", pulls=2)
     listed = (await client.get(f"/repos/octo/full{listing}")).json
     items = listed["workflow_runs"] if isinstance(listed, dict) else listed
@@ -86,14 +89,14 @@ async def test_what_a_list_names_is_there_by_itself(client, github, listing: str
     + [("/repos/octo/app" + tail, 404) for tail in ("/git/blobs/0", "/git/ref/heads/no", "/issues/comments/1")]
     + [("/repos/octo/app/commits/none", 422)],
 )
-async def test_what_is_not_there_is_github_shaped(client, path: str, status: int) -> None:
+async def test_what_is_not_there_is_github_shaped(client: Client, path: str, status: int) -> None:
     reply = await client.get(path)
     assert reply.status == status
     assert reply.json.keys() == {"message", "documentation_url", "status"}
     assert "ETag" not in reply.headers
 
 
-async def test_an_issue_list_filters(client, github) -> None:
+async def test_an_issue_list_filters(client: Client, github: StandIn) -> None:
     github.edit("octo/app", issue=45, state="closed")
     assert len((await client.get("/repos/octo/app/issues?per_page=100")).json) == 44
     assert [one["number"] for one in (await client.get("/repos/octo/app/issues?state=closed")).json] == [45]
@@ -105,13 +108,13 @@ async def test_an_issue_list_filters(client, github) -> None:
     ("query", "some"),
     [("label:bug", True), ("label:none", False), ("sort:created", True), ("is:pr", False), ("resume+nowhere", False)],
 )
-async def test_search_understands_qualifiers(client, query: str, some: bool) -> None:
+async def test_search_understands_qualifiers(client: Client, query: str, some: bool) -> None:
     reply = await client.get(f"/search/issues?q={query}")
     assert bool(reply.json["total_count"]) is some
     assert len(reply.json["items"]) <= 30
 
 
-async def test_raw_is_a_media_type(client) -> None:
+async def test_raw_is_a_media_type(client: Client) -> None:
     raw = await client.get("/repos/octo/app/contents/README.md", Accept="application/vnd.github.raw+json")
     listed = (await client.get("/repos/octo/app/contents/README.md")).json
     assert raw.body == base64.b64decode(listed["content"])
@@ -122,7 +125,7 @@ async def test_raw_is_a_media_type(client) -> None:
     assert base64.b64decode((await client.get(blob)).json["content"]) == raw.body
 
 
-async def test_trees_and_git_commits_hang_together(client) -> None:
+async def test_trees_and_git_commits_hang_together(client: Client) -> None:
     tip = (await client.get("/repos/octo/app/branches/main")).json["commit"]["sha"]
     commit = (await client.get(f"/repos/octo/app/git/commits/{tip}")).json
     tree = (await client.get(f"/repos/octo/app/git/trees/{commit['tree']['sha']}")).json
@@ -130,7 +133,7 @@ async def test_trees_and_git_commits_hang_together(client) -> None:
 
 
 @pytest.mark.parametrize(("form", "names"), [("tarball", "tar"), ("zipball", "zip")])
-async def test_an_archive_is_a_signed_redirect(client, form: str, names: str) -> None:
+async def test_an_archive_is_a_signed_redirect(client: Client, form: str, names: str) -> None:
     reply = await client.get(f"/repos/octo/app/{form}/v1.0.0", "ghs_1")
     assert reply.status == 302
     target = reply.headers["Location"].removeprefix("https://codeload.github.com")
@@ -144,11 +147,11 @@ async def test_an_archive_is_a_signed_redirect(client, form: str, names: str) ->
     assert (await client.get(target.partition("?")[0], Host="codeload.github.com")).status == 404
 
 
-async def test_events_say_how_often_to_ask(client) -> None:
+async def test_events_say_how_often_to_ask(client: Client) -> None:
     assert (await client.get("/repos/octo/app/events")).headers["X-Poll-Interval"] == "60"
 
 
-async def test_a_job_sees_its_own_repositories(client) -> None:
+async def test_a_job_sees_its_own_repositories(client: Client) -> None:
     reply = await client.get("/installation/repositories", "ghs_1")
     assert reply.json["total_count"] == 1
     assert (await client.get("/user/repos")).status == 401

@@ -4,10 +4,13 @@ import base64
 
 import pytest
 
+from p2pcache.testing import StandIn
+from tests.unit.testing.conftest import Client
+
 APP = "/repos/octo/app"
 
 
-async def test_an_issue_lives(client) -> None:
+async def test_an_issue_lives(client: Client) -> None:
     made = await client.send("POST", f"{APP}/issues", "ghs_1", json={"title": "New", "labels": ["bug", "fresh"]})
     assert (made.status, made.json["number"]) == (201, 46)
     assert made.headers["Location"] == made.json["url"]
@@ -17,7 +20,7 @@ async def test_an_issue_lives(client) -> None:
     assert (await client.get(f"{APP}/issues", "ghs_1")).json[0]["number"] == 45
 
 
-async def test_a_comment_lives(client) -> None:
+async def test_a_comment_lives(client: Client) -> None:
     made = await client.send("POST", f"{APP}/issues/1/comments", "ghs_1", json={"body": "one"})
     path = made.json["url"].removeprefix("https://api.github.com")
     assert (await client.get(f"{APP}/issues/1", "ghs_1")).json["comments"] == 1
@@ -28,7 +31,7 @@ async def test_a_comment_lives(client) -> None:
     assert (await client.get(path, "ghs_1")).status == 404
 
 
-async def test_labels_live(client) -> None:
+async def test_labels_live(client: Client) -> None:
     assert (await client.send("POST", f"{APP}/labels", "ghs_1", json={"name": "hot"})).status == 201
     assert (await client.send("POST", f"{APP}/labels", "ghs_1", json={"name": "hot"})).status == 422
     on_issue = f"{APP}/issues/1/labels"
@@ -43,7 +46,7 @@ async def test_labels_live(client) -> None:
     assert (await client.get(on_issue, "ghs_1")).json == []
 
 
-async def test_files_live(client) -> None:
+async def test_files_live(client: Client) -> None:
     path = f"{APP}/contents/docs/a b.md"
     body = {"message": "Add", "content": base64.b64encode(b"one").decode()}
     made = await client.send("PUT", path, "ghs_1", json=body)
@@ -61,7 +64,7 @@ async def test_files_live(client) -> None:
     assert (await client.send("DELETE", path, "ghs_1", json={"message": "Drop", "sha": sha})).status == 404
 
 
-async def test_a_repository_is_renamed_and_hidden_over_http(client) -> None:
+async def test_a_repository_is_renamed_and_hidden_over_http(client: Client) -> None:
     reply = await client.send("PATCH", APP, "ghs_1", json={"name": "engine", "private": True})
     assert reply.json["full_name"] == "octo/engine"
     assert (await client.get("/repos/octo/engine")).status == 404
@@ -80,16 +83,16 @@ async def test_a_repository_is_renamed_and_hidden_over_http(client) -> None:
         ("PUT", "/contents/x", {"message": "m", "content": "a"}),
     ],
 )
-async def test_an_unusable_body_is_422(client, method: str, tail: str, body: object) -> None:
+async def test_an_unusable_body_is_422(client: Client, method: str, tail: str, body: object) -> None:
     reply = await client.send(method, APP + tail, "ghs_1", json=body)
     assert reply.status == 422
 
 
-async def test_a_body_that_is_no_object_is_400(client) -> None:
+async def test_a_body_that_is_no_object_is_400(client: Client) -> None:
     assert (await client.send("POST", f"{APP}/issues", "ghs_1", json=[1])).status == 400
 
 
-async def test_who_may_not_write_is_told(client, github) -> None:
+async def test_who_may_not_write_is_told(client: Client, github: StandIn) -> None:
     github.token("ghs_fork", repos=["octo/app"], read_only=True)
     github.token("ghs_other")
     for token, status in [(None, 401), ("ghs_fork", 403), ("ghs_other", 403)]:
@@ -97,18 +100,18 @@ async def test_who_may_not_write_is_told(client, github) -> None:
     assert (await client.get(f"{APP}/issues")).json[0]["number"] == 45
 
 
-async def test_a_description_is_edited(client) -> None:
+async def test_a_description_is_edited(client: Client) -> None:
     assert (await client.send("PATCH", APP, "ghs_1", json={"description": "new"})).json["description"] == "new"
     assert (await client.get(APP, "ghs_1")).json["description"] == "new"
 
 
-async def test_bad_base64_is_refused(client) -> None:
+async def test_bad_base64_is_refused(client: Client) -> None:
     body = {"message": "m", "content": "abc"}
     reply = await client.send("PUT", f"{APP}/contents/x", "ghs_1", json=body)
     assert (reply.status, reply.json["message"]) == (422, "content is not valid Base64")
 
 
-async def test_unknown_writes_are_404(client) -> None:
+async def test_unknown_writes_are_404(client: Client) -> None:
     for method, path in [
         ("POST", f"{APP}/nothing"),
         ("DELETE", f"{APP}/labels/none"),
