@@ -334,8 +334,6 @@ TRIED_BY = {
     "commands/demo": ("e2e/test_install.py", "run where nothing but Python is"),
     "commands/environment": ("integration/supervised/test_shell.py", "what it prints is for a shell"),
     "commands/inspect": ("integration/supervised/test_get.py", "it asks a node that runs"),
-    "commands/run": ("unit/commands/test_cli.py", "a command with a node around it"),
-    "commands/serve": ("unit/commands/test_cli.py", "a node in a process"),
     "gateway/app": ("integration/gateway/test_reads.py", "a whole gateway"),
     "gateway/ask": ("unit/client/test_discovery.py", "asked of a real socket"),
     "gateway/exchange": ("unit/gateway/test_control.py", "needs an application around it"),
