@@ -1,4 +1,4 @@
-"""What the engine answers a read with."""
+"""The answers of the engine to a read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from p2pcache.cache.entry import Entry
 from p2pcache.cache.upstream import Response
 
 _MAY_READ = (200, 301, 304)
-"""What GitHub answers to those alone who may see what they ask for."""
+"""The statuses that GitHub gives only to a credential that may see the resource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,11 @@ class Cached:
     """An entry of the caller's scope.
 
     Attributes:
-        entry: what to answer with.
-        rule: the row of the decision.
+        entry: the pointer and the block to answer with.
+        rule: the `decide.Rule` that applied.
         hit: the `detail` of `Cache-Status` when no charged call was made for it, else None.
         forwarded: GitHub's status when it was asked, else None.
-        stored: it was kept just now.
+        stored: it was stored by this request.
         stale: it is past its lifetime.
         pairs: the header lines of GitHub's answer to this very request, when it was asked for the body.
     """
@@ -38,10 +38,12 @@ class Cached:
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """GitHub's own answer, not kept: its body is `body` when it was read, else still to be streamed and closed.
+    """GitHub's own answer, not kept.
 
-    `shared` says that a caller with the same credential was being answered, so this costs nothing more; `limited`,
-    that GitHub refused because of a limit.
+    Attributes:
+        body: None when it is still to be streamed from `response`, which the receiver then closes.
+        shared: made for another caller with the same credential, so that it costs no call of its own.
+        limited: GitHub refused because of a limit.
     """
 
     response: Response
@@ -54,7 +56,7 @@ class Forwarded:
 
 @dataclass(frozen=True, slots=True)
 class RateLimited:
-    """The limit is reached: what GitHub would say, said here."""
+    """The limit is reached: the refusal that GitHub would send, made here."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -66,7 +68,7 @@ Answer = Cached | Forwarded | RateLimited
 
 
 def shareable(answer: Answer) -> Answer | None:
-    """What callers with the same credential may be given of it.
+    """Return `answer` where callers with the same credential may be given it, else None.
 
     A stream has one reader only, and a 304 answers the conditions that its own caller sent.
     """
@@ -74,11 +76,11 @@ def shareable(answer: Answer) -> Answer | None:
     return None if alone else answer
 
 
-def coalesced(answer: Answer, came: float) -> Answer | None:
-    """Another caller's answer for one that `came` (Unix seconds) meanwhile; None where it was too old already then."""
+def coalesced(answer: Answer, arrived: float) -> Answer | None:
+    """Return another caller's answer for one that `arrived` (Unix seconds) meanwhile; None if it was stale by then."""
     match answer:
         case Cached():
-            if not (answer.stale or answer.entry.pointer.fresh(came)):
+            if not (answer.stale or answer.entry.pointer.fresh(arrived)):
                 return None
             return replace(answer, hit="stale" if answer.stale else "coalesced", forwarded=None, stored=False, pairs=())
         case Forwarded():
@@ -89,11 +91,11 @@ def coalesced(answer: Answer, came: float) -> Answer | None:
             assert_never(answer)
 
 
-def told(answer: Answer) -> str:
-    """The rule, as far as the caller may learn it.
+def shown_rule(answer: Answer) -> str:
+    """Return the rule of `answer`, or `Rule.NOT_TOLD` where GitHub refused the caller.
 
-    Why GitHub was asked says whether another token was given this before, so that a caller whom GitHub refuses could
-    find out that a repository exists.
+    The rule shows whether an entry of another token was found: a refused caller could learn from it that a repository
+    exists.
     """
     if isinstance(answer, Forwarded) and answer.forwarded not in _MAY_READ:
         return Rule.NOT_TOLD

@@ -1,6 +1,6 @@
-"""The decision: pure, one request gets one, and it is what `Cache-Status` and `--explain` report.
+"""The decision of each request, as `Cache-Status` and `--explain` report it.
 
-Nothing here waits, reads a clock or touches a tier.
+Pure: nothing here waits, reads a clock or touches a tier.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from p2pcache.cache.entry import Pointer
 from p2pcache.github.etag import TagKind, is_object_id
 
 MAX_TAGS = 4
-"""Candidates proved by one request: each costs a body to load and 67 bytes of `If-None-Match`."""
+"""The most candidates of one request: each costs a body to load and 67 bytes of `If-None-Match`."""
 
 STALE_IF_ERROR = 300.0
 """Seconds past its lifetime that the caller's own entry may stand in when GitHub cannot answer (RFC 5861, 4)."""
 
 
 class Rule(enum.StrEnum):
-    """Which row decided; a public name, seen in the ledger and by ``get --explain``."""
+    """The rule that decided; a public name, in the ledger and in ``get --explain``."""
 
     FRESH = "fresh"
     STRETCHED = "stretched: the quota runs low"
@@ -43,20 +43,20 @@ class Rule(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """All that the decision may depend on, besides what was found.
+    """All that the decision may depend on, besides the pointers that were found.
 
     Attributes:
-        scope: keyed digest of who asks.
+        scope: keyed digest of the caller's scope.
         now: Unix seconds.
-        validators: the resource has validators at all (GraphQL has none).
+        validators: the resource has validators (GraphQL has none).
         tag: what the answer's ETag is made of.
         computed_tags: the ETag rule is believed to hold for this operation.
-        dated: ``Last-Modified`` alone says that nothing changed.
+        dated: ``Last-Modified`` alone shows that nothing changed.
         stretch: factor >= 1 on lifetimes, from the quota.
         serve_stale: the quota is so low that an expired own entry is served rather than risked on a call.
         refuse: the quota is spent and GitHub would refuse.
         wait: GitHub asked this token to wait (secondary limit, retry-after).
-        oldest: seconds since GitHub last vouched for an answer, beyond which the caller wants it asked: whatever the
+        oldest: seconds since GitHub last vouched for an answer, beyond which the caller does not take it, whatever the
             quota, and whether or not GitHub can answer (RFC 9111 sections 4.2.4 and 5.2.1).
     """
 
@@ -73,7 +73,7 @@ class Asked:
     oldest: float = math.inf
 
     def takes(self, pointer: Pointer) -> bool:
-        """Whether the caller takes an answer of that age without GitHub being asked."""
+        """Return whether the caller takes an answer of that age without GitHub being asked."""
         return recent_enough(pointer, self.now, self.oldest)
 
 
@@ -86,13 +86,13 @@ class Serve:
 
     @property
     def stale(self) -> bool:
-        """Whether the answer is past its lifetime and must say so."""
+        """Whether the answer is past its lifetime, which `Cache-Status` must show."""
         return self.rule in (Rule.STALE_FOR_QUOTA, Rule.STALE_FOR_ERROR, Rule.STALE_FOR_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
 class Prove:
-    """Ask GitHub conditionally for these, likeliest first; a 304 costs no quota."""
+    """Ask GitHub conditionally for these, the likeliest first; a 304 costs no quota."""
 
     pointers: tuple[Pointer, ...]
     rule: Rule
@@ -118,35 +118,35 @@ UNPROVEN = 0.0
 """As `expires_at`: something was dropped since GitHub vouched for this, so only a new proof makes it an answer."""
 
 
-def believed(pointer: Pointer, topics: tuple[bytes, ...], lifetime: float, now: float, dropped: float) -> Pointer:
-    """A pointer from another node, or from another day, as far as this node believes it.
+def clamped(pointer: Pointer, topics: tuple[bytes, ...], lifetime: float, now: float, dropped: float) -> Pointer:
+    """Return a pointer from another node, or from another day, within this node's own bounds.
 
-    Never fresh for longer than this node's own `lifetime` in seconds, with the topics by which this node would drop
-    it, and not fresh at all in two cases: GitHub vouched for it before its topics were last `dropped` (a write or a
-    refusal that has not arrived where this comes from), or later than `now`: a clock was set back since, and how old
-    it is cannot be told.
+    It is never fresh for longer than this node's own `lifetime` in seconds, and carries the topics by which this node
+    would drop it. It is not fresh at all in two cases: GitHub vouched for it before its topics were last `dropped` (a
+    write or a refusal that has not reached its origin), or later than `now`: a clock was set back since, so that its
+    age is unknown.
     """
     proved = min(pointer.proved_at, now)
-    known = dropped < proved == pointer.proved_at
-    expires = min(pointer.expires_at, proved + lifetime) if known else UNPROVEN
+    trusted = dropped < proved == pointer.proved_at
+    expires = min(pointer.expires_at, proved + lifetime) if trusted else UNPROVEN
     return msgspec.structs.replace(pointer, topics=topics, proved_at=proved, expires_at=expires)
 
 
 def recent_enough(pointer: Pointer, now: float, oldest: float) -> bool:
-    """Whether GitHub vouched for it less than `oldest` seconds ago.
+    """Return whether GitHub vouched for it less than `oldest` seconds ago.
 
-    A clock that was set back says no age: then the distance counts, so that no-cache always means no.
+    After a clock was set back the age is unknown: the distance counts, so that no-cache always means no.
     """
     return abs(now - pointer.proved_at) < oldest
 
 
 def fresh_enough(pointer: Pointer, now: float, oldest: float = math.inf) -> bool:
-    """Whether its own scope may be served it without asking GitHub, by its lifetime and by what the caller takes."""
+    """Return whether its own scope may be served it without asking GitHub: within its lifetime and `oldest` seconds."""
     return pointer.fresh(now) and recent_enough(pointer, now, oldest)
 
 
 def decide(asked: Asked, found: Sequence[Pointer]) -> Decision:
-    """What to do for one read, given every pointer found for its resource."""
+    """Decide one read, given every pointer found for its resource."""
     own = newest(p for p in found if p.scope == asked.scope)
     if own is not None and (served := _without_asking(asked, own)):
         return served
@@ -182,7 +182,7 @@ def _without_asking(asked: Asked, own: Pointer) -> Serve | None:
 
 
 def candidates(asked: Asked, own: Pointer | None, found: Sequence[Pointer]) -> tuple[Pointer, ...]:
-    """What one conditional request can prove: the caller's own entry first, then others' by age, one per block."""
+    """Return what one conditional request can prove: the caller's own entry, then others by age, one per block."""
     if not asked.validators:
         return ()
     chosen: dict[bytes, Pointer] = {}
@@ -195,19 +195,19 @@ def candidates(asked: Asked, own: Pointer | None, found: Sequence[Pointer]) -> t
 
 
 def _for_any_caller(asked: Asked, pointer: Pointer) -> bool:
-    """Whether a tag follows from the body: one computed for the caller, or the git object id of these very bytes."""
+    """Return whether a tag follows from the body: computed for the caller, or the git object id of these bytes."""
     if asked.tag is TagKind.HASH:
         return asked.computed_tags
     return asked.tag is TagKind.BLOB and is_object_id(pointer.etag)
 
 
 def tolerable(own: Pointer, now: float) -> bool:
-    """Whether an expired entry of the caller's own scope may stand in when GitHub cannot answer."""
+    """Return whether an expired entry of the caller's own scope may stand in when GitHub cannot answer."""
     return now < own.expires_at + STALE_IF_ERROR
 
 
 def on_failure(asked: Asked, found: Sequence[Pointer]) -> Serve | None:
-    """GitHub could not be reached or answered 5xx: the caller's own entry, or None to pass the failure on."""
+    """Decide after GitHub could not be reached or answered 5xx: the caller's own entry, or None for the failure."""
     own = newest(p for p in found if p.scope == asked.scope)
     if own is None or not (tolerable(own, asked.now) and asked.takes(own)):
         return None
@@ -215,5 +215,5 @@ def on_failure(asked: Asked, found: Sequence[Pointer]) -> Serve | None:
 
 
 def newest(pointers: Iterable[Pointer]) -> Pointer | None:
-    """The one GitHub vouched for last, an unproven one after all others."""
+    """Return the pointer that GitHub vouched for last, an unproven one only without any other; None without one."""
     return max(pointers, key=lambda p: (p.expires_at > UNPROVEN, p.proved_at), default=None)

@@ -1,4 +1,4 @@
-"""Carries the decision out: looks into the tiers, waits for others that ask the same, and asks GitHub."""
+"""Carries the decision out: looks into the tiers, waits for callers of the same resource, and asks GitHub."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.conditions import Believed
 from p2pcache.cache.decide import Asked, Fetch
 from p2pcache.cache.entry import Pointer
-from p2pcache.cache.guard import FleetLine
+from p2pcache.cache.guard import GuardedLeases
 from p2pcache.cache.leases import LocalLeases
 from p2pcache.cache.library import Library, Place
 from p2pcache.cache.lookup import Lookup
@@ -26,7 +26,7 @@ from p2pcache.github.trial import RuleTrial
 __all__ = ["Engine", "Policy"]
 
 FOLLOW_SECONDS = 30.0
-"""How long a caller waits for another one of this node that asks GitHub the same, before it asks by itself."""
+"""Seconds that a caller waits for another one of this node that asks GitHub the same, before it asks by itself."""
 _GONE = (404, 410, 451)
 
 
@@ -60,8 +60,8 @@ Step = Look | Wait | Ask | Done
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """Leases to wait for; `last`: what the fleet's holder left was not to be had, this is the second and last try."""
+class _LeaseRequest:
+    """A lease to acquire. `last`: the result of the fleet's holder could not be had; this is the second, last try."""
 
     leases: Leases[Answer]
     resource: bytes
@@ -74,23 +74,23 @@ class _Reading:
     """One read under way.
 
     Attributes:
-        came: when the caller came, Unix seconds.
+        arrived: when the caller asked, Unix seconds.
         epoch: the library's, before anything was looked up.
-        lines: leases still to be acquired, from the narrowest to the widest.
-        held: those that it holds.
-        missing: where blocks should be that could not be had.
+        requests: leases still to be acquired, from the narrowest to the widest.
+        held: the leases that it holds.
+        missing: the places of blocks that could not be had.
     """
 
     wanted: Wanted
-    came: float
+    arrived: float
     epoch: int
-    lines: list[_Line]
-    held: list[tuple[_Line, Lease[Answer]]] = field(default_factory=list)
+    requests: list[_LeaseRequest]
+    held: list[tuple[_LeaseRequest, Lease[Answer]]] = field(default_factory=list)
     missing: set[Place] = field(default_factory=set)
 
 
 class Engine:
-    """Answers reads and forgets after writes.
+    """Answers reads, and drops what writes may have changed.
 
     Args:
         leases: the fleet's, where there is one.
@@ -114,33 +114,33 @@ class Engine:
 
     @property
     def trial(self) -> RuleTrial:
-        """What is known of the ETag rule at this upstream."""
+        """The trial of the ETag rule at this upstream."""
         return self._origin.trial
 
     def believed(self, wanted: Wanted) -> Believed:
-        """What is believed of the ETag rule for what is wanted."""
+        """Return what this node believes of the ETag rule for the operation of `wanted`."""
         return self._origin.believed(wanted)
 
     def asked(self, wanted: Wanted) -> Asked:
-        """The facts the decision depends on, now."""
+        """Return the facts that the decision depends on, as they are now."""
         return self._lookup.asked(wanted)
 
     def hit(self, wanted: Wanted) -> Cached | None:
-        """Look into memory alone, without waiting: the way of nearly every request."""
+        """Return memory's fresh entry, or None, without waiting: the path of nearly every request."""
         return self._lookup.hit(wanted)
 
     async def read(self, wanted: Wanted) -> Answer:
-        """One answer for one read; callers who want the same thing at the same time share the work.
+        """Answer one read; callers that want the same resource at the same time share one call to GitHub.
 
         Raises:
-            UpstreamError: GitHub cannot be reached and nothing can stand in.
+            UpstreamError: GitHub cannot be reached, and no entry can stand in.
         """
         if cached := self.hit(wanted):
             return cached
         reading = self._reading(wanted)
-        step: Step = Wait() if reading.lines else Look()
+        step: Step = Wait() if reading.requests else Look()
         answer: Answer | None = None
-        undone = False
+        cancelled = False
         try:
             while answer is None:
                 match step:
@@ -154,70 +154,72 @@ class Engine:
                         pass
                     case _:
                         assert_never(step)
-        except asyncio.CancelledError:  # the node stops, say: those that wait are not to ask GitHub all at once
-            undone = True
+        except asyncio.CancelledError:  # when the node stops, say, the waiters must not ask GitHub all at once
+            cancelled = True
             raise
         else:
             return answer
         finally:
-            await self._end(reading, answer, undone=undone)
+            await self._end(reading, answer, cancelled=cancelled)
 
     def _reading(self, wanted: Wanted) -> _Reading:
         epoch = self.library.epoch(wanted.topics, wanted.scope)
-        lines: list[_Line] = []
-        if wanted.oldest == math.inf:  # else what others are given, or wait for, may be older than this caller takes
+        requests: list[_LeaseRequest] = []
+        if wanted.oldest == math.inf:  # else another caller's answer may be older than this caller takes
             equal = b"".join((wanted.scope, wanted.credential, b"%d" % epoch))
-            lines.append(_Line(self._callers, wanted.name + equal, b""))
-            # Another scope cannot be given the answer, but once it is there can prove it free of charge.
-            lines.append(_Line(self._callers, wanted.name, equal))
+            requests.append(_LeaseRequest(self._callers, wanted.name + equal, b""))
+            # Another scope cannot be given the answer, but can prove it free of charge once it is stored.
+            requests.append(_LeaseRequest(self._callers, wanted.name, equal))
             if self.leases is not None:
                 seconds = self.policy.acquire_seconds, self.policy.release_seconds
-                lines.append(_Line(FleetLine(self.leases, self.library.guard, *seconds), wanted.name, wanted.scope))
-        return _Reading(wanted, self.policy.clock(), epoch, lines)
+                fleet = GuardedLeases(self.leases, self.library.guard, *seconds)
+                requests.append(_LeaseRequest(fleet, wanted.name, wanted.scope))
+        return _Reading(wanted, self.policy.clock(), epoch, requests)
 
     async def _look(self, reading: _Reading) -> Step:
         looked = await self._lookup.look(reading.wanted, reading.epoch, reading.missing)
         return self._next(reading, looked) if isinstance(looked, Plan) else Done(looked)
 
     def _next(self, reading: _Reading, plan: Plan) -> Step:
-        """Wait for others that are to ask the same; what a holder left is proved without a second try for the lease."""
-        if reading.lines and (not reading.lines[0].last or isinstance(plan.decision, Fetch)):
+        """Acquire the next lease, or ask GitHub; a holder's result is proved without a second try for the lease."""
+        if reading.requests and (not reading.requests[0].last or isinstance(plan.decision, Fetch)):
             return Wait(plan)
         return Ask(plan)
 
     async def _wait(self, reading: _Reading, plan: Plan | None) -> Step:
-        line = reading.lines.pop(0)
-        local = line.leases is self._callers
-        got = await line.leases.acquire(line.resource, line.scope, again=line.last or bool(reading.missing))
-        if isinstance(got, Freed):
-            if got.left is not None and (answer := coalesced(got.left, reading.came)) is not None:
+        request = reading.requests.pop(0)
+        local = request.leases is self._callers
+        again = request.last or bool(reading.missing)
+        lease = await request.leases.acquire(request.resource, request.scope, again=again)
+        if isinstance(lease, Freed):
+            if lease.result is not None and (answer := coalesced(lease.result, reading.arrived)) is not None:
                 return Done(answer)
-            if not local and not line.last:
-                reading.lines.append(replace(line, last=True))
+            if not local and not request.last:
+                reading.requests.append(replace(request, last=True))
         else:
-            reading.held.append((line, got))
-        if isinstance(got, Freed) or (local and got.waited):
-            reading.missing.clear()  # somebody left something: it may well be the block that could not be had before
-        if plan is None or isinstance(got, Freed) or got.waited:
+            reading.held.append((request, lease))
+        if isinstance(lease, Freed) or (local and lease.waited):
+            reading.missing.clear()  # another holder is done: it may have stored the block that could not be had
+        if plan is None or isinstance(lease, Freed) or lease.waited:
             return Look()
         return self._next(reading, plan)
 
-    async def _end(self, reading: _Reading, answer: Answer | None, *, undone: bool) -> None:
-        """Give the leases back, the widest first."""
-        left = shareable(answer) if answer is not None else None
-        for line, lease in reversed(reading.held):
-            # Of equal callers one after the other tries what failed; those of other scopes go on at once.
-            if undone or (answer is None and not line.scope):
+    async def _end(self, reading: _Reading, answer: Answer | None, *, cancelled: bool) -> None:
+        """Release the leases, the widest first."""
+        result = shareable(answer) if answer is not None else None
+        for request, lease in reversed(reading.held):
+            # After a failure equal callers ask one after the other; those of other scopes go on at once.
+            if cancelled or (answer is None and not request.scope):
                 await lease.abandon()
             else:
-                await lease.release(left)
+                await lease.release(result)
 
     async def wrote(self, drops: tuple[str, ...]) -> None:
-        """A write went through: forget what it may have changed, here and at the peers, before its answer goes out."""
+        """Drop what a successful write may have changed, here and at the peers, before its answer goes out."""
         await self.library.drop(set(self.library.keyring.topic_names(drops)))
 
     async def _ask(self, wanted: Wanted, plan: Plan) -> Cached | Forwarded:
-        """Ask GitHub; where it fails or refuses, the caller's own expired entry stands in if that is allowed."""
+        """Ask GitHub; where it fails or refuses, serve the caller's own expired entry if that is allowed."""
         try:
             answer = await self._origin.ask(wanted, plan)
         except UpstreamError:
@@ -235,14 +237,14 @@ class Engine:
         return answer
 
     async def _refused(self, wanted: Wanted, status: int, plan: Plan) -> None:
-        """GitHub refuses this scope what it gave before. Nothing of others is touched.
+        """Drop the scope's entries that GitHub's refusal is about; other scopes keep theirs.
 
-        A credential it does not know any more loses everything; a repository that is gone, or hidden, goes with all
-        that is in it; a permission that is missing (403) is missing for this resource.
+        After a 401 (a revoked credential) all of them; after a 404, 410 or 451 those of the repository, which is gone
+        or hidden; after a 403 (a missing permission) the one resource needs a new proof.
         """
         if all(f.pointer.scope != wanted.scope for f in plan.found):
             return
-        self.library.doubt(wanted)
+        self.library.require_proof(wanted)
         if status == 403:
             return
         clear = (writes.ALL,) if status == 401 else writes.drops("DELETE", _root(wanted.read.resource.path))
@@ -251,7 +253,7 @@ class Engine:
 
 
 def _root(path: str) -> str:
-    """The repository that a path is in, else the path."""
+    """Return the path of the repository that `path` is in, else `path`."""
     parts = path.split("/")
     length = {"repos": 4, "repositories": 3}.get(parts[1], len(parts))
     return "/".join(parts[:length])

@@ -1,4 +1,4 @@
-"""Calls out of the cache, to tiers and leases: bounded in time, and what goes wrong there is counted, not raised."""
+"""Calls out of the cache, to tiers and leases: each has a deadline, and its failures are counted, not raised."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ T = TypeVar("T")
 
 
 class Guard:
-    """Tiers promise deadlines of their own (see `tiers`); this holds when one does not keep its promise.
+    """Enforces a deadline where a tier breaks its own (see `tiers`).
 
     Args:
-        failed: told ``<what>_timeout`` or ``<what>_error`` for the ledger.
+        failed: called with ``<name>_timeout`` or ``<name>_error``, for the ledger.
     """
 
     def __init__(self, failed: Callable[[str], None]) -> None:
         self._failed = failed
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
-    async def __call__(self, what: str, work: Awaitable[T], otherwise: T, seconds: float) -> T:
-        """The result of `work`, or `otherwise` when it raises or takes longer than `seconds`."""
+    async def __call__(self, name: str, call: Awaitable[T], default: T, seconds: float) -> T:
+        """Return the result of `call`, or `default` when it raises or takes longer than `seconds`."""
         try:
             async with asyncio.timeout(seconds):
-                return await work
+                return await call
         except TimeoutError:
-            self._failed(f"{what}_timeout")
+            self._failed(f"{name}_timeout")
         except Exception:  # noqa: BLE001 -- a tier may be anything; a request must not fail with it
-            self._failed(f"{what}_error")
-            if what not in self._said:
-                self._said.add(what)
-                _log.warning("%s failed; the cache goes on without its answer", what, exc_info=True)
-        return otherwise
+            self._failed(f"{name}_error")
+            if name not in self._logged:
+                self._logged.add(name)
+                _log.warning("%s failed; the cache goes on without its answer", name, exc_info=True)
+        return default
 
 
-class FleetLine:
-    """The fleet's leases as an engine uses them: they hold up no request, and others find what was stored.
+class GuardedLeases:
+    """The fleet's leases with deadlines of `acquire_seconds` and `release_seconds`.
 
-    Implements `tiers.Leases` for answers. `acquire_seconds` and `release_seconds` bound what is waited for.
+    Implements `tiers.Leases` for answers: of an answer, its pointer is passed on where it was stored.
     """
 
     def __init__(self, leases: Leases[Pointer], guard: Guard, acquire_seconds: float, release_seconds: float) -> None:
@@ -55,22 +55,22 @@ class FleetLine:
         self._release_seconds = release_seconds
 
     async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease[Answer] | Freed[Answer]:
-        """See `tiers.Leases`; where leases are out of order, ask, since nobody says who else does."""
+        """See `tiers.Leases`; where acquiring fails, return a lease, so that the caller asks GitHub."""
         acquiring = self._leases.acquire(resource, scope, again=again)
-        got = await self._guard("lease", acquiring, None, self._acquire_seconds)
-        return Freed() if isinstance(got, Freed) else _FleetLease(got, self._guard, self._release_seconds)
+        lease = await self._guard("lease", acquiring, None, self._acquire_seconds)
+        return Freed() if isinstance(lease, Freed) else _GuardedLease(lease, self._guard, self._release_seconds)
 
 
-class _FleetLease:
+class _GuardedLease:
     def __init__(self, lease: Lease[Pointer] | None, guard: Guard, seconds: float) -> None:
         self._lease = lease
         self._guard = guard
         self._seconds = seconds
         self.waited = lease is None or lease.waited
 
-    async def release(self, left: Answer | None) -> None:
+    async def release(self, result: Answer | None) -> None:
         if self._lease is not None:
-            pointer = left.entry.pointer if isinstance(left, Cached) and left.stored else None
+            pointer = result.entry.pointer if isinstance(result, Cached) and result.stored else None
             await self._guard("lease", self._lease.release(pointer), None, self._seconds)
 
     async def abandon(self) -> None:

@@ -1,4 +1,4 @@
-"""Leases within one node: callers that want the same wait for each other, by the rules of `arbiter`."""
+"""Leases within one node: callers of the same resource wait for each other, by the rules of `arbiter`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class LocalLeases(Generic[T]):
     """`tiers.Leases` within one event loop.
 
     Args:
-        patience: seconds a caller waits for a holder, before it works beside it.
-        limit: callers that hold or wait at once; beyond it, callers work without waiting.
+        patience: seconds a caller waits for a holder before it asks GitHub beside it.
+        limit: callers that hold or wait at once; beyond it, callers do not wait.
     """
 
     def __init__(self, *, patience: float, limit: int = 4096) -> None:
-        # A holder that takes too long keeps the lease: each waiter gives up by itself, when its own patience ends.
+        # A lease does not expire: each waiter gives up by itself, when its own patience ends.
         self._arbiter: Arbiter[T] = Arbiter(math.inf, limit, limit, distrust=0, recall=0)
         self._patience = patience
         self._tokens = itertools.count()
@@ -35,7 +35,7 @@ class LocalLeases(Generic[T]):
         return len(self._arbiter)
 
     async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> LocalLease[T] | Freed[T]:
-        """See `tiers.Leases`. `again` changes nothing: what was left here is handed over, and cannot be lost."""
+        """See `tiers.Leases`. `again` changes nothing: a result is handed over here, and cannot be lost."""
         del again
         return await self._acquire("", resource, scope)
 
@@ -45,7 +45,7 @@ class LocalLeases(Generic[T]):
         if ruling.verdict is Verdict.GRANT:
             return LocalLease(self, claim, waited=False)
         ruling = await self._turn(claim)
-        return Freed(ruling.left) if ruling.verdict is Verdict.FREE else LocalLease(self, claim, waited=True)
+        return Freed(ruling.result) if ruling.verdict is Verdict.FREE else LocalLease(self, claim, waited=True)
 
     async def _turn(self, claim: Claim) -> Ruling[T]:
         turn: asyncio.Future[Ruling[T]] = asyncio.get_running_loop().create_future()
@@ -62,9 +62,9 @@ class LocalLeases(Generic[T]):
         finally:
             del self._waiting[claim]
 
-    def release(self, claim: Claim, left: T | None) -> None:
-        """End `claim`: the waiters of its scope are freed with `left`."""
-        self._rule(self._arbiter.release(claim, left, 0.0))
+    def release(self, claim: Claim, result: T | None) -> None:
+        """End `claim`: the waiters of its scope are freed with `result`."""
+        self._rule(self._arbiter.release(claim, result, 0.0))
 
     def abandon(self, claim: Claim) -> None:
         """End `claim`: the first waiter takes its place."""
@@ -72,7 +72,7 @@ class LocalLeases(Generic[T]):
 
     def _rule(self, rulings: Iterable[Ruling[T]]) -> None:
         for ruling in rulings:
-            with contextlib.suppress(asyncio.InvalidStateError):  # cancelled just now, which is about to abandon it
+            with contextlib.suppress(asyncio.InvalidStateError):  # cancelled a moment ago: `_turn` will abandon it
                 self._waiting[ruling.claim].set_result(ruling)
 
 
@@ -84,9 +84,9 @@ class LocalLease(Generic[T]):
     _claim: Claim
     waited: bool
 
-    async def release(self, left: T | None) -> None:
+    async def release(self, result: T | None) -> None:
         """See `tiers.Lease`."""
-        self._leases.release(self._claim, left)
+        self._leases.release(self._claim, result)
 
     async def abandon(self) -> None:
         """See `tiers.Lease`."""

@@ -1,4 +1,4 @@
-"""All tiers as one: find every pointer, open a block from wherever it is, keep and forget everywhere."""
+"""All tiers as one: find pointers, open a block from any tier, keep and drop entries in all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from p2pcache.backends import Reach
 from p2pcache.cache import codec
-from p2pcache.cache.decide import believed
+from p2pcache.cache.decide import clamped
 from p2pcache.cache.entry import Block, Entry, Pointer
 from p2pcache.cache.guard import Guard
 from p2pcache.cache.hedge import hedged
@@ -25,21 +25,21 @@ from p2pcache.clock import unix_time
 from p2pcache.github import hosts, links
 
 LARGE = 256 << 10
-"""Bytes; sealing or opening a larger block leaves the event loop, which it would hold up for milliseconds."""
+"""Bytes; a larger block is sealed and opened in a thread, since that would hold the event loop up for milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class TierLimits:
-    """Seconds are above what tiers promise themselves (disk 1 s, peers 250 ms): these hold when one breaks its promise.
+    """Deadlines in seconds, above the tiers' own (disk 1 s, peers 250 ms), and bounds on counts.
 
     Attributes:
         find, block, store: for one call of a tier.
-        drop: how long a writer waits for slow tiers to forget; the peers' own bound is 100 ms.
-        late_drop: how long they may take after that.
-        close: for all that is being stored when the node stops, and for each tier to close.
-        usual: what a tier near by takes for a block; then the next one that should have it is asked as well.
-        background: stores under way at once; what is kept beyond that is in memory alone.
-        places: blocks of memory that members can be given.
+        drop: how long a writer waits for the drop in slow tiers; the peers' own bound is 100 ms.
+        late_drop: how long the drop may take in all.
+        close: for all stores under way when the node stops, and for each tier to close.
+        usual: what a near tier takes for a block; after it, the next tier that should have the block is asked too.
+        background: calls to tiers under way at once; beyond it, an entry is kept in memory alone.
+        places: blocks in memory that members can be given.
     """
 
     find: float = 1.5
@@ -54,27 +54,27 @@ class TierLimits:
 
 
 MEMORY = "memory"
-"""The detail of a hit there."""
+"""The `detail` of `Cache-Status` for a hit in memory."""
 Place = tuple[str, bytes]
-"""Where a block should be: the detail of a hit there, and the CID."""
+"""Where a block should be: the `detail` of its tier, and its CID."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A pointer and the tier that knows it; None is memory."""
+    """A pointer and the tier that returned it; None is memory."""
 
     pointer: Pointer
     tier: Tier | None
 
     @property
     def place(self) -> Place:
-        """Where its block should be."""
+        """The place of its block."""
         return _detail(self.tier), self.pointer.cid
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A block, the tier that had it (None: memory), and its sealed bytes unless that was memory."""
+    """A block, the tier that had it (None is memory), and its sealed bytes unless that was memory."""
 
     block: Block
     tier: Tier | None
@@ -82,7 +82,7 @@ class Opened:
 
     @property
     def detail(self) -> str:
-        """What a hit there is called."""
+        """The `detail` of `Cache-Status` for a hit there."""
         return _detail(self.tier)
 
 
@@ -96,11 +96,11 @@ class Library:
     Args:
         memory, tiers: where entries are.
         keyring: opens and seals blocks.
-        verified: nothing that this node did not prove itself is fresh: what other tiers have are candidates.
-        bases: the upstream's own URLs: a pointer from elsewhere whose `Link` leads to another place is not believed.
+        verified: only what this node proved itself is fresh; entries of other tiers are candidates for proof.
+        bases: the upstream's own URLs; a pointer of another tier whose `Link` leads elsewhere is ignored.
         clock: Unix seconds.
         limits: how long tiers may take, and how much.
-        failed: told of what went wrong in a tier, for the ledger: ``disk_timeout``, ``peer_error``, ``peer_block``, ...
+        failed: called with each failure of a tier for the ledger: ``disk_timeout``, ``peer_error``, ``peer_block``, ...
     """
 
     def __init__(
@@ -125,26 +125,26 @@ class Library:
         self._clock = clock
         self._limits = limits
         self._failed = failed
-        self._forgotten = Tombstones()
+        self._tombstones = Tombstones()
         self._places: OrderedDict[bytes, tuple[bytes, bytes]] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
 
     def mount(self, tiers: Iterable[Tier]) -> None:
-        """Take these tiers instead of those before; they are asked by what a look-up costs there."""
+        """Use these tiers instead of those before, the cheapest look-up first."""
         self.tiers = tuple(sorted(tiers, key=lambda tier: (tier.backend.look_up, tier.backend.reach)))
 
     @property
     def store(self) -> Store | None:
-        """Where this host keeps what outlives the process."""
+        """The tier that keeps blocks on this host, if there is one."""
         return next((tier for tier in self.tiers if isinstance(tier, Store)), None)
 
     # Finding
 
     async def find(self, wanted: Wanted, lifetime: float, without: Collection[Place] = ()) -> list[Found]:
-        """Every pointer for a resource, but those whose `place` is in `without`, memory's first.
+        """Return the pointers of a resource, memory's first, but those whose `place` is in `without`.
 
-        No more tiers are asked once there is a fresh one for the caller's scope. Pointers of other tiers are as far as
-        they can be `believed`; `lifetime` is what this node gives the resource, in seconds.
+        No more tiers are asked once there is a fresh one for the caller's scope. Pointers of other tiers are `clamped`;
+        `lifetime` is this node's own for the resource, in seconds.
         """
         found = [Found(entry.pointer, None) for entry in self.memory.find(wanted.name)]
         found = [f for f in found if f.place not in without]
@@ -162,27 +162,27 @@ class Library:
     async def _find(self, tier: Tier, wanted: Wanted, lifetime: float, without: Collection[Place]) -> list[Found]:
         found: list[Found] = []
         for name in (wanted.name, *wanted.older):
-            told = await self.guard(tier.backend.detail, tier.find(name), (), self._limits.find)
-            pointers = (p for p in told if p.link is None or links.within(p.link, self._bases))
+            pointers = await self.guard(tier.backend.detail, tier.find(name), (), self._limits.find)
+            valid = (p for p in pointers if p.link is None or links.within(p.link, self._bases))
             now = self._clock()
             dropped = self.dropped(wanted) if tier.backend.droppable and not self.verified else math.inf
-            known = (Found(believed(p, wanted.topics, lifetime, now, dropped), tier) for p in pointers)
-            found += [f for f in known if f.place not in without]
+            more = (Found(clamped(p, wanted.topics, lifetime, now, dropped), tier) for p in valid)
+            found += [f for f in more if f.place not in without]
         return found
 
     async def open(self, pointer: Pointer, found: Iterable[Found]) -> Opened | None:
-        """The block of `pointer`; None when nobody has it any more.
+        """Return the block of `pointer`; None when no tier has it any more.
 
-        Whatever `found` holds of the same CID will do, the nearest first: the CID vouches for the bytes.
+        Any tier of `found` with the same CID will do, the nearest first: the CID vouches for the bytes.
         """
-        known = {f.tier: f for f in reversed([*found]) if f.pointer.cid == pointer.cid}
-        nearest = sorted(known.values(), key=lambda f: f.tier.backend.reach if f.tier else 0)
+        by_tier = {f.tier: f for f in reversed([*found]) if f.pointer.cid == pointer.cid}
+        nearest = sorted(by_tier.values(), key=lambda f: f.tier.backend.reach if f.tier else 0)
         calls = [(self._limits.usual, partial(self._open, f)) for f in nearest]
         opened = await hedged(calls, lambda opened: opened is not None)
         return next((each for each in opened if each is not None), None)
 
-    async def _open(self, known: Found) -> Opened | None:
-        pointer, tier = known.pointer, known.tier
+    async def _open(self, found: Found) -> Opened | None:
+        pointer, tier = found.pointer, found.tier
         if tier is None:
             entry = self.memory.get((pointer.name, pointer.scope))
             return Opened(entry.block, None, None) if entry and entry.pointer.cid == pointer.cid else None
@@ -202,35 +202,35 @@ class Library:
     # Keeping
 
     async def seal(self, block: Block) -> tuple[bytes, bytes]:
-        """The block's CID and sealed bytes."""
+        """Return the block's CID and its sealed bytes."""
         if len(block.body) < LARGE:
             return codec.seal_block(self.keyring, block)
         return await asyncio.to_thread(codec.seal_block, self.keyring, block)
 
     def sealed(self, cid: bytes) -> bytes | None:
-        """A block that memory holds, sealed again (sealing is deterministic), for a peer."""
+        """Return a block of memory, sealed again (sealing is deterministic), for a peer; None without one."""
         entry = self.memory.get(self._places.get(cid, (b"", b"")))
         return codec.seal_block(self.keyring, entry.block)[1] if entry and entry.pointer.cid == cid else None
 
     def epoch(self, topics: Collection[bytes], scope: bytes) -> int:
-        """A number that grows whenever something of `scope` with one of `topics` was dropped; 0 if never.
+        """Return a number that grows with each drop of one of `topics` in `scope`; 0 before the first.
 
-        A body asked for before a write and arriving after it must not be kept: it may be the state before.
+        A body asked for before a write and received after it must not be kept: it may be the state before.
         """
-        return self._forgotten.epoch(topics, scope)
+        return self._tombstones.epoch(topics, scope)
 
     def dropped(self, wanted: Wanted) -> float:
-        """When what is wanted was last dropped, Unix seconds: older vouchers are void."""
-        return self._forgotten.since((*wanted.topics, wanted.name), wanted.scope)
+        """Return when `wanted` was last dropped, in Unix seconds: what was proved before needs a new proof."""
+        return self._tombstones.since((*wanted.topics, wanted.name), wanted.scope)
 
     def stands(self, pointer: Pointer) -> bool:
-        """Whether nothing that it may be about was dropped since GitHub vouched for it."""
-        return pointer.proved_at > self._forgotten.since((*pointer.topics, pointer.name), pointer.scope)
+        """Return whether none of its topics was dropped since GitHub vouched for it."""
+        return pointer.proved_at > self._tombstones.since((*pointer.topics, pointer.name), pointer.scope)
 
     def keep(self, entry: Entry, sealed: bytes, *, exclude: Tier | None = None) -> None:
-        """Hold an entry in memory now and in the other tiers (but for `exclude`, where it came from) soon.
+        """Put an entry into memory now, and start to store it in the other tiers but `exclude`, where it came from.
 
-        When too much waits to be stored already, only memory has it.
+        Beyond `TierLimits.background` only memory has it.
         """
         self.memory.put(entry)
         self._places[entry.pointer.cid] = entry.key
@@ -242,7 +242,7 @@ class Library:
                 self._store(tier, entry.pointer, sealed)
 
     def adopt(self, pointer: Pointer, sealed: bytes) -> None:
-        """Keep a block a peer announced, verified but for its seal, for others: it is opened when it is asked for."""
+        """Store a member's block on this host, for other members; its CID is verified, its seal when it is read."""
         for tier in self.tiers:
             if tier.backend.reach is not Reach.FLEET:
                 self._store(tier, pointer, sealed)
@@ -253,34 +253,34 @@ class Library:
 
     # Forgetting
 
-    def forget(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
-        """Drop from memory, and void what is on its way: a peer or a writer says it may have changed, until then."""
-        self._forgotten.mark(topics, scope, min(until, self._clock()))
+    def invalidate(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
+        """Drop from memory what was proved by `until`; answers that are being fetched now are not kept."""
+        self._tombstones.mark(topics, scope, min(until, self._clock()))
         self.memory.drop(topics, scope, until)
 
-    def doubt(self, wanted: Wanted) -> None:
-        """GitHub refused the caller this one resource: what any tier has of it for this scope needs a new proof."""
-        self._forgotten.mark((wanted.name,), wanted.scope, self._clock())
+    def require_proof(self, wanted: Wanted) -> None:
+        """Let this one resource need a new proof in this scope, whichever tier has it: GitHub refused it."""
+        self._tombstones.mark((wanted.name,), wanted.scope, self._clock())
         self.memory.discard((wanted.name, wanted.scope))
 
     async def drop(self, topics: Collection[bytes], scope: bytes | None = None, *, local: bool = False) -> None:
-        """Forget everywhere; `local`: on this host alone. Returns when all have, or after `TierLimits.drop`."""
+        """Drop in all tiers, or with `local` on this host alone; return when done, or after `TierLimits.drop`."""
         dropping = self._drop(topics, scope, local=local)
         if dropping:
             await asyncio.wait(dropping, timeout=self._limits.drop)
-        self._forgotten.extend(topics, scope, self._clock())
+        self._tombstones.extend(topics, scope, self._clock())
 
     def drop_soon(self, topics: Collection[bytes], scope: bytes | None, until: float = math.inf) -> None:
-        """A peer's write: memory forgets at once, the other tiers of this node as soon as they can.
+        """Drop on this host for a peer's write: in memory at once, in the other tiers as soon as they can.
 
-        `until` is when it happened, Unix seconds: what was proved since then stays.
+        `until` is when it happened, in Unix seconds: what was proved since then stays.
         """
         self._drop(topics, scope, until, local=True)
 
     def _drop(
         self, topics: Collection[bytes], scope: bytes | None, until: float = math.inf, *, local: bool
     ) -> list[asyncio.Task[None]]:
-        self.forget(topics, scope, until)
+        self.invalidate(topics, scope, until)
         return [
             self._spawn(self.guard(tier.backend.detail, tier.drop(topics, scope, until), None, self._limits.late_drop))
             for tier in self.tiers
@@ -294,7 +294,7 @@ class Library:
         return task
 
     async def flush(self) -> None:
-        """Wait briefly for what is being stored, then give up on it."""
+        """Wait for what is being stored, for `TierLimits.close` at most, then cancel it."""
         if self._background:
             _, late = await asyncio.wait(self._background, timeout=self._limits.close)
             for task in late:
@@ -302,7 +302,7 @@ class Library:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def close(self) -> None:
-        """Store what is under way and close the tiers."""
+        """Flush, then close the tiers."""
         await self.flush()
         for tier in self.tiers:
             await self.guard(tier.backend.detail, tier.close(), None, self._limits.close)

@@ -1,4 +1,4 @@
-"""What the tiers have for one read, decided over; and what stands in when GitHub cannot answer."""
+"""Looks a read up in the tiers and decides over what they have; finds the entry that stands in for GitHub."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from p2pcache.github import quota
 from p2pcache.github.trial import RuleTrial
 
 MAX_MISSING = 3
-"""Blocks announced but not to be had, after which a request is not kept waiting for another."""
+"""Missing blocks of known pointers, after which a request waits for no other."""
 
 
 class Lookup:
@@ -27,7 +27,7 @@ class Lookup:
         self._trial = trial
 
     def asked(self, wanted: Wanted) -> Asked:
-        """The facts the decision depends on, now."""
+        """Return the facts that the decision depends on, as they are now."""
         advice = self._buckets.advice(wanted.bucket, wanted.quota)
         return Asked(
             scope=wanted.scope,
@@ -44,16 +44,16 @@ class Lookup:
         )
 
     def hit(self, wanted: Wanted) -> Cached | None:
-        """Look into memory alone, without waiting: the way of nearly every request."""
+        """Return memory's fresh entry, or None, without waiting: the path of nearly every request."""
         entry = self._library.memory.get((wanted.name, wanted.scope))
         if entry is None or not rules.fresh_enough(entry.pointer, self._policy.clock(), wanted.oldest):
             return None
         return Cached(entry, Rule.FRESH, "memory")
 
     async def look(self, wanted: Wanted, epoch: int, missing: set[Place]) -> Cached | RateLimited | Plan:
-        """Decide over what the tiers have now; a block that cannot be had any more is left out of a new decision.
+        """Decide over what the tiers have now; where the block is gone, decide again without it.
 
-        `missing` is where such blocks should be: a caller waits for each place once.
+        `missing` collects the places of such blocks: a caller waits for each place once.
         """
         for _ in range(MAX_MISSING):
             found = await self._library.find(wanted, self._policy.lifetimes[wanted.read.lifetime], missing)
@@ -68,7 +68,7 @@ class Lookup:
         return Plan(Fetch(Rule.FETCH_UNPROVABLE), [], epoch)
 
     async def stand_in(self, wanted: Wanted, plan: Plan, *, limited: bool) -> Cached | None:
-        """The caller's own expired entry, where GitHub could not be asked or (`limited`) refused because of a limit."""
+        """Return the caller's own entry where GitHub did not answer or (`limited`) refused because of a limit."""
         pointers = [f.pointer for f in plan.found]
         asked = self.asked(wanted)
         decision = rules.decide(asked, pointers) if limited else rules.on_failure(asked, pointers)
@@ -81,8 +81,9 @@ class Lookup:
         opened = await self._library.open(pointer, found)
         if opened is None:
             return None
-        held = self._library.memory.get((pointer.name, pointer.scope))
-        entry = held if held is not None and held.pointer == pointer else Entry(pointer, opened.block, alive=False)
+        entry = self._library.memory.get((pointer.name, pointer.scope))
+        if entry is None or entry.pointer != pointer:
+            entry = Entry(pointer, opened.block, alive=False)
         current = self._library.epoch(wanted.topics, wanted.scope) == epoch
         if opened.sealed is not None and current and not decision.stale:
             self._library.keep(entry, opened.sealed, exclude=opened.tier)

@@ -1,7 +1,7 @@
-"""The seam between the cache and whatever holds entries: disk, peers, S3, IPFS. Joined in `node`, nowhere else.
+"""The interface between the cache and what holds entries: disk, peers, S3, IPFS. Joined in `node`, nowhere else.
 
-A tier moves sealed bytes: it can neither read what it stores nor make a body that passes `Keyring.open_block`.
-Every call has a deadline of the tier's own and answers "nothing" when it passes; a tier never raises into a request.
+A tier moves sealed bytes: it can neither read what it stores nor make a body that passes `codec.open_block`.
+Every call has a deadline of the tier's own and returns nothing when it passes; a tier never raises into a request.
 """
 
 from __future__ import annotations
@@ -21,75 +21,75 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Tier(Protocol):
-    """Somewhere entries are found and kept."""
+    """A place where entries are found and kept."""
 
     backend: Backend
-    """What it is, as it declares itself."""
+    """Its declaration."""
 
     async def find(self, resource: bytes) -> Sequence[Pointer]:
-        """All known pointers for a resource name, whatever their scope and age; must not cost a round trip to peers."""
+        """Return all pointers of a resource (its 32-byte name), of any scope and age, without a round trip to peers."""
         ...
 
     async def block(self, pointer: Pointer) -> bytes | None:
-        """The sealed block `pointer.cid` names, or None. Bytes are not trusted: the caller verifies and opens them."""
+        """Return the sealed block that `pointer.cid` names, or None; the caller verifies the bytes and opens them."""
         ...
 
     async def store(self, pointer: Pointer, sealed: bytes) -> None:
-        """Keep, or announce. `sealed` may be known already: a renewed pointer moves no block."""
+        """Keep or announce an entry. The tier may have `sealed` already: a renewed pointer moves no block."""
         ...
 
     async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
         """Forget every pointer that carries one of `topics`; with `scope`, only that scope's.
 
-        `until`, Unix seconds: only what was proved until then. A drop may be heard of late.
+        Only what was proved by `until` (Unix seconds): a drop may arrive late.
         """
         ...
 
     async def close(self) -> None:
-        """Finish what is under way; afterwards every call finds nothing."""
+        """Finish what is under way; afterwards every call returns nothing."""
         ...
 
 
 @runtime_checkable
 class Store(Tier, Protocol):
-    """A tier that keeps the blocks on this host, for members too, and can be looked into."""
+    """A tier that keeps blocks on this host, for members too, and can be listed."""
 
     @property
     def trouble(self) -> str:
-        """What keeps new entries from being stored at present, one sentence; empty when all is well."""
+        """What keeps new entries from being stored at present, one sentence; empty when nothing does."""
         ...
 
     @property
     def errors(self) -> int:
-        """Failures so far."""
+        """The number of failures so far."""
         ...
 
     async def sealed(self, cid: bytes) -> bytes | None:
-        """The sealed block with this CID."""
+        """Return the sealed block with this CID, or None."""
         ...
 
     async def pointers(self, limit: int) -> Sequence[Pointer]:
-        """At most `limit` pointers, the newest first."""
+        """Return at most `limit` pointers, the newest first."""
         ...
 
     async def usage(self) -> tuple[int, int]:
-        """How many entries there are, and how many bytes they take."""
+        """Return the number of entries and the bytes they take."""
         ...
 
     async def clear(self) -> None:
-        """Forget everything."""
+        """Forget all entries."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a backend is opened with.
+    """The arguments that a backend is opened with.
 
     Attributes:
         options: the values of its own settings, by field.
-        directory: of this node, for what is to outlive it.
+        directory: this node's, for what is to outlive it.
         keyring: seals what is not sealed yet.
-        peers: the members, where there is a swarm.
+        peers: the tier of the members, where there is a swarm.
     """
 
     options: Mapping[str, Any]
@@ -103,36 +103,36 @@ class Lease(Protocol[T_contra]):
 
     @property
     def waited(self) -> bool:
-        """Whether somebody else held it before: what that holder left may be found now."""
+        """Whether another caller held it before, whose result may be in the tiers now."""
         ...
 
-    async def release(self, left: T_contra | None) -> None:
-        """Done: `left` is for those that wait in the same scope, None when there is nothing to share."""
+    async def release(self, result: T_contra | None) -> None:
+        """End the lease; `result` is for the waiters of the same scope, None when there is nothing to share."""
         ...
 
     async def abandon(self) -> None:
-        """Not done, and will not be: the next that waits takes the holder's place."""
+        """End the lease without having asked GitHub: the next waiter takes the holder's place."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Freed(Generic[T]):
-    """No lease: a holder of the same scope was done first.
+    """No lease, because a holder of the same scope was done first.
 
-    `left` is what it left, where that is handed over. None: look into the tiers, or ask without a lease.
+    `result` is its result, where that is handed over. None: look into the tiers, or ask without a lease.
     """
 
-    left: T | None = None
+    result: T | None = None
 
 
 class Leases(Protocol[T]):
     """One upstream call for all that want the same: the callers of a node, or the nodes of a fleet."""
 
     async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> Lease[T] | Freed[T]:
-        """A lease at once when nobody holds one; else wait until the holder released it, or died.
+        """Return a lease at once where there is no holder; else wait until the holder released it, or died.
 
-        Freed with nothing means: look into the tiers again, and if there is still nothing acquire once more, `again`:
-        what was left before cannot be had, and of all that lack it one should ask GitHub. Freed again, at once where
-        the holder left nothing: ask GitHub without a lease.
+        `Freed` without a result means: look into the tiers again, and where they still have nothing acquire once more,
+        with `again`: the holder's result cannot be had, and one of those that lack it should ask GitHub. Freed a
+        second time (at once where the holder had no result): ask GitHub without a lease.
         """
         ...

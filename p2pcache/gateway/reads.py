@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from p2pcache import backends
 from p2pcache.backends import Reach
-from p2pcache.cache.answer import Cached, Forwarded, RateLimited, told
+from p2pcache.cache.answer import Cached, Forwarded, RateLimited, shown_rule
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.upstream import UpstreamError
@@ -98,11 +98,11 @@ class Reads:
             status = head.cache_status("fwd=bypass", f"fwd-status={passed.status}", "detail=error")
             await self._relay.answer(exchange, passed, base, [status])
             return
-        self._ledger.decided(told(answer))
-        log.debug("%s: %s", read.route, told(answer))
+        self._ledger.decided(shown_rule(answer))
+        log.debug("%s: %s", read.route, shown_rule(answer))
         explained = []
         if ASK_RULE in exchange.headers:
-            explained = [(RULE, told(answer).encode()), (ETAG_RULE, self._believed(wanted).encode())]
+            explained = [(RULE, shown_rule(answer).encode()), (ETAG_RULE, self._believed(wanted).encode())]
         if isinstance(answer, Cached) and shown is not None:
             self._count(wanted, answer, shown, route)
             if explained and answer.hit not in WITHOUT_PEERS:
@@ -188,7 +188,7 @@ class Reads:
             self._ledger.revalidated(route, 0, 0)
         else:
             self._ledger.miss(route)
-        status = ("hit", "detail=coalesced") if answer.shared else forwarded(told(answer), answer.forwarded)
+        status = ("hit", "detail=coalesced") if answer.shared else forwarded(shown_rule(answer), answer.forwarded)
         coded = CODED if body is not None or "content-encoding" in response.headers else ()
         lines = [line for line in pass_lines(response.pairs, base, self._upstreams) if line[0] not in coded]
         own = [head.cache_status(*status), *explained]

@@ -170,7 +170,7 @@ class MemoryArbiter(LocalLeases[Pointer]):
         """See `p2pcache.cache.tiers.Leases`; what was left is found in the tier, not handed over."""
         got = await self._acquire(peer, resource, scope)
         if isinstance(got, Freed):
-            self.left[resource, scope] = got.left
+            self.left[resource, scope] = got.result
             return Freed()
         return got
 

@@ -64,7 +64,7 @@ class LeaseArbiter:
 
     def forget(self) -> None:
         """Forget what holders released: something was dropped."""
-        self._state.forget()
+        self._state.forget_results()
 
     def on_acquire(self, session: Session, frame: Acquire) -> None:
         """Take the claim of a peer."""
@@ -94,7 +94,7 @@ def _frame(ruling: Ruling[Pointer]) -> Grant | Queued | Free:
     if (asking := ruling.asking) is not None:
         return Queued(token, asking.peer, asking.at, asking.signature or _UNSIGNED)
     kind = Grant if ruling.verdict is Verdict.GRANT else Free
-    return kind(token, ruling.left, ruling.holder)
+    return kind(token, ruling.result, ruling.holder)
 
 
 def learn(

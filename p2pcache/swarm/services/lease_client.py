@@ -306,7 +306,7 @@ class LeaseClient:
     def _on_ruling(self, ruling: Ruling[Pointer]) -> None:
         claim = self._claims[ruling.claim.token]
         if ruling.verdict is Verdict.FREE:
-            self._freed.note(claim.resource, claim.scope, ruling.holder if ruling.left else "")
+            self._freed.note(claim.resource, claim.scope, ruling.holder if ruling.result else "")
         claim.become(_STATES[ruling.verdict])
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from p2pcache.cache.answer import Cached, Forwarded, RateLimited, coalesced, shareable, told
+from p2pcache.cache.answer import Cached, Forwarded, RateLimited, coalesced, shareable, shown_rule
 from p2pcache.cache.decide import Rule
 from p2pcache.cache.entry import Block, Entry
 from p2pcache.testing.conformance import make
@@ -20,16 +20,16 @@ def passed(status: int) -> Forwarded:
 
 @pytest.mark.parametrize("status", [200, 301, 304])
 def test_who_may_read_may_know_why_github_was_asked(status: int) -> None:
-    assert told(passed(status)) == Rule.PROVE_OTHER
+    assert shown_rule(passed(status)) == Rule.PROVE_OTHER
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 410, 415, 429, 451, 500])
 def test_who_is_refused_learns_nothing_of_what_others_were_given(status: int) -> None:
-    assert told(passed(status)) == Rule.NOT_TOLD
+    assert shown_rule(passed(status)) == Rule.NOT_TOLD
 
 
 def test_a_limit_is_told() -> None:
-    assert told(RateLimited(403, (), b"", Rule.REFUSE_QUOTA)) == Rule.REFUSE_QUOTA
+    assert shown_rule(RateLimited(403, (), b"", Rule.REFUSE_QUOTA)) == Rule.REFUSE_QUOTA
 
 
 def cached(**changes: Any) -> Cached:

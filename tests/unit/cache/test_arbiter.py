@@ -68,7 +68,7 @@ def test_what_was_left_before_a_write_is_not_offered_after_it(arbiter: Arbiter[s
     arbiter.ask(A, R, S, 0.0)
     arbiter.release(A, "left", NOW)
     assert arbiter.ask(B, R, S, NOW) == [Ruling(B, Verdict.FREE, "left", "a")]
-    arbiter.forget()
+    arbiter.forget_results()
     assert arbiter.ask(B, R, S, NOW) == [Ruling(B, Verdict.GRANT)]
     assert arbiter.ask(C, R, S, NOW) == [wait(C, B)]
 
@@ -168,7 +168,7 @@ def test_what_was_left_is_bounded() -> None:
     for number in range(10):
         arbiter.ask(A, bytes([number]), S, 0.0)
         arbiter.release(A, "left", NOW)
-    assert len(arbiter._left) == 3
+    assert len(arbiter._recent) == 3
 
 
 class Fleet(RuleBasedStateMachine):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pcache.cache import decide as rules
-from p2pcache.cache.decide import Asked, Decision, Fetch, Prove, Refuse, Rule, Serve, believed, decide, on_failure
+from p2pcache.cache.decide import Asked, Decision, Fetch, Prove, Refuse, Rule, Serve, clamped, decide, on_failure
 from p2pcache.cache.entry import CID_PREFIX, Pointer
 from p2pcache.github.etag import TagKind, is_object_id
 
@@ -191,7 +191,7 @@ def test_only_the_likeliest_bodies_are_proved() -> None:
 def test_what_others_say_is_believed_so_far(
     given: Pointer, dropped: float, proved_at: float, expires_at: float
 ) -> None:
-    mine = believed(given, (b"my topic",), 60.0, NOW, dropped)
+    mine = clamped(given, (b"my topic",), 60.0, NOW, dropped)
     assert (mine.proved_at, mine.expires_at, mine.topics) == (proved_at, expires_at, (b"my topic",))
 
 

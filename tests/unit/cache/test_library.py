@@ -125,7 +125,7 @@ async def test_a_late_answer_of_a_tier_is_shared_but_not_kept_after_a_write(
     monkeypatch.setattr(shelf, "block", slow)
     answering = asyncio.create_task(node.get(REPO, ONE))
     await reading.wait()
-    node.library.forget(node.wanted(REPO, ONE).topics)
+    node.library.invalidate(node.wanted(REPO, ONE).topics)
     go_on.set()
     assert kept(await answering).hit == "shelf"
     assert len(node.library.memory) == 0
