@@ -1,4 +1,4 @@
-"""What is known of each caller's quota: from GitHub's answers to this node, and apart from it what members say."""
+"""Each scope's quota: as GitHub's answers to this node show it, and apart from that as members report it."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ _Key = tuple[str, str]
 
 
 class Buckets:
-    """Rate limit buckets by (scope, GitHub's resource), and who was asked to wait until when.
+    """Rate limit buckets by (scope, GitHub's resource), and until when GitHub asked each scope to wait.
 
-    A member can say what it likes, so hearsay makes a node more sparing and nothing else: that it refuses a request or
-    serves what has expired takes an answer that GitHub gave to this node.
+    A member may report anything, so its reports make a node more sparing and nothing else: to refuse a request, or to
+    serve an expired entry, takes an answer of GitHub's to this node.
     """
 
     def __init__(self, clock: Callable[[], float], changed: Callable[[str, Bucket], None] | None = None) -> None:
         self._clock = clock
         self._changed = changed
-        self._seen: OrderedDict[_Key, Bucket] = OrderedDict()
-        self._heard: OrderedDict[_Key, Bucket] = OrderedDict()
+        self._observed: OrderedDict[_Key, Bucket] = OrderedDict()
+        self._reported: OrderedDict[_Key, Bucket] = OrderedDict()
         self._shown: dict[_Key, tuple[Bucket, bytes]] = {}
         self._waits: OrderedDict[str, float] = OrderedDict()
 
     def observe(self, scope: str, headers: Mapping[str, str]) -> None:
-        """Learn from an answer's ``x-ratelimit-*`` headers."""
+        """Record the ``x-ratelimit-*`` headers of an answer to this node."""
         bucket = quota.from_headers(headers)
-        if bucket is not None and self._note(self._seen, scope, bucket) and self._changed:
+        if bucket is not None and self._record(self._observed, scope, bucket) and self._changed:
             self._changed(scope, bucket)
 
     def learn(self, scope: str, bucket: Bucket) -> bool:
-        """Take in a bucket a member says it saw; whether that was news."""
-        return self._note(self._heard, scope, bucket)
+        """Record a bucket that a member reports; return whether that was news."""
+        return self._record(self._reported, scope, bucket)
 
-    def _note(self, known: OrderedDict[_Key, Bucket], scope: str, bucket: Bucket) -> bool:
+    def _record(self, buckets: OrderedDict[_Key, Bucket], scope: str, bucket: Bucket) -> bool:
         now = self._clock()
         if not quota.credible(bucket, now):
             return False
         key = (scope, bucket.resource)
         before = self._newest(key)
-        # What is over, or was not even credible by the clock as it is now, does not stand in the way of what is.
-        old = known.get(key)
-        known[key] = quota.merge(old if old and quota.credible(old, now) else None, bucket)
-        known.move_to_end(key)
-        if len(known) > MAX_BUCKETS:
-            self._show(known.popitem(last=False)[0])
-        self._show(key)
+        # A bucket that has been reset, or that the present clock makes incredible, gives way to the new one.
+        old = buckets.get(key)
+        buckets[key] = quota.merge(old if old and quota.credible(old, now) else None, bucket)
+        buckets.move_to_end(key)
+        if len(buckets) > MAX_BUCKETS:
+            self._render(buckets.popitem(last=False)[0])
+        self._render(key)
         return self._newest(key) != before
 
     def _newest(self, key: _Key) -> Bucket | None:
-        """What is known from anybody."""
-        seen, heard = self._seen.get(key), self._heard.get(key)
-        return quota.merge(seen, heard) if heard else seen
+        """Return the newest of both sources."""
+        observed, reported = self._observed.get(key), self._reported.get(key)
+        return quota.merge(observed, reported) if reported else observed
 
-    def _show(self, key: _Key) -> None:
-        """Clients wait for a reset when nothing is left: that is shown to them only if GitHub said so to this node."""
+    def _render(self, key: _Key) -> None:
+        """Render the lines for clients; a spent bucket only if GitHub reported it, since clients wait for its reset."""
         newest = self._newest(key)
-        shown = newest if newest and newest.remaining else self._seen.get(key)
+        shown = newest if newest and newest.remaining else self._observed.get(key)
         if shown is None:
             self._shown.pop(key, None)
         else:
             self._shown[key] = shown, _lines(shown)
 
     def refused(self, scope: str, status: int, headers: Mapping[str, str], body: bytes) -> bool:
-        """Learn from an answer that it was a limit's refusal: nobody of this scope asks again before its time."""
+        """Return whether an answer is a limit's refusal; record until when the whole scope has to wait, if so."""
         until = quota.blocked_until(status, headers, body, self._clock())
         if until is None:
             return False
@@ -84,7 +84,7 @@ class Buckets:
         return True
 
     def wait_until(self, scope: str) -> float | None:
-        """Unix seconds until which GitHub asked this scope to wait, or None."""
+        """Return until when GitHub asked this scope to wait, in Unix seconds, or None."""
         until = self._waits.get(scope)
         if until is None or until <= self._clock():
             return None
@@ -99,24 +99,24 @@ class Buckets:
         return RateLimited(status, tuple(headers), body, Rule.REFUSE_LIMIT)
 
     def get(self, scope: str, resource: str) -> Bucket | None:
-        """The bucket as GitHub last told this node; one whose reset has passed says nothing any more."""
-        bucket = self._seen.get((scope, resource))
+        """Return the bucket as GitHub last reported it to this node; None when its reset has passed."""
+        bucket = self._observed.get((scope, resource))
         return bucket if bucket and bucket.reset > self._clock() else None
 
     def advice(self, scope: str, resource: str) -> Advice:
-        """How sparing to be."""
+        """Return how sparing to be with this scope's quota."""
         now = self._clock()
-        own = quota.advise(self._seen.get((scope, resource)), now)
-        heard = quota.advise(self._heard.get((scope, resource)), now)
-        return Advice(max(own.stretch, heard.stretch), own.serve_stale, own.refuse)
+        own = quota.advise(self._observed.get((scope, resource)), now)
+        reported = quota.advise(self._reported.get((scope, resource)), now)
+        return Advice(max(own.stretch, reported.stretch), own.serve_stale, own.refuse)
 
     def lines(self, scope: str, resource: str) -> bytes:
-        """Header lines ``x-ratelimit-*`` for a hit, ready to send; empty when nothing is known."""
+        """Return ``x-ratelimit-*`` header lines for a hit, ready to send; empty when no bucket is known."""
         shown = self._shown.get((scope, resource))
         return shown[1] if shown and shown[0].reset > self._clock() else b""
 
     def __iter__(self) -> Iterator[tuple[str, Bucket]]:
-        return iter([(key[0], bucket) for key in {**self._seen, **self._heard} if (bucket := self._newest(key))])
+        return iter([(key[0], bucket) for key in {**self._observed, **self._reported} if (bucket := self._newest(key))])
 
 
 def _lines(bucket: Bucket) -> bytes:

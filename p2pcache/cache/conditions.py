@@ -1,4 +1,4 @@
-"""Turns candidates into one conditional request, and a 304 into the body it vouches for."""
+"""Makes one conditional request of candidates, and finds the body that a 304 vouches for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Believed:
-    """What is believed of the ETag rule for one operation, see `trial.RuleTrial`."""
+    """What this node believes of the ETag rule for one operation, see `trial.RuleTrial`."""
 
     state: State = "untested"
     lists: bool = True
@@ -33,10 +33,10 @@ class Body:
     """A body that a 304 may vouch for.
 
     Attributes:
-        pointer: what is said of it; None for the empty list that nobody has seen yet.
+        pointer: its pointer; None for an empty list that no tier has.
         block: the body with its header lines.
-        sealed: the block as it is stored, where memory has it.
-        given: GitHub gave this scope the body with the pointer's validators; False where that is hearsay.
+        sealed: the sealed block; None where it came from memory.
+        given: GitHub gave this scope the body with the pointer's validators; False where only a member claims so.
     """
 
     pointer: Pointer | None
@@ -47,7 +47,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A validator sent, what a 304 to it vouches for, and whether it was computed here by the rule for hashes."""
+    """A validator, the body that a 304 to it vouches for, and whether it was computed here by the ETag rule."""
 
     text: str
     body: Body
@@ -59,10 +59,10 @@ class ConditionalRequest:
     """One conditional request.
 
     Attributes:
-        tags: sent for bodies that are here, likeliest first.
-        since: the body that an ``If-Modified-Since`` stands for; there are no tags then.
+        tags: for bodies that this node has, the likeliest first.
+        since: the body that ``If-Modified-Since`` is about; there are no tags then.
         callers: tags that the caller sent: it holds those bodies, this node does not.
-        conditions: the header fields.
+        conditions: the header fields to send.
     """
 
     tags: list[Tag] = field(default_factory=list)
@@ -71,7 +71,7 @@ class ConditionalRequest:
     conditions: dict[str, str] = field(default_factory=dict)
 
     def vouched(self, answered: str | None) -> Body | None:
-        """The body here that a 304 vouches for, None when it is one of the caller's or cannot be told.
+        """Return this node's body that a 304 vouches for; None when it is one of the caller's, or unknown.
 
         A 304 carries the ETag of the current representation (RFC 9110 section 15.4.5); GitHub may show it weak, so
         they are compared weakly (section 8.8.3.2). Without one, only a single tag sent is unambiguous.
@@ -83,23 +83,23 @@ class ConditionalRequest:
         return next((tag.body for tag in self.tags if etag.weakly_equal(tag.text, answered)), None)
 
     def callers_own(self, answered: str | None) -> bool:
-        """Whether a 304 that vouches for nothing here can only mean what the caller itself holds."""
+        """Return whether a 304 that vouches for no body here can only be about one that the caller holds."""
         if answered is None or not self.tags:
             return bool(self.conditions) and not self.tags
         return any(etag.weakly_equal(tag, answered) for tag in self.callers)
 
     def list_ignored(self, answered: str | None) -> bool:
-        """Whether a body came under a tag that was sent in a list: GitHub should have answered 304."""
+        """Return whether GitHub sent a body whose tag was in a list of several: it should have answered 304."""
         sent = [*(tag.text for tag in self.tags), *self.callers]
         return answered is not None and len(sent) > 1 and any(etag.weakly_equal(tag, answered) for tag in sent)
 
     def ignored(self, body: bytes) -> bool:
-        """Whether a body that arrived is one whose computed tag was sent, alone: GitHub should have answered 304."""
+        """Return whether GitHub sent a body whose computed tag was sent alone: it should have answered 304."""
         alone = len(self.tags) + len(self.callers) == 1
         return alone and any(tag.computed and tag.body.block.body == body for tag in self.tags)
 
     def proves(self) -> bool:
-        """Whether a body that somebody was given before is offered."""
+        """Return whether a 304 could vouch for a body that some scope was given before."""
         return self.since is not None or any(tag.body.pointer for tag in self.tags)
 
     def _bodies(self) -> int:
@@ -111,17 +111,17 @@ async def prepare(
 ) -> ConditionalRequest:
     """Load the candidates and choose the conditional headers.
 
-    The caller's own validators go along: a 304 that GitHub would have given for nothing must not turn into a charged
-    200 on its way through here.
+    The caller's own validators are sent too: a 304 that GitHub gives free of charge must not become a charged 200
+    because of the cache.
 
     `found` is what `decision` was made over.
     """
     proof = plain(wanted)
-    if _ANY in proof.callers:  # matches whatever there is (RFC 9110 section 13.1.2): nothing could be told apart
+    if _ANY in proof.callers:  # matches any representation (RFC 9110 section 13.1.2): a 304 would vouch for none
         return proof
     candidates = decision.pointers if isinstance(decision, Prove) else ()
     opened = await asyncio.gather(*(library.open(pointer, found) for pointer in candidates))
-    # What this node was told by GitHub itself; under `verified` nobody else's word is taken for that.
+    # Pointers with validators from GitHub; under `verified` only memory's are trusted to have them.
     ours = [f.pointer for f in found if f.tier is None] if library.verified else [f.pointer for f in found]
     for pointer, block in zip(candidates, opened, strict=True):
         given = pointer.scope == wanted.scope and any(pointer is own for own in ours)
@@ -144,7 +144,7 @@ async def prepare(
 
 
 def plain(wanted: Wanted) -> ConditionalRequest:
-    """Only the caller's own conditions, as it sent them."""
+    """Return a request with the caller's own conditions alone, as it sent them."""
     headers = wanted.request.headers
     callers = etag.parse_tags(headers.get("if-none-match", ""))
     if callers:
@@ -154,10 +154,10 @@ def plain(wanted: Wanted) -> ConditionalRequest:
 
 
 def _add(proof: ConditionalRequest, wanted: Wanted, pointer: Pointer, body: Body, believed: Believed) -> None:
-    """The validators of one candidate, likeliest first.
+    """Add the validators of one candidate, the likeliest first.
 
-    GitHub's own, given with the body, is sent only for the scope it gave it to, since it may depend on who asks;
-    beside a computed one, as the rule may not be tested yet, or not hold for this operation.
+    GitHub's own tag is sent only for the scope that it was given to, since it may depend on the credential; beside a
+    computed one, as the rule may not be tested yet, or not hold for this operation.
     """
     tags = []
     if believed.state != "given up" and body.block.status == 200:
@@ -174,18 +174,18 @@ def _add(proof: ConditionalRequest, wanted: Wanted, pointer: Pointer, body: Body
 
 
 def _names_these_bytes(wanted: Wanted, tag: str, body: Body) -> bool:
-    """Whether a tag is the git object id of a raw file: then it says the same of these bytes to every caller."""
+    """Return whether a tag is the git object id of a raw file, which is the same for every caller."""
     block = body.block
     return wanted.read.tag is TagKind.BLOB and block.status == 200 and etag.weakly_equal(tag, etag.blob_tag(block.body))
 
 
 def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened, *, given: bool) -> bool:
-    """Whether the ``Link`` that goes with the body matters more than a 304, which says nothing of it, can tell.
+    """Return whether the body's ``Link``, which a 304 does not vouch for, may be wrong for this caller.
 
-    A full last page may have a next one by now. A page of one item is asked for its ``Link`` alone, to count a list
-    (PyGithub's ``totalCount``). How many pages there are may depend on who asks, unless the list is that of one
-    repository, which GitHub shows or does not show; and where it was not `given` to this scope, it must follow from the
-    address, since the maker of that pointer may have lied.
+    A full last page may have a next one by now. A page of one item is read for its ``Link`` alone, to count a list
+    (PyGithub's ``totalCount``). The number of pages may depend on the credential, unless the list is that of one
+    repository, which GitHub shows whole or not at all. Where it was not `given` to this scope, it must follow from the
+    address, since the member that made the pointer may have lied.
     """
     target = wanted.request.target
     if links.last_full_page(target, pointer.link, opened.block.body):
@@ -200,7 +200,7 @@ def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened, *, give
 
 
 def _may_be_empty(wanted: Wanted, proof: ConditionalRequest) -> bool:
-    """Whether to try the tag of ``[]``: on a first page, since an empty later one has a ``Link`` nobody here knows."""
+    """Return whether to try the tag of ``[]``: only on a first page, since the ``Link`` of a later one is unknown."""
     read = wanted.read
     if not read.listing or read.tag is not TagKind.HASH or proof.since or (proof.conditions and not proof.callers):
         return False
