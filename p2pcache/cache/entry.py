@@ -1,7 +1,7 @@
-"""What is kept: an immutable block and the small pointers that name it.
+"""What is kept: an immutable block, and the small pointers that name it.
 
-A pointer comes from disks and from peers as often as from this node. Its bounds are on its own types, so whatever is
-decoded as a `Pointer` keeps them, wherever it came from.
+A pointer comes from disks and from peers as often as from this node. Its bounds are on its own types, so that every
+decoded `Pointer` is within them, whatever its origin.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from p2pcache.github.etag import Vary
 CID_PREFIX = b"\x01\x55\x12\x20"
 """CID version 1, codec raw, multihash sha2-256 of 32 bytes (https://github.com/multiformats/cid)."""
 MAX_TOPICS = 64
-"""The most topics a pointer carries."""
+"""The most topics of a pointer."""
 
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Short = Annotated[bytes, Meta(min_length=16, max_length=16)]
@@ -31,12 +31,12 @@ Link = Annotated[str, Meta(max_length=8192, pattern=_VALUE)]
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True):
-    """An answer as GitHub gave it, free of everything that depends on who asked or when.
+    """An answer as GitHub gave it, without the parts that depend on the caller or the time.
 
     Attributes:
-        status: 200 or 301; nothing else is kept.
+        status: 200 or 301; no other is kept.
         headers: lower-case name and value, in GitHub's order, those of `github.headers.KEPT`.
-        body: byte for byte what GitHub sent, before content coding.
+        body: byte for byte as GitHub sent it, without content coding.
     """
 
     status: int
@@ -45,23 +45,23 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Pointer(msgspec.Struct, frozen=True, array_like=True):
-    """Who may be served which block, until when. Fields are only ever added at the end, with a default.
+    """Which scope may be served which block, until when. New fields go to the end, with a default.
 
     Attributes:
-        name: keyed digest of the resource; outsiders cannot read a URL from it.
+        name: keyed digest of the resource; without the secret no URL can be read from it.
         scope: keyed digest of the scope that fetched or proved the block.
         cid: CIDv1 (raw, sha2-256) of the sealed block, as bytes.
-        etag: the validator GitHub gave to the credential that asked, as received (may be weak), or None.
+        etag: the validator that GitHub gave to the credential that asked, as received (may be weak), or None.
         last_modified: as received, or None.
-        link: the `Link` header of the last unconditional answer, or None: a 304 says nothing about it.
+        link: the `Link` header of the last unconditional answer, or None: a 304 does not vouch for it.
         lifetime: the class, a `github.request.Lifetime` value.
         proved_at: Unix seconds (this node's clock) when GitHub last vouched for the block, by 200 or 304.
-        expires_at: Unix seconds after which it is not served without asking again.
-        cost_ms: how long the upstream answer took, the base of "time saved".
+        expires_at: Unix seconds after which it is not served without asking GitHub again.
+        cost_ms: milliseconds that the upstream answer took, the base of "time saved".
         size: bytes of the sealed block.
         by: peer id of the node that asked, or "".
         topics: keyed digests of the read's topics, for invalidation.
-        vary: the request fields that `etag` is made over, see `github.etag.vary_of`; None when the answer did not say.
+        vary: the request fields that `etag` is made over, see `github.etag.vary_of`; None without a usable `Vary`.
     """
 
     name: Digest
@@ -80,12 +80,12 @@ class Pointer(msgspec.Struct, frozen=True, array_like=True):
     vary: Annotated[Vary, Meta(max_length=3)] | None = None
 
     def __post_init__(self) -> None:
-        """Run when one is decoded, too: types cannot bound how bytes begin."""
+        """Check the prefix of `cid`, also when decoding: types cannot bound how bytes begin."""
         if not self.cid.startswith(CID_PREFIX):
             raise ValueError("expected a raw CIDv1 of sha2-256")
 
     def fresh(self, now: float) -> bool:
-        """Whether it may be served to its own scope without asking GitHub."""
+        """Return whether it may be served to its own scope without asking GitHub."""
         return now < self.expires_at
 
 
@@ -93,8 +93,8 @@ class Pointer(msgspec.Struct, frozen=True, array_like=True):
 class Entry:
     """An opened pointer and its block, as memory holds them.
 
-    `alive` turns False when the entry is evicted, replaced or dropped, so that whatever was derived from it
-    (a prepared answer on the hit path) is known to be void without a lookup.
+    `alive` turns False when the entry is evicted, replaced or dropped, so that an answer rendered from it (on the fast
+    path) is known to be void without a look-up.
     """
 
     pointer: Pointer
@@ -104,5 +104,5 @@ class Entry:
 
     @property
     def key(self) -> tuple[bytes, bytes]:
-        """(resource name, scope name): what memory is indexed by."""
+        """(resource name, scope name): the key in memory."""
         return self.pointer.name, self.pointer.scope

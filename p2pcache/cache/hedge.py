@@ -1,4 +1,4 @@
-"""Calls of which the first good result is enough: each next one begins when those before it do not deliver in time."""
+"""Hedged calls, of which the first good result is enough: each begins when those before it are late."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 NEAR = 0.005
-"""Seconds; what usually takes less is asked side by side."""
+"""Seconds; calls that usually take less begin side by side."""
 
 
 async def hedged(calls: Sequence[tuple[float, Callable[[], Awaitable[T]]]], enough: Callable[[T], bool]) -> list[T]:
-    """The results so far when one of them is `enough`, else all of them; in the order of `calls`.
+    """Return the results so far when one of them is `enough`, else all of them; in the order of `calls`.
 
     Args:
-        calls: how many seconds each usually takes, and what starts it; the quickest first. They do not raise.
-        enough: whether a result makes the others needless.
+        calls: the seconds that each usually takes, and the function that starts it; the quickest first, none raises.
+        enough: whether a result makes the other calls needless.
     """
     if len(calls) == 1:
         return [await calls[0][1]()]
@@ -36,7 +36,7 @@ async def hedged(calls: Sequence[tuple[float, Callable[[], Awaitable[T]]]], enou
 
 
 async def _enough(tasks: Sequence[asyncio.Task[T]], seconds: float | None, enough: Callable[[T], bool]) -> bool:
-    """Whether one of `tasks` has delivered; returns when all are done, or after `seconds`."""
+    """Return whether a result of `tasks` is `enough`; wait for it until all are done, or for `seconds`."""
     clock = asyncio.get_running_loop().time
     until = None if seconds is None else clock() + seconds
     pending = {task for task in tasks if not task.done()}

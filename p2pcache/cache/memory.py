@@ -1,4 +1,4 @@
-"""The first tier: opened entries in memory, the least recently used go first. For one event loop, hence no lock."""
+"""The first tier: opened entries in memory, evicted by least recent use. For one event loop, hence no lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Name = bytes
 Key = tuple[Name, Name]
 
 LARGEST_SHARE = 8
-"""An entry larger than one part in `LARGEST_SHARE` of the bound is not kept: it would push out too many others."""
+"""An entry larger than one part in `LARGEST_SHARE` of the bound is not kept: it would evict too many others."""
 
 # Measured on CPython 3.11 (tests/unit/cache/test_memory.py holds it to account): objects, index rows, string headers.
 _ENTRY_OVERHEAD = 2000
@@ -37,29 +37,29 @@ class Memory:
 
     @property
     def bytes(self) -> int:
-        """What is accounted for now; never more than the bound."""
+        """The bytes accounted for now; never more than the bound."""
         return self._bytes
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: Key) -> Entry | None:
-        """The entry, which now counts as the most recently used."""
+        """Return the entry, which now counts as the most recently used; None without one."""
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
         return entry
 
     def find(self, name: Name) -> list[Entry]:
-        """The entries of a resource, whatever their scope, without counting as use."""
+        """Return the entries of a resource, of any scope; this does not count as use."""
         return [self._entries[key] for key in self._by_name.get(name, ())]
 
     def pointers(self) -> Iterator[Pointer]:
-        """Every pointer, the most recently used first; memory must not change while iterating."""
+        """Iterate over all pointers, the most recently used first; memory must not change meanwhile."""
         return (entry.pointer for entry in reversed(self._entries.values()))
 
     def put(self, entry: Entry) -> bool:
-        """Keep the entry in place of what its key held; False, and not alive, when it is too large to keep."""
+        """Keep `entry` in place of the one with its key; return False, and leave it not alive, when it is too large."""
         key = entry.key
         self.discard(key)
         size = _size(entry)
@@ -77,7 +77,7 @@ class Memory:
         return True
 
     def grow(self, entry: Entry, size: int) -> bool:
-        """Account for a variant of `size` bytes about to be kept with the entry; False: do not keep it."""
+        """Account for a variant of `size` bytes to be kept with the entry; return False when it must not be kept."""
         key = entry.key
         size += _VARIANT_OVERHEAD
         if not entry.alive or self._sizes[key] + size > self._max_bytes // LARGEST_SHARE:
@@ -89,16 +89,16 @@ class Memory:
         return True
 
     def drop(self, topics: Collection[Name], scope: Name | None = None, until: float = math.inf) -> int:
-        """Forget the entries that carry one of `topics` and were proved `until` then; with `scope`, only that scope's.
+        """Forget the entries that carry one of `topics` and were proved by `until`; with `scope`, only that scope's.
 
-        Gives how many they were.
+        Return their number.
         """
         keys = {key for topic in topics for key in self._by_topic.get(topic, ())}
-        meant = [key for key in keys if scope is None or key[1] == scope]
-        return sum(self.discard(key) for key in meant if self._entries[key].pointer.proved_at <= until)
+        in_scope = [key for key in keys if scope is None or key[1] == scope]
+        return sum(self.discard(key) for key in in_scope if self._entries[key].pointer.proved_at <= until)
 
     def discard(self, key: Key) -> bool:
-        """Forget one entry, if it is there."""
+        """Forget one entry; return whether it was there."""
         entry = self._entries.pop(key, None)
         if entry is None:
             return False
@@ -110,12 +110,12 @@ class Memory:
         return True
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all entries."""
         for key in list(self._entries):
             self.discard(key)
 
     def _evict(self) -> None:
-        # The entry just used is last and alone within its share, so it is never the one to go.
+        # The entry just used is the last in order and within its share of the bound, so it is never evicted.
         while self._bytes > self._max_bytes:
             self.discard(next(iter(self._entries)))
 

@@ -1,4 +1,4 @@
-"""What was dropped when: so that nothing older comes back from where the drop has not arrived yet."""
+"""What was dropped when: entries from before must not come back from a tier that the drop has not reached."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class _Mark:
 
 
 class Tombstones:
-    """The latest drop of each topic, for everybody or for one scope.
+    """The latest drop of each topic, for all scopes or for one.
 
-    Beyond `MAX_MARKS` the oldest drops become one that concerns everything: forgetting too much is safe.
+    Beyond `MAX_MARKS` the oldest drops become one of all topics: to drop too much is safe.
     """
 
     def __init__(self) -> None:
@@ -28,28 +28,28 @@ class Tombstones:
         self._floor = _Mark(0, 0.0)
 
     def mark(self, topics: Collection[bytes], scope: bytes | None, at: float) -> None:
-        """`topics` were dropped at `at`, Unix seconds; perhaps heard of late, when a later drop is known already."""
+        """Record that `topics` were dropped at `at`, Unix seconds; it may arrive after a later drop."""
         epoch = next(self._count)
         for topic in topics:
-            known = self._marks.get((topic, scope))
-            self._put((topic, scope), _Mark(epoch, max(at, known.at if known else at)))
+            mark = self._marks.get((topic, scope))
+            self._put((topic, scope), _Mark(epoch, max(at, mark.at if mark else at)))
 
     def extend(self, topics: Collection[bytes], scope: bytes | None, at: float) -> None:
-        """The drop took until `at`: what was asked for meanwhile may have been asked of somebody it had not reached."""
+        """Record that the drop took until `at`: answers obtained meanwhile may come from where it had not arrived."""
         for topic in topics:
             if mark := self._marks.get((topic, scope)):
                 mark.at = max(mark.at, at)
 
     def epoch(self, topics: Collection[bytes], scope: bytes) -> int:
-        """Grows whenever an entry of `scope` with one of `topics` is dropped; 0 when none ever was."""
+        """Return a number that grows with each drop of one of `topics` in `scope`; 0 before the first."""
         return max((mark.epoch for mark in self._of(topics, scope)), default=0)
 
     def since(self, topics: Collection[bytes], scope: bytes) -> float:
-        """When an entry of `scope` with one of `topics` was last dropped; 0.0 when none ever was."""
+        """Return when one of `topics` was last dropped in `scope`, in Unix seconds; 0.0 before the first."""
         return max((mark.at for mark in self._of(topics, scope)), default=0.0)
 
     def _of(self, topics: Collection[bytes], scope: bytes) -> list[_Mark]:
-        keys = [(topic, whose) for topic in topics for whose in (None, scope)]
+        keys = [(topic, of) for topic in topics for of in (None, scope)]
         return [self._floor, *(mark for key in keys if (mark := self._marks.get(key)))]
 
     def _put(self, key: tuple[bytes, bytes | None], mark: _Mark) -> None:

@@ -1,4 +1,4 @@
-"""What the cache needs of the way to GitHub; the gateway's HTTP client provides it."""
+"""The interface through which the cache asks GitHub; the gateway's HTTP client implements it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Response(Protocol):
     """The header lines as received, in order."""
 
     async def read(self, limit: int) -> bytes | None:
-        """The whole body without content coding, or None when it is longer than `limit` (`stream` then gives it all).
+        """Return the body without content coding, or None when it has more than `limit` bytes (then `stream` it).
 
         Raises:
             UpstreamError: it broke off, or did not arrive in time.
@@ -30,16 +30,16 @@ class Response(Protocol):
         ...
 
     def stream(self) -> AsyncIterator[bytes]:
-        """The body without content coding, from its beginning, in pieces."""
+        """Iterate over the body without content coding, in pieces, from its beginning."""
         ...
 
     async def close(self) -> None:
-        """Give the connection back; a body not read is abandoned."""
+        """Return the connection to its pool; a body that was not read is abandoned."""
         ...
 
 
 class Upstream(Protocol):
-    """Asks GitHub, once: no retries, no redirects followed."""
+    """Asks GitHub once: it retries nothing and follows no redirect."""
 
     async def fetch(self, request: Request, conditions: Mapping[str, str]) -> Response:
         """Send a cacheable read; `conditions` replace the caller's own conditional headers.

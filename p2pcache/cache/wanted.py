@@ -1,4 +1,4 @@
-"""A read with everything about it that does not change between two requests for the same thing."""
+"""A read with all that is derived from it: its names under the swarm's keys, its scope and its quota."""
 
 from __future__ import annotations
 
@@ -15,30 +15,35 @@ from p2pcache.github.request import Read, Request
 
 @dataclass(frozen=True, slots=True)
 class ScopePolicy:
-    """How the node tells callers apart."""
+    """How the node tells scopes apart.
+
+    Attributes:
+        job_token: the runner's own `github.token`, if the node serves a job.
+        repository: `owner/name` of the job's repository.
+        per_credential: `share: verified`: even jobs of one repository prove for themselves.
+    """
 
     job_token: str | None
     repository: str | None
     per_credential: bool
-    """`share: verified`: even jobs of one repository prove for themselves, so each credential is a scope."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wanted:
-    """Who asks for what.
+    """A read and the caller's identity, named under the swarm's keys.
 
     Attributes:
         read: the classification.
         request: as the client sent it.
         name: keyed digest of the resource.
-        scope: keyed digest of the scope entries are kept under.
+        scope: keyed digest of the scope that its entries are kept under.
         topics: keyed digests of the read's topics.
-        bucket: the clear scope whose quota pays (never at rest, shown in the ledger).
-        credential: tells two tokens of one scope apart within this process.
-        quota: GitHub's rate limit resource this read is charged to, as far as the path tells.
-        authorised: a credential was sent, so a 304 is free.
+        bucket: the scope in the clear that is charged (never at rest, shown in the ledger).
+        credential: digest of the credential: it distinguishes tokens of one scope within this process.
+        quota: GitHub's rate limit resource that the read is charged to, by its path.
+        authorised: a credential was sent, so a 304 is free of charge.
         older: names of the resource under secrets that are being rotated out.
-        oldest: seconds since GitHub last vouched for an answer, beyond which the caller wants it asked.
+        oldest: seconds since GitHub last vouched for an answer, beyond which the caller does not take it.
     """
 
     read: Read
@@ -54,7 +59,7 @@ class Wanted:
     oldest: float = math.inf
 
     def tags(self, block: Block, vary: etag.Vary | None, empty_accept: bool | None) -> tuple[str, ...]:
-        """The ETags GitHub may give `block` for this caller, see `etag.tags`."""
+        """Return the ETags that GitHub may give `block` for this caller, see `etag.tags`."""
         if self.read.tag is not etag.TagKind.HASH:
             return ()
         content_type = next((value for name, value in block.headers if name == "content-type"), "")
@@ -62,7 +67,7 @@ class Wanted:
 
 
 def want(keyring: Keyring, identity: ScopePolicy, read: Read, request: Request) -> Wanted:
-    """Name what is asked and who asks, under the swarm's keys."""
+    """Name the resource and the scope of a request under the swarm's keys."""
     credential = scopes.credential(request.headers)
     bucket = scopes.scope_of(request.headers, identity.job_token, identity.repository)
     digest = hashlib.sha256((credential or "").encode()).digest()
@@ -85,7 +90,7 @@ def want(keyring: Keyring, identity: ScopePolicy, read: Read, request: Request) 
 
 
 def quota_resource(path: str) -> str:
-    """The rate limit resource of a path (docs.github.com: REST API endpoints for rate limits)."""
+    """Return the rate limit resource of a path (docs.github.com: REST API endpoints for rate limits)."""
     if path == "/graphql":
         return "graphql"
     if path == "/search/code":
