@@ -1,6 +1,6 @@
-"""The one file of the disk store: what SQLite is asked, and nothing about threads, deadlines or failures.
+"""The SQLite file of the disk store: its schema and statements. Threads, deadlines and failures are the callers'.
 
-Nothing in it is clear: names, scopes and topics are keyed digests, pointers and blocks are sealed.
+Nothing in it is in the clear: names, scopes and topics are keyed digests, pointers and blocks are sealed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ VERSION = 1
 APPLICATION_ID = 0x50325043  # "P2PC"
 
 LARGEST_SHARE = 16
-"""A block larger than one part in `LARGEST_SHARE` of the bound is not kept."""
+"""A block larger than one part in `LARGEST_SHARE` of the bound is not kept: it would evict too many others."""
 
 _BUSY_SECONDS = 0.5
 _PAGE = 4096
-# Room that a pointer, its topics and the index rows of both may take, beside the block itself.
+# Pages that a pointer, its topics and the index rows of both may take, beside the block itself.
 _ROW_PAGES = 16
-_NOTES = 256
+_MAX_TOUCHED = 256
 
-# `news` orders pointers by when they were last stored. A block lives as long as a pointer names it, which the
-# triggers see to in the transaction of whoever deletes or renews.
+# `news` orders pointers by when they were last stored. A block lives as long as a pointer names it: the triggers
+# delete it in the transaction that deletes or renews its last pointer.
 _ORPHAN = """
 WHEN NOT EXISTS (SELECT 1 FROM pointers WHERE block = old.block)
 BEGIN
@@ -67,7 +67,7 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
-_POINT = """
+_UPSERT = """
 INSERT INTO pointers (name, scope, block, sealed, news, used)
 VALUES (?, ?, (SELECT id FROM blocks WHERE cid = ?), ?, (SELECT coalesce(max(news), 0) + 1 FROM pointers), ?)
 ON CONFLICT DO UPDATE SET block = excluded.block, sealed = excluded.sealed, news = excluded.news, used = excluded.used
@@ -77,11 +77,11 @@ _WITH_TOPIC = """
 SELECT id, name, scope, sealed FROM pointers
 WHERE id IN (SELECT pointer FROM topics WHERE topic = ?) AND coalesce(scope = ?, TRUE)
 """
-_NOTE = "UPDATE pointers SET used = ? WHERE block = (SELECT id FROM blocks WHERE cid = ?)"
+_TOUCH = "UPDATE pointers SET used = ? WHERE block = (SELECT id FROM blocks WHERE cid = ?)"
 
 
 class Row(NamedTuple):
-    """A sealed pointer, and the place it is at: where it is from says what it may be opened as."""
+    """A sealed pointer with the name and scope of its row, for which alone it can be opened."""
 
     name: bytes
     scope: bytes
@@ -89,11 +89,11 @@ class Row(NamedTuple):
 
 
 class NotOursError(Exception):
-    """A healthy database that this version must not touch; the message says whose it is."""
+    """A healthy database that this version must not change; the message says whose it is."""
 
 
 class Database:
-    """Sealed blocks and pointers in one SQLite file, bounded in bytes. For one thread.
+    """Sealed blocks and pointers in one SQLite file, bounded by `max_bytes`. For one thread.
 
     The bound is on the file; its write-ahead log adds a few megabytes beside it. Every method may raise
     `sqlite3.Error`; a method that does has changed nothing.
@@ -142,17 +142,17 @@ class Database:
             raise NotOursError(f"a newer p2pcache made it (version {version}, this one reads {VERSION})")
 
     def find(self, name: bytes) -> list[Row]:
-        """The sealed pointers of a resource, the newest first."""
+        """Return the sealed pointers of a resource, the newest first."""
         rows = self._db.execute("SELECT name, scope, sealed FROM pointers WHERE name = ? ORDER BY news DESC", (name,))
         return [Row(*row) for row in rows]
 
     def newest(self, limit: int) -> list[Row]:
-        """The sealed pointers that were stored last, the newest first."""
+        """Return the `limit` sealed pointers that were stored last, the newest first."""
         rows = self._db.execute("SELECT name, scope, sealed FROM pointers ORDER BY news DESC LIMIT ?", (limit,))
         return [Row(*row) for row in rows]
 
     def block(self, cid: bytes) -> bytes | None:
-        """The sealed block, which counts as used. One that the disk damaged is forgotten, with its pointers."""
+        """Return the sealed block, which counts as used; delete one that the disk damaged, with its pointers."""
         row = self._db.execute("SELECT sealed FROM blocks WHERE cid = ?", (cid,)).fetchone()
         if row is None:
             return None
@@ -162,17 +162,17 @@ class Database:
                 self._db.execute("DELETE FROM blocks WHERE cid = ?", (cid,))
             return None
         self._used[cid] = int(self._clock())
-        if len(self._used) >= _NOTES:
+        if len(self._used) >= _MAX_TOUCHED:
             self.flush()
         return sealed
 
     def usage(self) -> tuple[int, int]:
-        """How many entries there are, and how many bytes they and their indexes take."""
+        """Return the number of entries, and the bytes that they and their indexes take."""
         (entries,) = self._db.execute("SELECT count(*) FROM pointers").fetchone()
         return entries, (self._pragma("page_count") - self._pragma("freelist_count")) * _PAGE
 
     def store(self, pointer: Pointer, sealed_pointer: bytes, sealed: bytes) -> bool:
-        """Keep a pointer, and its block unless that is known; False when too large, or not what the CID names."""
+        """Keep a pointer, and its block if new; return False when that is too large, or does not match its CID."""
         pages = len(sealed) // _PAGE + 1
         if pages > self._max_pages // LARGEST_SHARE or cid_of(sealed) != pointer.cid:
             return False
@@ -182,55 +182,55 @@ class Database:
                 "INSERT INTO blocks (cid, sealed) VALUES (?, ?) ON CONFLICT DO NOTHING", (pointer.cid, sealed)
             )
             row = (pointer.name, pointer.scope, pointer.cid, sealed_pointer, int(self._clock()))
-            ((number,),) = self._db.execute(_POINT, row).fetchall()
+            ((number,),) = self._db.execute(_UPSERT, row).fetchall()
             self._db.execute("DELETE FROM topics WHERE pointer = ?", (number,))
             topics = [(topic, number) for topic in set(pointer.topics)]
             self._db.executemany("INSERT INTO topics (topic, pointer) VALUES (?, ?)", topics)
         return True
 
-    def forget(self, rows: Collection[Row]) -> None:
-        """Forget these very rows; what was stored in their place since then stays."""
+    def delete(self, rows: Collection[Row]) -> None:
+        """Delete these very rows; what was stored in their place since then stays."""
         with self._writing():
             self._db.executemany("DELETE FROM pointers WHERE name = ? AND scope = ? AND sealed = ?", rows)
 
     def drop(
-        self, topics: Collection[bytes], scope: bytes | None, concerned: Callable[[Row], bool] | None = None
+        self, topics: Collection[bytes], scope: bytes | None, matches: Callable[[Row], bool] | None = None
     ) -> None:
-        """Forget what carries one of the topics; with `scope`, only that scope's.
+        """Delete the pointers that carry one of the topics.
 
-        `concerned` says of a sealed pointer whether it is meant; when absent, all are.
+        With `scope` only that scope's, with `matches` only those for which it returns True.
         """
         with self._writing():
             for topic in topics:
                 rows = self._db.execute(_WITH_TOPIC, (topic, scope)).fetchall()
-                gone = [(number,) for number, *row in rows if concerned is None or concerned(Row(*row))]
+                gone = [(number,) for number, *row in rows if matches is None or matches(Row(*row))]
                 self._db.executemany("DELETE FROM pointers WHERE id = ?", gone)
 
     def clear(self) -> None:
-        """Forget everything, and give the space back."""
+        """Delete all entries, and return the space to the file system."""
         with self._writing():
             self._used.clear()
             self._db.execute("DELETE FROM pointers")
         self._shrink()
 
     def flush(self) -> None:
-        """Write what is noted."""
+        """Write the times of use that are noted in memory."""
         with self._writing():
             pass
 
     def close(self) -> None:
-        """Close the file; notes not flushed are lost."""
+        """Close the file; times of use that were not flushed are lost."""
         self._db.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """A transaction that begins as a writer, so that it waits for others instead of failing; notes of use join."""
+        """Run a transaction, which also writes the times of use; begun as a writer, it waits for others, not fails."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             if self._used:
-                notes = [(used, cid) for cid, used in self._used.items()]
+                touched = [(used, cid) for cid, used in self._used.items()]
                 self._used.clear()
-                self._db.executemany(_NOTE, notes)
+                self._db.executemany(_TOUCH, touched)
             yield
             self._db.execute("COMMIT")
         except BaseException:

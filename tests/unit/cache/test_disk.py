@@ -107,7 +107,7 @@ class TestAtRest:
         db.store(kept.pointer, b"forged", kept.sealed)
         rows = db.find(kept.pointer.name)
         db.store(kept.pointer, b"good", kept.sealed)
-        db.forget(rows)
+        db.delete(rows)
         assert [row.sealed for row in db.find(kept.pointer.name)] == [b"good"]
         db.close()
 

@@ -219,7 +219,7 @@ class TestSafeDatabase:
     def test_too_much_owed_is_given_up(self, tmp_path: Path, warnings: Callable[[], list[str]]) -> None:
         safe = self._safe(tmp_path)
         for _ in range(1001):
-            safe.owe(self._raise(sqlite3.SQLITE_IOERR))
+            safe.ensure(self._raise(sqlite3.SQLITE_IOERR))
         assert safe.run(lambda _: True, False) is False
         assert "does not let go" in warnings()[-1]
         safe.close()
@@ -228,7 +228,7 @@ class TestSafeDatabase:
         safe, paid = self._safe(tmp_path), []
         monkeypatch.setattr(recovery, "_LOCK_SECONDS", 0.0)
         with self._safe(tmp_path)._locked():
-            safe.owe(lambda _: paid.append(True))
+            safe.ensure(lambda _: paid.append(True))
         assert paid == []
         safe.close()
         assert paid == [True]
