@@ -1,7 +1,7 @@
-"""Where entries can be kept besides memory: each backend declares itself in a module of its own, which is found here.
+"""The backends: places besides memory that can keep entries. Each declares itself in a module of its own, found here.
 
-A module has one name that counts, ``BACKEND``. It is read for ``--help``, so it imports the standard library and this
-package alone; what does the work is named by its place and loaded when a node opens it.
+The module's ``BACKEND`` is the declaration. It is read for ``--help``, so the module imports the standard library and
+this package alone; the implementation is given by its name and imported when a node opens the backend.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from p2pcache.options import Setting
 
 
 class Reach(enum.IntEnum):
-    """Whose entries a backend has, beyond those of this node's memory."""
+    """How far a backend reaches: the nodes whose entries it has."""
 
     HOST = 1
-    """This host's; nobody else tells of what changes there."""
+    """The nodes of this host; no member announces what changes there."""
     FLEET = 2
-    """The members' of the swarm, which tell each other what is kept and what is dropped."""
+    """The members of the swarm, which announce to each other what they keep and drop."""
     ANYWHERE = 3
-    """Those of any fleet that has the secret, at any time."""
+    """The nodes of any fleet that has the secret, at any time."""
 
 
 class Backend(NamedTuple):
-    """A backend, as everything that lists or opens backends reads it.
+    """The declaration of a backend.
 
     Attributes:
         name: as ``--backends`` takes it.
-        detail: what `Cache-Status` and the statistics call a hit there.
+        detail: the name of a hit there in `Cache-Status` and the statistics.
         title: the same in words, for ``p2pcache get --explain``.
         implementation: ``module:name`` of a callable that takes a `cache.tiers.Opening` and returns the tier, or None.
-        reach: whose entries it has.
-        look_up: seconds that a look-up usually takes. Those that take next to nothing are asked side by side; another
-            one when these have nothing fresh, or take longer than usual.
-        droppable: what a write changed can be forgotten there. Where it cannot, what is found needs a proof.
-        default: used unless ``--backends`` says otherwise.
+        reach: the nodes whose entries it has.
+        look_up: seconds that a look-up usually takes. Backends that take less than `cache.hedge.NEAR` are asked side by
+            side; another one when these have nothing fresh, or take longer than usual.
+        droppable: it can drop what a write changed. Where it cannot, its entries need a proof.
+        default: used unless ``--backends`` names others.
         extra: the extra of the package that it needs, if any.
-        settings: its own, see `options.Setting`; a value is read by the function of `values` that the row names.
+        settings: its own, see `options.Setting`; a value is parsed by the function of `values` that the row names.
     """
 
     name: str
@@ -55,33 +55,33 @@ class Backend(NamedTuple):
     settings: tuple[Setting, ...] = ()
 
     def open(self, opening: Any) -> Any:
-        """Load the implementation and make the tier; None where there is none to be had, as peers without a swarm."""
+        """Import the implementation and return its tier; None where it has none, as that of peers without a swarm."""
         return pkgutil.resolve_name(self.implementation)(opening)
 
 
 @functools.cache
 def known() -> tuple[Backend, ...]:
-    """All backends, by what a look-up costs."""
+    """Return all backends, by reach and then by the cost of a look-up."""
     modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
     found: list[Backend] = [module.BACKEND for module in modules]
     return tuple(sorted(found, key=lambda backend: (backend.reach, backend.look_up, backend.name)))
 
 
 def named(name: str) -> Backend:
-    """The backend that ``--backends`` calls so; raises KeyError where there is none."""
+    """Return the backend that ``--backends`` takes by `name`; raise KeyError where there is none."""
     return {backend.name: backend for backend in known()}[name]
 
 
 def names() -> tuple[str, ...]:
-    """What ``--backends`` takes."""
+    """Return the names that ``--backends`` takes."""
     return tuple(backend.name for backend in known())
 
 
 def default() -> tuple[str, ...]:
-    """What ``--backends`` is when it is not given."""
+    """Return the value of ``--backends`` when it is not given."""
     return tuple(backend.name for backend in known() if backend.default)
 
 
 def settings() -> tuple[Setting, ...]:
-    """All settings that backends declare."""
+    """Return all settings that backends declare."""
     return tuple(setting for backend in known() for setting in backend.settings)

@@ -1,4 +1,4 @@
-"""One SQLite file, which the processes of a host may share."""
+"""One SQLite file, which several processes of a host may share."""
 
 from __future__ import annotations
 

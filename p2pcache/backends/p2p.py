@@ -1,4 +1,4 @@
-"""The members of the swarm. What they have is announced, so a look-up asks nobody."""
+"""The members of the swarm. They announce what they have, so a look-up is local."""
 
 from __future__ import annotations
 

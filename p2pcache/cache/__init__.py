@@ -1,1 +1,1 @@
-"""The decision, the entries and the tiers that hold them."""
+"""The decision, entries, tiers and leases."""

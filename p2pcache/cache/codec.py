@@ -1,9 +1,9 @@
 """Blocks and pointers as bytes: MessagePack, validated and bounded, since they come from disks and peers.
 
-A block is compressed before it is sealed, because afterwards nothing can be gained: JSON of GitHub's shrinks to a
-seventh at zlib's lowest level, which takes 0.2 ms for 50 KB and is won back by hashing, sealing and sending less.
-The price: another zlib (zlib-ng, say) may compress equal answers to other bytes. They then are two blocks where
-they could be one, each right and readable everywhere; a pointer names the very block its maker sealed.
+A block is compressed before it is sealed, since sealed bytes do not compress: GitHub's JSON shrinks to a seventh at
+zlib's lowest level, which takes 0.2 ms for 50 KB, less than it saves in hashing, sealing and sending.
+The price: another zlib (zlib-ng, say) may compress equal answers to other bytes. They are two blocks then instead of
+one, each valid everywhere; a pointer names the very block that its maker sealed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from p2pcache.cache.sealing import Keyring, SealedKind, SealError
 from p2pcache.github.headers import KEPT
 
 MAX_BLOCK = 16 * 1024 * 1024
-"""The largest block, in bytes before compression, that is ever kept or accepted."""
+"""The largest block that is kept or accepted, in bytes before compression."""
 MAX_POINTER = 16 * 1024
 """The largest encoded pointer, in bytes."""
 
@@ -33,7 +33,7 @@ _STATUSES = frozenset({200, 301})
 # RFC 9110 section 5.5: a value that cannot end the line it is written to, of single bytes.
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
-# Beside its own error, msgspec lets out these two: text that is no UTF-8, nesting without end.
+# Beside its own error, msgspec raises the other two: for text that is not UTF-8, and for unbounded nesting.
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _encoder = msgspec.msgpack.Encoder()
@@ -42,7 +42,7 @@ _pointer_decoder = msgspec.msgpack.Decoder(Pointer)
 
 
 class BlockError(ValueError):
-    """Bytes that are no block, or not the block that was asked for; the message is the reason."""
+    """Bytes that are no block, or not the block that was requested; the message is the reason."""
 
 
 class PointerError(ValueError):
@@ -50,7 +50,7 @@ class PointerError(ValueError):
 
 
 def encode_block(block: Block) -> bytes:
-    """One byte that says whether the rest is compressed, then the block.
+    """Encode a block: one byte for whether the rest is compressed, then the block.
 
     Raises:
         BlockError: the block is larger than `MAX_BLOCK`.
@@ -66,7 +66,7 @@ def encode_block(block: Block) -> bytes:
 
 
 def decode_block(data: bytes) -> Block:
-    """The block `encode_block` made these bytes of.
+    """Decode the bytes of `encode_block`.
 
     Raises:
         BlockError: malformed, out of bounds, or an answer that is never kept.
@@ -104,19 +104,19 @@ def _inflate(data: bytes) -> bytes:
 
 
 def cid_of(sealed: bytes) -> bytes:
-    """The CID of a sealed block: version 1, raw, sha2-256; 36 bytes."""
+    """Return the CID of a sealed block: version 1, raw, sha2-256; 36 bytes."""
     return CID_PREFIX + hashlib.sha256(sealed).digest()
 
 
 def cid_text(cid: bytes) -> str:
-    """The CID as people and IPFS write it: base32, ``bafkrei...``."""
+    """Return the CID in its text form: base32, ``bafkrei...``."""
     from multiformats import CID
 
     return CID.decode(cid).encode("base32")
 
 
 def seal_block(keyring: Keyring, block: Block) -> tuple[bytes, bytes]:
-    """The CID and the sealed bytes of a block.
+    """Return the CID and the sealed bytes of a block.
 
     Raises:
         BlockError: the block is larger than `MAX_BLOCK`.
@@ -126,7 +126,7 @@ def seal_block(keyring: Keyring, block: Block) -> tuple[bytes, bytes]:
 
 
 def open_block(keyring: Keyring, cid: bytes, sealed: bytes) -> Block:
-    """The block inside sealed bytes from anywhere, after they proved to be what `cid` names.
+    """Verify sealed bytes of any origin against `cid`, and return the block in them.
 
     Raises:
         BlockError: other bytes, another swarm's, or malformed.
@@ -140,10 +140,10 @@ def open_block(keyring: Keyring, cid: bytes, sealed: bytes) -> Block:
 
 
 def encode_pointer(pointer: Pointer) -> bytes:
-    """A pointer as it is stored.
+    """Encode a pointer for a store.
 
     Raises:
-        PointerError: larger than `MAX_POINTER`, or a field is out of its bounds: nobody could read it again.
+        PointerError: larger than `MAX_POINTER`, or a field is out of its bounds: it could not be decoded again.
     """
     data = _encoder.encode(pointer)
     decode_pointer(data)
@@ -151,7 +151,7 @@ def encode_pointer(pointer: Pointer) -> bytes:
 
 
 def decode_pointer(data: bytes) -> Pointer:
-    """A pointer from a store.
+    """Decode a pointer from a store.
 
     Raises:
         PointerError: malformed, or a field is out of its bounds, which are those of `Pointer`.

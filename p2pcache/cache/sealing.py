@@ -1,12 +1,12 @@
-"""Keys from the swarm's secret, and what they do: name things so that outsiders cannot, and seal what is at rest.
+"""Keys from the swarm's secret: they name resources, scopes and topics by keyed digests, and seal what is at rest.
 
 HKDF-SHA256 (RFC 5869) turns each secret into independent keys: one for membership, which all nodes of a swarm share,
-and the others for each server behind it, so that nothing named or sealed for one GitHub means anything for another.
+and the others for each upstream server, so that what is named or sealed for one GitHub has no meaning for another.
 
-Sealing is AES-256-GCM-SIV (RFC 8452) and deterministic: the nonce is a keyed digest of what is sealed and of where it
-belongs, so equal answers sealed on two machines are one block. Where it belongs is associated data: sealed bytes open
-only as what they were sealed as. A block belongs nowhere in particular, since a CID in a sealed pointer names it and
-equal answers of two scopes are one block; a pointer at rest belongs to the row of its name and scope.
+Sealing is AES-256-GCM-SIV (RFC 8452) and deterministic: the nonce is a keyed digest of the plaintext and of its place,
+so equal answers sealed on two machines are one block. The place is associated data: sealed bytes open only as what
+they were sealed as. A block has no place, since a CID in a sealed pointer names it and equal answers of two scopes are
+one block; the place of a pointer at rest is the row of its name and scope.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST_SECRETS = 5
 """The most secrets of a keyring: a rotation takes two, and a read's twelve topics have a name under each."""
 _ADVICE = "make one with: p2pcache keygen"
 _MIN_BITS = 128.0
-# Chance repeats a little even in good secrets: of 32 random hex digits about 4 count as predictable.
+# Random secrets repeat a little too: of 32 random hex digits about 4 count as predictable.
 _MIN_UNPREDICTABLE_BITS = 96.0
 
 
@@ -44,11 +44,11 @@ class SealError(ValueError):
 
 
 class ForgedError(SealError):
-    """Bytes under a key of this keyring that it did not seal so: damaged, changed, or moved from elsewhere."""
+    """Bytes under a key of this keyring that it did not seal for this place: damaged, changed, or moved."""
 
 
 class SealedKind(enum.Enum):
-    """What sealed bytes are."""
+    """The kinds of sealed bytes."""
 
     BLOCK = b"block"
     POINTER = b"pointer"
@@ -56,15 +56,15 @@ class SealedKind(enum.Enum):
 
 
 def generate_secret() -> str:
-    """A new swarm secret: 256 random bits in hex, which no shell, YAML or environment file needs to quote."""
+    """Return a new swarm secret: 256 random bits in hex, which need no quotes in a shell, YAML or environment file."""
     return secrets.token_hex(32)
 
 
 def check_secret(secret: str) -> None:
-    """Refuse what cannot plausibly hold 128 bits of chance; long-lived GitHub tokens pass.
+    """Refuse a secret that cannot plausibly have 128 bits of entropy; long-lived GitHub tokens pass.
 
     Raises:
-        ValueError: says what is wrong, never the secret, and how to make a good one.
+        ValueError: its message names the fault, never the secret, and how to make a good one.
     """
     if not secret or not all("!" <= c <= "~" for c in secret):
         raise ValueError(f"the secret must be printable ASCII without spaces; {_ADVICE}")
@@ -78,7 +78,7 @@ def check_secret(secret: str) -> None:
 
 
 def _alphabet(secret: str) -> int:
-    """How many characters the secret seems to be drawn from."""
+    """Return the size of the alphabet that the secret seems to be drawn from."""
     if set(secret) <= set("0123456789abcdef") or set(secret) <= set("0123456789ABCDEF"):
         return 16
     pools = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
@@ -86,7 +86,7 @@ def _alphabet(secret: str) -> int:
 
 
 def _unpredictable(secret: str) -> int:
-    """Characters that neither repeat an earlier triple nor carry on a run such as ``aaa`` or ``123``."""
+    """Count the characters that neither repeat an earlier triple nor continue a run such as ``aaa`` or ``123``."""
     seen: set[str] = set()
     count = min(len(secret), 2)
     for i in range(2, len(secret)):
@@ -100,7 +100,7 @@ def _unpredictable(secret: str) -> int:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Keys:
-    """Everything derived from one secret."""
+    """The keys derived from one secret."""
 
     id: bytes
     cipher: AESGCMSIV
@@ -131,11 +131,11 @@ class _Keys:
 class Keyring:
     """The keys of one swarm. Make one with `from_secrets` or `ephemeral`.
 
-    Rotation: the first secret seals and names, every secret opens and proves membership. What was named under an
-    older secret is found by asking for each of `resource_names`; its scope does not match today's name, so it counts
-    as another scope's entry: served after a proof, never as it is. Topics are named under every secret, where they
-    are kept and where they are dropped, so that two nodes with one secret in common understand each other's drops.
-    Give every node the new secret in second place, then move it to the first, then drop the old one.
+    Rotation: the first secret seals and names, every secret opens and proves membership. An entry named under an older
+    secret is found by each of `resource_names`; its scope does not match the present name, so it counts as another
+    scope's entry: served after a proof, never as it is. Topics are named under every secret, both when stored and when
+    dropped, so that two nodes with one secret in common understand each other's drops.
+    Give every node the new secret in second place, then move it to the first, then remove the old one.
     """
 
     _keys: tuple[_Keys, ...]
@@ -146,7 +146,7 @@ class Keyring:
 
     @classmethod
     def from_secrets(cls, secrets: Sequence[str], server: str = "") -> Keyring:
-        """A keyring shared by all who know the secrets and cache for the same server.
+        """Return the keyring of all nodes that have the secrets and cache for the same server.
 
         Args:
             secrets: the first seals.
@@ -166,12 +166,12 @@ class Keyring:
 
     @classmethod
     def ephemeral(cls) -> Keyring:
-        """A keyring of this process alone: nothing it sealed can be read after the process ended."""
+        """Return a keyring of this process alone: what it seals cannot be opened after the process has ended."""
         return cls((_Keys.derive(secrets.token_bytes(32), ""),))
 
     @property
     def key_id(self) -> bytes:
-        """Names the sealing key without telling anything about it; 8 bytes."""
+        """The id of the sealing key, which reveals nothing of the key; 8 bytes."""
         return self._keys[0].id
 
     @property
@@ -180,31 +180,31 @@ class Keyring:
         return tuple(keys.membership for keys in self._keys)
 
     def resource_name(self, canonical: bytes) -> bytes:
-        """The name of a resource in every store and frame; 32 bytes."""
+        """Return the name of a resource in every store and frame; 32 bytes."""
         return hmac.digest(self._keys[0].resource, canonical, "sha256")
 
     def resource_names(self, canonical: bytes) -> tuple[bytes, ...]:
-        """All names the resource may be stored under while secrets rotate; the first is `resource_name`."""
+        """Return all names the resource may be stored under while secrets rotate; the first is `resource_name`."""
         return tuple(hmac.digest(keys.resource, canonical, "sha256") for keys in self._keys)
 
     def scope_name(self, scope: str) -> bytes:
-        """The name of a scope; 16 bytes."""
+        """Return the name of a scope; 16 bytes."""
         return hmac.digest(self._keys[0].scope, scope.encode(), "sha256")[:_SHORT_NAME]
 
     def topic_name(self, topic: str) -> bytes:
-        """The name of a topic; 16 bytes."""
+        """Return the name of a topic; 16 bytes."""
         return self.topic_names((topic,))[0]
 
     def topic_names(self, topics: Iterable[str]) -> tuple[bytes, ...]:
-        """The names of topics under every secret, 16 bytes each; those under the first come first."""
+        """Return the names of topics under every secret, 16 bytes each; those under the first come first."""
         encoded = [topic.encode() for topic in topics]
         return tuple(hmac.digest(keys.topic, t, "sha256")[:_SHORT_NAME] for keys in self._keys for t in encoded)
 
     def seal(self, plaintext: bytes, kind: SealedKind, *place: bytes) -> bytes:
-        """Version (1 byte), key id (8), nonce (12), ciphertext and tag.
+        """Return version (1 byte), key id (8), nonce (12), ciphertext and tag.
 
-        The first two are authenticated too, and so are `kind` and `place`, which are not in the result: `open` has to
-        be told them.
+        The first two are authenticated too, and so are `kind` and `place`, which are not in the result: `open` takes
+        them as arguments.
         """
         keys = self._keys[0]
         header = _VERSION + keys.id
@@ -215,7 +215,7 @@ class Keyring:
         return b"".join((header, nonce, keys.cipher.encrypt(nonce, plaintext, bound)))
 
     def open(self, sealed: bytes, kind: SealedKind, *place: bytes) -> bytes:
-        """What was sealed as `kind`, for `place`.
+        """Return the plaintext of what was sealed as `kind`, for `place`.
 
         Raises:
             SealError: truncated, or of an unknown version or key.
@@ -236,6 +236,6 @@ class Keyring:
 
 
 def _bound(header: bytes, kind: SealedKind, place: Sequence[bytes]) -> bytes:
-    """The associated data; none is the beginning of another, so a digest over it and a plaintext is of one pair."""
+    """Return the associated data; none is a prefix of another, so a digest over it and a plaintext is of one pair."""
     parts = (kind.value, *place)
     return header + bytes((len(parts),)) + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
