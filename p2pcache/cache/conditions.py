@@ -109,12 +109,10 @@ class ConditionalRequest:
 async def prepare(
     wanted: Wanted, decision: Fetch | Prove, found: Sequence[Found], library: Library, believed: Believed
 ) -> ConditionalRequest:
-    """Load the candidates and choose the conditional headers.
+    """Load the candidates of `decision`, which was made over `found`, and choose the conditional headers.
 
     The caller's own validators are sent too: a 304 that GitHub gives free of charge must not become a charged 200
     because of the cache.
-
-    `found` is what `decision` was made over.
     """
     proof = plain(wanted)
     if _ANY in proof.callers:  # matches any representation (RFC 9110 section 13.1.2): a 304 would vouch for none

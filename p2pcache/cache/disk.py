@@ -77,11 +77,10 @@ class Disk:
     async def store(self, pointer: Pointer, sealed: bytes) -> None:
         """Keep both, unless they are out of bounds or the bytes do not match the pointer's CID."""
         try:
-            encoded = encode_pointer(pointer)
+            row = self._keyring.seal(encode_pointer(pointer), SealedKind.POINTER, pointer.name, pointer.scope)
         except PointerError:
             return
-        sealed_pointer = self._keyring.seal(encoded, SealedKind.POINTER, pointer.name, pointer.scope)
-        await self._ask(lambda db: db.store(pointer, sealed_pointer, sealed), False, storing=True)
+        await self._ask(lambda db: db.store(pointer, row, sealed), False, storing=True)
 
     async def drop(self, topics: Collection[bytes], scope: bytes | None = None, until: float = math.inf) -> None:
         """Forget what carries a topic; no later call of this process finds it, even if this one times out."""

@@ -90,11 +90,7 @@ class _Reading:
 
 
 class Engine:
-    """Answers reads, and drops what writes may have changed.
-
-    Args:
-        leases: the fleet's, where there is one.
-    """
+    """Answers reads, and drops what writes may have changed; `leases` are the fleet's, where there is one."""
 
     def __init__(
         self,

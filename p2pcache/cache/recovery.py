@@ -84,10 +84,9 @@ class SafeDatabase:
         self._disabled = True
         self._pending.clear()
         self._close()
-        self.trouble = f"the disk store is not used: {reason}"
-        self._warn(
-            f"the disk store in {self._directory} is not used: {reason}; --dir or CACHE_DIR can name another one"
-        )
+        state = f"is not used: {reason}"
+        self.trouble = f"the disk store {state}"
+        self._warn(f"the disk store in {self._directory} {state}; --dir or CACHE_DIR can name another one")
 
     def close(self) -> None:
         """Run pending work, write the times of use, close the file."""

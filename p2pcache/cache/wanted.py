@@ -15,17 +15,12 @@ from p2pcache.github.request import Read, Request
 
 @dataclass(frozen=True, slots=True)
 class ScopePolicy:
-    """How the node tells scopes apart.
-
-    Attributes:
-        job_token: the runner's own `github.token`, if the node serves a job.
-        repository: `owner/name` of the job's repository.
-        per_credential: `share: verified`: even jobs of one repository prove for themselves.
-    """
+    """How the node derives a caller's scope."""
 
     job_token: str | None
     repository: str | None
     per_credential: bool
+    """`share: verified`: even jobs of one repository prove for themselves, so each credential is a scope."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
