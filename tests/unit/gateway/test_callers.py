@@ -1,3 +1,4 @@
+import asyncio
 import os
 import socket
 
@@ -7,21 +8,22 @@ from p2pcache.gateway import callers
 from p2pcache.gateway.callers import Accepted, foreign_page, own_user
 
 
-class Transport:
-    def __init__(self, peer):
+class Transport(asyncio.BaseTransport):
+    def __init__(self, peer: socket.socket | None) -> None:
+        super().__init__()
         self.peer = peer
 
-    def get_extra_info(self, name):
+    def get_extra_info(self, name: str, default: object = None) -> socket.socket | None:
         return self.peer if name == "socket" else None
 
 
-def test_a_process_of_this_user():
+def test_a_process_of_this_user() -> None:
     here, there = socket.socketpair(socket.AF_UNIX)
     with here, there:
         assert own_user(Transport(here))
 
 
-def test_a_process_of_another_user(monkeypatch):
+def test_a_process_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callers, "ROOT", -1)
     monkeypatch.setattr(os, "geteuid", lambda: -2)
     here, there = socket.socketpair(socket.AF_UNIX)
@@ -29,7 +31,7 @@ def test_a_process_of_another_user(monkeypatch):
         assert not own_user(Transport(here))
 
 
-def test_nobody_vouches(monkeypatch):
+def test_nobody_vouches(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as tcp:
         assert not own_user(Transport(tcp))
     assert not own_user(Transport(None))
@@ -54,11 +56,11 @@ def test_nobody_vouches(monkeypatch):
         ({"origin": ""}, True),
     ],
 )
-def test_pages_of_other_sites(headers, foreign):
+def test_pages_of_other_sites(headers: dict[str, str], foreign: bool) -> None:
     assert foreign_page(headers, "127.0.0.1:8") is foreign
 
 
-def test_what_github_said_of_a_credential():
+def test_what_github_said_of_a_credential() -> None:
     accepted = Accepted("own")
     assert "Bearer own" in accepted
     for status, known in ((403, False), (200, True), (404, True), (500, True), (401, False), (304, True)):
@@ -68,7 +70,7 @@ def test_what_github_said_of_a_credential():
     assert "Digest z" not in accepted
 
 
-def test_credentials_are_bounded():
+def test_credentials_are_bounded() -> None:
     accepted = Accepted(most=2)
     for name in "abac":
         accepted.note(f"token {name}", 200)

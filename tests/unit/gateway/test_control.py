@@ -1,4 +1,6 @@
 import json
+from collections.abc import MutableMapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -12,9 +14,9 @@ OWN = (b"host", b"127.0.0.1:8080")
 class Asked:
     """One control request and what came of it."""
 
-    def __init__(self, token=None, health=()):
-        self.purged = []
-        self.sent = []
+    def __init__(self, token: str | None = None, health: Sequence[str] = ()) -> None:
+        self.purged: list[str | None] = []
+        self.sent: list[MutableMapping[str, Any]] = []
         self.plane = ControlPlane(
             stats=lambda: {"requests": 1, "hits": {}},
             peers=lambda: [{"peer_id": "x"}],
@@ -24,14 +26,22 @@ class Asked:
             health=lambda: list(health),
         )
 
-    async def purge(self, target):
+    async def purge(self, target: str | None) -> None:
         self.purged.append(target)
 
-    async def __call__(self, path, method="GET", client=HERE, headers=(), body=b"", own=False):
-        async def receive():
+    async def __call__(
+        self,
+        path: str,
+        method: str = "GET",
+        client: tuple[str, int] | None = HERE,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        body: bytes = b"",
+        own: bool = False,
+    ) -> tuple[int, bytes]:
+        async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": body, "more_body": False}
 
-        async def send(message):
+        async def send(message: MutableMapping[str, Any]) -> None:
             self.sent.append(message)
 
         scope = {
@@ -57,7 +67,7 @@ class Asked:
     ],
 )
 @pytest.mark.parametrize("client", [HERE, None, ("::1", 1), ("::ffff:127.0.0.1", 1), ("127.9.9.9", 1)])
-async def test_this_machine_is_answered(path, said, client):
+async def test_this_machine_is_answered(path: str, said: object, client: tuple[str, int] | None) -> None:
     status, body = await Asked()(path, client=client)
     assert (status, json.loads(body)) == (200, said)
 
@@ -70,7 +80,7 @@ async def test_this_machine_is_answered(path, said, client):
         (b'{"url": "https://api.github.com/repos/o/r?x=1"}', "/repos/o/r?x=1"),
     ],
 )
-async def test_purge(body, forgotten):
+async def test_purge(body: bytes, forgotten: str | None) -> None:
     asked = Asked()
     assert (await asked("purge", "POST", body=body, own=True))[0] == 200
     assert asked.purged == [forgotten]
@@ -89,7 +99,7 @@ async def test_purge(body, forgotten):
         pytest.param(b" " * 70_000, id="too much"),
     ],
 )
-async def test_a_purge_that_says_nothing_usable(body):
+async def test_a_purge_that_says_nothing_usable(body: bytes) -> None:
     asked = Asked()
     with pytest.raises(BadRequest) as refused:
         await asked("purge", "POST", body=body, own=True)
@@ -146,7 +156,9 @@ async def test_a_purge_that_says_nothing_usable(body):
         ),
     ],
 )
-async def test_who_may_not(arguments, token, status, line):
+async def test_who_may_not(
+    arguments: dict[str, Any], token: str | None, status: int, line: str | tuple[bytes, bytes] | None
+) -> None:
     with pytest.raises(BadRequest) as refused:
         await Asked(token)(**arguments)
     assert refused.value.status == status
@@ -157,11 +169,11 @@ async def test_who_may_not(arguments, token, status, line):
 
 
 @pytest.mark.parametrize("scheme", [b"Bearer t", b"bearer t", b"token t"])
-async def test_from_afar_with_the_token(scheme):
+async def test_from_afar_with_the_token(scheme: bytes) -> None:
     assert (await Asked("t")("stats", client=FAR, headers=[(b"authorization", scheme)]))[0] == 200
 
 
-async def test_the_own_page_may_ask():
+async def test_the_own_page_may_ask() -> None:
     assert (await Asked()("stats", headers=[(b"origin", b"http://127.0.0.1:8080")]))[0] == 200
 
 
@@ -177,10 +189,10 @@ async def test_the_own_page_may_ask():
         ),
     ],
 )
-async def test_what_is_wrong_is_for_those_who_may_ask(arguments, said):
+async def test_what_is_wrong_is_for_those_who_may_ask(arguments: dict[str, Any], said: dict[str, object]) -> None:
     status, body = await Asked("t", ["the disk is full"])("healthz", **arguments)
     assert (status, json.loads(body)) == (200, said)
 
 
-async def test_health_is_for_everybody():
+async def test_health_is_for_everybody() -> None:
     assert (await Asked()("healthz", client=FAR))[0] == 200

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from p2pcache.cache.buckets import Buckets
@@ -18,7 +20,7 @@ HEADERS = [(b"host", b"api.github.com"), (b"authorization", b"token x"), (b"user
 class World:
     """Memory with one entry, and what stands in front of it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.now = 110.0
         self.memory = Memory(1 << 20)
         self.buckets = Buckets(lambda: self.now)
@@ -26,7 +28,7 @@ class World:
         self.hot = FastPath(self.memory, self.buckets, self.ledger, lambda: self.now)
         self.entry = self.keep(b'{"url":"https://api.github.com/x"}')
 
-    def keep(self, body):
+    def keep(self, body: bytes) -> Entry:
         pointer = Pointer(
             name=b"n" * 32,
             scope=b"s" * 16,
@@ -46,7 +48,7 @@ class World:
         self.memory.put(entry)
         return entry
 
-    def remember(self, view=View(), headers=HEADERS, url=b"/x"):  # noqa: B008 - a value
+    def remember(self, view: View = View(), headers: list[tuple[bytes, bytes]] = HEADERS, url: bytes = b"/x") -> None:  # noqa: B008 - a value
         shown = show(self.entry, view, '"e"', self.memory, Upstreams("https://api.github.com"))
         read = Read(Resource("/x"), Lifetime.NORMAL, "GET /x", ())
         wanted = Wanted.__new__(Wanted)
@@ -57,18 +59,26 @@ class World:
             "quota": "core",
         }.items():
             object.__setattr__(wanted, name, value)
-        self.hot.remember(key_of(url, headers), self.entry, wanted, shown)
+        key = key_of(url, headers)
+        assert key is not None
+        self.hot.remember(key, self.entry, wanted, shown)
+
+    def hit(self) -> tuple[bytes, bytes]:
+        """The prepared answer, which there is."""
+        answer = self.hot.answer(b"/x", HEADERS)
+        assert answer is not None
+        return answer
 
 
 @pytest.fixture
-def world():
+def world() -> World:
     return World()
 
 
-def test_an_answer_stands_ready(world):
+def test_an_answer_stands_ready(world: World) -> None:
     world.buckets.learn("token:1", Bucket("core", 1000, 990, 200))
     world.remember()
-    head, body = world.hot.answer(b"/x", HEADERS)
+    head, body = world.hit()
     text = head.decode()
     assert text.startswith("HTTP/1.1 200 OK\r\n")
     assert text.endswith("\r\n\r\n")
@@ -84,10 +94,10 @@ def test_an_answer_stands_ready(world):
     assert (stats["hits"]["memory"], stats["time_saved_ms"], stats["requests"]) == (1, 50, 1)
 
 
-def test_a_clock_that_was_set_back_gives_no_negative_age(world):
+def test_a_clock_that_was_set_back_gives_no_negative_age(world: World) -> None:
     world.remember()
     world.now = 90.0
-    assert b"\r\nage: 0\r\n" in world.hot.answer(b"/x", HEADERS)[0]
+    assert b"\r\nage: 0\r\n" in world.hit()[0]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +109,7 @@ def test_a_clock_that_was_set_back_gives_no_negative_age(world):
         pytest.param(lambda w: w.keep(b"new"), id="replaced"),
     ],
 )
-def test_what_is_over_is_not_answered_with(world, change):
+def test_what_is_over_is_not_answered_with(world: World, change: Callable[[World], object]) -> None:
     world.remember()
     change(world)
     assert world.hot.answer(b"/x", HEADERS) is None
@@ -128,7 +138,7 @@ def test_what_is_over_is_not_answered_with(world, change):
         ),
     ],
 )
-def test_a_request_that_differs_takes_the_long_way(world, changed):
+def test_a_request_that_differs_takes_the_long_way(world: World, changed: tuple[bytes, bytes]) -> None:
     world.remember()
     headers = [line for line in HEADERS if line[0] != changed[0] or changed[0] == b"host"] + [changed]
     assert world.hot.answer(b"/x", headers) is None
@@ -137,20 +147,20 @@ def test_a_request_that_differs_takes_the_long_way(world, changed):
 
 
 @pytest.mark.parametrize("view", [View("http://gw:1"), View(gzip=True), View("http://gw:1", gzip=True)])
-def test_a_variant_is_answered_with_as_long_as_memory_holds_it(world, view):
+def test_a_variant_is_answered_with_as_long_as_memory_holds_it(world: World, view: View) -> None:
     world.entry = world.keep(b'{"url":"https://api.github.com/x","t":"' + b"t" * 2000 + b'"}')
     world.remember(view)
     (variant,) = world.entry.variants.values()
-    assert world.hot.answer(b"/x", HEADERS)[1] is variant
+    assert world.hit()[1] is variant
 
 
-def test_a_variant_that_memory_did_not_take_is_not_kept_alive(world, monkeypatch):
+def test_a_variant_that_memory_did_not_take_is_not_kept_alive(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.memory, "grow", lambda *_: False)
     world.remember(View("http://gw:1"))
     assert world.hot.answer(b"/x", HEADERS) is None
 
 
-def test_it_is_bounded(world, monkeypatch):
+def test_it_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "MAX_PREPARED", 3)
     for n in range(10):
         world.remember(url=b"/%d" % n)

@@ -1,5 +1,6 @@
 import gzip
 import zlib
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
@@ -9,23 +10,24 @@ from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway import http_upstream as ways
 from p2pcache.gateway.http_upstream import HttpUpstream, inflated
 from p2pcache.gateway.routing import Upstreams
+from p2pcache.github import quota
 
 
-async def pieces(data, size):
+async def pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
     for start in range(0, len(data), size):
         yield data[start : start + size]
 
 
-async def unpack(data, size=1000):
+async def unpack(data: bytes, size: int = 1000) -> bytes:
     return b"".join([piece async for piece in inflated(pieces(data, size))])
 
 
 @given(body=st.binary(max_size=5000), more=st.binary(max_size=100), size=st.integers(1, 3000))
-async def test_what_was_packed_comes_out(body, more, size):
+async def test_what_was_packed_comes_out(body: bytes, more: bytes, size: int) -> None:
     assert await unpack(gzip.compress(body) + gzip.compress(more), size) == body + more
 
 
-async def test_no_body_is_no_broken_one():
+async def test_no_body_is_no_broken_one() -> None:
     assert await unpack(b"") == b""
 
 
@@ -38,18 +40,18 @@ async def test_no_body_is_no_broken_one():
     ],
     ids=["plain", "half", "zlib"],  # what gzip makes tells the time, and workers must agree on names
 )
-async def test_what_is_no_gzip(data, said):
+async def test_what_is_no_gzip(data: bytes, said: str) -> None:
     with pytest.raises(UpstreamError, match=said):
         await unpack(data)
 
 
-async def test_a_small_body_that_unpacks_to_a_large_one_comes_in_pieces():
+async def test_a_small_body_that_unpacks_to_a_large_one_comes_in_pieces() -> None:
     sizes = [len(piece) async for piece in inflated(pieces(gzip.compress(bytes(20 << 20)), 1 << 16))]
     assert sum(sizes) == 20 << 20
     assert max(sizes) <= ways.STEP
 
 
-def of(url="https://api.github.com"):
+def of(url: str = "https://api.github.com") -> HttpUpstream:
     return HttpUpstream(Upstreams(url), "1.0", lambda *_: None)
 
 
@@ -63,11 +65,11 @@ def of(url="https://api.github.com"):
         ("https://ghe/api/v3", "/graphql/x", "https://ghe/api/v3/graphql/x"),
     ],
 )
-def test_where_a_target_is(upstream, target, url):
+def test_where_a_target_is(upstream: str, target: str, url: str) -> None:
     assert of(upstream).api_url(target) == url
 
 
-async def test_a_gateway_that_is_not_open_says_so():
+async def test_a_gateway_that_is_not_open_says_so() -> None:
     with pytest.raises(UpstreamError, match="shutting down"):
         await of().send("GET", "https://api.github.com/", [], None)
 
@@ -87,7 +89,9 @@ async def test_a_gateway_that_is_not_open_says_so():
         ({"https_proxy": "http://proxy:3128", "no_proxy": "*"}, None, {}),
     ],
 )
-def test_the_proxy_of_the_environment(monkeypatch, environ, proxy, headers):
+def test_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], proxy: str | None, headers: dict[str, str]
+) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -97,8 +101,8 @@ def test_the_proxy_of_the_environment(monkeypatch, environ, proxy, headers):
     assert (found and str(found).rstrip("/"), sent) == (proxy, headers)
 
 
-async def test_a_token_has_its_places_and_no_more(monkeypatch):
-    monkeypatch.setattr(ways.quota, "MAX_CONCURRENT", 2)
+async def test_a_token_has_its_places_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "MAX_CONCURRENT", 2)
     monkeypatch.setattr(ways, "CREDENTIALS", 3)
     upstream = of()
     upstream.deadlines = ways.Deadlines(idle=0.05)

@@ -8,6 +8,7 @@ from p2pcache.cache.decide import Rule
 from p2pcache.cache.entry import CID_PREFIX, Block, Entry, Pointer
 from p2pcache.cache.memory import Memory
 from p2pcache.gateway.respond import (
+    Shown,
     View,
     accepts_gzip,
     cache_status,
@@ -25,7 +26,15 @@ TAG = '"a1"'
 DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
 
 
-def entry(body=BODY, kind="application/json; charset=utf-8", *, status=200, etag=TAG, expires=160.0, **headers):
+def entry(
+    body: bytes = BODY,
+    kind: str = "application/json; charset=utf-8",
+    *,
+    status: int = 200,
+    etag: str = TAG,
+    expires: float = 160.0,
+    **headers: str,
+) -> Entry:
     pointer = Pointer(
         name=b"n" * 32,
         scope=b"s" * 16,
@@ -47,17 +56,17 @@ def entry(body=BODY, kind="application/json; charset=utf-8", *, status=200, etag
 PLAIN = View()
 
 
-def shown(made, view=PLAIN, memory=None):
+def shown(made: Entry, view: View = PLAIN, memory: Memory | None = None) -> Shown:
     memory = Memory(1 << 20) if memory is None else memory
     memory.put(made)
     return show(made, view, TAG, memory, GITHUB)
 
 
-def lines(made):
+def lines(made: Shown) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in made.lines}
 
 
-def test_by_githubs_name_nothing_is_changed():
+def test_by_githubs_name_nothing_is_changed() -> None:
     made = shown(entry())
     assert made.body == BODY
     assert lines(made)["link"].startswith("<https://api.github.com/")
@@ -66,7 +75,7 @@ def test_by_githubs_name_nothing_is_changed():
     assert lines(made)["date"] == "Thu, 01 Jan 1970 00:01:40 GMT"
 
 
-def test_by_the_gateways_name_urls_lead_to_it():
+def test_by_the_gateways_name_urls_lead_to_it() -> None:
     made = shown(entry(location="https://api.github.com/repositories/1"), View(base="http://gw:1"))
     assert json.loads(made.body)["url"] == "http://gw:1/repos/o/r"
     assert lines(made)["link"].startswith("<http://gw:1/repos/o/r/issues")
@@ -74,21 +83,21 @@ def test_by_the_gateways_name_urls_lead_to_it():
     assert lines(made)["etag"] == f"W/{TAG}"
 
 
-def test_other_than_json_is_left_alone():
+def test_other_than_json_is_left_alone() -> None:
     made = shown(entry(b"https://api.github.com/", "text/plain"), View(base="http://gw:1", gzip=True))
     assert made.body == b"https://api.github.com/"
     assert "content-encoding" not in lines(made)
 
 
 @pytest.mark.parametrize(("size", "packed"), [(1023, False), (1024, True), (256 << 10, True), (257 << 10, False)])
-def test_bodies_worth_it_are_packed(size, packed):
+def test_bodies_worth_it_are_packed(size: int, packed: bool) -> None:
     made = shown(entry(b"[" + b" " * (size - 2) + b"]"), View(gzip=True))
     assert ("content-encoding" in lines(made)) is packed
     body = gzip.decompress(made.body) if packed else made.body
     assert len(body) == size
 
 
-def test_a_variant_is_made_once_while_memory_holds_the_entry():
+def test_a_variant_is_made_once_while_memory_holds_the_entry() -> None:
     memory, made = Memory(1 << 20), entry()
     first = shown(made, View(gzip=True), memory=memory)
     assert show(made, View(gzip=True), TAG, memory, GITHUB).body is first.body
@@ -116,7 +125,7 @@ def test_a_variant_is_made_once_while_memory_holds_the_entry():
         ("identity", False),
     ],
 )
-def test_who_accepts_gzip(header, acceptable):
+def test_who_accepts_gzip(header: str | None, acceptable: bool) -> None:
     assert accepts_gzip(header) is acceptable
 
 
@@ -135,11 +144,11 @@ def test_who_accepts_gzip(header, acceptable):
         (None, "yesterday", False),
     ],
 )
-def test_who_holds_it_already(match, since, same):
+def test_who_holds_it_already(match: str | None, since: str | None, same: bool) -> None:
     assert not_modified(shown(entry()), match, since) is same
 
 
-def test_a_redirect_is_never_not_modified():
+def test_a_redirect_is_never_not_modified() -> None:
     assert not not_modified(shown(entry(status=301)), "*")
 
 
@@ -157,11 +166,11 @@ def test_a_redirect_is_never_not_modified():
         (Cached(entry(), Rule.PROVE_OTHER, None, 200), 100, "p2pcache; fwd=uri-miss; fwd-status=200"),
     ],
 )
-def test_cache_status(kept, now, said):
+def test_cache_status(kept: Cached, now: float, said: str) -> None:
     assert cache_status(kept, now) == (b"cache-status", said.encode())
 
 
-def test_with_github_its_lines_come_along_and_the_bodys_stay_ours():
+def test_with_github_its_lines_come_along_and_the_bodys_stay_ours() -> None:
     github = [
         (b"date", b"now"),
         (b"etag", b'"of other bytes"'),
@@ -182,7 +191,7 @@ def test_with_github_its_lines_come_along_and_the_bodys_stay_ours():
     assert as_text[b"content-type"].startswith(b"application/json")
 
 
-def test_lines_of_a_304_and_of_a_changed_body():
+def test_lines_of_a_304_and_of_a_changed_body() -> None:
     assert {name for name, _ in without_body(shown(entry()).lines)} >= {b"etag", b"date", b"cache-control", b"vary"}
     assert weakened([(b"etag", b'"x"'), (b"a", b"b")]) == [(b"etag", b'W/"x"'), (b"a", b"b")]
     assert weakened([(b"etag", b'W/"x"')]) == [(b"etag", b'W/"x"')]

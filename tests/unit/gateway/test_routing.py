@@ -41,7 +41,7 @@ GHES = Router(Upstreams("https://ghe.example/api/v3"), frozenset())
         ("1.2.3.4.5", "/", Misdirected()),
     ],
 )
-def test_destinations_before_github(host, target, destination):
+def test_destinations_before_github(host: str, target: str, destination: object) -> None:
     assert GITHUB.route(host, target) == destination
 
 
@@ -58,7 +58,7 @@ def test_destinations_before_github(host, target, destination):
         ("uploads.github.com", "/x", Stream("https://uploads.github.com/x")),
     ],
 )
-def test_destinations_before_an_enterprise_server(host, target, destination):
+def test_destinations_before_an_enterprise_server(host: str, target: str, destination: Api | Stream) -> None:
     assert GHES.route(host, target) == destination
 
 
@@ -74,7 +74,7 @@ TENANT = Router(Upstreams("https://api.octo.ghe.com"), frozenset())
         ("localhost", "/api/uploads/x", Stream("https://uploads.octo.ghe.com/x", "/x")),
     ],
 )
-def test_destinations_before_a_tenant(host, target, destination):
+def test_destinations_before_a_tenant(host: str, target: str, destination: Api | Stream) -> None:
     assert TENANT.route(host, target) == destination
 
 
@@ -96,7 +96,7 @@ NOWHERE = [
 
 
 @pytest.mark.parametrize("host", OTHERS)
-def test_other_servers_are_reached_for_this_user_alone(host):
+def test_other_servers_are_reached_for_this_user_alone(host: str) -> None:
     assert GITHUB.route(host, "/-/stats", lambda: True) == Stream(
         f"https://{host.lower().removesuffix(':443')}/-/stats"
     )
@@ -104,12 +104,12 @@ def test_other_servers_are_reached_for_this_user_alone(host):
 
 
 @pytest.mark.parametrize("host", NOWHERE)
-def test_what_names_no_server_is_reached_for_nobody(host):
+def test_what_names_no_server_is_reached_for_nobody(host: str) -> None:
     assert GITHUB.route(host, "/", lambda: True) == Misdirected()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "10.0.0.1", "[::1]", "[fe80::1]", "8.8.8.8"])
-def test_an_address_is_a_name_of_the_gateway(host):
+def test_an_address_is_a_name_of_the_gateway(host: str) -> None:
     assert isinstance(GITHUB.route(host, "/zen", lambda: True), Api)
 
 
@@ -142,6 +142,6 @@ def test_an_address_is_a_name_of_the_gateway(host):
         ),
     ],
 )
-def test_where_an_upstream_has_what(api, graphql, uploads, bases):
+def test_where_an_upstream_has_what(api: str, graphql: str, uploads: str, bases: tuple[str, ...]) -> None:
     upstreams = Upstreams(api)
     assert (upstreams.graphql, upstreams.uploads, upstreams.bases) == (graphql, uploads, bases)

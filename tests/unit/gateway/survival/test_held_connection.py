@@ -3,15 +3,21 @@
 import asyncio
 import mmap
 import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
 import uvicorn
 
+from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.protocol import Front
 from p2pcache.gateway.survival import takeover
 from p2pcache.gateway.survival.acceptor import Acceptor
 from p2pcache.gateway.survival.held_connection import HeldConnection
 from p2pcache.gateway.survival.journal import MEMORY_BYTES, SLOT_BYTES, Adopted, ConnectionState, Journal
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+"""A client's reader and writer."""
 
 GET = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
@@ -21,7 +27,7 @@ BIG = b"z" * (8 << 20)
 class Cold:
     """Two answers stand ready."""
 
-    def answer(self, url, headers):
+    def answer(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
         body = {b"/hot": b"hot", b"/hot-and-big": BIG}.get(url)
         return (b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body), body) if body else None
 
@@ -29,10 +35,10 @@ class Cold:
 class Site:
     """A node's front: /wait answers when told, /echo repeats a body, /big is more than a socket holds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = self.listener.getsockname()
-        self.clients = []
+        self.clients: list[Ends] = []
         self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         theirs.setblocking(False)
         self.theirs = theirs
@@ -44,12 +50,12 @@ class Site:
         server = uvicorn.Server(config)
         self.connections = server.server_state.connections
         config.load()
-        front = Front(server, Cold())
+        front = Front(server, cast("FastPath", Cold()))
         self.acceptor = Acceptor(
             [self.listener], self.journal, lambda adopted: HeldConnection(self.journal, adopted, front), pause=0.0
         )
 
-    async def app(self, scope, receive, send):
+    async def app(self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         body, more = b"", True
         while more:
             message = await receive()
@@ -67,24 +73,24 @@ class Site:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
         await send({"type": "http.response.body", "body": body})
 
-    def state(self, slot=0):
+    def state(self, slot: int = 0) -> ConnectionState:
         return ConnectionState(self.memory[slot * SLOT_BYTES])
 
-    async def until(self, state):
+    async def until(self, state: ConnectionState) -> None:
         async with asyncio.timeout(10):
             while self.state() is not state:  # noqa: ASYNC110 - memory that tells nobody when it changes
                 await asyncio.sleep(0.001)
 
-    async def client(self):
+    async def client(self) -> Ends:
         return await self.opened(host=self.address[0], port=self.address[1])
 
-    async def opened(self, **where):
+    async def opened(self, **where: Any) -> Ends:
         self.clients.append(await asyncio.open_connection(**where))
         return self.clients[-1]
 
 
 @pytest.fixture
-async def site():
+async def site() -> AsyncIterator[Site]:
     made = Site()
     yield made
     made.go.set()
@@ -100,7 +106,7 @@ async def site():
     made.theirs.close()
 
 
-async def body(reader):
+async def body(reader: asyncio.StreamReader) -> bytes:
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     if head.startswith(b"http/1.1 100"):
         return await body(reader)
@@ -109,11 +115,11 @@ async def body(reader):
 
 
 @pytest.fixture
-async def client(site):
+async def client(site: Site) -> Ends:
     return await site.client()
 
 
-async def test_a_request_stands_in_the_journal_until_it_is_answered(site, client):
+async def test_a_request_stands_in_the_journal_until_it_is_answered(site: Site, client: Ends) -> None:
     reader, writer = client
     writer.write(GET % b"/wait")
     await site.waiting.wait()
@@ -126,7 +132,7 @@ async def test_a_request_stands_in_the_journal_until_it_is_answered(site, client
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 
 
-async def test_an_upgrade_is_one_request_in_the_journal(site, client):
+async def test_an_upgrade_is_one_request_in_the_journal(site: Site, client: Ends) -> None:
     """Its head is parsed twice."""
     reader, writer = client
     for request in (GET % b"/echo", POST + b"ping", GET % b"/hot"):
@@ -137,7 +143,7 @@ async def test_an_upgrade_is_one_request_in_the_journal(site, client):
 
 
 @pytest.mark.parametrize("first", [b"/hot", b"/echo"])
-async def test_a_pipelined_request_is_never_taken_for_none(site, client, first):
+async def test_a_pipelined_request_is_never_taken_for_none(site: Site, client: Ends, first: bytes) -> None:
     reader, writer = client
     writer.write((POST + b"ping" if first == b"/echo" else GET % first) + GET % b"/wait")
     assert await body(reader) in (b"hot", b"ping")
@@ -148,7 +154,7 @@ async def test_a_pipelined_request_is_never_taken_for_none(site, client, first):
     await site.until(ConnectionState.IDLE)
 
 
-async def test_a_request_that_comes_before_the_last_is_answered_cannot_be_taken_up(site, client):
+async def test_a_request_that_comes_before_the_last_is_answered_cannot_be_taken_up(site: Site, client: Ends) -> None:
     reader, writer = client
     writer.write(GET % b"/big")
     await site.until(ConnectionState.LOST)
@@ -159,7 +165,9 @@ async def test_a_request_that_comes_before_the_last_is_answered_cannot_be_taken_
 
 
 @pytest.mark.parametrize("path", [b"/big", b"/hot-and-big"])
-async def test_an_answer_that_has_drained_leaves_the_journal_idle_by_itself(site, client, path):
+async def test_an_answer_that_has_drained_leaves_the_journal_idle_by_itself(
+    site: Site, client: Ends, path: bytes
+) -> None:
     reader, writer = client
     writer.write(GET % path)
     await site.until(ConnectionState.LOST)
@@ -167,7 +175,7 @@ async def test_an_answer_that_has_drained_leaves_the_journal_idle_by_itself(site
     await site.until(ConnectionState.IDLE)
 
 
-async def test_an_interim_answer_is_none(site, client):
+async def test_an_interim_answer_is_none(site: Site, client: Ends) -> None:
     reader, writer = client
     writer.write(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -177,14 +185,14 @@ async def test_an_interim_answer_is_none(site, client):
     await site.until(ConnectionState.IDLE)
 
 
-async def test_a_refusal_goes_out_whole_and_its_connection_is_not_taken_for_idle(site, client):
+async def test_a_refusal_goes_out_whole_and_its_connection_is_not_taken_for_idle(site: Site, client: Ends) -> None:
     reader, writer = client
     writer.write(b"GET / HTTP/9.9\r\n\r\n")
     assert b"p2pcache" in await reader.read()
     assert site.state() is not ConnectionState.IDLE
 
 
-async def test_a_connection_that_is_over_is_let_go(site):
+async def test_a_connection_that_is_over_is_let_go(site: Site) -> None:
     reader, writer = await site.client()
     writer.write(GET % b"/hot")
     assert await body(reader) == b"hot"
@@ -193,11 +201,12 @@ async def test_a_connection_that_is_over_is_let_go(site):
     await site.until(ConnectionState.FREE)
 
 
-async def adopt(site, state, received=b"", **more):
+async def adopt(site: Site, state: ConnectionState, received: bytes = b"", **more: Any) -> Ends:
     """Have the site take up a connection as of a dead node; gives the client's end."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     slot = site.journal.hold(theirs.fileno())
+    assert slot is not None
     if received:
         site.journal.asked(slot, received, 0)
     await takeover.take_over(site.journal, [Adopted(slot, theirs, state, received, **more)], site.acceptor.serve)
@@ -205,7 +214,7 @@ async def adopt(site, state, received=b"", **more):
 
 
 @pytest.mark.parametrize("split", [0, 5, len(POST), len(POST) + 2, len(POST) + 4])
-async def test_what_was_received_comes_before_what_is_sent_now(site, split):
+async def test_what_was_received_comes_before_what_is_sent_now(site: Site, split: int) -> None:
     whole = POST + b"ping"
     reader, writer = await adopt(site, ConnectionState.ASKED if split else ConnectionState.IDLE, whole[:split])
     writer.write(whole[split:] + GET % b"/hot")
@@ -214,7 +223,7 @@ async def test_what_was_received_comes_before_what_is_sent_now(site, split):
     await site.until(ConnectionState.IDLE)
 
 
-async def test_a_replay_is_noted_until_it_is_answered(site):
+async def test_a_replay_is_noted_until_it_is_answered(site: Site) -> None:
     reader, _ = await adopt(site, ConnectionState.ASKED, GET % b"/wait")
     await site.waiting.wait()
     assert (site.state(), site.memory[1]) == (ConnectionState.ASKED, 1)
@@ -224,7 +233,7 @@ async def test_a_replay_is_noted_until_it_is_answered(site):
     assert site.memory[1] == 0
 
 
-async def test_a_write_that_was_sent_on_is_marked(site, client):
+async def test_a_write_that_was_sent_on_is_marked(site: Site, client: Ends) -> None:
     _, writer = client
     writer.write(GET % b"/write")
     await site.waiting.wait()
@@ -240,42 +249,44 @@ async def test_a_write_that_was_sent_on_is_marked(site, client):
         pytest.param(ConnectionState.LOST, {}, b"", id="lost"),
     ],
 )
-async def test_what_cannot_be_taken_up_is_ended(site, state, more, words):
+async def test_what_cannot_be_taken_up_is_ended(
+    site: Site, state: ConnectionState, more: dict[str, Any], words: bytes
+) -> None:
     reader, _ = await adopt(site, state, GET % b"/hot", **more)
     assert await reader.read() == words
     assert site.state() is ConnectionState.FREE
     assert words == b"" or await body(_reader_of(words))
 
 
-def _reader_of(data):
+def _reader_of(data: bytes) -> asyncio.StreamReader:
     reader = asyncio.StreamReader()
     reader.feed_data(data)
     return reader
 
 
-async def test_a_connection_without_a_slot_is_served_all_the_same(site):
+async def test_a_connection_without_a_slot_is_served_all_the_same(site: Site) -> None:
     site.journal._free.clear()
     reader, writer = await site.client()
     writer.write(GET % b"/hot" + POST + b"ping")
     assert [await body(reader), await body(reader)] == [b"hot", b"ping"]
 
 
-async def test_a_lack_of_descriptors_ends_nothing(site, client):
+async def test_a_lack_of_descriptors_ends_nothing(site: Site, client: Ends) -> None:
     class Out:
-        def accept(self):
+        def accept(self) -> None:
             raise OSError(24, "Too many open files")
 
-        def fileno(self):
+        def fileno(self) -> int:
             return site.listener.fileno()
 
-    site.acceptor._accept(Out())
+    site.acceptor._accept(cast("socket.socket", Out()))
     reader, writer = await site.client()
     reader, writer = client
     writer.write(GET % b"/hot")
     assert await body(reader) == b"hot"
 
 
-async def test_a_memory_hit_leaves_no_note(site, client):
+async def test_a_memory_hit_leaves_no_note(site: Site, client: Ends) -> None:
     reader, writer = client
     before = site.memory[:]
     for _ in range(2):
@@ -284,7 +295,7 @@ async def test_a_memory_hit_leaves_no_note(site, client):
     assert site.memory[:] == before
 
 
-async def test_a_hit_that_ends_what_was_noted_leaves_the_journal_idle(site, client):
+async def test_a_hit_that_ends_what_was_noted_leaves_the_journal_idle(site: Site, client: Ends) -> None:
     reader, writer = client
     writer.write((GET % b"/hot")[:-2])
     await site.until(ConnectionState.ASKED)
