@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import pytest
@@ -80,8 +80,15 @@ class Raw:
                 return b""
 
 
+class Listening(Protocol):
+    """A node in this process or another."""
+
+    @property
+    def socket(self) -> Path | str: ...
+
+
 @asynccontextmanager
-async def connect(node: Node) -> AsyncIterator[Raw]:
+async def connect(node: Listening) -> AsyncIterator[Raw]:
     reader, writer = await asyncio.open_unix_connection(str(node.socket))
     try:
         yield Raw(reader, writer)

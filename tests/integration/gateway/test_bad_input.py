@@ -5,12 +5,16 @@ import json
 import logging
 import select
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from p2pcache.gateway.bounds import ClientBounds
+from p2pcache.node import Node
+from p2pcache.testing import StandIn
 
 from .conftest import LIMIT, ask, connect, get, running
 
@@ -18,7 +22,7 @@ H = b"Host: api.github.com\r\n"
 
 
 @pytest.fixture(autouse=True)
-def no_traceback(caplog):
+def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
 
@@ -73,7 +77,7 @@ def no_traceback(caplog):
         pytest.param(b"GET / HTTP/1.1\r\n" + H + b"X: " + b"a" * 1_000_000, 431, "larger than", id="endless header"),
     ],
 )
-async def test_refused_in_one_sentence(node, raw, status, sentence):
+async def test_refused_in_one_sentence(node: Node, raw: bytes, status: int, sentence: str) -> None:
     async with connect(node) as client:
         await client.send(raw)
         reply = await client.reply()
@@ -84,13 +88,13 @@ async def test_refused_in_one_sentence(node, raw, status, sentence):
             await client.ended()
 
 
-async def test_a_whole_url_is_asked_of_the_host_it_names(node, github):
+async def test_a_whole_url_is_asked_of_the_host_it_names(node: Node, github: StandIn) -> None:
     reply = await ask(node, get("http://api.github.com/repos/octo/app?x=1", host="evil.example"))
     assert reply.status == 200
     assert github.calls[-1].target == "/repos/octo/app?x=1"
 
 
-async def test_a_refusal_does_not_overtake_an_earlier_answer(node, github):
+async def test_a_refusal_does_not_overtake_an_earlier_answer(node: Node, github: StandIn) -> None:
     github.fault(delay=0.2)
     async with connect(node) as client:
         await client.send(get("/repos/octo/app") + b"nonsense\r\n\r\n")
@@ -98,21 +102,21 @@ async def test_a_refusal_does_not_overtake_an_earlier_answer(node, github):
         assert await client.ended() == b""
 
 
-async def test_a_broken_chunk_ends_the_request(node, github):
+async def test_a_broken_chunk_ends_the_request(node: Node, github: StandIn) -> None:
     async with connect(node) as client:
         await client.send(get("/markdown", "Transfer-Encoding: chunked", method="POST") + b"3\r\nabc\r\nzz\r\n")
         assert (await client.reply()).status == 400
         await client.ended()
 
 
-async def test_trailer_fields_are_nobodys_headers(node, github):
+async def test_trailer_fields_are_nobodys_headers(node: Node, github: StandIn) -> None:
     body = b"1\r\n{\r\n1\r\n}\r\n0\r\nAuthorization: token ghp_other\r\nX-Extra: 1\r\n\r\n"
     await ask(node, get("/repos/octo/app/labels", "Transfer-Encoding: chunked", method="POST") + body)
     assert github.calls[-1].token == "ghp_reader"
     assert "x-extra" not in github.calls[-1].headers
 
 
-async def test_a_slow_head_is_refused(github, tmp_path):
+async def test_a_slow_head_is_refused(github: StandIn, tmp_path: Path) -> None:
     bounds = ClientBounds(head_seconds=0.2)
     async with running(github.url, tmp_path, bounds) as node, connect(node) as client:
         await client.send(b"GET / HTTP/1.1\r\nHost: api")
@@ -122,13 +126,13 @@ async def test_a_slow_head_is_refused(github, tmp_path):
         await client.ended()
 
 
-async def test_a_silent_client_is_let_go(github, tmp_path):
+async def test_a_silent_client_is_let_go(github: StandIn, tmp_path: Path) -> None:
     bounds = ClientBounds(head_seconds=0.1)
     async with running(github.url, tmp_path, bounds) as node, connect(node) as client:
         assert await client.ended() == b""
 
 
-async def test_a_slow_second_head_is_refused(github, tmp_path):
+async def test_a_slow_second_head_is_refused(github: StandIn, tmp_path: Path) -> None:
     bounds = ClientBounds(head_seconds=0.2)
     async with running(github.url, tmp_path, bounds) as node, connect(node) as client:
         await client.send(get("/repos/octo/app"))
@@ -138,7 +142,7 @@ async def test_a_slow_second_head_is_refused(github, tmp_path):
 
 
 @pytest.mark.parametrize("target", ["/graphql", "/markdown"])
-async def test_a_body_that_stops_is_refused(github, tmp_path, target):
+async def test_a_body_that_stops_is_refused(github: StandIn, tmp_path: Path, target: str) -> None:
     bounds = ClientBounds(body_seconds=0.2)
     async with running(github.url, tmp_path, bounds) as node, connect(node) as client:
         await client.send(get(target, "Content-Length: 100", method="POST") + b"{")
@@ -148,7 +152,7 @@ async def test_a_body_that_stops_is_refused(github, tmp_path, target):
         await client.ended()
 
 
-async def test_one_connection_too_many_is_told_so(github, tmp_path):
+async def test_one_connection_too_many_is_told_so(github: StandIn, tmp_path: Path) -> None:
     bounds = ClientBounds(connections=1)
     async with running(github.url, tmp_path, bounds) as node, connect(node) as first:
         await first.send(get("/repos/octo/app"))
@@ -159,7 +163,7 @@ async def test_one_connection_too_many_is_told_so(github, tmp_path):
             assert "connections already" in json.loads(reply.body)["message"]
 
 
-async def test_a_client_that_does_not_read_is_cut_off(github, tmp_path):
+async def test_a_client_that_does_not_read_is_cut_off(github: StandIn, tmp_path: Path) -> None:
     github.edit("octo/app", file="large.txt", content="x" * (6 << 20))
     async with running(github.url, tmp_path, ClientBounds(write_seconds=0.3)) as node:
         with socket.socket(socket.AF_UNIX) as idle:
@@ -210,7 +214,9 @@ TARGET = st.one_of(
     cut=st.booleans(),
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_any_head_is_answered_or_refused(node, method, target, version, fields, cut):
+async def test_any_head_is_answered_or_refused(
+    node: Node, method: bytes, target: bytes, version: bytes, fields: list[bytes], cut: bool
+) -> None:
     raw = b"\r\n".join([b" ".join([method, target, version]), *fields, b"Host: api.github.com", b"", b""])
     async with connect(node) as client, asyncio.timeout(LIMIT):
         await client.send(raw[:-3] if cut else raw)

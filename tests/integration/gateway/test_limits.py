@@ -4,12 +4,15 @@ import json
 
 import pytest
 
+from p2pcache.node import Node
+from p2pcache.testing import StandIn
+
 from .conftest import TOKEN, ask, get
 
 STRANGER = "ghp_stranger"
 
 
-def post(target, token=TOKEN):
+def post(target: str, token: str = TOKEN) -> bytes:
     body = b'{"title":"x"}'
     head = f"POST {target} HTTP/1.1\r\nHost: api.github.com\r\nAuthorization: token {token}\r\n"
     return head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -24,7 +27,9 @@ def post(target, token=TOKEN):
     ],
 )
 @pytest.mark.parametrize("headers", [{"retry-after": "60"}, {}], ids=["with retry-after", "in words alone"])
-async def test_nobody_asks_again_before_its_time(node, github, first, headers):
+async def test_nobody_asks_again_before_its_time(
+    node: Node, github: StandIn, first: bytes, headers: dict[str, str]
+) -> None:
     said = json.dumps({"message": "You have exceeded a secondary rate limit. Please wait."})
     github.fault(status=403, body=said, headers=headers)
     assert (await ask(node, first)).status == 403
@@ -37,14 +42,14 @@ async def test_nobody_asks_again_before_its_time(node, github, first, headers):
     assert github.calls == []
 
 
-async def test_others_go_on(node, github):
+async def test_others_go_on(node: Node, github: StandIn) -> None:
     github.token(STRANGER, repos=["octo/app"])
     github.secondary()
     await ask(node, get("/user"))
     assert (await ask(node, post("/repos/octo/app/issues", STRANGER))).status == 201
 
 
-async def test_a_refused_write_voids_nothing(node, github):
+async def test_a_refused_write_voids_nothing(node: Node, github: StandIn) -> None:
     github.token(STRANGER, read_only=True)
     for _ in range(2):
         await ask(node, get("/repos/octo/app/issues"))

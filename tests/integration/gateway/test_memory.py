@@ -4,10 +4,13 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.support.gateway import Upstream
 
 from .conftest import LIMIT, connect, get
 
@@ -18,19 +21,19 @@ ROOM = 16 * MIB
 
 
 class Process:
-    def __init__(self, pid, socket):
+    def __init__(self, pid: int, socket: str) -> None:
         self.pid, self.socket = pid, socket
 
-    def reset_peak(self):
+    def reset_peak(self) -> None:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
-    def memory(self, field):
+    def memory(self, field: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(field))
 
 
 @asynccontextmanager
-async def node(url, home):
+async def node(url: str, home: Path) -> AsyncIterator[Process]:
     ready = home / "ready.json"
     flags = ["--no-p2p", "--upstream", url, "--dir", str(home), "--socket", str(home / "s"), "--ready-file", str(ready)]
     environ = {"PATH": os.environ["PATH"], "HOME": str(home)}
@@ -46,8 +49,8 @@ async def node(url, home):
 
 
 @pytest.mark.parametrize("target", ["/graphql", "/repos/octo/app/labels"])
-async def test_an_upload(upstream, tmp_path, target):
-    async def swallow(upstream, reader, writer):
+async def test_an_upload(upstream: Upstream, tmp_path: Path, target: str) -> None:
+    async def swallow(upstream: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while upstream.received < SIZE:
             upstream.received += len(await reader.read(1 << 18))
         writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
@@ -65,8 +68,8 @@ async def test_an_upload(upstream, tmp_path, target):
 
 
 @pytest.mark.parametrize("target", ["/repos/octo/app/tarball", "/repos/octo/app"], ids=["passed", "too large to keep"])
-async def test_a_download(upstream, tmp_path, target):
-    async def give(upstream, reader, writer):
+async def test_a_download(upstream: Upstream, tmp_path: Path, target: str) -> None:
+    async def give(upstream: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % SIZE)
         for _ in range(SIZE // MIB):
             writer.write(b" " * MIB)

@@ -5,7 +5,12 @@ import json
 import re
 from email.utils import parsedate_to_datetime
 
+import aiohttp
 import pytest
+
+from p2pcache.cache.wanted import Wanted
+from p2pcache.node import Node
+from p2pcache.testing import StandIn
 
 from .conftest import ask, connect, get
 
@@ -13,7 +18,7 @@ REPO = "/repos/octo/app"
 ISSUES = f"{REPO}/issues?per_page=10"
 
 
-async def test_a_miss_carries_githubs_own_lines(node, github):
+async def test_a_miss_carries_githubs_own_lines(node: Node, github: StandIn) -> None:
     reply = await ask(node, get(REPO))
     assert reply.status == 200
     assert reply.headers["cache-status"] == "p2pcache; fwd=uri-miss; fwd-status=200; stored"
@@ -27,7 +32,7 @@ async def test_a_miss_carries_githubs_own_lines(node, github):
 
 
 @pytest.mark.parametrize("times", [2, 3], ids=["the long way", "the short way"])
-async def test_a_hit_says_so(node, github, times):
+async def test_a_hit_says_so(node: Node, github: StandIn, times: int) -> None:
     first = await ask(node, get(REPO))
     for _ in range(times - 1):
         reply = await ask(node, get(REPO))
@@ -36,19 +41,19 @@ async def test_a_hit_says_so(node, github, times):
     assert reply.headers["cache-status"].startswith("p2pcache; hit; ttl=")
     assert reply.headers["cache-status"].endswith("; detail=memory")
     assert 0 <= int(reply.headers["age"]) < 5
-    assert parsedate_to_datetime(reply.headers["date"])
+    assert parsedate_to_datetime(reply.headers["date"]) is not None
     for name in ("etag", "content-type", "x-ratelimit-remaining"):
         assert reply.headers[name] == first.headers[name]
 
 
-async def test_the_rule_is_told_to_who_asks(node, github):
+async def test_the_rule_is_told_to_who_asks(node: Node, github: StandIn) -> None:
     plain = await ask(node, get(REPO))
     asked = await ask(node, get(REPO, "P2pcache-Explain: 1"))
     assert "p2pcache-rule" not in plain.headers
     assert asked.headers["p2pcache-rule"] == "fresh"
 
 
-async def heads(node, raw, count):
+async def heads(node: Node, raw: bytes, count: int) -> list[bytes]:
     """The raw heads of as many answers over one connection, without what is of the moment."""
     found = []
     async with connect(node) as client:
@@ -56,13 +61,14 @@ async def heads(node, raw, count):
             await client.send(raw)
             head = await client.reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: (\d+)", head)
+            assert length is not None
             await client.reader.readexactly(int(length[1]))
             found.append(re.sub(rb"(age: |ttl=|date: )[^;\r]*", rb"\1now", head))
     return found
 
 
 @pytest.mark.parametrize("lines", [(), ("Accept-Encoding: gzip",)], ids=["plain", "gzip"])
-async def test_both_ways_of_a_hit_give_the_same_bytes(node, lines):
+async def test_both_ways_of_a_hit_give_the_same_bytes(node: Node, lines: tuple[str, ...]) -> None:
     raw = get(ISSUES, *lines)
     await ask(node, raw)
     slow, fast, again = await heads(node, raw, 3)
@@ -79,19 +85,21 @@ async def test_both_ways_of_a_hit_give_the_same_bytes(node, lines):
         (f"{REPO}/readme", (), "only GitHub's own validators"),
     ],
 )
-async def test_what_is_believed_of_tags_is_told_to_who_asks(node, target, headers, said):
+async def test_what_is_believed_of_tags_is_told_to_who_asks(
+    node: Node, target: str, headers: tuple[str, ...], said: str
+) -> None:
     asked = await ask(node, get(target, "P2pcache-Explain: 1", *headers))
     assert said in asked.headers["p2pcache-etag-rule"]
 
 
 @pytest.mark.parametrize(("target", "status"), [(REPO, 304), (f"{REPO}/commits", 200)])
-async def test_a_date_is_believed_of_one_resource_and_of_no_list(node, target, status):
+async def test_a_date_is_believed_of_one_resource_and_of_no_list(node: Node, target: str, status: int) -> None:
     first = await ask(node, get(target))
     again = await ask(node, get(target, f"If-Modified-Since: {first.headers['last-modified']}"))
     assert again.status == status
 
 
-async def test_what_is_between_client_and_node_is_not_sent_on(node, github):
+async def test_what_is_between_client_and_node_is_not_sent_on(node: Node, github: StandIn) -> None:
     await ask(
         node, get(REPO, "P2pcache-Explain: 1", "Expect: 100-continue", "Connection: keep-alive, X-Hop", "X-Hop: 1")
     )
@@ -100,7 +108,7 @@ async def test_what_is_between_client_and_node_is_not_sent_on(node, github):
         assert not {"p2pcache-explain", "expect", "x-hop"} & call.headers.keys()
 
 
-async def test_a_client_that_holds_it_gets_a_304_from_the_cache(node, github):
+async def test_a_client_that_holds_it_gets_a_304_from_the_cache(node: Node, github: StandIn) -> None:
     first = await ask(node, get(REPO))
     for line in (
         f"If-None-Match: {first.headers['etag']}",
@@ -115,7 +123,7 @@ async def test_a_client_that_holds_it_gets_a_304_from_the_cache(node, github):
     assert len(github.calls) == 1
 
 
-async def test_a_date_validates_too(node, github):
+async def test_a_date_validates_too(node: Node, github: StandIn) -> None:
     first = await ask(node, get(REPO))
     since = first.headers["last-modified"]
     assert (await ask(node, get(REPO, f"If-Modified-Since: {since}"))).status == 304
@@ -124,7 +132,7 @@ async def test_a_date_validates_too(node, github):
     assert (await ask(node, get(REPO, f"If-Modified-Since: {since}", 'If-None-Match: "x"'))).status == 200
 
 
-async def test_gzip_is_taken_from_github_and_offered_to_clients(node, github):
+async def test_gzip_is_taken_from_github_and_offered_to_clients(node: Node, github: StandIn) -> None:
     plain = await ask(node, get(ISSUES))
     assert github.calls[0].headers["accept-encoding"] == "gzip"
     for _ in range(2):
@@ -137,7 +145,9 @@ async def test_gzip_is_taken_from_github_and_offered_to_clients(node, github):
     assert len(github.calls) == 1
 
 
-async def test_by_its_own_address_the_gateway_keeps_clients_on_itself(node, github, client):
+async def test_by_its_own_address_the_gateway_keeps_clients_on_itself(
+    node: Node, github: StandIn, client: aiohttp.ClientSession
+) -> None:
     for base, layout in ((node.address, ""), (node.address, "/api/v3")):
         for _ in range(3):
             async with client.get(f"{base}{layout}{ISSUES}", headers={"authorization": "token ghp_reader"}) as answer:
@@ -148,7 +158,9 @@ async def test_by_its_own_address_the_gateway_keeps_clients_on_itself(node, gith
     assert len(github.calls) == 1
 
 
-async def test_by_githubs_name_the_bytes_are_githubs(node, github, client):
+async def test_by_githubs_name_the_bytes_are_githubs(
+    node: Node, github: StandIn, client: aiohttp.ClientSession
+) -> None:
     async with client.get(f"{github.url}{ISSUES}", headers={"authorization": "token ghp_reader"}) as answer:
         body, link = await answer.read(), answer.headers["link"]
     headers = {"authorization": "token ghp_reader", "host": "api.github.com"}
@@ -159,15 +171,17 @@ async def test_by_githubs_name_the_bytes_are_githubs(node, github, client):
         assert (over_unix.body, over_unix.headers["link"]) == (body, link)
 
 
-async def test_what_names_scopes_is_always_githubs(node, github):
+async def test_what_names_scopes_is_always_githubs(node: Node, github: StandIn) -> None:
     for target in ("/", "/user"):
         for _ in range(2):
             reply = await ask(node, get(target))
             assert reply.headers["cache-status"].startswith("p2pcache; fwd=bypass")
 
 
-async def test_an_error_of_the_cache_costs_no_answer(node, github, monkeypatch, caplog):
-    async def broken(wanted):
+async def test_an_error_of_the_cache_costs_no_answer(
+    node: Node, github: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(wanted: Wanted) -> None:
         raise RuntimeError("broken")
 
     monkeypatch.setattr(node.engine, "read", broken)
@@ -177,7 +191,7 @@ async def test_an_error_of_the_cache_costs_no_answer(node, github, monkeypatch, 
     assert node.stats()["errors"] == {"cache": 1}
 
 
-async def test_requests_in_one_piece_are_answered_in_order(node, github):
+async def test_requests_in_one_piece_are_answered_in_order(node: Node, github: StandIn) -> None:
     paths = [REPO, f"{REPO}/issues/1", "/rate_limit", REPO, f"{REPO}/issues/1", REPO]
     for path in paths:
         await ask(node, get(path))
@@ -190,7 +204,7 @@ async def test_requests_in_one_piece_are_answered_in_order(node, github):
     ]
 
 
-async def test_a_connection_is_closed_when_the_client_says_so(node, github):
+async def test_a_connection_is_closed_when_the_client_says_so(node: Node, github: StandIn) -> None:
     for _ in range(3):
         async with connect(node) as client:
             await client.send(get(REPO, "Connection: close"))
@@ -200,7 +214,9 @@ async def test_a_connection_is_closed_when_the_client_says_so(node, github):
 
 @pytest.mark.parametrize("target", [REPO, "/rate_limit"])
 @pytest.mark.parametrize("connection", ["close", "keep-alive"])
-async def test_http_1_0_gets_a_length_and_the_end_of_the_connection(node, github, target, connection):
+async def test_http_1_0_gets_a_length_and_the_end_of_the_connection(
+    node: Node, github: StandIn, target: str, connection: str
+) -> None:
     for _ in range(3):
         async with connect(node) as client:
             await client.send(get(target, f"Connection: {connection}").replace(b"HTTP/1.1", b"HTTP/1.0"))
@@ -210,7 +226,7 @@ async def test_http_1_0_gets_a_length_and_the_end_of_the_connection(node, github
             assert await client.ended() == b""
 
 
-async def test_a_dropped_entry_is_not_answered_from(node, github):
+async def test_a_dropped_entry_is_not_answered_from(node: Node, github: StandIn) -> None:
     for _ in range(3):
         await ask(node, get(REPO))
     await node.purge("/repos/octo/app")
