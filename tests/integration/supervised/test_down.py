@@ -7,8 +7,9 @@ import socket
 import pytest
 
 from p2pcache.runner.watch import started_at
+from tests.support.processes import GitHub
 
-from .conftest import HEADERS, REPOSITORY, answer, ask, open_files, tcp, unix, until
+from .conftest import HEADERS, REPOSITORY, Connect, Supervised, answer, ask, open_files, tcp, unix, until
 
 pytestmark = pytest.mark.xdist_group("supervised")
 
@@ -16,7 +17,7 @@ REPO = f"/repos/{REPOSITORY}"
 
 
 @pytest.mark.parametrize("connect", [tcp, unix], ids=["tcp", "unix"])
-def test_down_ends_idle_connections_and_leaves_nothing(supervised, connect):
+def test_down_ends_idle_connections_and_leaves_nothing(supervised: Supervised, connect: Connect) -> None:
     with connect(supervised.node) as connection:
         for _ in range(2):
             assert ask(connection, REPO)[0] == 200
@@ -30,7 +31,9 @@ def test_down_ends_idle_connections_and_leaves_nothing(supervised, connect):
     assert not supervised.node.socket.exists()
 
 
-def test_a_request_under_way_is_answered_by_a_node_that_is_told_to_leave(supervised, github):
+def test_a_request_under_way_is_answered_by_a_node_that_is_told_to_leave(
+    supervised: Supervised, github: GitHub
+) -> None:
     github.order("fault", match=f"{REPO}/labels*", delay=0.5, times=None)
     with unix(supervised.node) as connection:
         connection.request("GET", f"{REPO}/labels", headers=HEADERS)
@@ -39,7 +42,7 @@ def test_a_request_under_way_is_answered_by_a_node_that_is_told_to_leave(supervi
         assert answer(connection)[0] == 200
 
 
-def test_connections_that_are_over_are_let_go_on_both_sides(supervised):
+def test_connections_that_are_over_are_let_go_on_both_sides(supervised: Supervised) -> None:
     for _ in range(2):
         node = supervised.state["node"]
         at_first = len(open_files(node))
@@ -51,7 +54,7 @@ def test_connections_that_are_over_are_let_go_on_both_sides(supervised):
         supervised.kill()
 
 
-def test_clients_that_left_meanwhile_are_let_go(supervised):
+def test_clients_that_left_meanwhile_are_let_go(supervised: Supervised) -> None:
     with tcp(supervised.node) as one, unix(supervised.node) as other:
         for connection in (one, other):
             assert ask(connection, REPO)[0] == 200

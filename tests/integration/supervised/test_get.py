@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.support.threads import in_a_thread
+from tests.support.threads import Ready, in_a_thread
 
 
 @in_a_thread
-async def enterprise(ready) -> None:
+async def enterprise(ready: Ready) -> None:
     """A GitHub Enterprise Server that answers with what it was asked."""
 
     async def answer(request: web.Request) -> web.Response:

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.processes import environment
+from tests.support.processes import GitHub, environment
 
-from .conftest import HEADERS, PATIENCE, REPOSITORY, TOKEN, answer, ask, tcp, unix, until
+from .conftest import HEADERS, PATIENCE, REPOSITORY, TOKEN, Connect, Supervised, answer, ask, tcp, unix, until
 
 pytestmark = pytest.mark.xdist_group("supervised")
 
@@ -28,12 +28,13 @@ class Client(threading.Thread):
 
     numbers = itertools.count()
 
-    def __init__(self, supervised, connect, together, *, keep):
+    def __init__(self, supervised: Supervised, connect: Connect, together: threading.Barrier, *, keep: bool) -> None:
         super().__init__(daemon=True)
         self.supervised, self.connect, self.together, self.keep = supervised, connect, together, keep
-        self.answers, self.wrong = 0, []
+        self.answers = 0
+        self.wrong: list[str] = []
 
-    def run(self):
+    def run(self) -> None:
         with self.connect(self.supervised.node) as connection:
             for _ in range(ROUNDS):
                 self.together.wait(PATIENCE)
@@ -45,7 +46,7 @@ class Client(threading.Thread):
                 if not self.keep:
                     connection.close()
 
-    def ask(self, connection):
+    def ask(self, connection: http.client.HTTPConnection) -> None:
         # GitHub ignores a parameter it does not know, the cache does not: each is a call that takes its time.
         path = f"/repos/{REPOSITORY}/issues?per_page=2&n={next(self.numbers)}"
         connection.request("GET", path, headers=HEADERS)
@@ -55,7 +56,7 @@ class Client(threading.Thread):
             self.wrong.append(f"{status}: {body}")
 
 
-def test_no_client_notices_that_its_node_is_killed(supervised):
+def test_no_client_notices_that_its_node_is_killed(supervised: Supervised) -> None:
     kinds = [(tcp, True), (tcp, False), (unix, True), (unix, False)] * 2
     together = threading.Barrier(len(kinds) + 1)
     clients = [Client(supervised, connect, together, keep=keep) for connect, keep in kinds]
@@ -75,7 +76,7 @@ def test_no_client_notices_that_its_node_is_killed(supervised):
 
 
 @pytest.mark.parametrize("connect", [tcp, unix], ids=["tcp", "unix"])
-def test_a_request_outlives_two_nodes(supervised, github, connect):
+def test_a_request_outlives_two_nodes(supervised: Supervised, github: GitHub, connect: Connect) -> None:
     path = f"/repos/{REPOSITORY}/labels"
     github.order("fault", match=f"{path}*", delay=0.5, times=None)
     with connect(supervised.node) as connection:
@@ -87,7 +88,7 @@ def test_a_request_outlives_two_nodes(supervised, github, connect):
         assert ask(connection, f"/repos/{REPOSITORY}")[2]["full_name"] == REPOSITORY  # and it is as good as new
 
 
-def test_an_idle_connection_is_taken_over(supervised):
+def test_an_idle_connection_is_taken_over(supervised: Supervised) -> None:
     with unix(supervised.node) as connection:
         for _ in range(2):
             assert ask(connection, f"/repos/{REPOSITORY}")[2]["full_name"] == REPOSITORY
@@ -95,7 +96,7 @@ def test_an_idle_connection_is_taken_over(supervised):
         assert ask(connection, f"/repos/{REPOSITORY}", "HEAD")[0] == 200
 
 
-def test_a_body_that_was_cut_by_the_kill_is_whole_again(supervised):
+def test_a_body_that_was_cut_by_the_kill_is_whole_again(supervised: Supervised) -> None:
     query = json.dumps({"query": f'query {{ repository(owner: "octo", name: "app") {{ name }} }} # {"x" * 5000}'})
     head = f"POST /graphql HTTP/1.1\r\nHost: api.github.com\r\nAuthorization: token {TOKEN}\r\n"
     with socket.socket(socket.AF_UNIX) as client:
@@ -109,7 +110,7 @@ def test_a_body_that_was_cut_by_the_kill_is_whole_again(supervised):
     assert b'"name":"app"' in answer.replace(b" ", b"")
 
 
-def writing(query):
+def writing(query: str) -> tuple[str, str, str]:
     return "POST", "/graphql", json.dumps({"query": query})
 
 
@@ -122,7 +123,9 @@ def writing(query):
     ],
 )
 @pytest.mark.parametrize("connect", [tcp, unix], ids=["tcp", "unix"])
-def test_a_write_is_not_made_twice(supervised, github, connect, method, path, body):
+def test_a_write_is_not_made_twice(
+    supervised: Supervised, github: GitHub, connect: Connect, method: str, path: str, body: str
+) -> None:
     github.order("reset-calls")
     github.order("fault", match=f"{method} {path}", stall=True, times=None)
     with connect(supervised.node) as connection:
@@ -134,7 +137,7 @@ def test_a_write_is_not_made_twice(supervised, github, connect, method, path, bo
     assert len(github.calls(path)) == 1
 
 
-def test_a_request_that_kills_every_node_is_given_up(supervised, github):
+def test_a_request_that_kills_every_node_is_given_up(supervised: Supervised, github: GitHub) -> None:
     path = f"/repos/{REPOSITORY}/labels"
     github.order("fault", match=f"{path}*", stall=True, times=None)
     with unix(supervised.node) as connection:
@@ -146,7 +149,7 @@ def test_a_request_that_kills_every_node_is_given_up(supervised, github):
     assert (status, header("cache-status")) == (502, "p2pcache; fwd=bypass; detail=deadly")
 
 
-def test_counts_go_on_where_the_node_died(supervised):
+def test_counts_go_on_where_the_node_died(supervised: Supervised) -> None:
     for number in range(3):
         status, _, _ = supervised.node.get(f"/repos/{REPOSITORY}/issues?n={number}", TOKEN)
         assert status == 200
@@ -156,7 +159,7 @@ def test_counts_go_on_where_the_node_died(supervised):
 
 
 @pytest.mark.needs("curl")
-def test_curl_does_not_notice(supervised, github):
+def test_curl_does_not_notice(supervised: Supervised, github: GitHub) -> None:
     github.order("fault", match=f"/repos/{REPOSITORY}/labels*", delay=0.5, times=None)
     curl = ["curl", "-sS", "--fail", "--max-time", str(PATIENCE), "-H", f"Authorization: token {TOKEN}"]
     where = ["--unix-socket", str(supervised.node.socket), f"http://api.github.com/repos/{REPOSITORY}/labels"]
@@ -168,7 +171,7 @@ def test_curl_does_not_notice(supervised, github):
 
 
 @pytest.mark.needs("gh")
-def test_gh_does_not_notice(supervised, github):
+def test_gh_does_not_notice(supervised: Supervised, github: GitHub) -> None:
     github.order("fault", match=f"/repos/{REPOSITORY}/labels*", delay=0.5, times=None)
     config = next(supervised.home.rglob("config.yml")).parent
     variables = {**environment(supervised.home), "GH_CONFIG_DIR": str(config), "GH_TOKEN": TOKEN}
@@ -180,9 +183,10 @@ def test_gh_does_not_notice(supervised, github):
     assert json.loads(out)
 
 
-def hits(connection, path, going, lost):
+def hits(connection: http.client.HTTPConnection, path: str, going: threading.Event, lost: list[str]) -> list[str]:
     """Ask for what is in memory until it is over; returns what was answered wrongly, or not at all."""
-    wrong, expected = [], None
+    wrong: list[str] = []
+    expected = None
     while going.is_set():
         try:
             status, _, body = ask(connection, path)
@@ -196,9 +200,10 @@ def hits(connection, path, going, lost):
     return wrong
 
 
-def test_a_kill_amid_memory_hits_costs_one_answer_at_most_and_falsifies_none(supervised):
+def test_a_kill_amid_memory_hits_costs_one_answer_at_most_and_falsifies_none(supervised: Supervised) -> None:
     path, kills = f"/repos/{REPOSITORY}", 3
-    going, lost = threading.Event(), []
+    going = threading.Event()
+    lost: list[str] = []
     going.set()
     with contextlib.ExitStack() as open_, ThreadPoolExecutor() as pool:
         connections = [open_.enter_context(connect(supervised.node)) for connect in (tcp, unix) * 2]
