@@ -129,7 +129,7 @@ class Fleet:
     def __init__(self, directory: Path, breeder: Breeder) -> None:
         self.directory = directory
         self.members: list[Member] = []
-        self._breeders = {(): breeder}
+        self._breeders: dict[tuple[str, ...], Breeder] = {(): breeder}
 
     async def spawn(self, prefix: tuple[str, ...] = (), **spec: Any) -> Member:
         folder = self.directory / str(len(self.members))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from typing import Any
 
 import pytest
 
+from tests.integration.swarm.conftest import Fleet, Member, Upstream
 
-async def everywhere(members, do, **how):
+
+async def everywhere(members: list[Member], do: str, **how: Any) -> list[Any]:
     return await asyncio.gather(*(member.do(do, **how) for member in members))
 
 
 @pytest.mark.timeout(120)
-async def test_twenty_nodes_and_ten_cold_urls_make_ten_upstream_calls(fleet, upstream):
+async def test_twenty_nodes_and_ten_cold_urls_make_ten_upstream_calls(fleet: Fleet, upstream: Upstream) -> None:
     _, members = await fleet.of(20, patient=True)
     names = [os.urandom(32).hex() for _ in range(10)]
     results = await everywhere(members, "want", names=names, port=upstream.port)
@@ -23,7 +26,7 @@ async def test_twenty_nodes_and_ten_cold_urls_make_ten_upstream_calls(fleet, ups
     assert sum(sum(result.values()) for result in results) == 200
 
 
-async def test_the_second_node_is_served_by_the_first(fleet, upstream):
+async def test_the_second_node_is_served_by_the_first(fleet: Fleet, upstream: Upstream) -> None:
     hub, (a, b) = await fleet.of(2, patient=True)
     name = os.urandom(32).hex()
     assert await a.do("want", names=[name], port=upstream.port) == {"upstream": 1}
@@ -37,7 +40,7 @@ async def test_the_second_node_is_served_by_the_first(fleet, upstream):
 
 
 @pytest.mark.timeout(120)
-async def test_fifty_nodes_join_one_hub_at_once(fleet):
+async def test_fifty_nodes_join_one_hub_at_once(fleet: Fleet) -> None:
     hub = await fleet.spawn(hub=True)
     await fleet.start(hub)
     members = [await fleet.spawn() for _ in range(50)]
@@ -48,7 +51,7 @@ async def test_fifty_nodes_join_one_hub_at_once(fleet):
     assert len({row["peer"] for row in rows}) == 50
 
 
-async def test_a_hub_killed_in_the_middle_of_a_load_loses_no_answer(fleet, upstream):
+async def test_a_hub_killed_in_the_middle_of_a_load_loses_no_answer(fleet: Fleet, upstream: Upstream) -> None:
     hub, members = await fleet.of(6, patient=True)
     await everywhere(members, "connected", n=4, timeout=30.0)
     names = [os.urandom(32).hex() for _ in range(40)]
@@ -70,7 +73,7 @@ async def test_a_hub_killed_in_the_middle_of_a_load_loses_no_answer(fleet, upstr
     assert await again.do("connected", n=1)
 
 
-async def test_a_hub_that_restarts_is_back_within_five_seconds_with_its_identity(fleet):
+async def test_a_hub_that_restarts_is_back_within_five_seconds_with_its_identity(fleet: Fleet) -> None:
     directory = str(fleet.directory)
     hub = await fleet.spawn(hub=True, directory=directory)
     await fleet.start(hub)
@@ -85,7 +88,7 @@ async def test_a_hub_that_restarts_is_back_within_five_seconds_with_its_identity
     assert await again.do("connected", n=3, timeout=5.0)
 
 
-async def test_a_stopped_peer_costs_callers_no_more_than_the_deadline_and_is_dropped(fleet):
+async def test_a_stopped_peer_costs_callers_no_more_than_the_deadline_and_is_dropped(fleet: Fleet) -> None:
     import signal
 
     hub, (a, b) = await fleet.of(2, limits={"ping_interval": 1.0})
@@ -103,7 +106,7 @@ async def test_a_stopped_peer_costs_callers_no_more_than_the_deadline_and_is_dro
     assert report["counters"]["peer_timeout"] >= 1
 
 
-async def test_a_leader_whose_node_hangs_frees_the_others_within_a_second(fleet, upstream):
+async def test_a_leader_whose_node_hangs_frees_the_others_within_a_second(fleet: Fleet, upstream: Upstream) -> None:
     _, (leader, *others) = await fleet.of(4)
     name = os.urandom(32).hex()
     assert await leader.do("lead", name=name)
@@ -115,7 +118,7 @@ async def test_a_leader_whose_node_hangs_frees_the_others_within_a_second(fleet,
     assert sorted(next(iter(result)) for result in results) == ["peer", "peer", "upstream"]
 
 
-async def test_a_peer_killed_in_the_middle_of_a_block(fleet):
+async def test_a_peer_killed_in_the_middle_of_a_block(fleet: Fleet) -> None:
     _, (a, b) = await fleet.of(2)
     name, digest, _ = await a.do("hold", size=20_000_000)
     await b.do("sees", name=name)
@@ -129,7 +132,7 @@ async def test_a_peer_killed_in_the_middle_of_a_block(fleet):
         await asyncio.sleep(0.05)
 
 
-async def test_another_secret_is_one_clear_line_on_both_sides(fleet):
+async def test_another_secret_is_one_clear_line_on_both_sides(fleet: Fleet) -> None:
     hub = await fleet.spawn(hub=True)
     stranger = await fleet.spawn(key="x" * 32)
     await fleet.start(hub)
@@ -143,7 +146,7 @@ async def test_another_secret_is_one_clear_line_on_both_sides(fleet):
     assert not await stranger.do("connected", timeout=0.1)
 
 
-async def test_a_member_whose_port_is_busy_takes_another_and_says_so_in_one_line(fleet):
+async def test_a_member_whose_port_is_busy_takes_another_and_says_so_in_one_line(fleet: Fleet) -> None:
     one, other, third = [await fleet.spawn() for _ in range(3)]
     await fleet.start(one)
     wished = one.addresses[0].split("/p2p")[0]
@@ -157,7 +160,7 @@ async def test_a_member_whose_port_is_busy_takes_another_and_says_so_in_one_line
     assert {row["peer"] for row in (await third.do("report"))["peers"]} == {other.peer}
 
 
-async def test_a_hub_whose_port_is_busy_is_one_clear_line(fleet):
+async def test_a_hub_whose_port_is_busy_is_one_clear_line(fleet: Fleet) -> None:
     one, hub = await fleet.spawn(), await fleet.spawn(hub=True)
     await fleet.start(one)
     await hub.hear()
@@ -165,7 +168,7 @@ async def test_a_hub_whose_port_is_busy_is_one_clear_line(fleet):
         await hub.start(listen=one.addresses[0].split("/p2p")[0])
 
 
-async def test_an_unreachable_bootstrap_is_one_clear_line_and_tried_again(fleet):
+async def test_an_unreachable_bootstrap_is_one_clear_line_and_tried_again(fleet: Fleet) -> None:
     late = await fleet.spawn()
     await fleet.start(late)
     address = late.addresses[0].split("/p2p")[0]
@@ -179,7 +182,7 @@ async def test_an_unreachable_bootstrap_is_one_clear_line_and_tried_again(fleet)
     assert await member.do("connected", timeout=6.0)
 
 
-async def test_drops_and_quotas_reach_everybody_before_the_writer_goes_on(fleet):
+async def test_drops_and_quotas_reach_everybody_before_the_writer_goes_on(fleet: Fleet) -> None:
     hub, members = await fleet.of(4)
     name, *_ = await members[0].do("hold", size=100)
     await everywhere(members[1:], "sees", name=name)

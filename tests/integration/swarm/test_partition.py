@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
+
+from tests.integration.swarm.conftest import Fleet, Member
 
 pytestmark = pytest.mark.needs("netns")
 
@@ -59,13 +62,13 @@ def runners() -> Iterator[list[Runner]]:
             subprocess.run(["ip", "netns", "del", runner.name], check=False, capture_output=True)
 
 
-async def until(member, condition):
+async def until(member: Member, condition: Callable[[Any], object]) -> Any:
     while not condition(report := await member.do("report")):  # noqa: ASYNC110  # another thread or process: nothing to wait on
         await asyncio.sleep(0.05)
     return report
 
 
-async def test_served_through_the_hub_cut_off_and_healed(fleet, runners):
+async def test_served_through_the_hub_cut_off_and_healed(fleet: Fleet, runners: list[Runner]) -> None:
     quick = {"ping_interval": 0.5, "lease_silence": 0.5}
     hub = await fleet.spawn(hub=True, limits=quick)
     members = [await fleet.spawn(runner.enter(), limits=quick) for runner in runners]
