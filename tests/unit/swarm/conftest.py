@@ -6,11 +6,12 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 import trio
@@ -19,7 +20,7 @@ import trio.testing
 from p2pcache.cache.entry import Pointer
 from p2pcache.swarm import Limits, SwarmConfig
 from p2pcache.swarm.protocol import membership_proof as proof
-from p2pcache.swarm.protocol.frames import MAGIC, MAJOR, MINOR, Acquire, Drop, Hello, Proof, Welcome, encode
+from p2pcache.swarm.protocol.frames import MAGIC, MAJOR, MINOR, Acquire, AnyFrame, Drop, Hello, Proof, Welcome, encode
 from p2pcache.swarm.rules import identity, statements
 from p2pcache.swarm.rules.config import SwarmError
 from p2pcache.swarm.rules.directory import Directory
@@ -27,10 +28,20 @@ from p2pcache.swarm.rules.multiaddrs import Address, parse
 from p2pcache.swarm.services.introduction import Incoming
 from p2pcache.swarm.services.link import LinkError
 from p2pcache.swarm.services.mesh import Mesh
+from p2pcache.swarm.services.session import Session
+
+T = TypeVar("T")
 
 KEY = b"k" * 32
 SCOPE = b"s" * 16
 TOPIC = b"t" * 16
+
+
+Blocks = Callable[..., tuple[bytes, bytes]]
+Pointers = Callable[..., Pointer]
+Links = Callable[..., tuple["MemoryLink", "MemoryLink"]]
+Configs = Callable[..., SwarmConfig]
+Run = Callable[..., None]
 
 
 def make_block(size: int = 100) -> tuple[bytes, bytes]:
@@ -66,6 +77,7 @@ class MemoryLink:
         self.dialled = dialled
         self.trusted = False
         self.deaf = False
+        self.owner = ""
 
     async def read(self) -> bytes:
         try:
@@ -100,7 +112,7 @@ class MemoryNet:
     def cut(self, peer: str) -> None:
         """Break every link of a peer, as `kill -9` does."""
         for link in self.links:
-            if link.peer == peer or getattr(link, "owner", "") == peer:
+            if link.peer == peer or link.owner == peer:
                 link.stream.send_stream.close()  # type: ignore[attr-defined]
                 link.stream.receive_stream.close()  # type: ignore[attr-defined]
 
@@ -137,7 +149,7 @@ class MemoryHost:
             raise LinkError("nothing listens there")
         mine, theirs = link_pair(self.peer, host.peer, str(address.bare()))
         theirs.address = str(replace(self.listen, port=40_000))
-        mine.owner, theirs.owner = self.peer, host.peer  # type: ignore[attr-defined]
+        mine.owner, theirs.owner = self.peer, host.peer
         self.net.links += [mine, theirs]
         await host.incoming.send(theirs)
         try:
@@ -221,6 +233,18 @@ class Node:
         self.told = addresses
         self.started.set()
 
+    def session(self, peer: str) -> Session:
+        """With a member that is connected."""
+        found = self.mesh.members.get(peer)
+        assert found is not None
+        return found
+
+    async def lead(self, resource: bytes, scope: bytes, caller: object = None) -> int:
+        """The token of a lease that nobody holds."""
+        token = await self.mesh.leases.acquire(resource, scope, caller=caller)
+        assert token is not None
+        return token
+
     def die(self) -> None:
         """As by `kill -9`."""
         self._net.hosts.pop(self.address, None)
@@ -246,11 +270,11 @@ class Guest:
         at = time.time()
         return Acquire(token, resource, scope, at, self.me.sign(statements.ask(resource, at, arbiter)), exclude)
 
-    async def say(self, *frames: object) -> None:
+    async def say(self, *frames: AnyFrame) -> None:
         for frame in frames:
-            await self.link.write(encode(frame))  # type: ignore[arg-type]
+            await self.link.write(encode(frame))
 
-    async def hear(self, kind: type) -> object:
+    async def hear(self, kind: type[T] | tuple[type[T], ...]) -> T:
         """The next frame of a kind."""
         while True:
             frame = await self.incoming.next()
@@ -285,7 +309,7 @@ class World:
         *bootstrap: int,
         limits: Limits | None = None,
         save_interval: float = math.inf,
-        **changes: object,
+        **changes: Any,
     ) -> SwarmConfig:
         folder = self.directory / str(number)
         folder.mkdir(exist_ok=True)
@@ -298,9 +322,9 @@ class World:
             # Saving runs in a thread, and the clock would jump while trio waits for it.
             limits=replace(limits or Limits(), save_interval=save_interval),
         )
-        return replace(made, **changes)  # type: ignore[arg-type]
+        return replace(made, **changes)
 
-    def node(self, number: int, *bootstrap: int, limits: Limits | None = None, **changes: object) -> Node:
+    def node(self, number: int, *bootstrap: int, limits: Limits | None = None, **changes: Any) -> Node:
         return Node(self, number, self.config(number, *bootstrap, limits=limits, **changes))
 
     @asynccontextmanager
@@ -332,12 +356,12 @@ class World:
             nonce = proof.nonce()
             await guest.say(Hello(MAGIC, MAJOR, MINOR, nonce, time.time() + skew))
             hello = await guest.hear(Hello)
-            await guest.say(Proof(proof.prove(KEY, host.peer, node.peer, nonce, hello.nonce)), Welcome(hub, addresses))  # type: ignore[attr-defined]
+            await guest.say(Proof(proof.prove(KEY, host.peer, node.peer, nonce, hello.nonce)), Welcome(hub, addresses))
             await guest.hear(Welcome)
             yield guest
 
     @staticmethod
-    async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(condition: Callable[..., object], seconds: float = 20.0) -> None:
         """Wait for something to come true, by the test's clock."""
         with trio.fail_after(seconds):
             while not condition():  # noqa: ASYNC110  # another thread or process: nothing to wait on
@@ -354,38 +378,38 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def block() -> Callable[..., tuple[bytes, bytes]]:
+def block() -> Blocks:
     return make_block
 
 
 @pytest.fixture
-def pointer() -> Callable[..., Pointer]:
+def pointer() -> Pointers:
     return make_pointer
 
 
 @pytest.fixture
-def links() -> Callable[..., tuple[MemoryLink, MemoryLink]]:
+def links() -> Links:
     return link_pair
 
 
 @pytest.fixture
-def run() -> Callable[..., object]:
+def run() -> Run:
     """Run a trio test on a clock that jumps over every wait."""
 
-    def start(test: Callable[..., object], *args: object) -> object:
-        async def bounded() -> object:
+    def start(test: Callable[..., Awaitable[None]], *args: object) -> None:
+        async def bounded() -> None:
             with trio.fail_after(600):
-                return await test(*args)  # type: ignore[misc]
+                await test(*args)
 
-        return trio.run(partial(bounded), clock=trio.testing.MockClock(autojump_threshold=0))
+        trio.run(partial(bounded), clock=trio.testing.MockClock(autojump_threshold=0))
 
     return start
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Callable[..., SwarmConfig]:
-    def make(name: str, *bootstrap: str, **changes: object) -> SwarmConfig:
+def config(tmp_path: Path) -> Configs:
+    def make(name: str, *bootstrap: str, **changes: Any) -> SwarmConfig:
         made = SwarmConfig("/ip4/127.0.0.1/tcp/0", bootstrap, (), tmp_path / name, (b"k" * 32,))
-        return replace(made, **changes)  # type: ignore[arg-type]
+        return replace(made, **changes)
 
     return make

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import trio
 
 from p2pcache.swarm import Limits
-from p2pcache.swarm.host import LibP2PHost
+from p2pcache.swarm.host import LibP2PHost, _Link
 from p2pcache.swarm.rules.multiaddrs import parse
-from p2pcache.swarm.services.link import LinkError
+from p2pcache.swarm.services.link import Link, LinkError
 
 ANY = parse("/ip4/127.0.0.1/tcp/0", listen=True)
 
@@ -24,7 +25,7 @@ def host(seed: int, limits: Limits = PATIENT) -> LibP2PHost:
     return LibP2PHost(bytes([seed]) * 32, ANY, limits)
 
 
-async def echo(link):
+async def echo(link: _Link) -> None:
     link.trust()
     try:
         while data := await link.read():
@@ -33,8 +34,10 @@ async def echo(link):
         pass
 
 
-def scene(test, limits=PATIENT, handler=echo):
-    async def start():
+def scene(
+    test: Callable[..., Awaitable[None]], limits: Limits = PATIENT, handler: Callable[..., Awaitable[None]] = echo
+) -> None:
+    async def start() -> None:
         with trio.fail_after(50):
             server = host(1, limits)
             address = await server.bind()
@@ -46,7 +49,7 @@ def scene(test, limits=PATIENT, handler=echo):
     trio.run(start)
 
 
-async def read(link, size):
+async def read(link: Link, size: int) -> bytes:
     data = b""
     while len(data) < size:
         data += await link.read()

@@ -13,28 +13,28 @@ import trio
 
 from p2pcache.swarm import SwarmError
 from p2pcache.swarm import host as hosts
-from p2pcache.swarm.host import LibP2PHost
+from p2pcache.swarm.host import LibP2PHost, _Link
 from p2pcache.swarm.rules import identity
-from p2pcache.swarm.rules.multiaddrs import parse
+from p2pcache.swarm.rules.multiaddrs import Address, parse
 from p2pcache.swarm.services.link import LinkError
 from tests.unit.swarm.host_lab import ANY, PATIENT, QUICK, echo, host, read, scene
 
 
-def test_reading_is_not_answered_frame_by_frame(monkeypatch):
+def test_reading_is_not_answered_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     """A window update for each would be an encryption, a write and a wake-up of the sender."""
     write, writes = hosts._Socket.write, []
-    took, taken = trio.open_memory_channel(1)
+    took, taken = trio.open_memory_channel[bytes](1)
 
-    async def counted(self, data):
+    async def counted(self: hosts._Socket, data: bytes) -> None:
         writes.append(len(data))
         await write(self, data)
 
-    async def sink(link):
+    async def sink(link: _Link) -> None:
         link.trust()
         while data := await link.read():
             await took.send(data)
 
-    async def test(_, address):
+    async def test(server: LibP2PHost, address: Address) -> None:
         async with host(2).dial(address) as link:
             await link.write(b"first")
             await taken.receive()
@@ -49,8 +49,8 @@ def test_reading_is_not_answered_frame_by_frame(monkeypatch):
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["with its id", "whoever is there"])
-def test_a_link_carries_bytes_both_ways(named):
-    async def test(server, address):
+def test_a_link_carries_bytes_both_ways(named: bool) -> None:
+    async def test(server: LibP2PHost, address: Address) -> None:
         client = host(2)
         async with client.dial(replace(address, peer=server.peer if named else None)) as link:
             assert link.peer == server.peer == identity.peer_id(bytes([1]) * 32)
@@ -66,16 +66,16 @@ def test_a_link_carries_bytes_both_ways(named):
     scene(test)
 
 
-def test_names_are_resolved_by_the_hosts_file():
-    async def test(server, address):
+def test_names_are_resolved_by_the_hosts_file() -> None:
+    async def test(server: LibP2PHost, address: Address) -> None:
         async with host(2).dial(parse(f"/dns4/localhost/tcp/{address.port}")) as link:
             assert link.peer == server.peer
 
     scene(test)
 
 
-def test_another_peer_than_expected_is_refused():
-    async def test(server, address):
+def test_another_peer_than_expected_is_refused() -> None:
+    async def test(server: LibP2PHost, address: Address) -> None:
         with pytest.raises(LinkError, match="another peer answers there"):
             async with host(2).dial(replace(address, peer=identity.peer_id(bytes([9]) * 32))):
                 pass
@@ -93,8 +93,8 @@ def test_another_peer_than_expected_is_refused():
         ("/ip6/100::1/tcp/1", "cannot be reached|did not answer|nothing listens"),
     ],
 )
-def test_where_nobody_can_be_reached(address, says):
-    async def test():
+def test_where_nobody_can_be_reached(address: str, says: str) -> None:
+    async def test() -> None:
         with pytest.raises(LinkError, match=says):
             async with host(2, QUICK).dial(
                 parse(address) if "x" * 64 not in address else replace(parse("/dns4/a/tcp/1"), host="x" * 64)
@@ -104,10 +104,10 @@ def test_where_nobody_can_be_reached(address, says):
     trio.run(test)
 
 
-def test_a_dial_that_nobody_answers_ends():
+def test_a_dial_that_nobody_answers_ends() -> None:
     """A listener whose queue is full drops what comes, as a firewall does."""
 
-    async def test():
+    async def test() -> None:
         with socket.socket() as wall, socket.socket() as first, socket.socket() as second:
             wall.bind(("127.0.0.1", 0))
             wall.listen(0)
@@ -121,16 +121,16 @@ def test_a_dial_that_nobody_answers_ends():
     trio.run(test)
 
 
-def test_a_busy_port_is_one_sentence():
-    async def test(server, address):
+def test_a_busy_port_is_one_sentence() -> None:
+    async def test(server: LibP2PHost, address: Address) -> None:
         with pytest.raises(SwarmError, match=r"cannot listen on .* \(Address already in use\): stop what listens"):
             await LibP2PHost(bytes([3]) * 32, address, PATIENT).bind()
 
     scene(test)
 
 
-def test_any_other_port_is_one_that_is_listened_on():
-    async def test(server, address):
+def test_any_other_port_is_one_that_is_listened_on() -> None:
+    async def test(server: LibP2PHost, address: Address) -> None:
         other = LibP2PHost(bytes([3]) * 32, address, PATIENT)
         elsewhere = await other.bind(any_port=True)
         assert elsewhere.host == address.host
@@ -144,11 +144,11 @@ def test_any_other_port_is_one_that_is_listened_on():
     scene(test)
 
 
-def test_a_link_that_is_closed_says_so():
-    async def hang_up(link):
+def test_a_link_that_is_closed_says_so() -> None:
+    async def hang_up(link: _Link) -> None:
         await link.read()
 
-    async def test(server, address):
+    async def test(server: LibP2PHost, address: Address) -> None:
         async with host(2).dial(address) as link:
             await link.write(b"x")
             assert await link.read() == b""
@@ -159,14 +159,14 @@ def test_a_link_that_is_closed_says_so():
     scene(test, handler=hang_up)
 
 
-def test_ipv6():
-    async def start():
+def test_ipv6() -> None:
+    async def start() -> None:
         with trio.fail_after(10):
             server = LibP2PHost(bytes([1]) * 32, parse("/ip6/::1/tcp/0", listen=True), PATIENT)
             address = await server.bind()
             seen = []
 
-            async def look(link):
+            async def look(link: _Link) -> None:
                 seen.append(link.address)
                 await link.read()
 
@@ -181,7 +181,7 @@ def test_ipv6():
     trio.run(start)
 
 
-def test_loading_it_leaves_the_process_as_it_was():
+def test_loading_it_leaves_the_process_as_it_was() -> None:
     script = """
 import logging, sys
 before = logging.getLogger().handlers[:], logging.getLogger().level
@@ -196,5 +196,5 @@ for heavy in ("fastecdsa", "zeroconf", "aiortc", "websockets"):
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_py_libp2p_logs_nothing_of_its_own():
+def test_py_libp2p_logs_nothing_of_its_own() -> None:
     assert logging.getLogger("libp2p").propagate is False

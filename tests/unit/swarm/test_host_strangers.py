@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
 from p2pcache.swarm import Limits
-from p2pcache.swarm.host import STRANGER_BYTES, STRANGER_STREAMS, LibP2PHost
+from p2pcache.swarm.host import STRANGER_BYTES, STRANGER_STREAMS, LibP2PHost, _Link
+from p2pcache.swarm.rules.multiaddrs import Address
 from p2pcache.swarm.services.link import LinkError
 from tests.unit.swarm.host_lab import ANY, PATIENT, QUICK, host, read, scene
+
+if TYPE_CHECKING:
+    from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
 
 @pytest.mark.parametrize(
@@ -19,14 +24,14 @@ from tests.unit.swarm.host_lab import ANY, PATIENT, QUICK, host, read, scene
     [(b"", "in time"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "in time|no libp2p peer"), (None, "hung up")],
     ids=["says nothing", "HTTP", "hangs up"],
 )
-def test_what_is_no_libp2p_peer(speak, says):
-    async def serve(stream):
+def test_what_is_no_libp2p_peer(speak: bytes | None, says: str) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
         if speak is not None:
             await stream.send_all(speak)
             await trio.sleep(5)
         await stream.aclose()
 
-    async def test():
+    async def test() -> None:
         async with trio.open_nursery() as nursery:
             listeners = await nursery.start(trio.serve_tcp, serve, 0)
             port = listeners[0].socket.getsockname()[1]
@@ -41,8 +46,8 @@ def test_what_is_no_libp2p_peer(speak, says):
 @pytest.mark.parametrize(
     "said", [b"GET / HTTP/1.1\r\n\r\n", b"", b"\x00" * 3 * STRANGER_BYTES], ids=["HTTP", "silence", "flood"]
 )
-def test_a_stranger_is_closed_and_members_are_still_served(said):
-    async def test(server, address):
+def test_a_stranger_is_closed_and_members_are_still_served(said: bytes) -> None:
+    async def test(server: LibP2PHost, address: Address) -> None:
         stranger = await trio.open_tcp_stream("127.0.0.1", address.port)
         with suppress(trio.BrokenResourceError):
             await stream_all(stranger, said)
@@ -52,7 +57,7 @@ def test_a_stranger_is_closed_and_members_are_still_served(said):
             assert await read(link, 1) == b"x"
         await stranger.aclose()
 
-    async def stream_all(stranger, said):
+    async def stream_all(stranger: trio.SocketStream, said: bytes) -> None:
         await stranger.send_all(said)
         with trio.fail_after(5):
             while await stranger.receive_some():
@@ -61,8 +66,8 @@ def test_a_stranger_is_closed_and_members_are_still_served(said):
     scene(test, QUICK)
 
 
-def test_a_mute_stranger_gives_way_to_a_member():
-    async def test(server, address):
+def test_a_mute_stranger_gives_way_to_a_member() -> None:
+    async def test(server: LibP2PHost, address: Address) -> None:
         waiting = [await trio.open_tcp_stream("127.0.0.1", address.port) for _ in range(PATIENT.handshakes)]
         for stream in waiting:
             await stream.receive_some()  # all places are taken
@@ -76,8 +81,8 @@ def test_a_mute_stranger_gives_way_to_a_member():
     scene(test)
 
 
-def test_a_connection_that_nobody_may_wait_with_is_closed():
-    async def test(server, address):
+def test_a_connection_that_nobody_may_wait_with_is_closed() -> None:
+    async def test(server: LibP2PHost, address: Address) -> None:
         streams = [await trio.open_tcp_stream("127.0.0.1", address.port) for _ in range(4)]
         with suppress(trio.BrokenResourceError):
             assert await streams[-1].receive_some() == b""
@@ -87,12 +92,12 @@ def test_a_connection_that_nobody_may_wait_with_is_closed():
     scene(test, Limits(handshakes=2, waiting=1, mute=30.0))
 
 
-def test_a_connection_that_is_gone_before_it_is_looked_at(monkeypatch):
-    def gone(_):
+def test_a_connection_that_is_gone_before_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_: str) -> None:
         monkeypatch.undo()
         raise OSError
 
-    async def test(server, address):
+    async def test(server: LibP2PHost, address: Address) -> None:
         stream = await trio.open_tcp_stream("127.0.0.1", address.port)
         with suppress(trio.BrokenResourceError):
             assert await stream.receive_some() == b""
@@ -106,15 +111,15 @@ def test_a_connection_that_is_gone_before_it_is_looked_at(monkeypatch):
     scene(test)
 
 
-def test_a_peer_that_is_not_trusted_yet_can_send_little():
+def test_a_peer_that_is_not_trusted_yet_can_send_little() -> None:
     closed = trio.Event()
 
-    async def distrust(link):
+    async def distrust(link: _Link) -> None:
         while await link.read():
             pass
         closed.set()
 
-    async def test(server, address):
+    async def test(server: LibP2PHost, address: Address) -> None:
         async with host(2).dial(address) as link:
             link.trust()
             with pytest.raises(LinkError):  # noqa: PT012  # how many it takes is not certain
@@ -125,11 +130,12 @@ def test_a_peer_that_is_not_trusted_yet_can_send_little():
     scene(test, handler=distrust)
 
 
-def test_further_streams_of_a_peer_are_refused():
+def test_further_streams_of_a_peer_are_refused() -> None:
     from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset  # as `host` loaded it
 
-    async def test(server, address):
+    async def test(server: LibP2PHost, address: Address) -> None:
         async with host(2).dial(address) as link:
+            assert isinstance(link, _Link)
             muxer = link._stream.conn
             for _ in range(3):
                 stream = await muxer.open_stream()
@@ -142,10 +148,11 @@ def test_further_streams_of_a_peer_are_refused():
     scene(test)
 
 
-def test_an_oversized_frame_below_us_closes_the_connection():
-    async def test(server, address):
+def test_an_oversized_frame_below_us_closes_the_connection() -> None:
+    async def test(server: LibP2PHost, address: Address) -> None:
         async with host(2).dial(address) as link:
             link.trust()
+            assert isinstance(link, _Link)
             muxer = link._stream.conn
             await link.write(b"x")
             await read(link, 1)
@@ -156,17 +163,17 @@ def test_an_oversized_frame_below_us_closes_the_connection():
     scene(test)
 
 
-def test_more_connections_than_a_stock_host_accepts_in_its_life():
+def test_more_connections_than_a_stock_host_accepts_in_its_life() -> None:
     """py-libp2p's own host refuses the 251st."""
 
-    async def test(server, address):
+    async def test(server: LibP2PHost, address: Address) -> None:
         client = host(2, Limits())
         for _ in range(26):
             async with trio.open_nursery() as nursery:
                 for _ in range(10):
                     nursery.start_soon(once, client, address)
 
-    async def once(client, address):
+    async def once(client: LibP2PHost, address: Address) -> None:
         async with client.dial(address) as link:
             assert link.peer
 
@@ -178,21 +185,21 @@ class Another(LibP2PHost):
 
     streams = STRANGER_STREAMS
 
-    async def _open(self, muxer):
+    async def _open(self, muxer: Yamux) -> YamuxStream:
         await muxer.event_started.wait()
         for _ in range(self.streams):
             await (await muxer.open_stream()).reset()
         return await super()._open(muxer)
 
 
-def another(seed, streams):
+def another(seed: int, streams: int) -> Another:
     made = Another(bytes([seed]) * 32, ANY, PATIENT)
     made.streams = streams
     return made
 
 
-def test_a_peer_that_opens_other_streams_first_is_served():
-    async def test(server, address):
+def test_a_peer_that_opens_other_streams_first_is_served() -> None:
+    async def test(server: LibP2PHost, address: Address) -> None:
         async with another(2, STRANGER_STREAMS - 1).dial(address) as link:
             await link.write(b"x")
             assert await read(link, 1) == b"x"
@@ -200,8 +207,8 @@ def test_a_peer_that_opens_other_streams_first_is_served():
     scene(test)
 
 
-def test_a_stranger_that_opens_stream_after_stream_is_closed():
-    async def test(server, address):
+def test_a_stranger_that_opens_stream_after_stream_is_closed() -> None:
+    async def test(server: LibP2PHost, address: Address) -> None:
         with pytest.raises(LinkError):
             async with another(2, STRANGER_STREAMS).dial(address):
                 pass

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any, cast
 
 import pytest
 import trio
 
+from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Limits, Swarm, SwarmError
-from p2pcache.swarm.rules.multiaddrs import parse
-from tests.unit.swarm.lab import SCOPE, Node, running, until
+from p2pcache.swarm.rules.multiaddrs import Address, parse
+from p2pcache.swarm.services.link import Host
+from tests.unit.swarm.conftest import Blocks, Configs, Pointers
+from tests.unit.swarm.lab import SCOPE, Store, running, until
 
 
-async def test_a_joiner_gets_the_snapshot(config, pointer):
+async def test_a_joiner_gets_the_snapshot(config: Configs, pointer: Pointers) -> None:
     async with running(config("a")) as [(node, a)]:
         node.held = [pointer() for _ in range(500)]
         async with running(config("b", *a.multiaddrs)) as [(_, b)]:
@@ -21,7 +25,7 @@ async def test_a_joiner_gets_the_snapshot(config, pointer):
                 assert await until(lambda held=held: b.tier.find(held.name)) == [held]
 
 
-async def test_a_peer_that_stops_says_goodbye(config):
+async def test_a_peer_that_stops_says_goodbye(config: Configs) -> None:
     async with running(config("a"), config("b")) as [(_, a), (node, b)]:
         assert b.alone_for() == 0
         await a.stop()
@@ -34,12 +38,13 @@ async def test_a_peer_that_stops_says_goodbye(config):
         assert (b.peers(), b.counters(), node.warnings) == ([], {}, [])
 
 
-async def test_what_a_member_did_for_others_is_counted(config, block, pointer):
+async def test_what_a_member_did_for_others_is_counted(config: Configs, block: Blocks, pointer: Pointers) -> None:
     async with running(config("hub", hub=True), config("a"), config("b")) as [(kept, hub), (node, a), (_, b)]:
         cid, sealed = block(1000)
         node.blocks[cid] = sealed
         held = pointer(cid, 1000)
         lease = await a.leases.acquire(held.name, SCOPE)
+        assert not isinstance(lease, Freed)
         await a.tier.store(held, sealed)
         await lease.release(held)
         async with asyncio.timeout(10):
@@ -58,7 +63,7 @@ async def test_what_a_member_did_for_others_is_counted(config, block, pointer):
         assert sum("gave it in " in clause for clause in b.explain(held.name, cid, before)) == 1
 
 
-async def test_quotas_arrive(config):
+async def test_quotas_arrive(config: Configs) -> None:
     async with running(config("a"), config("b")) as [(_, a), (node, _)]:
         a.publish_quota(SCOPE, b"990")
         async with asyncio.timeout(5):
@@ -66,7 +71,7 @@ async def test_quotas_arrive(config):
                 await asyncio.sleep(0.002)
 
 
-async def test_a_hub_keeps_and_announces(config, pointer, block):
+async def test_a_hub_keeps_and_announces(config: Configs, pointer: Pointers, block: Blocks) -> None:
     async with running(config("hub", hub=True), config("a"), config("b")) as [(kept, _), (node, a), (_, b)]:
         cid, sealed = block(1000)
         node.blocks[cid] = sealed
@@ -89,8 +94,8 @@ async def test_a_hub_keeps_and_announces(config, pointer, block):
         ({"listen": "/ip4/203.0.113.1/tcp/9000"}, "cannot listen on"),
     ],
 )
-async def test_what_cannot_be_used_is_one_sentence(config, changes, says):
-    node = Node()
+async def test_what_cannot_be_used_is_one_sentence(config: Configs, changes: dict[str, Any], says: str) -> None:
+    node = Store()
     with pytest.raises(SwarmError, match=says) as error:
         await Swarm(config("a", **changes), node, node).start()
     assert "\n" not in str(error.value)
@@ -103,40 +108,42 @@ async def test_what_cannot_be_used_is_one_sentence(config, changes, says):
         (ZeroDivisionError(), r"cannot start \(ZeroDivisionError\)"),
     ],
 )
-async def test_a_transport_that_cannot_be_made(config, error, says):
-    def host(*_):
+async def test_a_transport_that_cannot_be_made(config: Configs, error: Exception, says: str) -> None:
+    def host(*_: object) -> Host:
         raise error
 
-    node = Node()
+    node = Store()
     with pytest.raises(SwarmError, match=says):
         await Swarm(config("a"), node, node, host=host).start()
 
 
-async def test_a_start_that_takes_too_long(config):
+async def test_a_start_that_takes_too_long(config: Configs) -> None:
     class Slow:
         peer = "12D3KooW" + "A" * 44
 
-        async def bind(self):
+        async def bind(self) -> None:
             await trio.sleep_forever()
 
-    node = Node()
+    node = Store()
     with pytest.raises(SwarmError, match="took too long"):
-        await Swarm(config("a", limits=Limits(start_timeout=0.05)), node, node, host=lambda *_: Slow()).start()
+        await Swarm(
+            config("a", limits=Limits(start_timeout=0.05)), node, node, host=lambda *_: cast("Host", Slow())
+        ).start()
 
 
-async def test_a_swarm_that_breaks_says_so_and_the_node_goes_on(config, pointer):
+async def test_a_swarm_that_breaks_says_so_and_the_node_goes_on(config: Configs, pointer: Pointers) -> None:
     class Breaking:
         peer = "12D3KooW" + "A" * 44
 
-        async def bind(self):
+        async def bind(self) -> Address:
             return parse("/ip4/127.0.0.1/tcp/9")
 
-        async def serve(self, handler):
+        async def serve(self, handler: object) -> None:
             await trio.sleep(0.01)
             raise ZeroDivisionError
 
-    node = Node()
-    made = Swarm(config("a"), node, node, host=lambda *_: Breaking())
+    node = Store()
+    made = Swarm(config("a"), node, node, host=lambda *_: cast("Host", Breaking()))
     await made.start()
     async with asyncio.timeout(5):
         while not node.warnings:  # noqa: ASYNC110  # another thread or process: nothing to wait on
@@ -146,7 +153,7 @@ async def test_a_swarm_that_breaks_says_so_and_the_node_goes_on(config, pointer)
     await made.stop()
 
 
-async def test_a_swarm_that_does_not_stop_is_left_behind(config):
+async def test_a_swarm_that_does_not_stop_is_left_behind(config: Configs) -> None:
     import threading
 
     gate = threading.Event()
@@ -154,15 +161,15 @@ async def test_a_swarm_that_does_not_stop_is_left_behind(config):
     class Stuck:
         peer = "12D3KooW" + "A" * 44
 
-        async def bind(self):
+        async def bind(self) -> Address:
             return parse("/ip4/127.0.0.1/tcp/9")
 
-        async def serve(self, handler):
+        async def serve(self, handler: object) -> None:
             await trio.sleep(0.01)
             gate.wait(10)
 
-    node = Node()
-    made = Swarm(config("a", limits=Limits(stop_timeout=0.05)), node, node, host=lambda *_: Stuck())
+    node = Store()
+    made = Swarm(config("a", limits=Limits(stop_timeout=0.05)), node, node, host=lambda *_: cast("Host", Stuck()))
     await made.start()
     await asyncio.sleep(0.1)
     await made.stop()
@@ -170,7 +177,7 @@ async def test_a_swarm_that_does_not_stop_is_left_behind(config):
     gate.set()
 
 
-async def test_told_addresses_are_announced_and_the_identity_stays(config):
+async def test_told_addresses_are_announced_and_the_identity_stays(config: Configs) -> None:
     announced = ("/dns4/hub.example/tcp/9100",)
     async with running(config("a", announce=announced)) as [(_, first)]:
         assert first.multiaddrs == (f"/dns4/hub.example/tcp/9100/p2p/{first.peer_id}",)
@@ -180,18 +187,19 @@ async def test_told_addresses_are_announced_and_the_identity_stays(config):
         assert second.multiaddrs
 
 
-async def test_a_rotation_in_progress(config):
+async def test_a_rotation_in_progress(config: Configs) -> None:
     old, new = b"o" * 32, b"n" * 32
     async with running(config("a", membership_keys=(old, new)), config("b", membership_keys=(new, old))) as nodes:
         assert len(nodes) == 2
 
 
-async def test_limits_are_the_configurations(config):
+async def test_limits_are_the_configurations(config: Configs) -> None:
     async with running(config("a", limits=Limits(members=1)), config("b")) as [(_, a), _]:
+        assert a._mesh is not None
         assert a._mesh.members.limits.members == 1
 
 
-async def test_what_the_swarm_has_to_say_reaches_the_node(config):
+async def test_what_the_swarm_has_to_say_reaches_the_node(config: Configs) -> None:
     async with running(config("a", "/ip4/127.0.0.1/tcp/1")) as [(node, _)]:
         async with asyncio.timeout(5):
             while not node.warnings:  # noqa: ASYNC110  # another thread or process: nothing to wait on
@@ -199,14 +207,14 @@ async def test_what_the_swarm_has_to_say_reaches_the_node(config):
         assert "nothing listens there" in node.warnings[0]
 
 
-async def test_two_members_of_one_directory_are_two_peers(config):
+async def test_two_members_of_one_directory_are_two_peers(config: Configs) -> None:
     async with running(config("a"), config("a")) as [(_, first), (_, second)]:
         assert first.peer_id != second.peer_id
         assert first.port != second.port
 
 
-async def test_a_hub_has_its_own_directory(config):
-    node = Node()
+async def test_a_hub_has_its_own_directory(config: Configs) -> None:
+    node = Store()
     async with running(config("a", hub=True)) as [(_, hub)]:
         with pytest.raises(
             SwarmError, match=r"another hub runs with .*/a: stop it, or give this one its own directory"
@@ -219,8 +227,8 @@ async def test_a_hub_has_its_own_directory(config):
     assert again.peer_id == hub.peer_id
 
 
-async def test_a_swarm_that_cannot_start_leaves_the_key_to_others(config):
-    node = Node()
+async def test_a_swarm_that_cannot_start_leaves_the_key_to_others(config: Configs) -> None:
+    node = Store()
     async with running(config("a")) as [(_, taken)]:
         where = f"/ip4/127.0.0.1/tcp/{taken.port}"
         for _ in range(2):
@@ -228,7 +236,7 @@ async def test_a_swarm_that_cannot_start_leaves_the_key_to_others(config):
                 await Swarm(config("b", hub=True, listen=where), node, node).start()
 
 
-async def test_a_swarm_that_never_started_can_be_stopped(config):
-    node = Node()
+async def test_a_swarm_that_never_started_can_be_stopped(config: Configs) -> None:
+    node = Store()
     await Swarm(config("a"), node, node).stop()
     assert node.warnings == []

@@ -11,7 +11,7 @@ A, B = "12D3KooWA", "12D3KooWB"
 NA, NB = b"a" * 32, b"b" * 32
 
 
-def test_who_knows_a_key_is_a_member():
+def test_who_knows_a_key_is_a_member() -> None:
     assert proved(prove(NEW, A, B, NA, NB), (NEW,), A, B, NA, NB)
 
 
@@ -27,24 +27,24 @@ def test_who_knows_a_key_is_a_member():
     ],
     ids=["wrong key", "sent back", "replayed to a fresh nonce", "other nonce", "for another verifier", "another's"],
 )
-def test_any_other_proof_is_refused(key, prover, verifier, mine, theirs):
+def test_any_other_proof_is_refused(key: bytes, prover: str, verifier: str, mine: bytes, theirs: bytes) -> None:
     assert not proved(prove(key, prover, verifier, mine, theirs), (NEW,), A, B, NA, NB)
 
 
-def test_during_a_rotation_old_and_new_keys_are_accepted():
+def test_during_a_rotation_old_and_new_keys_are_accepted() -> None:
     for key in (OLD, NEW):
         assert proved(prove(key, A, B, NA, NB), (NEW, OLD), A, B, NA, NB)
 
 
-def test_names_of_different_length_never_make_the_same_message():
+def test_names_of_different_length_never_make_the_same_message() -> None:
     assert prove(NEW, "ab", "c", NA, NB) != prove(NEW, "a", "bc", NA, NB)
 
 
 @pytest.mark.parametrize("args", [(b"short", NA, NB), (NEW, b"", NB), (NEW, NA, b"")])
-def test_lengths_are_checked(args):
+def test_lengths_are_checked(args: tuple[bytes, bytes, bytes]) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         prove(args[0], A, B, args[1], args[2])
 
 
-def test_nonces_are_fresh():
+def test_nonces_are_fresh() -> None:
     assert len({nonce() for _ in range(100)}) == 100

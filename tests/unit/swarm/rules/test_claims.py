@@ -5,7 +5,7 @@ from __future__ import annotations
 from p2pcache.swarm.rules.claims import FreedClaims
 
 
-def test_who_left_something_is_said_once():
+def test_who_left_something_is_said_once() -> None:
     freed = FreedClaims(10)
     assert freed.take(b"r", b"s") is None
     freed.note(b"r", b"s", "peer")
@@ -15,7 +15,7 @@ def test_who_left_something_is_said_once():
     assert freed.take(b"r", b"other") == ""
 
 
-def test_it_is_bounded_and_keeps_the_latest():
+def test_it_is_bounded_and_keeps_the_latest() -> None:
     freed = FreedClaims(2)
     for resource in (b"a", b"b", b"a", b"c"):
         freed.note(resource, b"s", "peer")

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from p2pcache.cache.entry import CID_PREFIX, Pointer
 from p2pcache.swarm.rules.directory import Directory, Holding
+from tests.unit.swarm.conftest import Pointers
 
 A, B = "peer-a", "peer-b"
 
@@ -22,7 +23,7 @@ def directory(total: int = 100, share: int = 50, drops: int = 100) -> Directory:
     return Directory(total * ROOM, share * ROOM, drops)
 
 
-def test_found_by_name_the_latest_proved_first(pointer):
+def test_found_by_name_the_latest_proved_first(pointer: Pointers) -> None:
     here = directory()
     old, new = pointer(name=b"n" * 32, proved_at=1.0), pointer(name=b"n" * 32, proved_at=2.0, scope=b"o" * 16)
     assert here.add(old, A)
@@ -33,14 +34,14 @@ def test_found_by_name_the_latest_proved_first(pointer):
     assert here.holders(b"unknown") == {}
 
 
-def test_a_second_holder_is_no_news(pointer):
+def test_a_second_holder_is_no_news(pointer: Pointers) -> None:
     here, one = directory(), pointer()
     assert here.add(one, A)
     assert not here.add(one, B)
     assert set(here.holders(one.cid)) == {A, B}
 
 
-def test_a_renewed_pointer_is_news_an_echo_of_it_is_not(pointer):
+def test_a_renewed_pointer_is_news_an_echo_of_it_is_not(pointer: Pointers) -> None:
     here, one = directory(), pointer(proved_at=100.0)
     here.add(one, A)
     assert not here.add(msgspec.structs.replace(one, proved_at=100.5), B)
@@ -53,7 +54,7 @@ def test_a_renewed_pointer_is_news_an_echo_of_it_is_not(pointer):
     assert here.find(one.name) == []
 
 
-def test_what_a_lease_left_is_news_when_it_is_announced(pointer):
+def test_what_a_lease_left_is_news_when_it_is_announced(pointer: Pointers) -> None:
     here, one = directory(), pointer(proved_at=100.0)
     assert here.add(one, A, announced=False)
     assert here.add(one, A)
@@ -64,7 +65,7 @@ def test_what_a_lease_left_is_news_when_it_is_announced(pointer):
     assert not here.add(renewed, B)
 
 
-def test_what_a_peer_took_along_is_gone_with_it(pointer):
+def test_what_a_peer_took_along_is_gone_with_it(pointer: Pointers) -> None:
     here, mine, shared = directory(), pointer(), pointer()
     here.add(mine, A)
     here.add(shared, A)
@@ -78,7 +79,7 @@ def test_what_a_peer_took_along_is_gone_with_it(pointer):
     assert len(here) == 1
 
 
-def test_a_block_that_a_peer_has_not_got(pointer):
+def test_a_block_that_a_peer_has_not_got(pointer: Pointers) -> None:
     here, one = directory(), pointer()
     here.add(one, A)
     here.add(one, B)
@@ -90,7 +91,7 @@ def test_a_block_that_a_peer_has_not_got(pointer):
     here.remove(one.cid, B)
 
 
-def test_a_peer_that_floods_evicts_only_its_own(pointer):
+def test_a_peer_that_floods_evicts_only_its_own(pointer: Pointers) -> None:
     here, good = directory(total=100, share=10), pointer()
     here.add(good, A)
     flood = [pointer() for _ in range(500)]
@@ -101,7 +102,7 @@ def test_a_peer_that_floods_evicts_only_its_own(pointer):
     assert here.find(flood[-1].name) == [flood[-1]]
 
 
-def test_the_whole_is_bounded_too(pointer):
+def test_the_whole_is_bounded_too(pointer: Pointers) -> None:
     here = directory(total=20, share=15)
     for n in range(100):
         here.add(pointer(), f"peer-{n % 10}")
@@ -109,7 +110,7 @@ def test_the_whole_is_bounded_too(pointer):
     assert len(here.pointers()) == 20
 
 
-def test_large_pointers_take_the_room_of_many(pointer):
+def test_large_pointers_take_the_room_of_many(pointer: Pointers) -> None:
     here, good = directory(total=100, share=10), pointer()
     here.add(good, A)
     for _ in range(50):
@@ -118,7 +119,7 @@ def test_large_pointers_take_the_room_of_many(pointer):
     assert here.find(good.name) == [good]
 
 
-def test_who_takes_most_gives_way(pointer):
+def test_who_takes_most_gives_way(pointer: Pointers) -> None:
     here = directory(total=20, share=15)
     small = [pointer() for _ in range(5)]
     for each in small:
@@ -130,7 +131,7 @@ def test_who_takes_most_gives_way(pointer):
     assert len(here) == 20
 
 
-def test_what_is_said_of_a_holder_does_not_replace_its_own_word(pointer):
+def test_what_is_said_of_a_holder_does_not_replace_its_own_word(pointer: Pointers) -> None:
     here, one = directory(), pointer(size=50_000)
     lie = msgspec.structs.replace(one, size=10, proved_at=one.proved_at + 5)
     here.add(lie, A, announced=False)
@@ -144,7 +145,7 @@ def test_what_is_said_of_a_holder_does_not_replace_its_own_word(pointer):
     assert here.holders(one.cid)[A] == Holding(50_000, announced=True)
 
 
-def test_a_drop_takes_its_topic_and_scope_only(pointer):
+def test_a_drop_takes_its_topic_and_scope_only(pointer: Pointers) -> None:
     here = directory()
     mine, other = pointer(proved_at=1.0), pointer(proved_at=1.0, scope=b"o" * 16)
     elsewhere = pointer(proved_at=1.0, topics=(b"x" * 16,))
@@ -158,7 +159,7 @@ def test_a_drop_takes_its_topic_and_scope_only(pointer):
     assert here.find(elsewhere.name) == [elsewhere]
 
 
-def test_an_announcement_under_way_does_not_undo_a_drop(pointer):
+def test_an_announcement_under_way_does_not_undo_a_drop(pointer: Pointers) -> None:
     here, stale = directory(), pointer(proved_at=1.0)
     here.drop([b"t" * 16], None, 2.0)
     here.drop([b"t" * 16], None, 1.5)
@@ -170,7 +171,7 @@ def test_an_announcement_under_way_does_not_undo_a_drop(pointer):
     assert here.find(stale.name) == [fetched_since]
 
 
-def test_remembered_drops_are_bounded(pointer):
+def test_remembered_drops_are_bounded(pointer: Pointers) -> None:
     here = directory(drops=3)
     for n in range(10):
         here.drop([bytes([n]) * 16], None, 2.0)
@@ -241,7 +242,7 @@ Model.TestCase.settings = settings(max_examples=60, stateful_step_count=30, dead
 test_model = Model.TestCase
 
 
-def test_a_topic_named_twice_is_forgotten_once(pointer):
+def test_a_topic_named_twice_is_forgotten_once(pointer: Pointers) -> None:
     directory = Directory(1 << 20, 1 << 20, 100)
     twice = pointer(topics=(b"t" * 16, b"t" * 16))
     directory.add(twice, "a")
@@ -250,7 +251,7 @@ def test_a_topic_named_twice_is_forgotten_once(pointer):
     assert len(directory) == 0
 
 
-def test_a_holders_own_word_counts_whatever_it_stands_beside(pointer):
+def test_a_holders_own_word_counts_whatever_it_stands_beside(pointer: Pointers) -> None:
     here, cid = directory(), pointer().cid
     for number in range(40):
         here.add(pointer(cid, name=bytes([number]) * 32, size=10), A, announced=number == 20)

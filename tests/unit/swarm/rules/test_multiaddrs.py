@@ -24,7 +24,7 @@ PEER = "12D3KooWMBnhmQR5YyQzGH9PGco5bBdpYpEq2t8cfB4zn4V2s9vo"
         ("/dns/my_hub-1/tcp/65535", Address("dns", "my_hub-1", 65535)),
     ],
 )
-def test_read(text, address):
+def test_read(text: str, address: Address) -> None:
     assert parse(text) == address
     assert parse(str(address)) == address
 
@@ -48,7 +48,7 @@ def test_read(text, address):
         ("/" + "x" * 500, "the value"),
     ],
 )
-def test_refused_in_one_sentence(text, says):
+def test_refused_in_one_sentence(text: str, says: str) -> None:
     with pytest.raises(ValueError) as error:
         parse(text)
     message = str(error.value)
@@ -59,7 +59,7 @@ def test_refused_in_one_sentence(text, says):
 
 
 @given(st.text(max_size=60) | st.text(alphabet="/ip4dns6tcp0.19:", max_size=40))
-def test_nothing_else_is_raised(text):
+def test_nothing_else_is_raised(text: str) -> None:
     try:
         assert parse(str(parse(text))) == parse(text)
     except ValueError as error:
@@ -67,12 +67,12 @@ def test_nothing_else_is_raised(text):
 
 
 @pytest.mark.parametrize("text", ["/dns4/localhost/tcp/1", f"/ip4/10.0.0.1/tcp/1/p2p/{PEER}"])
-def test_what_cannot_be_listened_on(text):
+def test_what_cannot_be_listened_on(text: str) -> None:
     with pytest.raises(ValueError, match="cannot be listened on"):
         parse(text, listen=True)
 
 
-def test_port_zero_is_for_listening():
+def test_port_zero_is_for_listening() -> None:
     assert parse("/ip4/0.0.0.0/tcp/0", listen=True).port == 0
 
 
@@ -91,14 +91,14 @@ def test_port_zero_is_for_listening():
     ],
     ids=["as given", "wildcard", "loopback only", "IPv6", "none"],
 )
-def test_announced(listen, interfaces, told):
+def test_announced(listen: str, interfaces: list[str], told: list[str]) -> None:
     assert [str(each) for each in announced(parse(listen), interfaces)] == told
 
 
 @pytest.mark.parametrize(
     ("kind", "family"), [("dns4", socket.AF_INET), ("dns6", socket.AF_INET6), ("dns", socket.AF_UNSPEC)]
 )
-def test_a_name_resolves_to_its_family(kind, family):
+def test_a_name_resolves_to_its_family(kind: str, family: socket.AddressFamily) -> None:
     assert Address(kind, "hub", 1).family == family
 
 
@@ -119,5 +119,5 @@ def test_a_name_resolves_to_its_family(kind, family):
     ],
     ids=["where it came from", "elsewhere", "with its id", "this machine", "where it was dialled", "both"],
 )
-def test_a_member_is_where_it_has_shown_itself(seen, dialled, claimed, found):
+def test_a_member_is_where_it_has_shown_itself(seen: str, dialled: bool, claimed: list[str], found: list[str]) -> None:
     assert proved(seen, dialled, claimed, ["127.0.0.1", "192.168.7.7"]) == tuple(found)

@@ -6,23 +6,23 @@ from p2pcache.swarm.rules.reasons import OURS, Ended, Reason
 ADDRESS = "/ip4/10.0.0.1/tcp/1"
 
 
-def refused(reason):
+def refused(reason: Reason) -> Ended:
     return Ended(reason)
 
 
-def dropped(reason):
+def dropped(reason: Reason) -> Ended:
     ended = Ended(reason)
     ended.met = True
     return ended
 
 
-def test_what_nobody_can_do_anything_about_is_not_said():
+def test_what_nobody_can_do_anything_about_is_not_said() -> None:
     log = PeerWarnings()
     for ended in (Ended(Reason.SECRET, ours=False), Ended(Reason.LEAVING), Ended(Reason.BROKEN), Ended(Reason.SILENT)):
         assert log.sentence("p", ADDRESS, ended, 0.0) is None
 
 
-def test_strangers_are_a_line_a_minute_for_each_reason_under_whatever_name():
+def test_strangers_are_a_line_a_minute_for_each_reason_under_whatever_name() -> None:
     log = PeerWarnings()
     lines = [log.sentence(f"p{number}", ADDRESS, refused(Reason.SECRET), number * 0.01) for number in range(1000)]
     assert [line for line in lines if line] == [f"a peer at {ADDRESS} was refused: {OURS[Reason.SECRET]}"]
@@ -31,7 +31,7 @@ def test_strangers_are_a_line_a_minute_for_each_reason_under_whatever_name():
     assert later == f"a peer at {ADDRESS} was refused: {OURS[Reason.SECRET]} (and 999 more since it was last said)"
 
 
-def test_a_member_is_complained_of_once():
+def test_a_member_is_complained_of_once() -> None:
     log = PeerWarnings()
     assert log.sentence("p", ADDRESS, dropped(Reason.GARBAGE), 0.0) == f"a peer at {ADDRESS} was dropped: " + str(
         dropped(Reason.GARBAGE)
@@ -41,7 +41,7 @@ def test_a_member_is_complained_of_once():
     assert log.sentence("q", ADDRESS, dropped(Reason.FLOOD), 2 * AGAIN)
 
 
-def test_members_that_change_their_names_are_bounded_too():
+def test_members_that_change_their_names_are_bounded_too() -> None:
     log = PeerWarnings()
     lines = [log.sentence(f"p{number}", ADDRESS, dropped(Reason.GARBAGE), 0.0) for number in range(1000)]
     assert sum(line is not None for line in lines) == 16

@@ -5,23 +5,25 @@ from __future__ import annotations
 import msgspec
 import trio
 
+from p2pcache.cache.entry import Pointer
 from p2pcache.swarm import Limits
-from p2pcache.swarm.protocol.frames import Bye, Get, Have, Miss, Part, Ping, Pong, encode, parts, wire
+from p2pcache.swarm.protocol.frames import Bye, Get, Miss, Part, Ping, Pong, encode, parts
 from p2pcache.swarm.rules.reasons import Reason
 from p2pcache.swarm.rules.scoring import EMPTY_PROMISES
 from p2pcache.swarm.services.blocks import WARM
-from tests.unit.swarm.lab import rows
+from tests.unit.swarm.conftest import Blocks, Pointers, Run, World
+from tests.unit.swarm.lab import have, rows
 
 
-def test_announcements_without_blocks_are_soon_not_believed(world, run, pointer):
-    async def test():
+def test_announcements_without_blocks_are_soon_not_believed(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
             promised = [pointer() for _ in range(EMPTY_PROMISES)]
-            await guest.say(Have(tuple(wire(each) for each in promised)))
+            await guest.say(have(*promised))
             await world.until(lambda: len(node.directory) == EMPTY_PROMISES)
 
-            async def miss():
+            async def miss() -> None:
                 while True:
                     await guest.say(Miss((await guest.hear(Get)).id))
 
@@ -38,16 +40,16 @@ def test_announcements_without_blocks_are_soon_not_believed(world, run, pointer)
     run(test)
 
 
-def test_forged_blocks_are_never_delivered_and_drop_the_forger(world, run, pointer):
-    async def test():
+def test_forged_blocks_are_never_delivered_and_drop_the_forger(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
             for _ in range(3):
                 each = pointer(size=3)
-                await guest.say(Have((wire(each),)))
+                await guest.say(have(each))
                 await world.until(lambda each=each: node.directory.find(each.name))
 
-                async def forge():
+                async def forge() -> None:
                     await guest.say(Part((await guest.hear(Get)).id, 3, b"lie"))
 
                 async with trio.open_nursery() as nursery:
@@ -59,16 +61,16 @@ def test_forged_blocks_are_never_delivered_and_drop_the_forger(world, run, point
     run(test)
 
 
-def test_a_forger_does_not_keep_a_caller_from_an_honest_holder(world, run):
-    async def test():
+def test_a_forger_does_not_keep_a_caller_from_an_honest_holder(world: World, run: Run) -> None:
+    async def test() -> None:
         node, honest = world.node(0), world.node(1, 0)
         held, sealed = honest.local.hold()
         async with world.running(node, honest), world.guest(node) as guest:
-            await guest.say(Have((wire(held),)))
+            await guest.say(have(held))
             await world.until(lambda: len(node.directory.holders(held.cid)) == 2)
-            node.mesh.members.get(world.peer(30)).score.latency = 0.0001  # it is asked first
+            node.session(world.peer(30)).score.latency = 0.0001  # it is asked first
 
-            async def forge():
+            async def forge() -> None:
                 await guest.say(Part((await guest.hear(Get)).id, len(sealed), sealed[::-1]))
 
             async with trio.open_nursery() as nursery:
@@ -78,20 +80,20 @@ def test_a_forger_does_not_keep_a_caller_from_an_honest_holder(world, run):
     run(test)
 
 
-def test_a_silent_holder_costs_half_its_deadline_when_another_has_the_block(world, run):
-    async def test():
+def test_a_silent_holder_costs_half_its_deadline_when_another_has_the_block(world: World, run: Run) -> None:
+    async def test() -> None:
         node, honest = world.node(0), world.node(1, 0)
         held, sealed = honest.local.hold()
         async with world.running(node, honest), world.guest(node) as guest:
-            await guest.say(Have((wire(held),)))
+            await guest.say(have(held))
             await world.until(lambda: len(node.directory.holders(held.cid)) == 2)
-            node.mesh.members.get(world.peer(30)).score.latency = 0.0001
+            node.session(world.peer(30)).score.latency = 0.0001
             for state in ("member", "slow"):  # once is no habit
                 began = trio.current_time()
                 assert await node.mesh.blocks.fetch(held.cid) == sealed
                 assert trio.current_time() - began < 0.15
                 assert rows(node)[world.peer(30)].state == state
-                node.mesh.members.get(honest.peer).score.latency = 0.01
+                node.session(honest.peer).score.latency = 0.01
             began = trio.current_time()
             assert await node.mesh.blocks.fetch(held.cid) == sealed
             assert trio.current_time() == began
@@ -99,8 +101,8 @@ def test_a_silent_holder_costs_half_its_deadline_when_another_has_the_block(worl
     run(test)
 
 
-def test_callers_wait_no_longer_than_the_deadline_for_silent_holders(world, run, pointer):
-    async def test():
+def test_callers_wait_no_longer_than_the_deadline_for_silent_holders(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         node, each = world.node(0), pointer()
         async with (
             world.running(node),
@@ -109,7 +111,7 @@ def test_callers_wait_no_longer_than_the_deadline_for_silent_holders(world, run,
             world.guest(node, 32) as three,
         ):
             for guest in (one, two, three):
-                await guest.say(Have((wire(each),)))
+                await guest.say(have(each))
             await world.until(lambda: len(node.directory.holders(each.cid)) == 3)
             began = trio.current_time()
             assert await node.mesh.blocks.fetch(each.cid) is None
@@ -118,8 +120,8 @@ def test_callers_wait_no_longer_than_the_deadline_for_silent_holders(world, run,
     run(test)
 
 
-def test_a_peer_that_asks_for_everything_is_served_so_much_at_a_time(world, run):
-    async def test():
+def test_a_peer_that_asks_for_everything_is_served_so_much_at_a_time(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0, limits=Limits(gets=3))
         held, _ = node.local.hold(200_000)
         node.local.stall = 0.1
@@ -134,15 +136,15 @@ def test_a_peer_that_asks_for_everything_is_served_so_much_at_a_time(world, run)
     run(test)
 
 
-def test_bytes_in_flight_are_bounded_both_ways(world, run, pointer):
-    async def test():
+def test_bytes_in_flight_are_bounded_both_ways(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         node = world.node(0, limits=Limits(in_flight=1000))
         held, _ = node.local.hold(2000)
         async with world.running(node), world.guest(node) as guest:
             await guest.say(Get(1, held.cid))
             assert (await guest.hear(Miss)).id == 1
             large = pointer(size=5000)
-            await guest.say(Have((wire(large),)))
+            await guest.say(have(large))
             await world.until(lambda: node.directory.find(large.name))
             assert await node.mesh.blocks.fetch(large.cid) is None
             assert node.mesh.members.counters["busy"] == 1
@@ -150,12 +152,12 @@ def test_bytes_in_flight_are_bounded_both_ways(world, run, pointer):
     run(test)
 
 
-def test_a_hub_is_not_held_up_by_what_it_cannot_get(world, run, pointer):
-    async def test():
+def test_a_hub_is_not_held_up_by_what_it_cannot_get(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         hub, good = world.node(0, hub=True, limits=Limits(hub_fetches=1)), world.node(1, 0)
         async with world.running(hub), world.guest(hub) as guest:
             empty = pointer()
-            await guest.say(Have((wire(empty),)))
+            await guest.say(have(empty))
             await guest.say(Miss((await guest.hear(Get)).id))
             held, _ = good.local.hold()
             async with world.running(good):
@@ -165,12 +167,12 @@ def test_a_hub_is_not_held_up_by_what_it_cannot_get(world, run, pointer):
     run(test)
 
 
-def test_a_peer_is_not_sent_to_itself_for_what_it_announced(world, run, pointer):
-    async def test():
+def test_a_peer_is_not_sent_to_itself_for_what_it_announced(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
             own = pointer()
-            await guest.say(Have((wire(own),)))
+            await guest.say(have(own))
             await world.until(lambda: node.directory.find(own.name))
             await guest.say(Get(1, own.cid))
             assert (await guest.hear(Miss)).id == 1
@@ -179,16 +181,16 @@ def test_a_peer_is_not_sent_to_itself_for_what_it_announced(world, run, pointer)
     run(test)
 
 
-def test_blocks_served_just_now_are_remembered_within_a_bound(world, run):
-    async def test():
+def test_blocks_served_just_now_are_remembered_within_a_bound(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         first, *others = [node.local.hold(WARM // 2)[0] for _ in range(4)]
         async with world.running(node), world.guest(node) as guest:
 
-            async def served(pointer):
+            async def served(pointer: Pointer) -> bool:
                 await guest.say(Get(1, pointer.cid))
                 answer = await guest.hear((Part, Miss))
-                size = 0 if isinstance(answer, Miss) else len(answer.data)
+                size = len(answer.data) if isinstance(answer, Part) else 0
                 while 0 < size < pointer.size:
                     size += len((await guest.hear(Part)).data)
                 return size == pointer.size
@@ -203,18 +205,20 @@ def test_blocks_served_just_now_are_remembered_within_a_bound(world, run):
     run(test)
 
 
-def test_a_block_asked_for_over_a_connection_that_is_replaced_is_asked_for_over_the_new_one(world, run, pointer, block):
-    async def test():
+def test_a_block_asked_for_over_a_connection_that_is_replaced_is_asked_for_over_the_new_one(
+    world: World, run: Run, pointer: Pointers, block: Blocks
+) -> None:
+    async def test() -> None:
         node = world.node(0)
         cid, sealed = block()
         held = pointer(cid, len(sealed))
         fetched = []
 
-        async def fetch():
+        async def fetch() -> None:
             fetched.append(await node.mesh.blocks.fetch(cid))
 
         async with world.running(node) as nursery, world.guest(node, 30) as old:
-            await old.say(Have((wire(held),)))
+            await old.say(have(held))
             await world.until(lambda: node.directory.find(held.name))
             nursery.start_soon(fetch)
             await old.hear(Get)
@@ -228,8 +232,8 @@ def test_a_block_asked_for_over_a_connection_that_is_replaced_is_asked_for_over_
     run(test)
 
 
-def test_blocks_are_served_in_parts_between_which_others_pass(world, run, block):
-    async def test():
+def test_blocks_are_served_in_parts_between_which_others_pass(world: World, run: Run, block: Blocks) -> None:
+    async def test() -> None:
         node = world.node(0)
         held, sealed = node.local.hold(1_000_000)
         async with world.running(node), world.guest(node) as guest:
@@ -237,10 +241,10 @@ def test_blocks_are_served_in_parts_between_which_others_pass(world, run, block)
             data, missed_after = b"", None
             while len(data) < len(sealed):
                 frame = await guest.hear((Part, Miss))
-                if isinstance(frame, Miss):
-                    missed_after = len(data)
-                else:
+                if isinstance(frame, Part):
                     data += frame.data
+                else:
+                    missed_after = len(data)
             assert data == sealed
             assert missed_after is not None
             assert missed_after < len(sealed)
@@ -250,18 +254,18 @@ def test_blocks_are_served_in_parts_between_which_others_pass(world, run, block)
     run(test)
 
 
-def test_a_holder_is_judged_by_its_own_word_of_a_size(world, run):
-    async def test():
+def test_a_holder_is_judged_by_its_own_word_of_a_size(world: World, run: Run) -> None:
+    async def test() -> None:
         node, honest = world.node(0), world.node(1, 0)
         held, sealed = honest.local.hold(50_000)
         async with world.running(node, honest), world.guest(node) as guest:
             await world.until(lambda: node.directory.find(held.name))
             for size in (10, 1 << 31):
-                await guest.say(Have((wire(msgspec.structs.replace(held, size=size)),)), Ping(size))
+                await guest.say(have(msgspec.structs.replace(held, size=size)), Ping(size))
                 await guest.hear(Pong)
-                node.mesh.members.get(world.peer(30)).score.latency = 0.0001
+                node.session(world.peer(30)).score.latency = 0.0001
 
-                async def miss():
+                async def miss() -> None:
                     await guest.say(Miss((await guest.hear(Get)).id))
 
                 async with trio.open_nursery() as nursery:
@@ -273,8 +277,8 @@ def test_a_holder_is_judged_by_its_own_word_of_a_size(world, run):
     run(test)
 
 
-def test_one_peer_is_sent_a_share_of_what_is_in_flight(world, run):
-    async def test():
+def test_one_peer_is_sent_a_share_of_what_is_in_flight(world: World, run: Run) -> None:
+    async def test() -> None:
         node, good = world.node(0, limits=Limits(in_flight=400_000)), world.node(1, 0)
         held = [node.local.hold(60_000)[0] for _ in range(8)]
         async with world.running(node, good), world.guest(node) as deaf:
@@ -284,26 +288,26 @@ def test_one_peer_is_sent_a_share_of_what_is_in_flight(world, run):
                     link.deaf = True
             for token, pointer in enumerate(held):
                 await deaf.say(Get(token, pointer.cid))
-            await world.until(
-                lambda: node.mesh.members.get(world.peer(30)).serving == 0 or node.mesh.blocks._budget.used
-            )
+            await world.until(lambda: node.session(world.peer(30)).serving == 0 or node.mesh.blocks._budget.used)
             assert node.mesh.blocks._budget.used <= 100_000
             assert await good.mesh.blocks.fetch(held[3].cid) is not None
 
     run(test)
 
 
-def test_a_hub_passes_on_no_faster_than_members_listen_and_loses_the_oldest(world, run, pointer):
-    async def test():
+def test_a_hub_passes_on_no_faster_than_members_listen_and_loses_the_oldest(
+    world: World, run: Run, pointer: Pointers
+) -> None:
+    async def test() -> None:
         slow = Limits(announce_rate=20_000, announce_burst=40_000)
         hub, member = world.node(0, hub=True, limits=slow), world.node(1, 0, limits=slow)
         held, _ = member.local.hold()
         async with world.running(hub, member), world.guest(hub, 30) as one, world.guest(hub, 31) as other:
             await world.until(lambda: hub.directory.find(held.name))
             flood = [pointer() for _ in range(100)]
-            await one.say(Have(tuple(map(wire, flood))))
+            await one.say(have(*flood))
             news = pointer()
-            await other.say(Have((wire(news),)))
+            await other.say(have(news))
             await world.until(lambda: member.directory.find(news.name))
             await world.until(lambda: member.directory.find(flood[-1].name))
             assert hub.peer in member.mesh.members
@@ -311,8 +315,8 @@ def test_a_hub_passes_on_no_faster_than_members_listen_and_loses_the_oldest(worl
     run(test)
 
 
-def test_one_member_is_kept_so_much_of_by_a_hub(world, run):
-    async def test():
+def test_one_member_is_kept_so_much_of_by_a_hub(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, good = world.node(0, hub=True, limits=Limits(hub_keep_rate=1.0, hub_keep_burst=250)), world.node(1, 0)
         for _ in range(5):
             good.local.hold(100)
@@ -328,15 +332,15 @@ def test_one_member_is_kept_so_much_of_by_a_hub(world, run):
     run(test)
 
 
-def test_what_its_announcer_took_along_a_hub_does_not_look_for(world, run, pointer):
-    async def test():
+def test_what_its_announcer_took_along_a_hub_does_not_look_for(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         hub = world.node(0, hub=True, limits=Limits(hub_fetches=1))
         async with world.running(hub), world.guest(hub, 30) as one:
             slow, gone = pointer(), pointer()
             async with world.guest(hub, 31) as other:
-                await one.say(Have((wire(slow),)))
+                await one.say(have(slow))
                 get = await one.hear(Get)
-                await other.say(Have((wire(gone),)), Ping(1))
+                await other.say(have(gone), Ping(1))
                 await other.hear(Pong)
             await world.until(lambda: len(hub.mesh.members) == 1)
             await one.say(Miss(get.id), Ping(2))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import pytest
 import trio
 
 from p2pcache.swarm import Limits
+from p2pcache.swarm.rules.multiaddrs import Address
+from tests.unit.swarm.conftest import MemoryLink, Node, Run, World
 
 
-def test_an_unreachable_bootstrap_is_named_once_and_tried_for_ever(world, run):
-    async def test():
+def test_an_unreachable_bootstrap_is_named_once_and_tried_for_ever(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(1, 0)
         async with world.running(node) as nursery:
             await trio.sleep(120)
@@ -31,8 +36,8 @@ def test_an_unreachable_bootstrap_is_named_once_and_tried_for_ever(world, run):
     run(test)
 
 
-def test_another_reason_is_named_again(world, run):
-    async def test():
+def test_another_reason_is_named_again(world: World, run: Run) -> None:
+    async def test() -> None:
         node, other = world.node(1, 0), world.node(0, membership_keys=(b"x" * 32,))
         async with world.running(node) as nursery:
             await trio.sleep(10)
@@ -45,8 +50,8 @@ def test_another_reason_is_named_again(world, run):
     run(test)
 
 
-def test_its_own_address_is_not_dialled_twice(world, run):
-    async def test():
+def test_its_own_address_is_not_dialled_twice(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0, 0)
         async with world.running(node):
             await trio.sleep(60)
@@ -56,8 +61,8 @@ def test_its_own_address_is_not_dialled_twice(world, run):
     run(test)
 
 
-def test_two_addresses_of_one_peer_make_one_connection(world, run):
-    async def test():
+def test_two_addresses_of_one_peer_make_one_connection(world: World, run: Run) -> None:
+    async def test() -> None:
         node, hub = world.node(1, 0, 5), world.node(0)
         async with world.running(hub):
             world.net.hosts[world.node(5).address] = hub.host
@@ -69,8 +74,8 @@ def test_two_addresses_of_one_peer_make_one_connection(world, run):
     run(test)
 
 
-def test_a_connection_that_breaks_is_made_again_at_once(world, run):
-    async def test():
+def test_a_connection_that_breaks_is_made_again_at_once(world: World, run: Run) -> None:
+    async def test() -> None:
         node, hub = world.node(1, 0), world.node(0)
         async with world.running(hub, node):
             await world.met(hub, node)
@@ -85,12 +90,12 @@ def test_a_connection_that_breaks_is_made_again_at_once(world, run):
     run(test)
 
 
-def dialled(node):
+def dialled(node: Node) -> int:
     return sum(session.link.dialled for session in node.mesh.members)
 
 
-def test_members_link_up_a_little_beside_a_hub_and_fully_without(world, run):
-    async def test():
+def test_members_link_up_a_little_beside_a_hub_and_fully_without(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, *rest = nodes = [world.node(0, hub=True), *(world.node(n, 0) for n in range(1, 12))]
         async with world.running(*nodes):
             await world.until(lambda: all(len(node.mesh.members) >= 5 for node in rest))
@@ -102,8 +107,8 @@ def test_members_link_up_a_little_beside_a_hub_and_fully_without(world, run):
     run(test)
 
 
-def test_links_are_bounded(world, run):
-    async def test():
+def test_links_are_bounded(world: World, run: Run) -> None:
+    async def test() -> None:
         nodes = [world.node(0), *(world.node(n, 0, limits=Limits(links=2)) for n in range(1, 8))]
         async with world.running(*nodes):
             await world.until(lambda: len(nodes[0].mesh.members) == 7)
@@ -113,8 +118,8 @@ def test_links_are_bounded(world, run):
     run(test)
 
 
-def test_every_address_of_a_member_is_tried_and_one_that_answers_never_is_forgotten(world, run):
-    async def test():
+def test_every_address_of_a_member_is_tried_and_one_that_answers_never_is_forgotten(world: World, run: Run) -> None:
+    async def test() -> None:
         node, other = world.node(0), world.node(1)
         async with world.running(node, other):
             node.mesh.book.learn(other.peer, ("/ip4/10.9.9.9/tcp/1", world.address(1)), 0.0)
@@ -126,8 +131,8 @@ def test_every_address_of_a_member_is_tried_and_one_that_answers_never_is_forgot
     run(test)
 
 
-def test_a_member_with_another_secret_is_not_dialled_for_ever(world, run):
-    async def test():
+def test_a_member_with_another_secret_is_not_dialled_for_ever(world: World, run: Run) -> None:
+    async def test() -> None:
         node, other = world.node(0), world.node(1, membership_keys=(b"x" * 32,))
         async with world.running(node, other):
             node.mesh.book.learn(other.peer, (world.address(1),), 0.0)
@@ -136,8 +141,8 @@ def test_a_member_with_another_secret_is_not_dialled_for_ever(world, run):
     run(test)
 
 
-def test_the_address_book_survives_a_restart(world, tmp_path):
-    async def test():
+def test_the_address_book_survives_a_restart(world: World, tmp_path: Path) -> None:
+    async def test() -> None:
         node, other = world.node(0, save_interval=0.01), world.node(1)
         with trio.fail_after(20):
             async with world.running(node):
@@ -153,13 +158,15 @@ def test_the_address_book_survives_a_restart(world, tmp_path):
     trio.run(test)
 
 
-def test_a_member_that_answers_slowly_is_dialled_once_at_a_time(world, run, monkeypatch):
-    async def test():
+def test_a_member_that_answers_slowly_is_dialled_once_at_a_time(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
         node, other = world.node(0), world.node(1)
         dial, began = node.host.dial, []
 
         @asynccontextmanager
-        async def slow(address):
+        async def slow(address: Address) -> AsyncIterator[MemoryLink]:
             began.append(trio.current_time())
             await trio.sleep(2.0)
             async with dial(address) as link:
@@ -174,16 +181,20 @@ def test_a_member_that_answers_slowly_is_dialled_once_at_a_time(world, run, monk
     run(test)
 
 
-def test_an_address_book_that_did_not_change_is_not_written_again(world, run, tmp_path, monkeypatch):
+def test_an_address_book_that_did_not_change_is_not_written_again(
+    world: World, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved = []
 
-    async def at_once(work, path, data, mode):  # the test's clock would jump while trio waits for a thread
+    async def at_once(
+        work: Callable[..., None], path: Path, data: bytes, mode: int
+    ) -> None:  # the test's clock would jump while trio waits for a thread
         saved.append(path)
         raise OSError("a full disk")
 
     monkeypatch.setattr(trio.to_thread, "run_sync", at_once)
 
-    async def test():
+    async def test() -> None:
         node = world.node(0, save_interval=1.0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(node.mesh.dialer.remember, tmp_path / "peers")
@@ -197,8 +208,8 @@ def test_an_address_book_that_did_not_change_is_not_written_again(world, run, tm
     run(test)
 
 
-def test_a_link_of_its_own_wish_that_breaks_is_made_again(world, run):
-    async def test():
+def test_a_link_of_its_own_wish_that_breaks_is_made_again(world: World, run: Run) -> None:
+    async def test() -> None:
         node, other = world.node(0), world.node(1)
         async with world.running(node, other):
             node.mesh.book.learn(other.peer, (world.address(1),), 0.0)
@@ -212,8 +223,8 @@ def test_a_link_of_its_own_wish_that_breaks_is_made_again(world, run):
     run(test)
 
 
-def test_a_bootstrap_peer_that_changes_its_mind_does_not_fill_the_log(world, run):
-    async def test():
+def test_a_bootstrap_peer_that_changes_its_mind_does_not_fill_the_log(world: World, run: Run) -> None:
+    async def test() -> None:
         node, other = world.node(1, 0), world.node(0, membership_keys=(b"x" * 32,))
         async with world.running(node) as nursery:
             for _ in range(5):
@@ -227,8 +238,8 @@ def test_a_bootstrap_peer_that_changes_its_mind_does_not_fill_the_log(world, run
     run(test)
 
 
-def test_only_what_the_configuration_names_is_a_hub(world, run):
-    async def test():
+def test_only_what_the_configuration_names_is_a_hub(world: World, run: Run) -> None:
+    async def test() -> None:
         node, named = world.node(0, 1), world.node(1, hub=True)
         async with world.running(named, node), world.guest(node, 30, hub=True, bootstrap=False):
             await world.until(lambda: len(node.mesh.members) == 2)

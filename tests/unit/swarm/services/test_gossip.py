@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 
 from p2pcache.swarm import Limits
-from p2pcache.swarm.protocol.frames import Known, Peers, Ping, Pong, Quota
+from p2pcache.swarm.protocol.frames import Peers, Ping, Pong, Quota
+from p2pcache.swarm.rules.address_book import Known
+from tests.unit.swarm.conftest import Run, World
 
 SCOPE = b"s" * 16
 
 
-def test_the_newest_state_of_a_bucket_reaches_everybody_once(world, run):
-    async def test():
+def test_the_newest_state_of_a_bucket_reaches_everybody_once(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
         async with world.running(hub, a, b):
             await world.met(hub, a, b)
@@ -24,8 +26,8 @@ def test_the_newest_state_of_a_bucket_reaches_everybody_once(world, run):
     run(test)
 
 
-def test_a_member_behind_the_hub_and_a_joiner_know_it_too(world, run):
-    async def test():
+def test_a_member_behind_the_hub_and_a_joiner_know_it_too(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, a, b, late = world.node(0, hub=True), *(world.node(n, 0) for n in (1, 2, 3))
         world.net.unreachable = {a.peer, b.peer, late.peer}
         async with world.running(hub, a, b) as nursery:
@@ -38,8 +40,8 @@ def test_a_member_behind_the_hub_and_a_joiner_know_it_too(world, run):
     run(test)
 
 
-def test_an_older_state_changes_nothing(world, run):
-    async def test():
+def test_an_older_state_changes_nothing(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
             now = time.time()
@@ -51,8 +53,8 @@ def test_an_older_state_changes_nothing(world, run):
     run(test)
 
 
-def test_scopes_are_bounded(world, run):
-    async def test():
+def test_scopes_are_bounded(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
             for number in range(300):
@@ -64,8 +66,8 @@ def test_scopes_are_bounded(world, run):
     run(test)
 
 
-def test_members_that_come_and_go_are_told_of(world, run):
-    async def test():
+def test_members_that_come_and_go_are_told_of(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, a = world.node(0, hub=True), world.node(1, 0)
         async with world.running(hub, a), world.guest(hub) as guest:
             known = await guest.hear(Peers)
@@ -80,13 +82,13 @@ def test_members_that_come_and_go_are_told_of(world, run):
     run(test)
 
 
-def test_whom_a_hub_relays_is_in_the_table_until_it_leaves_or_the_hub_does(world, run):
-    async def test():
+def test_whom_a_hub_relays_is_in_the_table_until_it_leaves_or_the_hub_does(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0, limits=Limits(known=3))
         async with world.running(node):
             async with world.guest(node, hub=True) as hub:
 
-                def relayed():
+                def relayed() -> set[str]:
                     rows = node.mesh.members.rows(node.directory.announced)
                     return {row.peer_id for row in rows if row.state == "relayed"}
 
@@ -104,8 +106,8 @@ def test_whom_a_hub_relays_is_in_the_table_until_it_leaves_or_the_hub_does(world
     run(test)
 
 
-def test_an_ordinary_member_relays_nobody(world, run):
-    async def test():
+def test_an_ordinary_member_relays_nobody(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
             await guest.say(Peers((Known(world.peer(5), ("/ip4/10.0.0.50/tcp/1",)),)))
@@ -115,8 +117,8 @@ def test_an_ordinary_member_relays_nobody(world, run):
     run(test)
 
 
-def test_who_a_hub_told_of_is_not_told_of_again(world, run):
-    async def test():
+def test_who_a_hub_told_of_is_not_told_of_again(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node, 1, hub=True) as hub:
             await hub.say(Peers((Known(world.peer(5), ()), Known(world.peer(6), ()))))
@@ -132,8 +134,8 @@ def test_who_a_hub_told_of_is_not_told_of_again(world, run):
     run(test)
 
 
-def test_who_was_named_by_a_hub_that_left_is_told_of(world, run):
-    async def test():
+def test_who_was_named_by_a_hub_that_left_is_told_of(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node, 2) as other:
             async with world.guest(node, 1, hub=True) as hub:
@@ -147,8 +149,8 @@ def test_who_was_named_by_a_hub_that_left_is_told_of(world, run):
     run(test)
 
 
-def test_of_several_hubs_none_is_left_to_tell_everybody(world, run):
-    async def test():
+def test_of_several_hubs_none_is_left_to_tell_everybody(world: World, run: Run) -> None:
+    async def test() -> None:
         hub = world.node(0, hub=True)
         async with world.running(hub), world.guest(hub, 1, hub=True) as other, world.guest(hub, 2) as member:
             await other.say(Peers((Known(world.peer(5), ()),)))
@@ -160,8 +162,8 @@ def test_of_several_hubs_none_is_left_to_tell_everybody(world, run):
     run(test)
 
 
-def test_what_one_member_says_of_others_is_not_believed(world, run):
-    async def test():
+def test_what_one_member_says_of_others_is_not_believed(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node, hub=True, bootstrap=False) as guest:
             await guest.say(Peers((Known(world.peer(5), ("/ip4/10.0.0.50/tcp/1",)),)), Ping(7))
@@ -172,12 +174,12 @@ def test_what_one_member_says_of_others_is_not_believed(world, run):
     run(test)
 
 
-def test_a_member_is_told_of_where_it_came_from_only(world, run):
-    async def test():
+def test_a_member_is_told_of_where_it_came_from_only(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         claimed = ("/ip4/10.0.0.99/tcp/7", "/ip4/10.0.0.77/tcp/22")
         async with world.running(node), world.guest(node, 31) as other, world.guest(node, addresses=claimed):
-            heard = {}
+            heard: dict[str, tuple[str, ...]] = {}
             while world.peer(30) not in heard:
                 heard |= {each.peer: each.addresses for each in (await other.hear(Peers)).known}
             assert heard[world.peer(30)] == ("/ip4/10.0.0.99/tcp/7",)
@@ -185,8 +187,8 @@ def test_a_member_is_told_of_where_it_came_from_only(world, run):
     run(test)
 
 
-def test_more_gossip_than_a_member_may_spread_is_not_listened_to(world, run):
-    async def test():
+def test_more_gossip_than_a_member_may_spread_is_not_listened_to(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0, limits=Limits(gossip_rate=1.0, gossip_burst=500))
         async with world.running(node), world.guest(node) as guest:
             for number in range(50):

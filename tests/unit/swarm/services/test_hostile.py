@@ -7,9 +7,11 @@ import time
 import pytest
 
 from p2pcache.swarm import Limits
-from p2pcache.swarm.protocol.frames import Bye, Get, Have, Ping, wire
+from p2pcache.swarm.protocol.frames import Bye, Get, Ping
 from p2pcache.swarm.rules.reasons import OURS, Reason
-from tests.unit.swarm.lab import rows
+from p2pcache.swarm.services.session import Session
+from tests.unit.swarm.conftest import Pointers, Run, World
+from tests.unit.swarm.lab import have, rows
 
 
 @pytest.mark.parametrize(
@@ -17,8 +19,8 @@ from tests.unit.swarm.lab import rows
     [(b"\xff" * 8, Reason.GARBAGE), (b"\x00\x00\x00\x02\xc1\xc1", Reason.GARBAGE)],
     ids=["oversized", "garbage"],
 )
-def test_garbage_drops_the_peer_with_a_reason(world, run, said, reason):
-    async def test():
+def test_garbage_drops_the_peer_with_a_reason(world: World, run: Run, said: bytes, reason: Reason) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
             await world.until(lambda: len(node.mesh.members) == 1)
@@ -33,14 +35,16 @@ def test_garbage_drops_the_peer_with_a_reason(world, run, said, reason):
     run(test)
 
 
-def test_a_flood_of_announcements_drops_the_flooder_and_leaves_the_others_alone(world, run, pointer):
-    async def test():
+def test_a_flood_of_announcements_drops_the_flooder_and_leaves_the_others_alone(
+    world: World, run: Run, pointer: Pointers
+) -> None:
+    async def test() -> None:
         node, good = world.node(0, limits=Limits(announce_rate=10, announce_burst=20_000)), world.node(1, 0)
         held, _ = good.local.hold()
         async with world.running(node, good), world.guest(node) as guest:
             await world.until(lambda: node.directory.find(held.name))
             for _ in range(10):
-                await guest.say(Have(tuple(wire(pointer()) for _ in range(20))))
+                await guest.say(have(*(pointer() for _ in range(20))))
             assert (await guest.hear(Bye)).reason == Reason.FLOOD
             assert node.directory.find(held.name)
             await world.until(lambda: len(node.directory) == 1)
@@ -48,8 +52,8 @@ def test_a_flood_of_announcements_drops_the_flooder_and_leaves_the_others_alone(
     run(test)
 
 
-def test_a_flood_of_pings_drops_the_flooder_and_leaves_the_others_alone(world, run):
-    async def test():
+def test_a_flood_of_pings_drops_the_flooder_and_leaves_the_others_alone(world: World, run: Run) -> None:
+    async def test() -> None:
         node, good = world.node(0), world.node(1, 0)
         async with world.running(node, good), world.guest(node, hub=True) as guest:  # it says so; it gains nothing
             await world.until(lambda: len(node.mesh.members) == 2)
@@ -61,13 +65,13 @@ def test_a_flood_of_pings_drops_the_flooder_and_leaves_the_others_alone(world, r
     run(test)
 
 
-def test_a_fault_of_our_own_ends_one_session_only(world, run, monkeypatch):
-    async def test():
+def test_a_fault_of_our_own_ends_one_session_only(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
         node, good = world.node(0), world.node(1, 0)
         async with world.running(node, good), world.guest(node) as guest:
             await world.until(lambda: len(node.mesh.members) == 2)
 
-            def broken(session, frame):
+            def broken(session: Session, frame: Get) -> None:
                 raise ZeroDivisionError
 
             monkeypatch.setattr(node.mesh.blocks, "on_get", broken)
@@ -79,8 +83,8 @@ def test_a_fault_of_our_own_ends_one_session_only(world, run, monkeypatch):
     run(test)
 
 
-def test_the_same_complaint_is_made_once(world, run):
-    async def test():
+def test_the_same_complaint_is_made_once(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node):
             for _ in range(3):
@@ -92,12 +96,12 @@ def test_the_same_complaint_is_made_once(world, run):
     run(test)
 
 
-def test_skew_is_corrected_on_arrival(world, run, pointer):
-    async def test():
+def test_skew_is_corrected_on_arrival(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node, skew=200.0) as ahead:
             theirs = pointer(proved_at=time.time() + 190, expires_at=time.time() + 250)
-            await ahead.say(Have((wire(theirs),)))
+            await ahead.say(have(theirs))
             await world.until(lambda: node.directory.find(theirs.name))
             [seen] = node.directory.find(theirs.name)
             assert seen.proved_at == pytest.approx(time.time() - 10, abs=1.0)
@@ -106,8 +110,8 @@ def test_skew_is_corrected_on_arrival(world, run, pointer):
     run(test)
 
 
-def test_a_drop_flood_is_acknowledged_and_bounded(world, run):
-    async def test():
+def test_a_drop_flood_is_acknowledged_and_bounded(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0, limits=Limits(drops_bytes=4 * 465 * 50))
         async with world.running(node), world.guest(node) as guest:
             for serial in range(200):

@@ -12,12 +12,13 @@ from p2pcache.swarm import Limits
 from p2pcache.swarm.protocol.frames import Ack, Bye
 from p2pcache.swarm.rules.reasons import Reason
 from p2pcache.swarm.services import invalidations as drops
+from tests.unit.swarm.conftest import Run, World
 
 TOPIC = b"t" * 16
 
 
-def test_everybody_has_forgotten_when_the_writer_goes_on(world, run):
-    async def test():
+def test_everybody_has_forgotten_when_the_writer_goes_on(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
         held, _ = a.local.hold(proved_at=time.time() - 1)
         async with world.running(hub, a, b):
@@ -31,8 +32,8 @@ def test_everybody_has_forgotten_when_the_writer_goes_on(world, run):
     run(test)
 
 
-def test_a_member_behind_the_hub_is_reached_through_it_once(world, run):
-    async def test():
+def test_a_member_behind_the_hub_is_reached_through_it_once(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
         world.net.unreachable = {a.peer, b.peer}
         async with world.running(hub, a, b):
@@ -45,8 +46,8 @@ def test_a_member_behind_the_hub_is_reached_through_it_once(world, run):
     run(test)
 
 
-def test_a_member_that_does_not_acknowledge_costs_a_tenth_of_a_second(world, run):
-    async def test():
+def test_a_member_that_does_not_acknowledge_costs_a_tenth_of_a_second(world: World, run: Run) -> None:
+    async def test() -> None:
         node, good = world.node(0), world.node(1, 0)
         async with world.running(node, good), world.guest(node):
             await world.until(lambda: len(node.mesh.members) == 2)
@@ -59,8 +60,8 @@ def test_a_member_that_does_not_acknowledge_costs_a_tenth_of_a_second(world, run
     run(test)
 
 
-def test_more_topics_than_a_frame_holds(world, run):
-    async def test():
+def test_more_topics_than_a_frame_holds(world: World, run: Run) -> None:
+    async def test() -> None:
         a, b = world.node(0), world.node(1, 0)
         async with world.running(a, b):
             await world.met(a, b)
@@ -71,8 +72,10 @@ def test_more_topics_than_a_frame_holds(world, run):
     run(test)
 
 
-def test_who_was_cut_off_learns_on_reconnecting_and_keeps_what_is_newer(world, run, monkeypatch):
-    async def test():
+def test_who_was_cut_off_learns_on_reconnecting_and_keeps_what_is_newer(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
         a, b = world.node(0), world.node(1, 0)
         held, _ = a.local.hold(proved_at=time.time() - 20)
         async with world.running(a, b):
@@ -94,8 +97,8 @@ def test_who_was_cut_off_learns_on_reconnecting_and_keeps_what_is_newer(world, r
     run(test)
 
 
-def test_the_same_invalidation_twice_is_done_once_and_acknowledged_twice(world, run):
-    async def test():
+def test_the_same_invalidation_twice_is_done_once_and_acknowledged_twice(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
             await guest.say(*(guest.drop(token, 7, 0.5, (TOPIC,)) for token in (1, 2)))
@@ -105,10 +108,10 @@ def test_the_same_invalidation_twice_is_done_once_and_acknowledged_twice(world, 
     run(test)
 
 
-def test_a_hub_goes_on_after_its_members_have(world, run):
+def test_a_hub_goes_on_after_its_members_have(world: World, run: Run) -> None:
     """The acknowledgement of a hub means that those behind it have forgotten, too."""
 
-    async def test():
+    async def test() -> None:
         hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
         world.net.unreachable = {a.peer, b.peer}
         b.local.stall = 0.05
@@ -122,8 +125,8 @@ def test_a_hub_goes_on_after_its_members_have(world, run):
     run(test)
 
 
-def test_what_is_being_forgotten_is_forgotten_although_the_session_ends_meanwhile(world, run):
-    async def test():
+def test_what_is_being_forgotten_is_forgotten_although_the_session_ends_meanwhile(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         node.local.stall = 0.5
         async with world.running(node):
@@ -137,8 +140,10 @@ def test_what_is_being_forgotten_is_forgotten_although_the_session_ends_meanwhil
 
 
 @pytest.mark.parametrize(("age", "ago"), [(0.0, -math.inf), (0.7, -math.inf), (60.0, 59.0)])
-def test_what_was_dropped_a_while_ago_leaves_what_was_proved_since(world, run, age, ago):
-    async def test():
+def test_what_was_dropped_a_while_ago_leaves_what_was_proved_since(
+    world: World, run: Run, age: float, ago: float
+) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
             await guest.say(guest.drop(1, 7, age, (TOPIC,)))
@@ -148,8 +153,8 @@ def test_what_was_dropped_a_while_ago_leaves_what_was_proved_since(world, run, a
     run(test)
 
 
-def test_what_another_has_not_signed_is_not_done_and_ends_the_session(world, run):
-    async def test():
+def test_what_another_has_not_signed_is_not_done_and_ends_the_session(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node) as guest:
             forged = guest.drop(1, 7, 0.0, (TOPIC,))
@@ -161,8 +166,8 @@ def test_what_another_has_not_signed_is_not_done_and_ends_the_session(world, run
     run(test)
 
 
-def test_who_brings_the_drops_of_members_nobody_has_met_pays_for_their_room(world, run):
-    async def test():
+def test_who_brings_the_drops_of_members_nobody_has_met_pays_for_their_room(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0, limits=Limits(drops_bytes=4 * 465 * 3))
         async with world.running(node), world.guest(node, 30) as guest, world.guest(node, 31) as honest:
             await honest.say(honest.drop(1, 1, 0.0, (TOPIC,)))

@@ -10,18 +10,21 @@ import trio
 from p2pcache.cache.arbiter import choose
 from p2pcache.swarm.protocol.frames import Acquire, Free, Grant, Ping, Pong, Queued, Release, wire
 from p2pcache.swarm.rules.reasons import Ended, Reason
+from tests.unit.swarm.conftest import Node, Pointers, Run, World
 from tests.unit.swarm.lab import OTHER, SCOPE, GitHub, fleet
 
 
-def test_what_was_left_just_now_is_of_no_use_to_who_could_not_have_it(world, run, pointer):
-    async def test():
+def test_what_was_left_just_now_is_of_no_use_to_who_could_not_have_it(
+    world: World, run: Run, pointer: Pointers
+) -> None:
+    async def test() -> None:
         nodes = fleet(world, 3)
         async with world.running(*nodes):
             await world.met(*nodes)
             name = os.urandom(32)
-            token = await nodes[1].mesh.leases.acquire(name, SCOPE)
+            first = await nodes[1].lead(name, SCOPE)
             left = pointer(name=name)
-            nodes[1].mesh.leases.release(token, left)
+            nodes[1].mesh.leases.release(first, left)
             nodes[1].mesh.blocks.announce([left])
             await world.until(lambda: nodes[1].peer in nodes[2].directory.holders(left.cid))
             assert await nodes[2].mesh.leases.acquire(name, SCOPE) is None
@@ -35,16 +38,16 @@ def test_what_was_left_just_now_is_of_no_use_to_who_could_not_have_it(world, run
     run(test)
 
 
-def test_a_holder_by_any_name_can_be_said_to_the_next_arbiter(world, run, pointer):
+def test_a_holder_by_any_name_can_be_said_to_the_next_arbiter(world: World, run: Run, pointer: Pointers) -> None:
     """What one member says must not make another drop this node for garbage."""
 
-    async def test():
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node, hub=True) as hub:
             await world.until(lambda: len(node.mesh.members) == 1)
             name, got = b"r" * 32, []
 
-            async def acquire(again):
+            async def acquire(again: bool) -> None:
                 got.append(await node.mesh.leases.acquire(name, SCOPE, again=again))
 
             async with trio.open_nursery() as nursery:
@@ -63,13 +66,15 @@ def test_a_holder_by_any_name_can_be_said_to_the_next_arbiter(world, run, pointe
 
 
 @pytest.mark.parametrize("how", ["hangs", "vanishes", "gives up"])
-def test_a_holder_that_will_not_ask_is_succeeded_by_one_other(world, run, pointer, how):
-    async def test():
+def test_a_holder_that_will_not_ask_is_succeeded_by_one_other(
+    world: World, run: Run, pointer: Pointers, how: str
+) -> None:
+    async def test() -> None:
         nodes, github = fleet(world, 5), GitHub()
         async with world.running(*nodes):
             await world.met(*nodes)
             name, caller, holder = os.urandom(32), object(), nodes[1]
-            token = await holder.mesh.leases.acquire(name, SCOPE, caller=caller)
+            token = await holder.lead(name, SCOPE, caller=caller)
             began = trio.current_time()
             async with trio.open_nursery() as nursery:
                 for node in (nodes[0], *nodes[2:]):
@@ -89,14 +94,14 @@ def test_a_holder_that_will_not_ask_is_succeeded_by_one_other(world, run, pointe
     run(test)
 
 
-def test_an_arbiter_abandons_its_own_lease_too(world, run, pointer):
-    async def test():
+def test_an_arbiter_abandons_its_own_lease_too(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         hub, node = nodes = fleet(world, 2)
         github = GitHub()
         async with world.running(*nodes):
             await world.met(*nodes)
             name = os.urandom(32)
-            token = await hub.mesh.leases.acquire(name, SCOPE)
+            token = await hub.lead(name, SCOPE)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(github.ask, node, name, pointer)
                 await trio.sleep(0.1)
@@ -108,13 +113,13 @@ def test_an_arbiter_abandons_its_own_lease_too(world, run, pointer):
     run(test)
 
 
-def test_another_scope_proves_once_what_the_first_one_left(world, run, pointer):
-    async def test():
+def test_another_scope_proves_once_what_the_first_one_left(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         nodes = fleet(world, 5)
         name = os.urandom(32)
         proofs = []
 
-        async def prove(node):
+        async def prove(node: Node) -> None:
             token = await node.mesh.leases.acquire(name, OTHER)
             if not any(found.scope == OTHER for found in node.directory.find(name)):
                 assert node.directory.find(name)
@@ -126,7 +131,7 @@ def test_another_scope_proves_once_what_the_first_one_left(world, run, pointer):
         async with world.running(*nodes):
             await world.met(*nodes)
             async with trio.open_nursery() as nursery:
-                token = await nodes[1].mesh.leases.acquire(name, SCOPE)
+                token = await nodes[1].lead(name, SCOPE)
                 for node in nodes[2:]:
                     nursery.start_soon(prove, node)
                 await trio.sleep(0.1)
@@ -136,19 +141,19 @@ def test_another_scope_proves_once_what_the_first_one_left(world, run, pointer):
     run(test)
 
 
-def test_a_lease_moves_to_the_next_member_when_the_hub_is_lost(world, run, pointer):
-    async def test():
+def test_a_lease_moves_to_the_next_member_when_the_hub_is_lost(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         hub, a, b = nodes = fleet(world, 3)
         async with world.running(*nodes):
             await world.met(*nodes)
             name = next(name for name in iter(lambda: os.urandom(32), b"") if choose(name, (a.peer, b.peer)) == b.peer)
-            token = await a.mesh.leases.acquire(name, SCOPE)
+            token = await a.lead(name, SCOPE)
             hub.die()
             await world.until(lambda: all(hub.peer not in node.mesh.members for node in (a, b)))
             await trio.sleep(0.1)
             waiting = []
 
-            async def follow():
+            async def follow() -> None:
                 waiting.append(await b.mesh.leases.acquire(name, SCOPE))
 
             async with trio.open_nursery() as nursery:
@@ -163,15 +168,15 @@ def test_a_lease_moves_to_the_next_member_when_the_hub_is_lost(world, run, point
     run(test)
 
 
-def test_members_that_leave_together_are_not_told_of_each_others_leases(world, run):
-    async def test():
+def test_members_that_leave_together_are_not_told_of_each_others_leases(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node, 30) as one, world.guest(node, 31) as two:
             await one.say(one.ask(1, b"r" * 32, SCOPE, node.peer))
             await one.hear(Grant)
             await two.say(two.ask(1, b"r" * 32, SCOPE, node.peer))
             await two.hear(Queued)
-            first, second = (node.mesh.members.get(world.peer(number)) for number in (30, 31))
+            first, second = (node.session(world.peer(number)) for number in (30, 31))
             for session in (first, second):
                 node.mesh.members.leave(session, Ended(Reason.LEAVING))
             for session in (first, second):
@@ -183,8 +188,8 @@ def test_members_that_leave_together_are_not_told_of_each_others_leases(world, r
     run(test)
 
 
-def test_what_is_left_is_what_was_asked_for(world, run, pointer):
-    async def test():
+def test_what_is_left_is_what_was_asked_for(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         node, name = world.node(0), b"r" * 32
         async with world.running(node), world.guest(node, hub=True) as hub, world.guest(node, 31) as member:
             await member.say(member.ask(1, name, SCOPE, node.peer))
@@ -195,7 +200,7 @@ def test_what_is_left_is_what_was_asked_for(world, run, pointer):
             assert not node.directory.find(other.name)
             got = []
 
-            async def acquire():
+            async def acquire() -> None:
                 got.append(await node.mesh.leases.acquire(b"x" * 32, SCOPE))
 
             async with trio.open_nursery() as nursery:

@@ -9,12 +9,13 @@ import trio
 
 from p2pcache.swarm import Limits
 from p2pcache.swarm.protocol.frames import Acquire, Free
+from tests.unit.swarm.conftest import Node, Pointers, Run, World
 from tests.unit.swarm.lab import SCOPE, GitHub, burst, fleet, said
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 12])
-def test_a_burst_makes_one_call_for_each_thing(world, run, pointer, size):
-    async def test():
+def test_a_burst_makes_one_call_for_each_thing(world: World, run: Run, pointer: Pointers, size: int) -> None:
+    async def test() -> None:
         nodes, github = fleet(world, size), GitHub()
         async with world.running(*nodes):
             await world.met(*nodes, links=min(1, size - 1))
@@ -26,8 +27,8 @@ def test_a_burst_makes_one_call_for_each_thing(world, run, pointer, size):
     run(test)
 
 
-def test_it_works_among_members_without_a_hub(world, run, pointer):
-    async def test():
+def test_it_works_among_members_without_a_hub(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         nodes, github = [world.node(0), *(world.node(n, 0) for n in range(1, 6))], GitHub()
         async with world.running(*nodes):
             await world.met(*nodes)
@@ -37,8 +38,8 @@ def test_it_works_among_members_without_a_hub(world, run, pointer):
     run(test)
 
 
-def test_a_refused_leader_frees_the_others_to_ask_for_themselves(world, run, pointer):
-    async def test():
+def test_a_refused_leader_frees_the_others_to_ask_for_themselves(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         nodes, github = fleet(world, 4), GitHub()
         async with world.running(*nodes):
             await world.met(*nodes)
@@ -51,8 +52,8 @@ def test_a_refused_leader_frees_the_others_to_ask_for_themselves(world, run, poi
 
 
 @pytest.mark.parametrize("how", ["dies", "stalls"])
-def test_a_leader_that_is_lost_hands_over_within_a_second(world, run, pointer, how):
-    async def test():
+def test_a_leader_that_is_lost_hands_over_within_a_second(world: World, run: Run, pointer: Pointers, how: str) -> None:
+    async def test() -> None:
         nodes, github = fleet(world, 4), GitHub(latency=0.05)
         async with world.running(*nodes):
             await world.met(*nodes)
@@ -76,8 +77,8 @@ def test_a_leader_that_is_lost_hands_over_within_a_second(world, run, pointer, h
 
 
 @pytest.mark.parametrize("how", ["dies", "stalls"])
-def test_an_arbiter_that_is_lost_holds_nobody_up(world, run, pointer, how):
-    async def test():
+def test_an_arbiter_that_is_lost_holds_nobody_up(world: World, run: Run, pointer: Pointers, how: str) -> None:
+    async def test() -> None:
         nodes, github = fleet(world, 4), GitHub(latency=0.2)
         async with world.running(*nodes):
             await world.met(*nodes)
@@ -100,15 +101,15 @@ def test_an_arbiter_that_is_lost_holds_nobody_up(world, run, pointer, how):
     run(test)
 
 
-def test_of_all_who_cannot_have_what_was_left_one_asks_again(world, run, pointer):
-    async def test():
+def test_of_all_who_cannot_have_what_was_left_one_asks_again(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         nodes = fleet(world, 6)
         async with world.running(*nodes):
             await world.met(*nodes)
             name, asked, freed = os.urandom(32), [], []
-            token = await nodes[1].mesh.leases.acquire(name, SCOPE)
+            token = await nodes[1].lead(name, SCOPE)
 
-            async def follow(node):
+            async def follow(node: Node) -> None:
                 assert await node.mesh.leases.acquire(name, SCOPE) is None
                 token = await node.mesh.leases.acquire(name, SCOPE, again=True)
                 if token is None:
@@ -129,8 +130,8 @@ def test_of_all_who_cannot_have_what_was_left_one_asks_again(world, run, pointer
     run(test)
 
 
-def test_a_wait_that_was_too_long_is_not_repeated(world, run):
-    async def test():
+def test_a_wait_that_was_too_long_is_not_repeated(world: World, run: Run) -> None:
+    async def test() -> None:
         nodes = fleet(world, 3, limits=Limits(lease=2.0))
         async with world.running(*nodes):
             await world.met(*nodes)
@@ -138,7 +139,7 @@ def test_a_wait_that_was_too_long_is_not_repeated(world, run):
             with trio.fail_after(10):
                 while await nodes[1].mesh.leases.acquire(name, SCOPE) is None:
                     pass
-                nodes[0].mesh.leases.arbiter._lease = 100.0
+                nodes[0].mesh.leases.arbiter._state._lease = 100.0
                 assert await nodes[1].mesh.leases.acquire(name, SCOPE) is None
                 began = trio.current_time()
                 assert await nodes[1].mesh.leases.acquire(name, SCOPE, again=True) is None
@@ -147,15 +148,15 @@ def test_a_wait_that_was_too_long_is_not_repeated(world, run):
     run(test)
 
 
-def test_where_nothing_was_left_nobody_waits_again(world, run):
-    async def test():
+def test_where_nothing_was_left_nobody_waits_again(world: World, run: Run) -> None:
+    async def test() -> None:
         nodes = fleet(world, 3)
         async with world.running(*nodes):
             await world.met(*nodes)
             name = os.urandom(32)
-            token = await nodes[1].mesh.leases.acquire(name, SCOPE)
+            token = await nodes[1].lead(name, SCOPE)
 
-            async def follow(node):
+            async def follow(node: Node) -> None:
                 assert await node.mesh.leases.acquire(name, SCOPE) is None
                 holding = trio.current_time()
                 assert await node.mesh.leases.acquire(name, SCOPE, again=True) is None
@@ -170,8 +171,8 @@ def test_where_nothing_was_left_nobody_waits_again(world, run):
     run(test)
 
 
-def test_nobody_waits_longer_than_a_lease(world, run):
-    async def test():
+def test_nobody_waits_longer_than_a_lease(world: World, run: Run) -> None:
+    async def test() -> None:
         nodes = fleet(world, 3, limits=Limits(lease=2.0))
         async with world.running(*nodes):
             await world.met(*nodes)
@@ -189,13 +190,13 @@ def test_nobody_waits_longer_than_a_lease(world, run):
     run(test)
 
 
-def test_a_waiter_that_is_cancelled_does_not_get_the_lease(world, run, pointer):
-    async def test():
+def test_a_waiter_that_is_cancelled_does_not_get_the_lease(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         nodes, github = fleet(world, 4), GitHub()
         async with world.running(*nodes):
             await world.met(*nodes)
             name = os.urandom(32)
-            token = await nodes[1].mesh.leases.acquire(name, SCOPE)
+            token = await nodes[1].lead(name, SCOPE)
             with trio.move_on_after(0.05):
                 await nodes[2].mesh.leases.acquire(name, SCOPE)
             async with trio.open_nursery() as nursery:
@@ -208,11 +209,11 @@ def test_a_waiter_that_is_cancelled_does_not_get_the_lease(world, run, pointer):
     run(test)
 
 
-def test_releasing_twice_or_nothing_is_harmless(world, run):
-    async def test():
+def test_releasing_twice_or_nothing_is_harmless(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node):
-            token = await node.mesh.leases.acquire(b"r" * 32, SCOPE)
+            token = await node.lead(b"r" * 32, SCOPE)
             node.mesh.leases.release(token, None)
             node.mesh.leases.release(token, None)
             node.mesh.leases.release(12345, None)
@@ -221,15 +222,17 @@ def test_releasing_twice_or_nothing_is_harmless(world, run):
     run(test)
 
 
-def test_a_second_caller_on_the_holders_node_is_freed_and_asks_no_peer_for_it(world, run, pointer):
-    async def test():
+def test_a_second_caller_on_the_holders_node_is_freed_and_asks_no_peer_for_it(
+    world: World, run: Run, pointer: Pointers
+) -> None:
+    async def test() -> None:
         hub, node = nodes = fleet(world, 2)
         async with world.running(*nodes):
             await world.met(*nodes)
             name, freed = os.urandom(32), []
-            token = await node.mesh.leases.acquire(name, SCOPE)
+            token = await node.lead(name, SCOPE)
 
-            async def follow():
+            async def follow() -> None:
                 freed.append(await node.mesh.leases.acquire(name, SCOPE))
 
             async with trio.open_nursery() as nursery:
@@ -244,17 +247,17 @@ def test_a_second_caller_on_the_holders_node_is_freed_and_asks_no_peer_for_it(wo
     run(test)
 
 
-def test_an_arbiter_whose_last_word_freed_a_caller_may_go(world, run, pointer):
+def test_an_arbiter_whose_last_word_freed_a_caller_may_go(world: World, run: Run, pointer: Pointers) -> None:
     """The caller has not taken notice yet: it is free all the same, and asks nobody again."""
 
-    async def test():
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node, hub=True) as hub:
             await world.until(lambda: len(node.mesh.members) == 1)
             leases, [session] = node.mesh.leases, list(node.mesh.members)
             got = []
 
-            async def acquire():
+            async def acquire() -> None:
                 got.append(await leases.acquire(b"r" * 32, SCOPE))
 
             async with trio.open_nursery() as nursery:

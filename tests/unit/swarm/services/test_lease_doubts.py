@@ -11,11 +11,12 @@ import trio
 from p2pcache.cache.arbiter import choose
 from p2pcache.swarm import Limits
 from p2pcache.swarm.protocol.frames import Acquire, Free, Grant, Ping, Pong, Queued, Release
+from tests.unit.swarm.conftest import Pointers, Run, World
 from tests.unit.swarm.lab import OTHER, SCOPE, GitHub, burst, fleet, said, shown
 
 
-def test_a_deaf_arbiter_is_passed_over_within_a_second(world, run, pointer):
-    async def test():
+def test_a_deaf_arbiter_is_passed_over_within_a_second(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         hub, node = world.node(0, hub=True), world.node(1, 0)
         async with world.running(hub, node):
             await world.met(hub, node)
@@ -30,14 +31,14 @@ def test_a_deaf_arbiter_is_passed_over_within_a_second(world, run, pointer):
     run(test)
 
 
-def test_a_late_word_of_the_arbiter_changes_nothing(world, run):
-    async def test():
+def test_a_late_word_of_the_arbiter_changes_nothing(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node, hub=True) as hub:
             await world.until(lambda: len(node.mesh.members) == 1)
             got = []
 
-            async def acquire():
+            async def acquire() -> None:
                 got.append(await node.mesh.leases.acquire(b"r" * 32, SCOPE))
 
             async with trio.open_nursery() as nursery:
@@ -50,14 +51,16 @@ def test_a_late_word_of_the_arbiter_changes_nothing(world, run):
                 "what nobody waits for is given back"
             )
             await hub.hear(Pong)
-            node.mesh.leases.release(got[0], None)
+            [token] = got
+            assert token is not None
+            node.mesh.leases.release(token, None)
             assert not node.mesh.leases._claims
 
     run(test)
 
 
-def test_two_arbiters_without_a_word_are_enough(world, run):
-    async def test():
+def test_two_arbiters_without_a_word_are_enough(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node, 30, hub=True), world.guest(node, 31, hub=True):
             await world.until(lambda: len(node.mesh.members) == 2)
@@ -70,8 +73,8 @@ def test_two_arbiters_without_a_word_are_enough(world, run):
     run(test)
 
 
-def test_members_whose_hub_is_deaf_agree_on_another_arbiter(world, run, pointer):
-    async def test():
+def test_members_whose_hub_is_deaf_agree_on_another_arbiter(world: World, run: Run, pointer: Pointers) -> None:
+    async def test() -> None:
         nodes, github = fleet(world, 6), GitHub()
         async with world.running(*nodes):
             await world.met(*nodes)
@@ -84,14 +87,14 @@ def test_members_whose_hub_is_deaf_agree_on_another_arbiter(world, run, pointer)
     run(test)
 
 
-def test_what_an_arbiter_says_once_more_changes_nothing(world, run):
-    async def test():
+def test_what_an_arbiter_says_once_more_changes_nothing(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node, hub=True) as hub:
             await world.until(lambda: len(node.mesh.members) == 1)
             got = []
 
-            async def acquire():
+            async def acquire() -> None:
                 got.append(await node.mesh.leases.acquire(b"r" * 32, SCOPE))
 
             async with trio.open_nursery() as nursery:
@@ -107,13 +110,13 @@ def test_what_an_arbiter_says_once_more_changes_nothing(world, run):
     run(test)
 
 
-def test_an_arbiters_bare_word_is_believed_for_one_deadline(world, run):
-    async def test():
+def test_an_arbiters_bare_word_is_believed_for_one_deadline(world: World, run: Run) -> None:
+    async def test() -> None:
         node, name = world.node(0, limits=Limits(lease=100.0)), b"r" * 32
         async with world.running(node), world.guest(node, hub=True) as hub:
             await world.until(lambda: len(node.mesh.members) == 1)
 
-            async def lie():
+            async def lie() -> None:
                 while True:
                     asked = await hub.hear(Acquire)
                     await hub.say(said(asked.id, hub))
@@ -133,14 +136,14 @@ def test_an_arbiters_bare_word_is_believed_for_one_deadline(world, run):
 
 
 @pytest.mark.parametrize("skew", [0.0, 200.0])
-def test_an_arbiter_that_shows_who_asks_is_believed(world, run, skew):
-    async def test():
+def test_an_arbiter_that_shows_who_asks_is_believed(world: World, run: Run, skew: float) -> None:
+    async def test() -> None:
         node, name, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), b"r" * 32, []
         asker = world.identity(31)
         async with world.running(node), world.guest(node, hub=True) as hub, world.guest(node, 31, skew=skew):
             await world.until(lambda: len(node.mesh.members) == 2)
 
-            async def acquire():
+            async def acquire() -> None:
                 got.append(await node.mesh.leases.acquire(name, SCOPE))
 
             async with trio.open_nursery() as nursery:
@@ -155,23 +158,23 @@ def test_an_arbiter_that_shows_who_asks_is_believed(world, run, skew):
     run(test)
 
 
-def test_of_two_who_say_that_they_ask_one_does(world, run):
+def test_of_two_who_say_that_they_ask_one_does(world: World, run: Run) -> None:
     """And what the doubted one says in the end counts."""
 
-    async def test():
+    async def test() -> None:
         node, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), []
         async with world.running(node), world.guest(node, 30) as one, world.guest(node, 31) as other:
             await world.until(lambda: len(node.mesh.members) == 2)
             peers = [node.peer, one.me.peer, other.me.peer]
 
-            def ranked(name):
+            def ranked(name: bytes) -> list[str]:
                 first = choose(name, peers)
                 return [first, choose(name, [peer for peer in peers if peer != first])]
 
             names = (os.urandom(32) for _ in range(500))
             name = next(name for name in names if ranked(name) == [one.me.peer, other.me.peer])
 
-            async def acquire():
+            async def acquire() -> None:
                 got.append(await node.mesh.leases.acquire(name, SCOPE))
 
             async with trio.open_nursery() as nursery:
@@ -203,13 +206,13 @@ def test_of_two_who_say_that_they_ask_one_does(world, run):
     run(test)
 
 
-def test_this_nodes_own_word_is_enough_for_it(world, run):
-    async def test():
+def test_this_nodes_own_word_is_enough_for_it(world: World, run: Run) -> None:
+    async def test() -> None:
         node, name, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), b"r" * 32, []
         async with world.running(node), world.guest(node, hub=True) as hub:
             await world.until(lambda: len(node.mesh.members) == 1)
 
-            async def acquire(scope):
+            async def acquire(scope: bytes) -> None:
                 got.append(await node.mesh.leases.acquire(name, scope))
 
             async with trio.open_nursery() as nursery:
@@ -229,21 +232,21 @@ def test_this_nodes_own_word_is_enough_for_it(world, run):
     run(test)
 
 
-def test_a_word_that_comes_when_it_does_not_matter_any_more(world, run):
-    async def test():
+def test_a_word_that_comes_when_it_does_not_matter_any_more(world: World, run: Run) -> None:
+    async def test() -> None:
         node, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), []
         async with world.running(node), world.guest(node, 30) as one, world.guest(node, 31) as other:
             await world.until(lambda: len(node.mesh.members) == 2)
             peers = [node.peer, one.me.peer, other.me.peer]
 
-            def ranked(name):
+            def ranked(name: bytes) -> list[str]:
                 first = choose(name, peers)
                 return [first, choose(name, [peer for peer in peers if peer != first])]
 
             names = (os.urandom(32) for _ in range(500))
             name = next(name for name in names if ranked(name) == [one.me.peer, other.me.peer])
 
-            async def acquire():
+            async def acquire() -> None:
                 got.append(await node.mesh.leases.acquire(name, SCOPE))
 
             async with trio.open_nursery() as nursery:
@@ -254,7 +257,9 @@ def test_a_word_that_comes_when_it_does_not_matter_any_more(world, run):
                 await trio.sleep(Limits().peer_deadline + 0.01)  # the other is passed over, and nobody is asked yet
                 await one.say(Free(first.id, None, one.me.peer))
             assert got != [None]
-            node.mesh.leases.release(got[0], None)
+            [token] = got
+            assert token is not None
+            node.mesh.leases.release(token, None)
             got.clear()
             name = next(name for name in names if ranked(name)[0] == one.me.peer)
             async with trio.open_nursery() as nursery:
@@ -264,7 +269,7 @@ def test_a_word_that_comes_when_it_does_not_matter_any_more(world, run):
             await one.say(Free(asked.id, None, ""), Ping(5))
             await one.hear(Pong)
             assert got == [asked.id]
-            assert node.mesh.leases._claims[asked.id]
+            assert asked.id in node.mesh.leases._claims
             node.mesh.leases.release(asked.id, None)
 
     run(test)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ import zeroconf
 
 from p2pcache.swarm.rules import identity
 from p2pcache.swarm.services import mdns
+from tests.unit.swarm.conftest import Run, World
 
 A, B = (identity.peer_id(bytes([n]) * 32) for n in (1, 2))
 
@@ -34,18 +36,18 @@ def record(*entries: str) -> bytes:
     ],
     ids=["one", "two addresses", "itself", "no peer", "empty", "cut off", "cut short"],
 )
-def test_a_record_names_peers(text, found):
+def test_a_record_names_peers(text: bytes, found: list[tuple[str, list[str]]]) -> None:
     seen = []
     mdns.report(text, A, lambda peer, addresses: seen.append((peer, addresses)))
     assert seen == found
 
 
-def test_two_nodes_find_each_other():
-    async def test():
+def test_two_nodes_find_each_other() -> None:
+    async def test() -> None:
         seen = {}
         met = trio.Event()
 
-        def found(peer, addresses):
+        def found(peer: str, addresses: list[str]) -> None:
             if peer in (A, B):  # other nodes may announce themselves on this network
                 seen[peer] = addresses
             if len(seen) == 2:
@@ -62,16 +64,16 @@ def test_two_nodes_find_each_other():
     trio.run(test)
 
 
-def test_members_found_are_linked(world, run, monkeypatch):
+def test_members_found_are_linked(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     node, other = world.node(0, mdns=True), world.node(1)
 
-    async def discover(peer, told, found):
+    async def discover(peer: str, told: tuple[str, ...], found: Callable[[str, list[str]], None]) -> None:
         assert (peer, told) == (node.peer, (world.address(0),))
         found(other.peer, [world.address(1)])
 
     monkeypatch.setattr(mdns, "discover", discover)
 
-    async def test():
+    async def test() -> None:
         async with world.running(other, node):
             await world.met(node, other)
 
@@ -79,17 +81,19 @@ def test_members_found_are_linked(world, run, monkeypatch):
 
 
 @pytest.mark.parametrize("bootstrap", [(), (7,)], ids=["alone", "a hub may come"])
-def test_members_that_only_multicast_brings_together_are_linked_at_once(world, run, monkeypatch, bootstrap):
+def test_members_that_only_multicast_brings_together_are_linked_at_once(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch, bootstrap: tuple[int, ...]
+) -> None:
     """With a hub to join first, links among members take their turn."""
     node, other = world.node(0, *bootstrap, mdns=True), world.node(1)
 
-    async def discover(peer, told, found):
+    async def discover(peer: str, told: tuple[str, ...], found: Callable[[str, list[str]], None]) -> None:
         found(other.peer, [world.address(1)])
 
     monkeypatch.setattr(mdns, "discover", discover)
     monkeypatch.setattr("random.uniform", lambda low, high: high)
 
-    async def test():
+    async def test() -> None:
         async with world.running(other, node):
             began = trio.current_time()
             await world.met(node, other)
@@ -101,13 +105,15 @@ def test_members_that_only_multicast_brings_together_are_linked_at_once(world, r
 @pytest.mark.parametrize(
     ("error", "says"), [(OSError(19, "No such device"), "No such device"), (OSError(), "no multicast")]
 )
-def test_without_multicast_it_says_so_and_goes_on(world, run, monkeypatch, error, says):
-    async def discover(*_):
+def test_without_multicast_it_says_so_and_goes_on(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch, error: OSError, says: str
+) -> None:
+    async def discover(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(mdns, "discover", discover)
 
-    async def test():
+    async def test() -> None:
         node = world.node(0, mdns=True)
         async with world.running(node):
             await world.until(lambda: node.local.warnings)
@@ -116,36 +122,36 @@ def test_without_multicast_it_says_so_and_goes_on(world, run, monkeypatch, error
     run(test)
 
 
-def test_a_member_that_left_before_it_was_looked_up_is_passed_over(monkeypatch):
+def test_a_member_that_left_before_it_was_looked_up_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """What zeroconf calls in its own thread, without a network."""
     seen = []
 
     class Network:
-        def get_service_info(self, kind, name, timeout):
+        def get_service_info(self, kind: str, name: str, timeout: int) -> SimpleNamespace | None:
             if name == "busy":
                 raise zeroconf.EventLoopBlocked
             return SimpleNamespace(text=record(f"dnsaddr=/ip4/10.0.0.1/tcp/1/p2p/{B}")) if name == "here" else None
 
-        def register_service(self, info):
+        def register_service(self, info: zeroconf.ServiceInfo) -> None:
             assert info.port == 9001
 
-        def close(self):
+        def close(self) -> None:
             seen.append("closed")
 
     class Browser:
-        def __init__(self, network, kind, listener):
+        def __init__(self, network: zeroconf.Zeroconf, kind: str, listener: zeroconf.ServiceListener) -> None:
             for name in ["gone", "here", "busy"]:
                 listener.add_service(network, kind, name)
             listener.update_service(network, kind, "here")
             listener.remove_service(network, kind, "here")
 
-        def cancel(self):
+        def cancel(self) -> None:
             seen.append("cancelled")
 
     monkeypatch.setattr("zeroconf.Zeroconf", Network)
     monkeypatch.setattr("zeroconf.ServiceBrowser", Browser)
 
-    async def test():
+    async def test() -> None:
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
                 found = lambda peer, addresses: seen.append(peer)  # noqa: E731
@@ -163,46 +169,46 @@ def test_a_member_that_left_before_it_was_looked_up_is_passed_over(monkeypatch):
     trio.run(test)
 
 
-def test_a_name_that_cannot_be_registered_is_no_multicast(monkeypatch):
+def test_a_name_that_cannot_be_registered_is_no_multicast(monkeypatch: pytest.MonkeyPatch) -> None:
     class Network:
-        def register_service(self, info):
+        def register_service(self, info: zeroconf.ServiceInfo) -> None:
             raise zeroconf.EventLoopBlocked
 
-        def close(self):
+        def close(self) -> None:
             closed.append(True)
 
-    closed = []
+    closed: list[bool] = []
     monkeypatch.setattr("zeroconf.Zeroconf", Network)
     with pytest.raises(OSError):
         trio.run(mdns.discover, A, ("/ip4/127.0.0.1/tcp/9001",), lambda *_: None)
     assert closed
 
 
-def test_as_many_names_wait_as_there_is_room_for(monkeypatch):
+def test_as_many_names_wait_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     class Network:
-        def get_service_info(self, kind, name, timeout):
+        def get_service_info(self, kind: str, name: str, timeout: int) -> None:
             asked.append(name)
 
-        def register_service(self, info):
+        def register_service(self, info: zeroconf.ServiceInfo) -> None:
             pass
 
-        def close(self):
+        def close(self) -> None:
             pass
 
     class Browser:
-        def __init__(self, network, kind, listener):
+        def __init__(self, network: zeroconf.Zeroconf, kind: str, listener: zeroconf.ServiceListener) -> None:
             for number in range(1000):
                 listener.add_service(network, kind, str(number))
 
-        def cancel(self):
+        def cancel(self) -> None:
             pass
 
     monkeypatch.setattr("zeroconf.Zeroconf", Network)
     monkeypatch.setattr("zeroconf.ServiceBrowser", Browser)
 
-    async def test():
+    async def test() -> None:
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(mdns.discover, A, ("/ip4/127.0.0.1/tcp/9001",), lambda *_: None)

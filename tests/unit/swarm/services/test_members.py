@@ -8,13 +8,14 @@ import trio
 from p2pcache.swarm import Limits
 from p2pcache.swarm.protocol.frames import Bye, Ping, Pong
 from p2pcache.swarm.rules.reasons import OURS, Reason
+from tests.unit.swarm.conftest import Run, World
 from tests.unit.swarm.lab import rows
 
 
-def test_a_peer_that_never_reads_does_not_hold_up_the_others(world, run):
-    async def test():
+def test_a_peer_that_never_reads_does_not_hold_up_the_others(world: World, run: Run) -> None:
+    async def test() -> None:
         node, good = world.node(0, limits=Limits(queue=50_000)), world.node(1, 0)
-        async with world.running(node, good), world.guest(node) as deaf:
+        async with world.running(node, good), world.guest(node):
             await world.until(lambda: len(node.mesh.members) == 2)
             for link in world.net.links:
                 if link.peer == world.peer(30):
@@ -25,13 +26,12 @@ def test_a_peer_that_never_reads_does_not_hold_up_the_others(world, run):
                 await world.until(lambda last=pointers[-1]: good.directory.find(last.name))
             await world.until(lambda: len(node.mesh.members) == 1)
             assert rows(node)[world.peer(30)].reason == OURS[Reason.DEAF]
-            assert deaf
 
     run(test)
 
 
-def test_as_many_members_as_there_is_room_for(world, run):
-    async def test():
+def test_as_many_members_as_there_is_room_for(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0, limits=Limits(members=2))
         async with world.running(node), world.guest(node, 30), world.guest(node, 31):
             await world.until(lambda: len(node.mesh.members) == 2)
@@ -43,12 +43,12 @@ def test_as_many_members_as_there_is_room_for(world, run):
     run(test)
 
 
-def test_a_member_that_comes_again_replaces_its_older_connection(world, run):
-    async def test():
+def test_a_member_that_comes_again_replaces_its_older_connection(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0)
         async with world.running(node), world.guest(node, 30) as old:
             await world.until(lambda: len(node.mesh.members) == 1)
-            first = node.mesh.members.get(world.peer(30))
+            first = node.session(world.peer(30))
             async with world.guest(node, 30) as new:
                 assert (await old.hear(Bye)).reason == Reason.DUPLICATE
                 await world.until(lambda: first.closed.is_set())
@@ -60,8 +60,8 @@ def test_a_member_that_comes_again_replaces_its_older_connection(world, run):
 
 
 @pytest.mark.parametrize("smaller", [True, False])
-def test_of_two_connections_dialled_at_once_both_sides_keep_the_same(world, run, smaller):
-    async def test():
+def test_of_two_connections_dialled_at_once_both_sides_keep_the_same(world: World, run: Run, smaller: bool) -> None:
+    async def test() -> None:
         node = world.node(10)
         number = 5 if smaller else 20
         other = world.node(number)
@@ -70,7 +70,7 @@ def test_of_two_connections_dialled_at_once_both_sides_keep_the_same(world, run,
             nursery.start_soon(node.mesh.dialer.bootstrap, other.address)
             await trio.sleep(5)
             assert len(node.mesh.members) == len(other.mesh.members) == 1
-            kept = node.mesh.members.get(other.peer)
+            kept = node.session(other.peer)
             assert kept.link.dialled == (not smaller)
             assert not node.local.warnings
             assert {row.state for row in node.mesh.members.rows(node.directory.announced)} == {"member"}
@@ -78,8 +78,8 @@ def test_of_two_connections_dialled_at_once_both_sides_keep_the_same(world, run,
     run(test)
 
 
-def test_hints_do_not_bring_a_peer_that_is_behind_to_where_it_is_dropped(world, run):
-    async def test():
+def test_hints_do_not_bring_a_peer_that_is_behind_to_where_it_is_dropped(world: World, run: Run) -> None:
+    async def test() -> None:
         node = world.node(0, limits=Limits(queue=50_000, write_timeout=1000.0, ping_interval=500.0))
         async with world.running(node), world.guest(node):
             await world.until(lambda: len(node.mesh.members) == 1)

@@ -9,10 +9,11 @@ import trio
 
 from p2pcache.cache.arbiter import choose
 from p2pcache.swarm import SwarmError
+from tests.unit.swarm.conftest import Run, World
 
 
-def test_two_nodes_prove_themselves_and_share_a_block(world, run):
-    async def test():
+def test_two_nodes_prove_themselves_and_share_a_block(world: World, run: Run) -> None:
+    async def test() -> None:
         a, b = world.node(0), world.node(1, 0)
         held, sealed = a.local.hold()
         async with world.running(a, b):
@@ -24,8 +25,8 @@ def test_two_nodes_prove_themselves_and_share_a_block(world, run):
     run(test)
 
 
-def test_an_announcement_reaches_every_member(world, run):
-    async def test():
+def test_an_announcement_reaches_every_member(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, *rest = world.node(0, hub=True), *(world.node(n, 0) for n in range(1, 6))
         async with world.running(hub, *rest):
             await world.met(hub, *rest)
@@ -36,8 +37,8 @@ def test_an_announcement_reaches_every_member(world, run):
     run(test)
 
 
-def test_a_hub_keeps_what_it_sees_and_serves_it_after_its_source_died(world, run):
-    async def test():
+def test_a_hub_keeps_what_it_sees_and_serves_it_after_its_source_died(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
         held, sealed = a.local.hold()
         async with world.running(hub, a, b):
@@ -51,8 +52,8 @@ def test_a_hub_keeps_what_it_sees_and_serves_it_after_its_source_died(world, run
     run(test)
 
 
-def test_a_member_that_cannot_be_dialled_is_served_through_the_hub(world, run):
-    async def test():
+def test_a_member_that_cannot_be_dialled_is_served_through_the_hub(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
         world.net.unreachable = {a.peer, b.peer}
         hub.mesh.blocks._keeping = type(hub.mesh.blocks._keeping)(maxlen=0)  # a hub that never gets to keeping
@@ -68,8 +69,8 @@ def test_a_member_that_cannot_be_dialled_is_served_through_the_hub(world, run):
     run(test)
 
 
-def test_a_hub_that_is_lost_at_once_leaves_members_that_find_each_other_within_seconds(world, run):
-    async def test():
+def test_a_hub_that_is_lost_at_once_leaves_members_that_find_each_other_within_seconds(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, *rest = world.node(0, hub=True), *(world.node(n, 0) for n in range(1, 9))
         async with world.running(hub, *rest):
             await world.until(lambda: all(len(node.mesh.book) == len(rest) for node in rest), seconds=0.4)
@@ -79,8 +80,8 @@ def test_a_hub_that_is_lost_at_once_leaves_members_that_find_each_other_within_s
     run(test)
 
 
-def test_losing_the_hub_leaves_the_members_linked(world, run):
-    async def test():
+def test_losing_the_hub_leaves_the_members_linked(world: World, run: Run) -> None:
+    async def test() -> None:
         hub, a, b = world.node(0, hub=True), world.node(1, 0), world.node(2, 0)
         async with world.running(hub, a, b) as nursery:
             await world.met(hub, a, b)
@@ -99,8 +100,8 @@ def test_losing_the_hub_leaves_the_members_linked(world, run):
     run(test)
 
 
-def test_without_a_hub_an_arbiter_passes_on_what_it_told_of(world, run):
-    async def test():
+def test_without_a_hub_an_arbiter_passes_on_what_it_told_of(world: World, run: Run) -> None:
+    async def test() -> None:
         arbiter, a, b = world.node(0), world.node(1, 0), world.node(2, 0)
         world.net.unreachable = {a.peer, b.peer}
         async with world.running(arbiter, a, b):
@@ -108,7 +109,7 @@ def test_without_a_hub_an_arbiter_passes_on_what_it_told_of(world, run):
             peers = [arbiter.peer, a.peer, b.peer]
             name = next(n for n in (os.urandom(32) for _ in range(200)) if choose(n, peers) == arbiter.peer)
             held, sealed = a.local.hold(name=name)
-            token = await a.mesh.leases.acquire(name, held.scope)
+            token = await a.lead(name, held.scope)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(b.mesh.leases.acquire, name, held.scope)
                 await trio.sleep(0.1)
@@ -120,28 +121,28 @@ def test_without_a_hub_an_arbiter_passes_on_what_it_told_of(world, run):
     run(test)
 
 
-def test_callers_for_one_block_share_one_transfer(world, run):
-    async def test():
+def test_callers_for_one_block_share_one_transfer(world: World, run: Run) -> None:
+    async def test() -> None:
         a, b = world.node(0), world.node(1, 0)
         held, sealed = a.local.hold()
         async with world.running(a, b):
             await world.until(lambda: b.directory.find(held.name))
             got = []
 
-            async def fetch():
+            async def fetch() -> None:
                 got.append(await b.mesh.blocks.fetch(held.cid))
 
             async with trio.open_nursery() as nursery:
                 for _ in range(5):
                     nursery.start_soon(fetch)
             assert got == [sealed] * 5
-            assert b.mesh.members.get(a.peer).blocks_in == 1
+            assert b.session(a.peer).blocks_in == 1
 
     run(test)
 
 
-def test_a_member_whose_port_is_taken_takes_another_and_says_so_in_one_line(world, run):
-    async def test():
+def test_a_member_whose_port_is_taken_takes_another_and_says_so_in_one_line(world: World, run: Run) -> None:
+    async def test() -> None:
         first, second = world.node(0), world.node(1, 0, listen=world.address(0), announce=("/ip4/192.0.2.1/tcp/9000",))
         async with world.running(first, second):
             await world.met(first, second)
@@ -154,11 +155,11 @@ def test_a_member_whose_port_is_taken_takes_another_and_says_so_in_one_line(worl
     run(test)
 
 
-def test_a_hub_whose_port_is_taken_is_none(world, run):
-    async def test():
+def test_a_hub_whose_port_is_taken_is_none(world: World, run: Run) -> None:
+    async def test() -> None:
         async with world.running(world.node(0)):
             hub = world.node(1, hub=True, listen=world.address(0))
             with pytest.raises(SwarmError, match="cannot listen on"):
-                await hub.mesh.run(pytest.fail)
+                await hub.mesh.run(lambda _: pytest.fail("it started"))
 
     run(test)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 import trio
@@ -14,12 +16,14 @@ from p2pcache.swarm.protocol.frames import (
     CHUNK,
     Ack,
     Acquire,
+    AnyFrame,
     Bye,
     Free,
     Get,
     Grant,
     Have,
     Hello,
+    Message,
     Miss,
     Part,
     Ping,
@@ -30,10 +34,13 @@ from p2pcache.swarm.protocol.frames import (
     parts,
 )
 from p2pcache.swarm.protocol.handshake import Member
-from p2pcache.swarm.rules.reasons import Reason
+from p2pcache.swarm.rules.reasons import Ended, Reason
 from p2pcache.swarm.services.introduction import Incoming
 from p2pcache.swarm.services.link import LinkError
 from p2pcache.swarm.services.session import Forged, Session
+from tests.unit.swarm.conftest import Blocks, Links, Run
+
+T = TypeVar("T")
 
 LIMITS = Limits()
 
@@ -41,10 +48,10 @@ LIMITS = Limits()
 class Pair:
     """A session and the raw other end."""
 
-    def __init__(self, links, limits=LIMITS):
+    def __init__(self, links: Links, limits: Limits = LIMITS) -> None:
         self.link, self.far = links("A", "B")
         self.frames = Incoming(self.far)
-        self.handled = []
+        self.handled: list[Message] = []
         self.session = Session(
             self.link,
             Incoming(self.link).decoder,
@@ -52,26 +59,32 @@ class Pair:
             limits,
             lambda _, frame: self.handled.append(frame),
         )
-        self.ended = None
+        self.ended: Ended | None = None
         self.over = trio.Event()
 
-    async def run(self, *first):
+    async def run(self, *first: Callable[[], Awaitable[None]]) -> None:
         self.ended = await self.session.run(*first)
         self.over.set()
 
-    async def say(self, *frames):
+    async def end(self) -> Ended:
+        """Wait for the session to be over; why it is."""
+        await self.over.wait()
+        assert self.ended is not None
+        return self.ended
+
+    async def say(self, *frames: AnyFrame | bytes) -> None:
         for frame in frames:
             await self.far.write(frame if isinstance(frame, bytes) else encode(frame))
 
-    async def hear(self, kind):
+    async def hear(self, kind: type[T]) -> T:
         while True:
             frame = await self.frames.next()
             if isinstance(frame, kind):
                 return frame
 
 
-def scene(links, run, test, limits=LIMITS):
-    async def start():
+def scene(links: Links, run: Run, test: Callable[..., Awaitable[None]], limits: Limits = LIMITS) -> None:
+    async def start() -> None:
         pair = Pair(links, limits)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pair.run)
@@ -82,12 +95,12 @@ def scene(links, run, test, limits=LIMITS):
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK, 1_000_000])
-def test_a_block_is_fetched_and_verified(links, run, block, size):
-    async def test(pair):
+def test_a_block_is_fetched_and_verified(links: Links, run: Run, block: Blocks, size: int) -> None:
+    async def test(pair: Pair) -> None:
         cid, sealed = block(size)
         got = []
 
-        async def fetch():
+        async def fetch() -> None:
             got.append(await pair.session.get(cid, size))
 
         async with trio.open_nursery() as nursery:
@@ -103,14 +116,14 @@ def test_a_block_is_fetched_and_verified(links, run, block, size):
     scene(links, run, test)
 
 
-async def answer(pair, *frames):
+async def answer(pair: Pair, *frames: Callable[[int], AnyFrame]) -> None:
     """Answer the next `Get` with frames made for its id."""
     asked = await pair.hear(Get)
     await pair.say(*(make(asked.id) for make in frames))
 
 
-def test_a_miss(links, run, block):
-    async def test(pair):
+def test_a_miss(links: Links, run: Run, block: Blocks) -> None:
+    async def test(pair: Pair) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer, pair, Miss)
             assert await pair.session.get(block()[0], 100) is None
@@ -119,8 +132,8 @@ def test_a_miss(links, run, block):
     scene(links, run, test)
 
 
-def test_a_silent_peer_costs_its_deadline_and_no_more(links, run, block):
-    async def test(pair):
+def test_a_silent_peer_costs_its_deadline_and_no_more(links: Links, run: Run, block: Blocks) -> None:
+    async def test(pair: Pair) -> None:
         for _ in range(2):
             assert pair.session.score.usable(time.monotonic())
             began = trio.current_time()
@@ -132,8 +145,8 @@ def test_a_silent_peer_costs_its_deadline_and_no_more(links, run, block):
     scene(links, run, test)
 
 
-def test_a_peer_that_stops_in_the_middle_of_a_block(links, run, block):
-    async def test(pair):
+def test_a_peer_that_stops_in_the_middle_of_a_block(links: Links, run: Run, block: Blocks) -> None:
+    async def test(pair: Pair) -> None:
         cid, sealed = block(2 << 20)
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
@@ -145,11 +158,11 @@ def test_a_peer_that_stops_in_the_middle_of_a_block(links, run, block):
     scene(links, run, test)
 
 
-def test_a_peer_that_dies_in_the_middle_of_a_block_is_known_at_once(links, run, block):
-    async def test(pair):
+def test_a_peer_that_dies_in_the_middle_of_a_block_is_known_at_once(links: Links, run: Run, block: Blocks) -> None:
+    async def test(pair: Pair) -> None:
         cid, sealed = block(1 << 20)
 
-        async def die():
+        async def die() -> None:
             await answer(pair, lambda token: next(parts(token, sealed)))
             await trio.aclose_forcefully(pair.far.stream)
 
@@ -163,16 +176,15 @@ def test_a_peer_that_dies_in_the_middle_of_a_block_is_known_at_once(links, run, 
     scene(links, run, test)
 
 
-def test_other_bytes_than_the_name_says_are_never_delivered(links, run, block):
-    async def test(pair):
+def test_other_bytes_than_the_name_says_are_never_delivered(links: Links, run: Run, block: Blocks) -> None:
+    async def test(pair: Pair) -> None:
         cid, sealed = block(100)
         for _ in range(3):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(answer, pair, lambda token: Part(token, 100, sealed[::-1]))
                 with pytest.raises(Forged):
                     await pair.session.get(cid, 100)
-        await pair.over.wait()
-        assert pair.ended.reason is Reason.BLOCKS
+        assert (await pair.end()).reason is Reason.BLOCKS
         assert (await pair.hear(Bye)).reason == Reason.BLOCKS
 
     scene(links, run, test)
@@ -186,19 +198,22 @@ def test_other_bytes_than_the_name_says_are_never_delivered(links, run, block):
     ],
     ids=["more than it said", "nothing for ever"],
 )
-def test_parts_that_do_not_add_up_end_the_session(links, run, block, bad):
-    async def test(pair):
+def test_parts_that_do_not_add_up_end_the_session(
+    links: Links, run: Run, block: Blocks, bad: Callable[[int], Part]
+) -> None:
+    async def test(pair: Pair) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer, pair, bad)
             assert await pair.session.get(block()[0], 100) is None
-        await pair.over.wait()
-        assert pair.ended.reason is Reason.GARBAGE
+        assert (await pair.end()).reason is Reason.GARBAGE
 
     scene(links, run, test)
 
 
-def test_a_block_larger_than_somebody_said_is_not_taken_and_its_sender_stays(links, run, block):
-    async def test(pair):
+def test_a_block_larger_than_somebody_said_is_not_taken_and_its_sender_stays(
+    links: Links, run: Run, block: Blocks
+) -> None:
+    async def test(pair: Pair) -> None:
         async with trio.open_nursery() as nursery:
             large = [lambda token: Part(token, 1 << 20, b"x" * 60_000)] * 2
             nursery.start_soon(answer, pair, *large)
@@ -208,19 +223,18 @@ def test_a_block_larger_than_somebody_said_is_not_taken_and_its_sender_stays(lin
     scene(links, run, test)
 
 
-def test_a_total_that_changes_on_the_way(links, run, block):
-    async def test(pair):
+def test_a_total_that_changes_on_the_way(links: Links, run: Run, block: Blocks) -> None:
+    async def test(pair: Pair) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer, pair, lambda token: Part(token, 10, b"x"), lambda token: Part(token, 11, b"x"))
             assert await pair.session.get(block()[0], 100) is None
-        await pair.over.wait()
-        assert pair.ended.reason is Reason.GARBAGE
+        assert (await pair.end()).reason is Reason.GARBAGE
 
     scene(links, run, test)
 
 
-def test_answers_nobody_waits_for_are_passed_over(links, run):
-    async def test(pair):
+def test_answers_nobody_waits_for_are_passed_over(links: Links, run: Run) -> None:
+    async def test(pair: Pair) -> None:
         await pair.say(Part(99, 1, b"x"), Miss(99), Ack(99), Pong(99), Ping(7))
         assert (await pair.hear(Pong)).id == 7
         assert pair.ended is None
@@ -228,8 +242,8 @@ def test_answers_nobody_waits_for_are_passed_over(links, run):
     scene(links, run, test)
 
 
-def test_pings_measure_the_round_trip(links, run):
-    async def test(pair):
+def test_pings_measure_the_round_trip(links: Links, run: Run) -> None:
+    async def test(pair: Pair) -> None:
         asked = await pair.hear(Ping)
         await trio.sleep(0.05)
         await pair.say(Pong(asked.id), Ping(3))
@@ -239,18 +253,17 @@ def test_pings_measure_the_round_trip(links, run):
     scene(links, run, test)
 
 
-def test_a_peer_that_is_stopped_is_given_up(links, run):
-    async def test(pair):
+def test_a_peer_that_is_stopped_is_given_up(links: Links, run: Run) -> None:
+    async def test(pair: Pair) -> None:
         began = trio.current_time()
-        await pair.over.wait()
-        assert pair.ended.reason is Reason.SILENT
+        assert (await pair.end()).reason is Reason.SILENT
         assert trio.current_time() - began < 2 * LIMITS.ping_interval
 
     scene(links, run, test)
 
 
-def test_a_peer_that_answers_stays(links, run):
-    async def test(pair):
+def test_a_peer_that_answers_stays(links: Links, run: Run) -> None:
+    async def test(pair: Pair) -> None:
         for _ in range(20):
             await pair.say(Pong((await pair.hear(Ping)).id))
         assert pair.ended is None
@@ -259,38 +272,35 @@ def test_a_peer_that_answers_stays(links, run):
     scene(links, run, test)
 
 
-def test_a_peer_that_never_reads_fills_its_own_queue_only(links, run):
-    async def test(pair):
+def test_a_peer_that_never_reads_fills_its_own_queue_only(links: Links, run: Run) -> None:
+    async def test(pair: Pair) -> None:
         pair.link.deaf = True
         frame = Ping(1)
         sent = 0
         while pair.session.send(frame):
             sent += 1
         assert sent * len(encode(frame)) <= 10_000
-        await pair.over.wait()
-        assert pair.ended.reason is Reason.DEAF
+        assert (await pair.end()).reason is Reason.DEAF
 
     scene(links, run, test, Limits(queue=10_000))
 
 
-def test_a_block_is_not_waited_for_from_a_peer_that_never_reads(links, run, block):
-    async def test(pair):
+def test_a_block_is_not_waited_for_from_a_peer_that_never_reads(links: Links, run: Run, block: Blocks) -> None:
+    async def test(pair: Pair) -> None:
         pair.link.deaf = True
         while pair.session.connection.send(Ping(1)):
             pass
         assert await pair.session.get(block()[0], 100) is None
-        await pair.over.wait()
-        assert pair.ended.reason is Reason.DEAF
+        assert (await pair.end()).reason is Reason.DEAF
 
     scene(links, run, test, Limits(queue=10_000))
 
 
-def test_a_write_that_does_not_end_is_given_up(links, run):
-    async def test(pair):
+def test_a_write_that_does_not_end_is_given_up(links: Links, run: Run) -> None:
+    async def test(pair: Pair) -> None:
         pair.link.deaf = True
         began = trio.current_time()
-        await pair.over.wait()
-        assert pair.ended.reason is Reason.DEAF
+        assert (await pair.end()).reason is Reason.DEAF
         assert trio.current_time() - began <= 1.0 + 0.2
 
     scene(links, run, test, Limits(write_timeout=1.0))
@@ -305,29 +315,28 @@ def test_a_write_that_does_not_end_is_given_up(links, run):
     ],
     ids=["bye", "hello again", "garbage"],
 )
-def test_how_sessions_end(links, run, said, reason, ours):
-    async def test(pair):
+def test_how_sessions_end(links: Links, run: Run, said: bytes | Bye | Hello, reason: Reason, ours: bool) -> None:
+    async def test(pair: Pair) -> None:
         await pair.say(said)
-        await pair.over.wait()
-        assert (pair.ended.reason, pair.ended.ours) == (reason, ours)
+        ended = await pair.end()
+        assert (ended.reason, ended.ours) == (reason, ours)
 
     scene(links, run, test)
 
 
-def test_a_writer_whose_link_breaks(links, run):
-    async def test(pair):
-        async def write(data):
+def test_a_writer_whose_link_breaks(links: Links, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(pair: Pair) -> None:
+        async def write(data: bytes) -> None:
             raise LinkError("broken")
 
-        pair.link.write = write
-        await pair.over.wait()
-        assert pair.ended.reason is Reason.BROKEN
+        monkeypatch.setattr(pair.link, "write", write)
+        assert (await pair.end()).reason is Reason.BROKEN
 
     scene(links, run, test)
 
 
-def test_everything_else_is_handed_on(links, run):
-    async def test(pair):
+def test_everything_else_is_handed_on(links: Links, run: Run) -> None:
+    async def test(pair: Pair) -> None:
         await pair.say(Have(()), Ping(1))
         await pair.hear(Pong)
         assert pair.handled == [Have(())]
@@ -341,8 +350,8 @@ RATIONED = Limits(request_rate=10.0, request_burst=50)
 
 
 @pytest.mark.parametrize("frame", REQUESTS, ids=lambda frame: type(frame).__name__)
-def test_requests_without_end_end_the_session(links, run, frame):
-    async def test(pair):
+def test_requests_without_end_end_the_session(links: Links, run: Run, frame: AnyFrame) -> None:
+    async def test(pair: Pair) -> None:
         await pair.say(*[frame] * 50)
         await trio.sleep(1)
         await pair.say(*[frame] * 10)  # for long: at the rate
@@ -355,8 +364,8 @@ def test_requests_without_end_end_the_session(links, run, frame):
 
 
 @pytest.mark.parametrize("frame", [*ANSWERS, Free(1, None, "")], ids=lambda frame: type(frame).__name__)
-def test_answers_are_not_rationed(links, run, frame):
-    async def test(pair):
+def test_answers_are_not_rationed(links: Links, run: Run, frame: AnyFrame) -> None:
+    async def test(pair: Pair) -> None:
         await pair.say(*[frame] * 500)
         await pair.say(Ping(7))
         assert (await pair.hear(Pong)).id == 7
@@ -364,11 +373,11 @@ def test_answers_are_not_rationed(links, run, frame):
     scene(links, run, test, RATIONED)
 
 
-def test_work_beside_the_session_ends_with_it(links, run):
-    async def test(pair):
+def test_work_beside_the_session_ends_with_it(links: Links, run: Run) -> None:
+    async def test(pair: Pair) -> None:
         state = []
 
-        async def work():
+        async def work() -> None:
             try:
                 await trio.sleep_forever()
             finally:
@@ -387,16 +396,16 @@ def test_work_beside_the_session_ends_with_it(links, run):
     scene(links, run, test)
 
 
-def test_the_other_side_is_told_why(links, run):
-    async def test(pair):
+def test_the_other_side_is_told_why(links: Links, run: Run) -> None:
+    async def test(pair: Pair) -> None:
         pair.session.end(Reason.FLOOD)
         assert (await pair.hear(Bye)).reason == Reason.FLOOD
 
     scene(links, run, test)
 
 
-def test_waiters_for_an_acknowledgement_go_on_when_the_peer_leaves(links, run):
-    async def test(pair):
+def test_waiters_for_an_acknowledgement_go_on_when_the_peer_leaves(links: Links, run: Run) -> None:
+    async def test(pair: Pair) -> None:
         token = pair.session.token()
         done = pair.session.acknowledged(token)
         await trio.aclose_forcefully(pair.far.stream)
