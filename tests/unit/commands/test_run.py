@@ -30,6 +30,11 @@ def test_run_ends_as_its_command_does(tmp_path: Path, command: list[str], status
     assert "Traceback" not in ended.stderr
 
 
+def heed() -> None:
+    """Undo what the tests themselves may have been started under (nohup)."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def wrapped(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
     """Start ``run`` around a shell script, once that has said its first line; gives the process and that line."""
@@ -44,6 +49,7 @@ def wrapped(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=heed,
         )
         ends.enter_context(ended(process))
         assert process.stdout is not None
