@@ -11,12 +11,15 @@ NEAR = 0.005
 """Seconds; calls that usually take less begin side by side."""
 
 
-async def hedged(calls: Sequence[tuple[float, Callable[[], Awaitable[T]]]], enough: Callable[[T], bool]) -> list[T]:
+async def hedged(
+    calls: Sequence[tuple[float, Callable[[], Awaitable[T]]]], enough: Callable[[T], bool], grace: float = NEAR
+) -> list[T]:
     """Return the results so far when one of them is `enough`, else all of them; in the order of `calls`.
 
     Args:
         calls: the seconds that each usually takes, and the function that starts it; the quickest first, none raises.
         enough: whether a result makes the other calls needless.
+        grace: the seconds for which those side by side wait for each other, so that which is first decides nothing.
     """
     if len(calls) == 1:
         return [await calls[0][1]()]
@@ -27,6 +30,10 @@ async def hedged(calls: Sequence[tuple[float, Callable[[], Awaitable[T]]]], enou
             last = at + 1 == len(calls)
             if not last and calls[at + 1][0] < NEAR:
                 continue
+            if usual < NEAR:
+                await asyncio.wait(tasks, timeout=grace)
+                if any(enough(task.result()) for task in tasks if task.done()):
+                    break
             if await _enough(tasks, None if last else max(usual, NEAR), enough):
                 break
         return [task.result() for task in tasks if task.done()]

@@ -15,7 +15,7 @@ from p2pcache.cache import codec
 from p2pcache.cache.decide import clamped
 from p2pcache.cache.entry import Block, Entry, Pointer
 from p2pcache.cache.guard import Guard
-from p2pcache.cache.hedge import hedged
+from p2pcache.cache.hedge import NEAR, hedged
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Store, Tier
@@ -90,6 +90,10 @@ def _detail(tier: Tier | None) -> str:
     return tier.backend.detail if tier else MEMORY
 
 
+def _far(tier: Tier) -> float:
+    return tier.backend.look_up if tier.backend.look_up >= NEAR else 0.0
+
+
 class Library:
     """Memory in front of the other tiers.
 
@@ -130,8 +134,8 @@ class Library:
         self._background: set[asyncio.Task[None]] = set()
 
     def mount(self, tiers: Iterable[Tier]) -> None:
-        """Use these tiers instead of those before, the cheapest look-up first."""
-        self.tiers = tuple(sorted(tiers, key=lambda tier: (tier.backend.look_up, tier.backend.reach)))
+        """Use these tiers instead of those before: this host's first among the near ones, then the cheapest look-up."""
+        self.tiers = tuple(sorted(tiers, key=lambda tier: (_far(tier), tier.backend.reach, tier.backend.look_up)))
 
     @property
     def store(self) -> Store | None:
@@ -155,8 +159,10 @@ class Library:
 
         if self.tiers and not enough(found):
             ask = [(tier.backend.look_up, partial(self._find, tier, wanted, lifetime, without)) for tier in self.tiers]
-            for more in await hedged(ask, enough):
+            for more in await hedged(ask, enough, self._limits.usual):
                 found += more
+                if enough(found):  # what this host has is not displaced by what a member claims
+                    break
         return found
 
     async def _find(self, tier: Tier, wanted: Wanted, lifetime: float, without: Collection[Place]) -> list[Found]:

@@ -98,3 +98,16 @@ async def test_who_is_cancelled_cancels_what_is_under_way() -> None:
     await asyncio.wait([asking])
     await turn()
     assert calls.cancelled == ["a", "b"]
+
+
+async def test_those_side_by_side_wait_for_each_other_a_moment() -> None:
+    calls = Calls()
+    near = [(0.0, calls("a")), (0.0, calls("b")), (30.0, calls("c"))]
+    asking = asyncio.create_task(hedged(near, good, grace=30.0))
+    await turn()
+    calls.deliver("b", "good")
+    await turn()
+    assert not asking.done(), "the one before it may be good as well"
+    calls.deliver("a", "good")
+    assert await asking == ["good", "good"]
+    assert calls.begun == ["a", "b"]
