@@ -178,12 +178,12 @@ class _Thread:
         future: Future[R] = Future()
         self._jobs.put((future, job))
         result = asyncio.wrap_future(future)
-        done, _ = await asyncio.wait([result], timeout=deadline)
-        if done:
-            return result.result()
-        if not lasting:
-            result.cancel()
-        return default
+        try:
+            done, _ = await asyncio.wait([result], timeout=deadline)
+            return result.result() if done else default
+        finally:  # also for a caller that is cancelled
+            if not lasting:
+                result.cancel()
 
     async def finish(self, last: Callable[[], None], deadline: float) -> None:
         """Run the jobs that wait, then `last`, then no other."""

@@ -270,3 +270,23 @@ class TestHanging:
     async def test_what_goes_wrong_in_a_job_reaches_whoever_waits(self, store: Disk) -> None:
         with pytest.raises(ZeroDivisionError):
             await store._thread.run(lambda: 1 // 0, 0, 5)
+
+
+async def test_a_caller_that_is_cancelled_leaves_the_queue(store: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, begun, ran = threading.Event(), threading.Event(), []
+
+    def slow(db: database.Database, resource: bytes) -> list[database.Row]:
+        ran.append(resource)
+        begun.set()
+        gate.wait(20)
+        return []
+
+    monkeypatch.setattr(database.Database, "find", slow)
+    looks = [asyncio.create_task(store.find(b"%d" % n)) for n in range(20)]
+    await asyncio.to_thread(begun.wait, 20)
+    for look in looks:
+        look.cancel()
+    await asyncio.wait(looks)
+    gate.set()
+    await store.usage()  # what is asked next has waited for all before it
+    assert ran == [b"0"]
