@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from dataclasses import dataclass, field, replace
 from typing import assert_never
@@ -203,12 +204,13 @@ class Engine:
     async def _end(self, reading: _Reading, answer: Answer | None, *, cancelled: bool) -> None:
         """Release the leases, the widest first."""
         result = shareable(answer) if answer is not None else None
-        for request, lease in reversed(reading.held):
-            # After a failure equal callers ask one after the other; those of other scopes go on at once.
-            if cancelled or (answer is None and not request.scope):
-                await lease.abandon()
-            else:
-                await lease.release(result)
+        async with contextlib.AsyncExitStack() as leases:  # each is released, whatever becomes of the others
+            for request, lease in reading.held:
+                # After a failure equal callers ask one after the other; those of other scopes go on at once.
+                if cancelled or (answer is None and not request.scope):
+                    leases.push_async_callback(lease.abandon)
+                else:
+                    leases.push_async_callback(lease.release, result)
 
     async def wrote(self, drops: tuple[str, ...]) -> None:
         """Drop what a successful write may have changed, here and at the peers, before its answer goes out."""

@@ -24,7 +24,7 @@ class LocalLeases(Generic[T]):
         limit: callers that hold or wait at once; beyond it, callers do not wait.
     """
 
-    def __init__(self, *, patience: float, limit: int = 4096) -> None:
+    def __init__(self, *, patience: float, limit: int = 65_536) -> None:
         # A lease does not expire: each waiter gives up by itself, when its own patience ends.
         self._arbiter: Arbiter[T] = Arbiter(math.inf, limit, limit, distrust=0, recall=0)
         self._patience = patience

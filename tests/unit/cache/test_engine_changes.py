@@ -272,3 +272,34 @@ class Hollow:
 
     async def close(self) -> None:
         pass
+
+
+class SlowLease:
+    """Takes its time to be given back."""
+
+    waited = True
+
+    def __init__(self, releasing: asyncio.Event) -> None:
+        self._releasing = releasing
+
+    async def release(self, result: Pointer | None) -> None:
+        self._releasing.set()
+        await asyncio.sleep(0.2)
+
+    async def abandon(self) -> None:
+        await self.release(None)
+
+
+async def test_who_is_cancelled_while_giving_a_lease_back_gives_back_the_others(lab: Lab) -> None:
+    releasing = asyncio.Event()
+
+    class Slow:
+        async def acquire(self, resource: bytes, scope: bytes, *, again: bool = False) -> SlowLease:
+            return SlowLease(releasing)
+
+    node = lab.node(leases=Slow())
+    task = asyncio.create_task(node.get(REPO, ONE))
+    await releasing.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert len(node.engine._callers) == 0

@@ -96,3 +96,12 @@ async def test_callers_are_bounded() -> None:
     assert not (await held(leases)).waited
     await lease.release("an answer")
     assert await task == Freed("an answer")
+
+
+async def test_as_many_callers_as_the_gateway_lets_in_are_within_the_bound() -> None:
+    leases: LocalLeases[str] = LocalLeases(patience=30)
+    lease = await held(leases)
+    tasks = [asyncio.create_task(leases.acquire(R, S)) for _ in range(8192)]
+    await asyncio.sleep(0)
+    await lease.release("an answer")
+    assert set(await asyncio.gather(*tasks)) == {Freed("an answer")}
