@@ -44,6 +44,7 @@ class _Transfer:
 
     done: trio.Event = field(default_factory=trio.Event)
     sealed: bytes | None = None
+    cancelled: bool = False
 
 
 class _Warm:
@@ -148,17 +149,21 @@ class BlockExchange:
         """
         holders = self._holders(cid, exclude)
         size = max((holding.size for _, holding in holders), default=0)
-        transfer = self._transfers.get(cid)
-        if transfer is not None:
-            with trio.move_on_after(self._patience(size)):
+        until = trio.current_time() + self._patience(size)
+        while (transfer := self._transfers.get(cid)) is not None:
+            with trio.move_on_at(until):
                 await transfer.done.wait()
-            return transfer.sealed
+            if not transfer.cancelled:
+                return transfer.sealed
         if not holders:
             return None
         transfer = self._transfers[cid] = _Transfer()
         try:
             with trio.move_on_after(self._patience(size)):
                 await self._race(transfer, cid, holders)
+        except BaseException:  # cancelled: the first that waits for it goes on in its place
+            transfer.cancelled = True
+            raise
         finally:
             del self._transfers[cid]
             transfer.done.set()

@@ -162,7 +162,8 @@ class LeaseClient:
                     arbiter = self._choose(resource, doubted)
                     claim = self._claims[token] = OwnClaim(arbiter, resource, scope, exclude, caller, turn.wake)
                     for earlier in doubted.values():
-                        self._claims[earlier].heir = claim
+                        if earlier in self._claims:  # else its arbiter granted it late, and it was given back
+                            self._claims[earlier].heir = claim
                     claim.shown = bool(doubted)
                     await self._ask(token, claim, turn, last=passed_over >= _UNANSWERED)
                     if claim.state is ClaimState.HOLDING:

@@ -349,3 +349,31 @@ def test_what_its_announcer_took_along_a_hub_does_not_look_for(world: World, run
             assert not hub.local.kept
 
     run(test)
+
+
+def test_a_fetch_that_is_cancelled_leaves_the_transfer_to_the_next(world: World, run: Run) -> None:
+    async def test() -> None:
+        node, honest = world.node(0), world.node(1, 0)
+        held, sealed = honest.local.hold()
+        honest.local.stall = 0.1  # within the deadline
+        async with world.running(node, honest):
+            await world.until(lambda: node.directory.holders(held.cid))
+            got = []
+            scope = trio.CancelScope()
+
+            async def leader() -> None:
+                with scope:
+                    await node.mesh.blocks.fetch(held.cid)
+
+            async def follower() -> None:
+                got.append(await node.mesh.blocks.fetch(held.cid))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(leader)
+                await trio.sleep(0.01)
+                nursery.start_soon(follower)
+                await trio.sleep(0.01)
+                scope.cancel()  # the disk had it after all
+            assert got == [sealed]
+
+    run(test)

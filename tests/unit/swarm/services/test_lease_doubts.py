@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import pytest
 import trio
@@ -271,5 +272,35 @@ def test_a_word_that_comes_when_it_does_not_matter_any_more(world: World, run: R
             assert got == [asked.id]
             assert asked.id in node.mesh.leases._claims
             node.mesh.leases.release(asked.id, None)
+
+    run(test)
+
+
+def test_a_doubted_arbiter_that_grants_while_the_next_is_asked(world: World, run: Run) -> None:
+    async def test() -> None:
+        node = world.node(0)
+        async with world.running(node), world.guest(node, 30, hub=True) as a, world.guest(node, 31, hub=True) as b:
+            await world.until(lambda: len(node.mesh.members) == 2)
+            given: list[int | None] = []
+            asked: dict[Any, Acquire] = {}
+
+            async def acquire() -> None:
+                given.append(await node.mesh.leases.acquire(b"r" * 32, SCOPE))
+
+            async def hear(guest: Any) -> None:
+                asked[guest] = await guest.hear(Acquire)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hear, a)
+                nursery.start_soon(hear, b)
+                nursery.start_soon(acquire)
+                await world.until(lambda: asked)
+                [first] = asked
+                await first.say(said(asked[first].id, first))  # nothing to show: doubted after a deadline
+                await world.until(lambda: len(asked) == 2)
+                await first.say(Grant(asked[first].id, None, ""))  # and now it grants; the second never answers
+            if given[0] is not None:
+                node.mesh.leases.release(given[0], None)
+            assert not node.mesh.leases._claims
 
     run(test)
