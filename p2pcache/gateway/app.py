@@ -111,16 +111,15 @@ class Gateway:
 
         graphql-core takes 120 ms to import and up to 10 ms for a document of 4 KiB, and memory hits do not wait.
         """
-        length = exchange.length
-        held = min(MAX_GRAPHQL if length is None else length, MAX_GRAPHQL)
-        if self._gathered + held > self._bounds.gathered_bytes:
-            request = Request(exchange.method, target, exchange.headers)
-            await self._classified(exchange, UNREAD_GRAPHQL, request, base, whole=False)
-            return
-        self._gathered += held
+        body, whole = bytearray(), True
         try:
-            body, whole = await exchange.body(MAX_GRAPHQL)
-            request = Request(exchange.method, target, exchange.headers, body)
+            async for piece in exchange.stream():
+                body += piece
+                self._gathered += len(piece)
+                if len(body) > MAX_GRAPHQL or self._gathered > self._bounds.gathered_bytes:
+                    whole = False
+                    break
+            request = Request(exchange.method, target, exchange.headers, bytes(body))
             if whole:
                 async with self._parsing:
                     classified = await asyncio.to_thread(classify, request)
@@ -128,7 +127,7 @@ class Gateway:
                 classified = UNREAD_GRAPHQL
             await self._classified(exchange, classified, request, base, whole=whole)
         finally:
-            self._gathered -= held
+            self._gathered -= len(body)
 
     async def _classified(
         self, exchange: Exchange, classified: Classified, request: Request, base: str, *, whole: bool

@@ -96,20 +96,32 @@ async def test_graphql_beyond_what_is_held_is_passed_through_and_not_gathered(gi
     rest = QUERY + b" " * (900 - len(QUERY))
     bounds = ClientBounds(gathered_bytes=1000)
     async with running(github.url, tmp_path, bounds) as node, connect(node) as first:
-        await first.send(half + QUERY)
+        await first.send(half + rest[:-1])
         async with asyncio.timeout(LIMIT):
             server: Any = node._server
-            while not server._server.config.app._gathered:  # noqa: ASYNC110 - nobody tells
+            while server._server.config.app._gathered < 899:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
         for _ in range(2):
             passed = await ask(node, half + rest)
             assert (passed.status, passed.headers["cache-status"]) == (200, "p2pcache; fwd=method; fwd-status=200")
-        assert server._server.config.app._gathered == 900
+        assert server._server.config.app._gathered == 899
         small = get("/graphql", f"Content-Length: {len(QUERY)}", method="POST") + QUERY
         assert [(await ask(node, small)).headers["cache-status"].split(";")[1] for _ in range(2)][1] == " hit"
-        await first.send(rest[len(QUERY) :])
+        await first.send(rest[-1:])
         assert (await first.reply()).status == 200
         assert (await ask(node, half + rest)).headers["cache-status"].startswith("p2pcache; hit")
+
+
+async def test_graphql_that_is_only_announced_takes_no_room(github: StandIn, tmp_path: Path) -> None:
+    query = get("/graphql", f"Content-Length: {len(QUERY)}", method="POST") + QUERY
+    bounds = ClientBounds(gathered_bytes=1000)
+    async with running(github.url, tmp_path, bounds) as node, contextlib.AsyncExitStack() as stack:
+        await ask(node, get(REPO))
+        for _ in range(20):
+            idle = await stack.enter_async_context(connect(node))
+            await idle.send(get("/graphql", "Transfer-Encoding: chunked", method="POST"))
+        assert (await ask(node, query)).status == 200
+        assert (await ask(node, get(REPO))).headers["cache-status"].endswith("detail=memory"), "a query drops nothing"
 
 
 HUGE = [
