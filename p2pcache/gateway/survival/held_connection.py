@@ -30,6 +30,7 @@ class HeldConnection(GatewayProtocol):
         self._slot = adopted.slot
         self._read = adopted.read
         self._idle = adopted.state is ConnectionState.IDLE
+        self._checking = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """Begin; what a node before had read comes before anything that arrives from now on."""
@@ -104,9 +105,15 @@ class HeldConnection(GatewayProtocol):
 
     def _drained(self) -> None:
         if self.transport.get_write_buffer_size() and not self.transport.is_closing():
-            self.loop.call_later(DRAIN_CHECK_SECONDS, self._drained)
+            if not self._checking:
+                self._checking = True
+                self.loop.call_later(DRAIN_CHECK_SECONDS, self._check)
         else:
             self._settle()
+
+    def _check(self) -> None:
+        self._checking = False
+        self._drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the connection for the client too: the supervisor's duplicate would keep it open."""

@@ -1,6 +1,7 @@
 """Connections served from the journal: what it says at each step, and what becomes of what a dead node left in it."""
 
 import asyncio
+import contextlib
 import mmap
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +14,7 @@ from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.protocol import Front
 from p2pcache.gateway.survival import takeover
 from p2pcache.gateway.survival.acceptor import Acceptor
-from p2pcache.gateway.survival.held_connection import HeldConnection
+from p2pcache.gateway.survival.held_connection import DRAIN_CHECK_SECONDS, HeldConnection
 from p2pcache.gateway.survival.journal import MEMORY_BYTES, SLOT_BYTES, Adopted, ConnectionState, Journal
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -302,3 +303,37 @@ async def test_a_hit_that_ends_what_was_noted_leaves_the_journal_idle(site: Site
     writer.write((GET % b"/hot")[-2:])
     assert await body(reader) == b"hot"
     await site.until(ConnectionState.IDLE)
+
+
+async def test_a_client_that_does_not_read_costs_one_check_at_a_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = 0
+    check = HeldConnection._check
+
+    def counted(self: HeldConnection) -> None:
+        nonlocal checks
+        checks += 1
+        check(self)
+
+    monkeypatch.setattr(HeldConnection, "_check", counted)
+    monkeypatch.setitem(globals(), "BIG", b"z" * 40_000)  # what is left of it stays below the high-water mark
+    loop = asyncio.get_running_loop()
+    with contextlib.closing(socket.socket()) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, site.address)
+        async with asyncio.timeout(20):
+            while not site.connections:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        [connection] = site.connections
+        cast("Any", connection.transport).get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await loop.sock_sendall(sock, GET % b"/hot-and-big")
+        await asyncio.sleep(0.05)
+        for _ in range(100):  # each in a segment of its own
+            await loop.sock_sendall(sock, GET % b"/hot")
+            await asyncio.sleep(0.001)
+        assert connection.transport.get_write_buffer_size()
+        began, before = loop.time(), checks
+        await asyncio.sleep(0.5)
+        assert 0 < checks - before <= (loop.time() - began) / DRAIN_CHECK_SECONDS + 2
