@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -18,7 +18,7 @@ from p2pcache.declarations import HUB_PORT, SETTINGS, UPSTREAM
 from p2pcache.github.lifetimes import DEFAULT_SECONDS, parse_ttl
 from p2pcache.github.request import Lifetime
 from p2pcache.options import Setting
-from p2pcache.values import Listen, Port, Secret
+from p2pcache.values import Bytes, Listen, Port, Secret
 
 __all__ = ["ClientSettings", "Listen", "LogLevel", "Secret", "Settings", "SettingsError", "Share", "as_flags", "load"]
 
@@ -53,9 +53,6 @@ def _parser(setting: Setting) -> Callable[[str], Any]:
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     """What was given of what backends declare, else its default."""
     return {s.field: given[s.field] if s.field in given else _parser(s)(s.default) for s in backends.settings()}
-
-
-Bytes = Annotated[int, msgspec.Meta(ge=1 << 20)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

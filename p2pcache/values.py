@@ -16,6 +16,7 @@ from p2pcache.declarations import MULTIADDR_EXAMPLE, SOCKET_PATH_BYTES
 
 _PORTS = {"http": 80, "https": 443}
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Bytes = Annotated[int, msgspec.Meta(ge=1 << 20)]
 _MULTIADDR = re.compile(
     r"/(ip4|ip6|dns|dns4|dns6)/([^/]{1,253})/tcp/([0-9]{1,5})(?:/(?:p2p|ipfs)/[A-Za-z0-9]{1,128})?/?"
 )
@@ -104,10 +105,7 @@ def upstream(text: str) -> str:
 
 def size(text: str) -> int:
     """Parse a number of bytes, at least a mebibyte."""
-    number = int(text)
-    if number < 1 << 20:
-        raise ValueError
-    return number
+    return msgspec.convert(text, Bytes, strict=False)
 
 
 def backends(text: str) -> tuple[str, ...]:
