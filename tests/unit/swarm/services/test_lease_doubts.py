@@ -16,6 +16,18 @@ from tests.unit.swarm.conftest import Pointers, Run, World
 from tests.unit.swarm.lab import OTHER, SCOPE, GitHub, burst, fleet, said, shown
 
 
+def arbitrated_by(order: list[str], *others: str) -> bytes:
+    """Return a resource of which these members are the arbiters, the next one where one is passed over."""
+    while True:
+        name, left = os.urandom(32), [*order, *others]
+        for peer in order:
+            if choose(name, left) != peer:
+                break
+            left.remove(peer)
+        else:
+            return name
+
+
 def test_a_deaf_arbiter_is_passed_over_within_a_second(world: World, run: Run, pointer: Pointers) -> None:
     async def test() -> None:
         hub, node = world.node(0, hub=True), world.node(1, 0)
@@ -166,14 +178,7 @@ def test_of_two_who_say_that_they_ask_one_does(world: World, run: Run) -> None:
         node, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), []
         async with world.running(node), world.guest(node, 30) as one, world.guest(node, 31) as other:
             await world.until(lambda: len(node.mesh.members) == 2)
-            peers = [node.peer, one.me.peer, other.me.peer]
-
-            def ranked(name: bytes) -> list[str]:
-                first = choose(name, peers)
-                return [first, choose(name, [peer for peer in peers if peer != first])]
-
-            names = (os.urandom(32) for _ in range(500))
-            name = next(name for name in names if ranked(name) == [one.me.peer, other.me.peer])
+            name = arbitrated_by([one.me.peer, other.me.peer], node.peer)
 
             async def acquire() -> None:
                 got.append(await node.mesh.leases.acquire(name, SCOPE))
@@ -238,14 +243,7 @@ def test_a_word_that_comes_when_it_does_not_matter_any_more(world: World, run: R
         node, got = world.node(0, limits=Limits(lease=100.0, lease_silence=50.0)), []
         async with world.running(node), world.guest(node, 30) as one, world.guest(node, 31) as other:
             await world.until(lambda: len(node.mesh.members) == 2)
-            peers = [node.peer, one.me.peer, other.me.peer]
-
-            def ranked(name: bytes) -> list[str]:
-                first = choose(name, peers)
-                return [first, choose(name, [peer for peer in peers if peer != first])]
-
-            names = (os.urandom(32) for _ in range(500))
-            name = next(name for name in names if ranked(name) == [one.me.peer, other.me.peer])
+            name = arbitrated_by([one.me.peer, other.me.peer], node.peer)
 
             async def acquire() -> None:
                 got.append(await node.mesh.leases.acquire(name, SCOPE))
@@ -262,7 +260,7 @@ def test_a_word_that_comes_when_it_does_not_matter_any_more(world: World, run: R
             assert token is not None
             node.mesh.leases.release(token, None)
             got.clear()
-            name = next(name for name in names if ranked(name)[0] == one.me.peer)
+            name = arbitrated_by([one.me.peer], other.me.peer, node.peer)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(acquire)
                 asked = await one.hear(Acquire)
