@@ -10,7 +10,7 @@ from p2pcache.options import Setting
 INTRODUCTION = """\
 # Settings
 
-<!-- Made from p2pcache/declarations.py by `make reference`: edit that. -->
+<!-- Made from p2pcache/declarations.py and p2pcache/backends/ by `make reference`: edit those. -->
 
 Flags are those of `p2pcache serve`, `up` and `run`. A flag beats a variable, which beats the default. Where a setting
 has several variables, the first that is set counts; an empty one counts as unset. A list is separated by commas or
