@@ -31,6 +31,7 @@ SETTINGS = (
         flag="--listen",
         metavar="HOST:PORT",
         default="127.0.0.1:0",
+        parse="listen",
     ),
     Setting(
         "gateway_host",
@@ -40,6 +41,7 @@ SETTINGS = (
         metavar="HOST",
         variables=("CACHE_GATEWAY_HOST",),
         otherwise="that of --listen",
+        parse="host",
     ),
     Setting(
         "socket",
@@ -48,10 +50,15 @@ SETTINGS = (
         flag="--socket",
         metavar="PATH",
         otherwise="in --dir",
+        parse="socket_path",
     ),
     Setting("socket_fd", "The unix socket.", _SUPERVISOR, flag="--socket-fd", metavar="N", internal=True),
-    Setting("keeper", "The held connections.", _SUPERVISOR, flag="--keeper", metavar="N:N", internal=True),
-    Setting("adopt", "Connections to take up.", _SUPERVISOR, flag="--adopt", metavar="N:N,...", internal=True),
+    Setting(
+        "keeper", "The held connections.", _SUPERVISOR, flag="--keeper", metavar="N:N", internal=True, parse="pair"
+    ),
+    Setting(
+        "adopt", "Connections to take up.", _SUPERVISOR, flag="--adopt", metavar="N:N,...", internal=True, parse="pairs"
+    ),
     Setting("secrets_fd", "The secret variables.", _SUPERVISOR, flag="--secrets-fd", metavar="N", internal=True),
     Setting(
         "p2p_listen",
@@ -60,6 +67,7 @@ SETTINGS = (
         flag="--p2p-listen",
         metavar="MULTIADDR",
         otherwise=f"any free port; with --hub: {HUB_PORT}",
+        parse="multiaddr",
     ),
     Setting(
         "p2p_port",
@@ -79,6 +87,7 @@ SETTINGS = (
         input="bootstrap-peers",
         otherwise="none",
         repeated=True,
+        parse="multiaddrs",
     ),
     Setting(
         "hub_peer_id",
@@ -95,6 +104,7 @@ SETTINGS = (
         metavar="MULTIADDR",
         otherwise="this machine's",
         repeated=True,
+        parse="multiaddrs",
     ),
     Setting(
         "upstream",
@@ -105,6 +115,7 @@ SETTINGS = (
         variables=("CACHE_UPSTREAM", "GITHUB_API_URL"),
         input="upstream",
         default=UPSTREAM,
+        parse="upstream",
     ),
     Setting(
         "directory",
@@ -114,6 +125,7 @@ SETTINGS = (
         metavar="PATH",
         variables=("CACHE_DIR",),
         otherwise="~/.cache/p2pcache",
+        parse="path",
     ),
     Setting(
         "backends",
@@ -124,6 +136,7 @@ SETTINGS = (
         variables=("CACHE_BACKENDS", "CACHE_BACKEND"),
         input="backends",
         default=",".join(backends.default()),
+        parse="backends",
     ),
     Setting(
         "share",
@@ -143,6 +156,7 @@ SETTINGS = (
         input="ttl",
         default="immutable=86400,slow=300,normal=60,live=10",
         unit="seconds",
+        parse="lifetimes",
     ),
     Setting(
         "memory_bytes",
@@ -161,6 +175,7 @@ SETTINGS = (
         input="secret",
         otherwise="a personal token stands in; a hub makes one",
         secret=True,
+        parse="secrets",
     ),
     Setting(
         "token",
@@ -171,6 +186,7 @@ SETTINGS = (
         input_default=_RUNNERS_TOKEN,
         otherwise="none",
         secret=True,
+        parse="secret",
     ),
     Setting(
         "job_token",
@@ -182,6 +198,7 @@ SETTINGS = (
         otherwise="none",
         secret=True,
         internal=True,
+        parse="secret",
     ),
     Setting(
         "control_token",
@@ -190,6 +207,7 @@ SETTINGS = (
         variables=("CACHE_CONTROL_TOKEN",),
         otherwise="a new one with every start, in --dir",
         secret=True,
+        parse="secret",
     ),
     Setting(
         "repository",
@@ -197,6 +215,7 @@ SETTINGS = (
         "OWNER/NAME",
         variables=("GITHUB_REPOSITORY",),
         otherwise="none",
+        parse="repository",
     ),
     Setting(
         "ready_file",
@@ -205,6 +224,7 @@ SETTINGS = (
         flag="--ready-file",
         metavar="PATH",
         otherwise="none",
+        parse="path",
     ),
     Setting(
         "stats_file",
@@ -213,6 +233,7 @@ SETTINGS = (
         flag="--stats-file",
         metavar="PATH",
         otherwise="none",
+        parse="path",
     ),
     Setting(
         "hub",

@@ -15,7 +15,7 @@ import msgspec
 from p2pcache import backends
 from p2pcache import values as read
 from p2pcache.declarations import HUB_PORT, SETTINGS, UPSTREAM
-from p2pcache.github.lifetimes import DEFAULT_SECONDS, parse_ttl
+from p2pcache.github.lifetimes import DEFAULT_SECONDS
 from p2pcache.github.request import Lifetime
 from p2pcache.options import Setting
 from p2pcache.values import Bytes, Listen, Port, Secret
@@ -47,7 +47,7 @@ class LogLevel(enum.StrEnum):
 def _parser(setting: Setting) -> Callable[[str], Any]:
     if setting.parse:
         return getattr(read, setting.parse)  # type: ignore[no-any-return]
-    return _PARSERS.get(setting.field) or partial(msgspec.convert, type=_TYPES.get(setting.field, str), strict=False)
+    return partial(msgspec.convert, type=_TYPES.get(setting.field, str), strict=False)
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,30 +115,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-_PARSERS: Mapping[str, Callable[[str], Any]] = {
-    "listen": read.listen,
-    "gateway_host": read.host,
-    "socket": read.socket_path,
-    "keeper": read.pair,
-    "adopt": read.pairs,
-    "p2p_listen": read.multiaddr,
-    "bootstrap": read.multiaddrs,
-    "hub_peer_id": str.strip,
-    "announce": read.multiaddrs,
-    "upstream": read.upstream,
-    "directory": read.path,
-    "backends": read.backends,
-    "lifetimes": parse_ttl,
-    "secrets": read.secrets,
-    "token": read.secret,
-    "job_token": read.secret,
-    "control_token": read.secret,
-    "repository": read.repository,
-    "ready_file": read.path,
-    "stats_file": read.path,
-}
-"""Parsers by field; other fields are converted by their type."""
-_EXPLAIN = (read.multiaddr, read.multiaddrs, parse_ttl)
+_EXPLAIN = (read.multiaddr, read.multiaddrs, read.lifetimes)
 """Parsers whose errors are more specific than `Setting.expected`."""
 _TYPES = {f.name: f.type for f in msgspec.structs.fields(Settings)}
 

@@ -13,6 +13,8 @@ import msgspec
 
 from p2pcache import backends as registry
 from p2pcache.declarations import MULTIADDR_EXAMPLE, SOCKET_PATH_BYTES
+from p2pcache.github.lifetimes import parse_ttl
+from p2pcache.github.request import Lifetime
 
 _PORTS = {"http": 80, "https": 443}
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -106,6 +108,11 @@ def upstream(text: str) -> str:
 def size(text: str) -> int:
     """Parse a number of bytes, at least a mebibyte."""
     return msgspec.convert(text, Bytes, strict=False)
+
+
+def lifetimes(text: str) -> dict[Lifetime, float]:
+    """Parse lifetimes by class, see `github.lifetimes.parse_ttl`."""
+    return parse_ttl(text)
 
 
 def backends(text: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from p2pcache.cache.answer import Cached, RateLimited
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.decide import Asked, Fetch, Refuse, Rule, Serve
 from p2pcache.cache.entry import Entry
-from p2pcache.cache.library import Found, Library, Place
+from p2pcache.cache.library import MEMORY, Found, Library, Place
 from p2pcache.cache.origin import Plan, Policy
 from p2pcache.cache.wanted import Wanted
 from p2pcache.github import quota
@@ -48,7 +48,7 @@ class Lookup:
         entry = self._library.memory.get((wanted.name, wanted.scope))
         if entry is None or not rules.fresh_enough(entry.pointer, self._policy.clock(), wanted.oldest):
             return None
-        return Cached(entry, Rule.FRESH, "memory")
+        return Cached(entry, Rule.FRESH, MEMORY)
 
     async def look(self, wanted: Wanted, epoch: int, missing: set[Place]) -> Cached | RateLimited | Plan:
         """Decide over what the tiers have now; where the block is gone, decide again without it.

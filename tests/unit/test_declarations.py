@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import msgspec
 import pytest
 import yaml
 
+from p2pcache import values
 from p2pcache.commands import environment
 from p2pcache.declarations import INPUT_DEFAULTS, INPUT_VARIABLES, INPUTS, SETTINGS
 from p2pcache.exports import JOB_EXPORTS, NODE_EXPORTS
@@ -50,6 +52,11 @@ def test_a_setting_can_be_told_and_explains_itself(setting: Setting) -> None:
     assert setting.help.endswith(".")
     assert bool(setting.metavar) <= bool(setting.flag)
     assert setting.internal or bool(setting.default) is not bool(setting.otherwise), "one of the two says the default"
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.parse], ids=lambda setting: setting.field)
+def test_the_parser_that_is_named_is_there(setting: Setting) -> None:
+    assert inspect.isfunction(getattr(values, setting.parse, None))
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s.default], ids=lambda setting: setting.field)
