@@ -86,7 +86,11 @@ def missing(engine: str) -> str | None:
         case "root":
             return None if os.geteuid() == 0 else "needs root, to become another user"
         case "netns":
-            return None if os.geteuid() == 0 and shutil.which("ip") else "needs root and iproute2"
+            return (
+                None
+                if os.geteuid() == 0 and shutil.which("ip") and shutil.which("nsenter")
+                else "needs root, iproute2 and util-linux"
+            )
         case _:
             return None if shutil.which(engine) else f"{engine} is not installed"
 

@@ -51,11 +51,12 @@ class Forks:
     ) -> int:
         """The new process's id.
 
-        `limits` are bounds of the swarm (`swarm.Limits`) other than the default ones, `inside` a network namespace.
+        `limits` are bounds of the swarm (`swarm.Limits`) other than the default ones, `inside` the path of a network
+        namespace, or "".
         """
         arguments = [str(argument) for argument in arguments]
         order = {"arguments": arguments, "environment": environment, "log": str(log), "limits": limits}
-        order["namespace"] = f"/run/netns/{inside}" if inside else ""
+        order["namespace"] = inside
         self._orders.write(json.dumps(order).encode() + b"\n")
         self._orders.flush()
         line = self._started.readline()
@@ -97,7 +98,7 @@ def serve() -> None:
 
 def _become(order: dict[str, Any]) -> None:
     if order["namespace"]:
-        _enter(order["namespace"])
+        enter(Path(order["namespace"]))
     os.environ.clear()
     os.environ.update(order["environment"])
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -119,12 +120,15 @@ def _become(order: dict[str, Any]) -> None:
         os._exit(status)
 
 
-def _enter(namespace: str) -> None:
-    """A network namespace; `os.setns` came with Python 3.12."""
+def enter(namespace: Path) -> None:
+    """Move this thread into a network namespace; `os.setns` came with Python 3.12."""
     descriptor = os.open(namespace, os.O_RDONLY)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(descriptor, CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), f"cannot enter {namespace}")
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.setns(descriptor, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"cannot enter {namespace}")
+    finally:
+        os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from typing import Self
 
 
 class Relay:
-    """Forwards TCP from `host` to a port of this machine, until `after` cuts what comes back from there."""
+    """Forwards TCP from a socket that listens to a port of this machine, until `after` cuts what comes back."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self._host = host
+    def __init__(self, port: int, listening: socket.socket | None = None) -> None:
+        self._listening = listening or socket.create_server(("127.0.0.1", 0))
         self.reached = asyncio.Event()
         self._port = port
         self._left: int | None = None
@@ -20,7 +21,7 @@ class Relay:
         self._work: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, self._host, 0)
+        self._server = await asyncio.start_server(self._accept, sock=self._listening)
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -1,77 +1,47 @@
 """Two halves of a swarm in network namespaces, and the cable between them pulled: both go on, and make it up after."""
 
 import asyncio
-import itertools
 import json
-import os
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
 from tests.support.fleet import Answer, Fleet, Member, until
+from tests.support.namespaces import Namespace
 from tests.support.processes import GitHub
 from tests.support.relay import Relay
 
 pytestmark = [pytest.mark.xdist_group("fleet"), pytest.mark.needs("netns")]
 
 
-NUMBERS = itertools.count()
 GITHUB = "10.232.8.1"
 """The same address for both halves: what is kept of one upstream means nothing at another."""
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
 
 
 class Halves:
     """Two namespaces: each has a cable to GitHub, which is outside, and there is one between them."""
 
-    def __init__(self) -> None:
-        tag = f"{os.getpid() % 10_000}x{next(NUMBERS)}"
-        self.names = [f"fleet{tag}a", f"fleet{tag}b"]
-        self._outside = [f"f{tag}a", f"f{tag}b"]
-
-    def make(self) -> None:
-        for name in self.names:
-            ip("netns", "add", name)
-            ip("-n", name, "link", "set", "lo", "up")
-        one, other = self.names
-        ip("link", "add", "between", "netns", one, "type", "veth", "peer", "name", "between", "netns", other)
-        for number, (name, outside) in enumerate(zip(self.names, self._outside, strict=True), 1):
-            ip("link", "add", outside, "type", "veth", "peer", "name", "github", "netns", name)
-            ip("addr", "add", f"10.232.{number}.1/24", "dev", outside)
-            ip("link", "set", outside, "up")
-            ip("-n", name, "addr", "add", f"10.232.{number}.2/24", "dev", "github")
-            ip("-n", name, "addr", "add", f"10.232.9.{number}/24", "dev", "between")
-            for device in ("github", "between"):
-                ip("-n", name, "link", "set", device, "up")
-            ip("-n", name, "route", "add", GITHUB, "via", f"10.232.{number}.1")
-        ip("addr", "add", f"{GITHUB}/32", "dev", self._outside[0])
+    def __init__(self, outside: Namespace, one: Namespace, other: Namespace) -> None:
+        self.outside = outside
+        self.paths = [str(one.path), str(other.path)]
+        self._one = one
+        one.cable("between", "10.232.9.1/24", other, "between", "10.232.9.2/24")
+        outside.ip("addr", "add", f"{GITHUB}/32", "dev", "lo")
+        for number, half in enumerate((one, other), 1):
+            outside.cable(f"half{number}", f"10.232.{number}.1/24", half, "github", f"10.232.{number}.2/24")
+            half.ip("route", "add", GITHUB, "via", f"10.232.{number}.1")
 
     def cut(self) -> None:
-        ip("-n", self.names[0], "link", "set", "between", "down")
+        self._one.ip("link", "set", "between", "down")
 
     def heal(self) -> None:
-        ip("-n", self.names[0], "link", "set", "between", "up")
-
-    def remove(self) -> None:
-        for what in (
-            *(("link", "del", outside) for outside in self._outside),
-            *(("netns", "del", n) for n in self.names),
-        ):
-            subprocess.run(["ip", *what], check=False, capture_output=True)
+        self._one.ip("link", "set", "between", "up")
 
 
 @pytest.fixture
 def halves() -> Iterator[Halves]:
-    halves = Halves()
-    try:
-        halves.make()
-        yield halves
-    finally:
-        halves.remove()
+    with Namespace() as outside, Namespace() as one, Namespace() as other:
+        yield Halves(outside, one, other)
 
 
 @pytest.fixture
@@ -80,13 +50,13 @@ async def pair(
 ) -> AsyncIterator[Callable[..., Awaitable[tuple[Member, Member]]]]:
     """Start a member in each half, connected; the function takes the lifetime of answers in seconds."""
     port = int(github.url.rpartition(":")[2])
-    async with Relay(port, GITHUB) as outside:
+    async with Relay(port, halves.outside.listen(GITHUB)) as outside:
 
         async def start(number: int, lifetime: int, *flags: str) -> Member:
-            where = {"listen": f"/ip4/10.232.9.{number}/tcp/9000", "inside": halves.names[number - 1]}
+            where = {"listen": f"/ip4/10.232.9.{number}/tcp/9000", "inside": halves.paths[number - 1]}
             upstream = f"http://{GITHUB}:{outside.port}"
-            name, token = halves.names[number - 1], tokens[number]
-            member = fleet.start(name, *flags, token=token, upstream=upstream, CACHE_TTL=str(lifetime), **where)
+            options = {"token": tokens[number], "upstream": upstream, "CACHE_TTL": str(lifetime)}
+            member = fleet.start(f"half{number}", *flags, **options, **where)
             return await member.until_ready()
 
         async def both(lifetime: int) -> tuple[Member, Member]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support import meeting
+from tests.support.namespaces import Namespace
 from tests.support.processes import GitHub, Node, environment, running
 
 pytestmark = pytest.mark.xdist_group("fleet")
@@ -93,19 +93,14 @@ def test_at_the_hosts_hub(
 
 
 @pytest.fixture
-def host() -> Iterator[tuple[str, str, str, str]]:
+def host() -> Iterator[tuple[str, ...]]:
     """A host of its own, as far as ports go: the words that run a command there."""
-    name = f"together{os.getpid()}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-        yield ("ip", "netns", "exec", name)
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=False)
+    with Namespace() as namespace:
+        yield namespace.prefix
 
 
 @pytest.fixture
-def readme_hub(host: tuple[str, str, str, str], tmp_path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+def readme_hub(host: tuple[str, ...], tmp_path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """``p2pcache serve --hub`` there, as the README starts it: its ready file, and the secret that it made."""
     home = tmp_path / "home"
     home.mkdir()
@@ -124,7 +119,7 @@ def readme_hub(host: tuple[str, str, str, str], tmp_path: Path) -> Iterator[tupl
 @pytest.mark.timeout(240)
 def test_at_the_hosts_hub_which_nobody_named(
     together: Callable[..., tuple[list[dict[str, Any]], str]],
-    host: tuple[str, str, str, str],
+    host: tuple[str, ...],
     readme_hub: tuple[dict[str, Any], str],
 ) -> None:
     """As the Action does: the hub is found where it is by default, by jobs of the user whose hub it is."""
@@ -137,7 +132,7 @@ def test_at_the_hosts_hub_which_nobody_named(
 
 @pytest.mark.needs("netns")
 def test_a_node_in_the_background_looks_for_the_hosts_hub_too(
-    host: tuple[str, str, str, str], readme_hub: tuple[dict[str, Any], str], tmp_path: Path
+    host: tuple[str, ...], readme_hub: tuple[dict[str, Any], str], tmp_path: Path
 ) -> None:
     hub, secret = readme_hub
     variables = environment(tmp_path / "home", CACHE_SECRET=secret)

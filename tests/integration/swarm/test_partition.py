@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,54 +10,43 @@ from typing import Any
 import pytest
 
 from tests.integration.swarm.conftest import Fleet, Member
+from tests.support.namespaces import Namespace
 
 pytestmark = pytest.mark.needs("netns")
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
 
 
 @dataclass
 class Runner:
     """A namespace with one cable to the hub's machine."""
 
-    name: str
+    namespace: Namespace
+    machine: Namespace
     cable: str
     here: str
 
-    def enter(self) -> tuple[str, ...]:
-        return ("ip", "netns", "exec", self.name)
-
     def pull(self) -> None:
-        ip("link", "set", self.cable, "down")
+        self.machine.ip("link", "set", self.cable, "down")
 
     def plug(self) -> None:
-        ip("link", "set", self.cable, "up")
+        self.machine.ip("link", "set", self.cable, "up")
 
 
 @pytest.fixture
-def runners() -> Iterator[list[Runner]]:
-    made = []
-    try:
-        for number in (1, 2):
-            tag = f"p2p{os.getpid() % 100_000}{number}"
-            runner = Runner(tag, f"{tag}h", f"10.231.{number}.1")
+def machine() -> Iterator[Namespace]:
+    """Where the hub is."""
+    with Namespace() as machine:
+        yield machine
+
+
+@pytest.fixture
+def runners(machine: Namespace) -> Iterator[list[Runner]]:
+    with Namespace() as one, Namespace() as other:
+        made = []
+        for number, namespace in enumerate((one, other), 1):
+            runner = Runner(namespace, machine, f"runner{number}", f"10.231.{number}.1")
+            machine.cable(runner.cable, f"{runner.here}/24", namespace, "eth0", f"10.231.{number}.2/24")
             made.append(runner)
-            ip("netns", "add", tag)
-            ip("link", "add", runner.cable, "type", "veth", "peer", "name", "eth0", "netns", tag)
-            ip("addr", "add", f"{runner.here}/24", "dev", runner.cable)
-            ip("link", "set", runner.cable, "up")
-            for words in (
-                ("addr", "add", f"10.231.{number}.2/24", "dev", "eth0"),
-                ("link", "set", "eth0", "up"),
-                ("link", "set", "lo", "up"),
-            ):
-                ip("-n", tag, *words)
         yield made
-    finally:
-        for runner in made:
-            subprocess.run(["ip", "netns", "del", runner.name], check=False, capture_output=True)
 
 
 async def until(member: Member, condition: Callable[[Any], object]) -> Any:
@@ -68,10 +55,12 @@ async def until(member: Member, condition: Callable[[Any], object]) -> Any:
     return report
 
 
-async def test_served_through_the_hub_cut_off_and_healed(fleet: Fleet, runners: list[Runner]) -> None:
+async def test_served_through_the_hub_cut_off_and_healed(
+    fleet: Fleet, machine: Namespace, runners: list[Runner]
+) -> None:
     quick = {"ping_interval": 0.5, "lease_silence": 0.5}
-    hub = await fleet.spawn(hub=True, limits=quick)
-    members = [await fleet.spawn(runner.enter(), limits=quick) for runner in runners]
+    hub = await fleet.spawn(machine.prefix, hub=True, limits=quick)
+    members = [await fleet.spawn(runner.namespace.prefix, limits=quick) for runner in runners]
     await fleet.start(hub, listen="/ip4/0.0.0.0/tcp/0")
     port = hub.addresses[0].split("/")[4]
     for member, runner in zip(members, runners, strict=True):
