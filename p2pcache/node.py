@@ -79,9 +79,11 @@ class Node:
         policy = Policy(settings.lifetimes, node=lambda: self.participation.peer_id, rule_failed=self._rule_failed)
         self.engine = Engine(self.library, self.upstream, self.buckets, policy, self.participation.leases)
         self._hot = FastPath(self.library.memory, self.buckets, self.ledger, unix_time)
-        self._health = Health(self.disk, self.upstream, self.swarm, expects_peers=bool(settings.bootstrap))
+        self._health = Health(
+            self.disk, self.library.remotes, self.upstream, self.swarm, expects_peers=bool(settings.bootstrap)
+        )
         self._reporting = Reporting(
-            settings.upstream, self.ledger, self.library, self.disk, self.swarm, self.engine.trial, self._health
+            settings.upstream, self.ledger, self.library, self.swarm, self.engine.trial, self._health
         )
         self._foreign_logged = False
         self._server: Server | None = None
@@ -163,6 +165,7 @@ class Node:
         survival = Survival.inherit(*settings.keeper, settings.adopt) if settings.keeper else None
         self._server = Server(self._gateway(), self._hot, survival, self._bounds, local=bool(settings.gateway_host))
         await self._server.start(self._sockets)
+        self.library.start()
         if self.swarm is not None:
             joining = asyncio.create_task(self._join(), name=JOIN)
             self._background.append(joining)

@@ -13,7 +13,6 @@ import msgspec
 
 from p2pcache import __version__, files
 from p2pcache.cache.library import Library
-from p2pcache.cache.tiers import Store
 from p2pcache.clock import unix_time
 from p2pcache.github.trial import RuleTrial
 from p2pcache.health import Health
@@ -34,7 +33,6 @@ class Reporting:
         upstream: the API behind it.
         ledger: what was counted.
         library: what is kept.
-        disk: its store, if it has one.
         swarm: its peers, if it has any.
         trial: what is known of the ETag rule.
         health: what is wrong.
@@ -45,7 +43,6 @@ class Reporting:
         upstream: str,
         ledger: Ledger,
         library: Library,
-        disk: Store | None,
         swarm: Swarm | None,
         trial: RuleTrial,
         health: Health,
@@ -53,7 +50,7 @@ class Reporting:
         self._upstream = upstream
         self._ledger = ledger
         self._library = library
-        self._disk = disk
+        self._disk = library.store
         self._swarm = swarm
         self._trial = trial
         self._health = health
@@ -70,6 +67,7 @@ class Reporting:
         self._ledger.store = self._store()
         self._ledger.about = self._about(p2p)
         stats = self._ledger.stats()
+        stats["stores"] = [{"name": tier.backend.detail, **tier.report()} for tier in self._library.remotes]
         stats["etag_rule"] = self._trial.summary(time.monotonic())
         if self._swarm is not None:
             for name, count in self._swarm.counters().items():

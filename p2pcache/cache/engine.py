@@ -106,7 +106,7 @@ class Engine:
         self.policy = policy
         self.leases = leases
         self._origin = Origin(library, upstream, buckets, policy)
-        self._lookup = Lookup(library, buckets, policy, self._origin.trial)
+        self._lookup = Lookup(library, buckets, policy, self._origin.trial, self._origin.times)
         self._callers: LocalLeases[Answer] = LocalLeases(patience=FOLLOW_SECONDS)
 
     @property

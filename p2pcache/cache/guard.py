@@ -27,13 +27,19 @@ class Guard:
         self._failed = failed
         self._logged: set[str] = set()
 
-    async def __call__(self, name: str, call: Awaitable[T], default: T, seconds: float) -> T:
-        """Return the result of `call`, or `default` when it raises or takes longer than `seconds`."""
+    async def __call__(
+        self, name: str, call: Awaitable[T], default: T, seconds: float, late: Callable[[], None] = lambda: None
+    ) -> T:
+        """Return the result of `call`, or `default` when it raises or takes longer than `seconds`.
+
+        In the second case `late` is called.
+        """
         try:
             async with asyncio.timeout(seconds):
                 return await call
         except TimeoutError:
             self._failed(f"{name}_timeout")
+            late()
         except Exception:  # noqa: BLE001 -- a tier may be anything; a request must not fail with it
             self._failed(f"{name}_error")
             if name not in self._logged:

@@ -18,11 +18,12 @@ from p2pcache.cache.guard import Guard
 from p2pcache.cache.hedge import NEAR, hedged
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
-from p2pcache.cache.tiers import Store, Tier
+from p2pcache.cache.tiers import Remote, Store, Tier
 from p2pcache.cache.tombstones import Tombstones
 from p2pcache.cache.wanted import Wanted
 from p2pcache.clock import unix_time
 from p2pcache.github import hosts, links
+from p2pcache.github.request import Lifetime
 
 LARGE = 256 << 10
 """Bytes; a larger block is sealed and opened in a thread, since that would hold the event loop up for milliseconds."""
@@ -37,6 +38,9 @@ class TierLimits:
         drop: how long a writer waits for the drop in slow tiers; the peers' own bound is 100 ms.
         late_drop: how long the drop may take in all.
         close: for all stores under way when the node stops, and for each tier to close.
+        flush: for a service to take what still waits for it when the node stops.
+        patience: how long a service may take to look up, while it is unknown how long GitHub takes.
+        impatience: the least that a service is given, however fast GitHub is.
         usual: what a near tier takes for a block; after it, the next tier that should have the block is asked too.
         background: calls to tiers under way at once; beyond it, an entry is kept in memory alone.
         places: blocks in memory that members can be given.
@@ -48,6 +52,9 @@ class TierLimits:
     drop: float = 0.25
     late_drop: float = 30.0
     close: float = 2.0
+    flush: float = 6.0
+    patience: float = 0.3
+    impatience: float = 0.05
     usual: float = 0.05
     background: int = 1024
     places: int = 65_536
@@ -61,10 +68,11 @@ Place = tuple[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A pointer and the tier that returned it; None is memory."""
+    """A pointer, the tier that returned it (None is memory), and the seconds that it may take for the block."""
 
     pointer: Pointer
     tier: Tier | None
+    seconds: float = math.inf
 
     @property
     def place(self) -> Place:
@@ -88,6 +96,10 @@ class Opened:
 
 def _detail(tier: Tier | None) -> str:
     return tier.backend.detail if tier else MEMORY
+
+
+def _on_time() -> None:
+    """Take no note of a late answer."""
 
 
 def _far(tier: Tier) -> float:
@@ -122,6 +134,9 @@ class Library:
         self.memory = memory
         self.keyring = keyring
         self.tiers: tuple[Tier, ...] = ()
+        self.remotes: list[Remote] = []
+        """The tiers behind a service."""
+        self._late: dict[Tier, Callable[[], None]] = {}
         self.mount(tiers)
         self.guard = Guard(failed)
         self.verified = verified
@@ -136,6 +151,8 @@ class Library:
     def mount(self, tiers: Iterable[Tier]) -> None:
         """Use these tiers instead of those before: this host's first among the near ones, then the cheapest look-up."""
         self.tiers = tuple(sorted(tiers, key=lambda tier: (_far(tier), tier.backend.reach, tier.backend.look_up)))
+        self.remotes = [tier for tier in self.tiers if isinstance(tier, Remote)]
+        self._late = {tier: tier.late if isinstance(tier, Remote) else _on_time for tier in self.tiers}
 
     @property
     def store(self) -> Store | None:
@@ -144,11 +161,14 @@ class Library:
 
     # Finding
 
-    async def find(self, wanted: Wanted, lifetime: float, without: Collection[Place] = ()) -> list[Found]:
+    async def find(
+        self, wanted: Wanted, lifetime: float, without: Collection[Place] = (), patience: float | None = None
+    ) -> list[Found]:
         """Return the pointers of a resource, memory's first, but those whose `place` is in `without`.
 
         No more tiers are asked once there is a fresh one for the caller's scope. Pointers of other tiers are `clamped`;
-        `lifetime` is this node's own for the resource, in seconds.
+        `lifetime` is this node's own for the resource, in seconds. `patience` is how long GitHub would take: a tier
+        that any fleet shares is not waited for any longer.
         """
         found = [Found(entry.pointer, None) for entry in self.memory.find(wanted.name)]
         found = [f for f in found if f.place not in without]
@@ -158,23 +178,34 @@ class Library:
             return any(f.pointer.scope == wanted.scope and f.pointer.fresh(now) for f in found)
 
         if self.tiers and not enough(found):
-            ask = [(tier.backend.look_up, partial(self._find, tier, wanted, lifetime, without)) for tier in self.tiers]
+            far = self._limits.patience if patience is None else max(patience, self._limits.impatience)
+            ask = [(t.backend.look_up, partial(self._find, t, wanted, lifetime, without, far)) for t in self.tiers]
             for more in await hedged(ask, enough, self._limits.usual):
                 found += more
                 if enough(found):  # what this host has is not displaced by what a member claims
                     break
         return found
 
-    async def _find(self, tier: Tier, wanted: Wanted, lifetime: float, without: Collection[Place]) -> list[Found]:
+    async def _find(
+        self, tier: Tier, wanted: Wanted, lifetime: float, without: Collection[Place], patience: float
+    ) -> list[Found]:
         found: list[Found] = []
+        far = tier.backend.reach is Reach.ANYWHERE
+        seconds = min(patience, self._limits.find) if far else self._limits.find
+        late = self._late[tier]
         for name in (wanted.name, *wanted.older):
-            pointers = await self.guard(tier.backend.detail, tier.find(name), (), self._limits.find)
+            pointers = await self.guard(tier.backend.detail, tier.find(name), (), seconds, late)
             valid = (p for p in pointers if p.link is None or links.within(p.link, self._bases))
             now = self._clock()
-            dropped = self.dropped(wanted) if tier.backend.droppable and not self.verified else math.inf
-            more = (Found(clamped(p, wanted.topics, lifetime, now, dropped), tier) for p in valid)
-            found += [f for f in more if f.place not in without]
+            more = (clamped(p, wanted.topics, lifetime, now, self._dropped(tier, wanted, p)) for p in valid)
+            places = (Found(pointer, tier, patience if far else self._limits.block) for pointer in more)
+            found += [f for f in places if f.place not in without]
         return found
+
+    def _dropped(self, tier: Tier, wanted: Wanted, pointer: Pointer) -> float:
+        """Return since when an entry needs a new proof; where no drop reaches it, it does, unless it never changes."""
+        unseen = not tier.backend.droppable and pointer.lifetime != Lifetime.IMMUTABLE
+        return math.inf if self.verified or unseen else self.dropped(wanted)
 
     async def open(self, pointer: Pointer, found: Iterable[Found]) -> Opened | None:
         """Return the block of `pointer`; None when no tier has it any more.
@@ -192,7 +223,8 @@ class Library:
         if tier is None:
             entry = self.memory.get((pointer.name, pointer.scope))
             return Opened(entry.block, None, None) if entry and entry.pointer.cid == pointer.cid else None
-        sealed = await self.guard(tier.backend.detail, tier.block(pointer), None, self._limits.block)
+        seconds = min(found.seconds, self._limits.block)
+        sealed = await self.guard(tier.backend.detail, tier.block(pointer), None, seconds, self._late[tier])
         if sealed is None:
             return None
         try:
@@ -250,7 +282,7 @@ class Library:
     def adopt(self, pointer: Pointer, sealed: bytes) -> None:
         """Store a member's block on this host, for other members; its CID is verified, its seal when it is read."""
         for tier in self.tiers:
-            if tier.backend.reach is not Reach.FLEET:
+            if tier.backend.reach is Reach.HOST:
                 self._store(tier, pointer, sealed)
 
     def _store(self, tier: Tier, pointer: Pointer, sealed: bytes) -> None:
@@ -307,8 +339,18 @@ class Library:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
+    def start(self) -> None:
+        """Have the services that keep entries connected, beside the first requests."""
+        for tier in self.remotes:
+            self._spawn(self.guard(tier.backend.detail, tier.open(), None, self._limits.store))
+
     async def close(self) -> None:
-        """Flush, then close the tiers."""
+        """Flush, then close the tiers, side by side."""
         await self.flush()
-        for tier in self.tiers:
-            await self.guard(tier.backend.detail, tier.close(), None, self._limits.close)
+
+        def seconds(tier: Tier) -> float:
+            return self._limits.flush if isinstance(tier, Remote) else self._limits.close
+
+        await asyncio.gather(
+            *(self.guard(tier.backend.detail, tier.close(), None, seconds(tier)) for tier in self.tiers)
+        )

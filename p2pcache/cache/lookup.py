@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from p2pcache.cache import decide as rules
 from p2pcache.cache.answer import Cached, RateLimited
 from p2pcache.cache.buckets import Buckets
@@ -9,6 +11,7 @@ from p2pcache.cache.decide import Asked, Fetch, Refuse, Rule, Serve
 from p2pcache.cache.entry import Entry
 from p2pcache.cache.library import MEMORY, Found, Library, Place
 from p2pcache.cache.origin import Plan, Policy
+from p2pcache.cache.upstream_times import UpstreamTimes
 from p2pcache.cache.wanted import Wanted
 from p2pcache.github import quota
 from p2pcache.github.trial import RuleTrial
@@ -20,11 +23,14 @@ MAX_MISSING = 3
 class Lookup:
     """The tiers and the decision over them."""
 
-    def __init__(self, library: Library, buckets: Buckets, policy: Policy, trial: RuleTrial) -> None:
+    def __init__(
+        self, library: Library, buckets: Buckets, policy: Policy, trial: RuleTrial, times: UpstreamTimes
+    ) -> None:
         self._library = library
         self._buckets = buckets
         self._policy = policy
         self._trial = trial
+        self._times = times
 
     def asked(self, wanted: Wanted) -> Asked:
         """Return the facts that the decision depends on, as they are now."""
@@ -55,8 +61,9 @@ class Lookup:
 
         `missing` collects the places of such blocks: a caller waits for each place once.
         """
+        lifetime = self._policy.lifetimes[wanted.read.lifetime]
         for _ in range(MAX_MISSING):
-            found = await self._library.find(wanted, self._policy.lifetimes[wanted.read.lifetime], missing)
+            found = await self._library.find(wanted, lifetime, missing, self._patience(wanted))
             decision = rules.decide(self.asked(wanted), [f.pointer for f in found])
             if isinstance(decision, Refuse):
                 return self._refuse(wanted, decision)
@@ -66,6 +73,11 @@ class Lookup:
                 return cached
             missing.update(f.place for f in found if f.pointer.cid == decision.pointer.cid)
         return Plan(Fetch(Rule.FETCH_UNPROVABLE), [], epoch)
+
+    def _patience(self, wanted: Wanted) -> float | None:
+        """Return the seconds that GitHub would take; while the quota is short a call saved is worth any wait."""
+        scarce = self._buckets.advice(wanted.bucket, wanted.quota).stretch > 1
+        return math.inf if scarce else self._times.usual(wanted.read.shape)
 
     async def stand_in(self, wanted: Wanted, plan: Plan, *, limited: bool) -> Cached | None:
         """Return the caller's own entry where GitHub did not answer or (`limited`) refused because of a limit."""

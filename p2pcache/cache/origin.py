@@ -13,6 +13,7 @@ from p2pcache.cache.decide import UNPROVEN, Fetch, Prove, Rule
 from p2pcache.cache.entry import Block, Entry, Pointer
 from p2pcache.cache.library import Found, Library
 from p2pcache.cache.upstream import Response, Upstream, UpstreamError
+from p2pcache.cache.upstream_times import UpstreamTimes
 from p2pcache.cache.wanted import Wanted
 from p2pcache.clock import unix_time
 from p2pcache.github import graphql
@@ -75,6 +76,7 @@ class Origin:
 
     def __init__(self, library: Library, upstream: Upstream, buckets: Buckets, policy: Policy) -> None:
         self.trial = RuleTrial()
+        self.times = UpstreamTimes()
         self._library = library
         self._upstream = upstream
         self._buckets = buckets
@@ -109,6 +111,7 @@ class Origin:
         call = _Call(wanted, rule, proof, epoch, self._policy.clock(), time.perf_counter())
         response = await self._upstream.fetch(wanted.request, proof.conditions)
         answer: Cached | Forwarded | None = None
+        self.times.observe(wanted.read.shape, time.perf_counter() - call.started)
         try:
             self._buckets.observe(wanted.bucket, response.headers)
             answer = await self._settle(call, response)

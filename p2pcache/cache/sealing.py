@@ -53,6 +53,7 @@ class SealedKind(enum.Enum):
     BLOCK = b"block"
     POINTER = b"pointer"
     QUOTA = b"quota"
+    BUNDLE = b"bundle"
 
 
 def generate_secret() -> str:

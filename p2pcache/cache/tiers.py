@@ -81,6 +81,28 @@ class Store(Tier, Protocol):
         ...
 
 
+@runtime_checkable
+class Remote(Tier, Protocol):
+    """A tier behind a service, which may be slow, or away."""
+
+    async def open(self) -> None:
+        """Connect, when the node starts, beside its first requests; a failure is logged, and tried again later."""
+        ...
+
+    def late(self) -> None:
+        """Take note that an answer came later than its caller could wait: as slow as that, it is of no use."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not used at present, one sentence; empty when it is."""
+        ...
+
+    def report(self) -> Mapping[str, Any]:
+        """Return its row of ``/-/stats``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """The arguments that a backend is opened with.

@@ -107,6 +107,21 @@ class EtagRule(msgspec.Struct):
     lists: bool = True
 
 
+class ServiceStats(msgspec.Struct):
+    """A store behind a service: the state of its circuit breaker, the latest failure, and counts.
+
+    `calls` of the service; `refused`: bytes that were not what they should be; writes that are `waiting`, or `lost`.
+    """
+
+    name: str
+    state: str = "closed"
+    why: str = ""
+    calls: Count = 0
+    refused: Count = 0
+    waiting: Count = 0
+    lost: Count = 0
+
+
 class Stats(msgspec.Struct):
     """The ledger as others read it.
 
@@ -136,6 +151,7 @@ class Stats(msgspec.Struct):
     errors: dict[str, Count] = {}
     rules: dict[str, Count] = {}
     etag_rule: EtagRule = msgspec.field(default_factory=EtagRule)
+    stores: list[ServiceStats] = []
 
     @property
     def cacheable(self) -> int:

@@ -89,7 +89,7 @@ class TierConformance:
         assert {p.scope for p in found} == {kept.pointer.scope for kept in entries}
 
     async def test_a_renewed_pointer_replaces_the_old_one(self, tier: Tier) -> None:
-        old, new = make(), make(proved_at=2000.0, expires_at=2060.0)
+        old, new = make(), make(proved_at=200_000.0, expires_at=200_060.0)
         await tier.store(old.pointer, old.sealed)
         await tier.store(new.pointer, new.sealed)
         assert list(await tier.find(new.pointer.name)) == [new.pointer]
@@ -103,6 +103,8 @@ class TierConformance:
         assert await tier.block(new.pointer) == new.sealed
 
     async def test_two_resources_may_share_a_block(self, tier: Tier) -> None:
+        if not tier.backend.droppable:
+            return  # what it finds needs a proof
         one, two = make("/one", topics=["one"]), make("/two", topics=["two"])
         assert one.pointer.cid == two.pointer.cid
         await tier.store(one.pointer, one.sealed)
@@ -112,6 +114,8 @@ class TierConformance:
         assert await tier.block(two.pointer) == two.sealed
 
     async def test_any_topic_drops(self, tier: Tier) -> None:
+        if not tier.backend.droppable:
+            return  # what it finds needs a proof
         kept, other = make(topics=["a", "b"]), make("/other", topics=["c"])
         await tier.store(kept.pointer, kept.sealed)
         await tier.store(other.pointer, other.sealed)
@@ -120,6 +124,8 @@ class TierConformance:
         assert list(await tier.find(other.pointer.name)) == [other.pointer]
 
     async def test_a_drop_may_be_of_one_scope(self, tier: Tier) -> None:
+        if not tier.backend.droppable:
+            return  # what it finds needs a proof
         mine, other = make(scope="token:1"), make(scope="token:2")
         await tier.store(mine.pointer, mine.sealed)
         await tier.store(other.pointer, other.sealed)
@@ -127,8 +133,8 @@ class TierConformance:
         assert list(await tier.find(mine.pointer.name)) == [other.pointer]
 
     async def test_a_drop_heard_of_late_leaves_what_is_newer(self, tier: Tier) -> None:
-        if tier.backend.reach is Reach.FLEET:
-            return  # members hear of it from its author, by a way of their own
+        if tier.backend.reach is Reach.FLEET or not tier.backend.droppable:
+            return  # members hear of it from its author, by a way of their own; or what it finds needs a proof
         old, new = make("/old", proved_at=1000.0), make("/new", proved_at=1500.0)
         for kept in (old, new):
             await tier.store(kept.pointer, kept.sealed)
@@ -139,6 +145,8 @@ class TierConformance:
         assert list(await tier.find(new.pointer.name)) == []
 
     async def test_the_topics_of_a_renewed_pointer_are_the_new_ones(self, tier: Tier) -> None:
+        if not tier.backend.droppable:
+            return  # what it finds needs a proof
         old, new = make(topics=["old"]), make(topics=["new"], proved_at=2000.0)
         await tier.store(old.pointer, old.sealed)
         await tier.store(new.pointer, new.sealed)

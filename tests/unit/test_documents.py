@@ -319,6 +319,7 @@ DATA = {
     "gateway/bounds",
     "github/request",
     "github/table",
+    "stores/driver",
     "swarm/rules/config",
     "exports",
 }

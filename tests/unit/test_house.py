@@ -16,7 +16,7 @@ ROWS = (
     ("declarations",),
     ("github", "settings", "values", "clock", "unknown"),
     ("cache", "ledger"),
-    ("gateway", "swarm", "testing"),
+    ("gateway", "stores", "swarm", "testing"),
     ("runner", "client"),
     ("node", "peering", "keys", "health", "reporting", "participation"),
     ("commands",),

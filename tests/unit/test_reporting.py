@@ -22,9 +22,10 @@ def test_what_a_node_tells_of_itself() -> None:
     upstream = HttpUpstream(Upstreams("https://ghe.example/api/v3"), "1", lambda *_: None)
     upstream.unreachable = "GitHub cannot be reached"
     library = Library(Memory(1 << 20), (), Keyring.ephemeral())
-    health = Health(None, upstream, None, expects_peers=False)
-    told = Reporting("https://ghe.example/api/v3", Ledger(), library, None, None, RuleTrial(), health).stats("off")
+    health = Health(None, (), upstream, None, expects_peers=False)
+    told = Reporting("https://ghe.example/api/v3", Ledger(), library, None, RuleTrial(), health).stats("off")
     assert told["etag_rule"]["state"] == "untested"
+    assert told["stores"] == []
     assert told["store"]["memory_entries"] == 0
     assert told["node"]["upstream"] == "https://ghe.example/api/v3"
     assert told["node"]["degraded"] == ["GitHub cannot be reached"]

@@ -62,6 +62,7 @@ def test_the_shape_is_the_public_one() -> None:
         "errors": {"peer_timeout": 1},
         "rules": {"fresh": 1},
         "etag_rule": {"state": "untested", "agreed": 0, "disagreed": 0, "given_up": [], "lists": True},
+        "stores": [],
     }
     assert tuple(stats["hits"]) == TIERS
     assert stats["hits"]["memory"] == stats["hits"]["peer"] == 1

@@ -1,0 +1,141 @@
+"""What any fleet stored, at any time: candidates for a proof that costs nothing, and never waited for in vain."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from p2pcache.cache.decide import Rule
+from p2pcache.cache.library import TierLimits
+from p2pcache.stores.store_tier import StoreTier
+from p2pcache.testing.nodes import MemoryNode
+from tests.support.stores import SHELF, MemoryDriver, Shared
+from tests.unit.cache.lab import Lab, kept
+
+REPO = "/repos/octo/app"
+ONE, TWO = "ghp_one", "ghp_two"
+QUERY = json.dumps({"query": 'query { repository(owner: "octo", name: "app") { name } }'}).encode()
+
+
+@pytest.fixture
+def shared() -> Shared:
+    return Shared()
+
+
+def member(lab: Lab, driver: MemoryDriver, **options: object) -> MemoryNode:
+    return lab.node(tiers=[StoreTier(SHELF, driver, lab.keyring)], **options)
+
+
+async def stored(lab: Lab, shared: Shared, *targets: str, token: str = ONE) -> None:
+    """Have a fleet ask, store and end."""
+    node = member(lab, MemoryDriver(shared))
+    for target in targets:
+        await node.get(target, token)
+    await node.library.close()
+    lab.forget()
+
+
+async def commit(lab: Lab) -> str:
+    """What is addressed by a full SHA."""
+    answer = kept(await lab.node().get(f"{REPO}/commits/main", ONE))
+    return f"{REPO}/git/commits/{json.loads(answer.entry.block.body)['sha']}"
+
+
+@pytest.mark.parametrize("token", [ONE, TWO])
+async def test_a_second_fleet_pays_nothing(lab: Lab, shared: Shared, token: str) -> None:
+    await stored(lab, shared, REPO, f"{REPO}/labels")
+    second = member(lab, MemoryDriver(shared))
+    for target in (REPO, f"{REPO}/labels"):
+        assert kept(await second.get(target, token)).forwarded == 304
+        assert kept(await second.get(target, token)).hit == "memory"
+    assert lab.calls == [304, 304]
+
+
+async def test_what_is_found_there_is_proved_even_within_its_lifetime(lab: Lab, shared: Shared) -> None:
+    await stored(lab, shared, REPO)
+    lab.github.edit("octo/app", description="New")
+    answer = kept(await member(lab, MemoryDriver(shared)).get(REPO, ONE))
+    assert (answer.forwarded, b"New" in answer.entry.block.body) == (200, True)
+
+
+async def test_what_never_changes_is_served_to_its_own_scope_without_a_proof(lab: Lab, shared: Shared) -> None:
+    target = await commit(lab)
+    await stored(lab, shared, target)
+    own = kept(await member(lab, MemoryDriver(shared)).get(target, ONE))
+    assert (own.hit, own.rule, lab.calls) == ("shelf", Rule.FRESH, [])
+    other = kept(await member(lab, MemoryDriver(shared)).get(target, TWO))
+    assert (other.forwarded, lab.calls) == (304, [304])
+
+
+async def test_but_not_where_only_this_nodes_own_proofs_count(lab: Lab, shared: Shared) -> None:
+    target = await commit(lab)
+    await stored(lab, shared, target)
+    await member(lab, MemoryDriver(shared), verified=True).get(target, ONE)
+    assert lab.calls == [304]
+
+
+async def test_answers_that_no_304_can_prove_stay_at_home(lab: Lab, shared: Shared) -> None:
+    node = member(lab, MemoryDriver(shared))
+    await node.get("/graphql", ONE, body=QUERY)
+    await node.library.close()
+    assert not shared.records
+
+
+async def test_a_slow_service_is_waited_for_no_longer_than_github(lab: Lab, shared: Shared) -> None:
+    await stored(lab, shared, REPO)
+    driver = MemoryDriver(shared)
+    node = member(lab, driver, limits=TierLimits(patience=0.01, impatience=0.01, find=60.0))
+    driver.hanging = True
+    for number in range(5):
+        await node.get(f"{REPO}/issues/{number + 1}", ONE)
+    assert node.errors["shelf_timeout"] == 3, "then it is left alone"
+    tier = node.library.remotes[0]
+    assert tier.trouble == "shelf: the shelf: it answers more slowly than GitHub"
+    await node.library.close()
+
+
+@pytest.mark.parametrize(("left", "statuses"), [(900, [200]), (20, [304])])
+async def test_while_the_quota_is_short_it_is_waited_for_longer(
+    lab: Lab, shared: Shared, left: int, statuses: list[int]
+) -> None:
+    await stored(lab, shared, REPO)
+    node = member(lab, MemoryDriver(shared, seconds=0.1), limits=TierLimits(patience=0.01, find=60.0, block=60.0))
+    bucket = {"limit": 1000, "remaining": left, "reset": round(lab.clock()) + 3000, "resource": "core"}
+    headers = {f"x-ratelimit-{name}": str(value) for name, value in bucket.items()}
+    node.buckets.observe(node.wanted(REPO, ONE).bucket, headers)
+    await node.get(REPO, ONE)
+    assert lab.calls == statuses
+    await node.library.close()
+
+
+async def test_a_members_block_is_not_stored_there_for_it(lab: Lab, shared: Shared) -> None:
+    node = member(lab, MemoryDriver(shared))
+    entry = kept(await lab.node().get(REPO, ONE)).entry
+    node.library.adopt(entry.pointer, b"sealed")
+    await node.library.close()
+    assert not shared.records
+
+
+async def test_it_is_opened_when_the_node_starts(lab: Lab, shared: Shared) -> None:
+    driver = MemoryDriver(shared)
+    node = member(lab, driver)
+    node.library.start()
+    await node.library.flush()
+    assert driver.calls == {"open": 1}
+    await node.library.close()
+
+
+async def test_a_drop_does_not_go_there(lab: Lab, shared: Shared) -> None:
+    await stored(lab, shared, REPO)
+    driver = MemoryDriver(shared)
+    node = member(lab, driver)
+    await node.wrote("PATCH", REPO)
+    assert not driver.calls
+
+
+def test_the_library_knows_its_services(lab: Lab) -> None:
+    tier = StoreTier(SHELF, MemoryDriver(), lab.keyring)
+    assert lab.node(tiers=[tier], limits=replace(TierLimits())).library.remotes == [tier]
+    assert lab.node().library.remotes == []
