@@ -12,14 +12,13 @@ from p2pcache.options import BYTES, Input, Setting
 
 HUB_PORT = 9100
 """The port at which jobs look for a hub on their host."""
-MULTIADDR_EXAMPLE = f"/ip4/172.17.0.1/tcp/{HUB_PORT} or /dns4/hub/tcp/{HUB_PORT}"
 SOCKET_PATH_BYTES = 107
 """The longest path a unix socket can have on Linux (unix(7): ``sun_path`` less its terminating zero)."""
 UPSTREAM = "https://api.github.com"
 
 
 _FILE = "the path of a file"
-_MULTIADDR = f"a TCP multiaddr, e.g. {MULTIADDR_EXAMPLE}"
+_MULTIADDR = f"a TCP multiaddr, e.g. /ip4/172.17.0.1/tcp/{HUB_PORT} or /dns4/hub/tcp/{HUB_PORT}"
 _RUNNERS_TOKEN = "${{ github.token }}"  # noqa: S105 - an expression
 _SUPERVISOR = "what the supervisor passes"
 

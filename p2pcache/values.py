@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
 
+from p2pcache import addresses
 from p2pcache import backends as registry
-from p2pcache.declarations import MULTIADDR_EXAMPLE, SOCKET_PATH_BYTES
+from p2pcache.declarations import SOCKET_PATH_BYTES
 from p2pcache.github.lifetimes import parse_ttl
 from p2pcache.github.request import Lifetime
 
 _PORTS = {"http": 80, "https": 443}
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Bytes = Annotated[int, msgspec.Meta(ge=1 << 20)]
-_MULTIADDR = re.compile(
-    r"/(ip4|ip6|dns|dns4|dns6)/([^/]{1,253})/tcp/([0-9]{1,5})(?:/(?:p2p|ipfs)/[A-Za-z0-9]{1,128})?/?"
-)
 
 
 class Secret:
@@ -140,25 +137,23 @@ def path(text: str) -> Path:
 
 
 def multiaddrs(text: str) -> tuple[str, ...]:
-    """Check TCP multiaddrs, with or without a peer id."""
-    found = items(text)
-    for item in found:
-        if item.startswith("/tcp/"):
-            raise ValueError(f"/tcp/PORT is for the Action alone: name the host, e.g. {MULTIADDR_EXAMPLE}")
-        parts = _MULTIADDR.fullmatch(item)
-        if parts is None or int(parts[3]) > 65535:
-            raise ValueError(f"expected TCP multiaddrs, e.g. {MULTIADDR_EXAMPLE}, not {item[:80]!r}")
-        if parts[1].startswith("ip"):
-            _address(parts[1], parts[2])
-    return found
+    """Check TCP multiaddrs to dial, with or without a peer id."""
+    return tuple(_multiaddr(item) for item in items(text))
 
 
 def multiaddr(text: str) -> str:
-    """Check one multiaddr."""
-    found = multiaddrs(text)
+    """Check one multiaddr to listen at."""
+    found = items(text)
     if len(found) != 1:
         raise ValueError
-    return found[0]
+    return _multiaddr(found[0], listen=True)
+
+
+def _multiaddr(text: str, *, listen: bool = False) -> str:
+    if text.startswith("/tcp/"):
+        raise ValueError(f"/tcp/PORT is for the Action alone: name the host, e.g. {addresses.EXAMPLE}")
+    addresses.parse(text, listen=listen)
+    return text
 
 
 def repository(text: str) -> str:
@@ -178,11 +173,3 @@ def pair(text: str) -> tuple[int, int]:
     """Parse ``a:b``."""
     (one,) = pairs(text)
     return one
-
-
-def _address(kind: str, host: str) -> None:
-    try:
-        ipaddress.IPv4Address(host) if kind == "ip4" else ipaddress.IPv6Address(host)
-    except ValueError:
-        version = "IPv4" if kind == "ip4" else "IPv6"
-        raise ValueError(f"expected an {version} address after /{kind}/, not {host[:80]!r}") from None

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+from p2pcache import addresses
+from p2pcache.addresses import Address
 from p2pcache.declarations import HUB_PORT
 from p2pcache.runner.network import Evidence, Mode, Network, NetworkOwner, subnet_firsts
 
@@ -24,7 +26,6 @@ MOST_TARGETS = 16
 _HELLO = b"\x13/multistream/1.0.0\n"  # first message of every libp2p listener (multistream-select 1.0.0)
 
 Outcome = Literal["hub", "refused", "no answer", "unknown name", "not a hub"]
-ADDRESS_PROTOCOLS = ("ip4", "ip6", "dns", "dns4", "dns6", "dnsaddr")
 
 
 class BootstrapError(ValueError):
@@ -56,7 +57,7 @@ class Candidate:
     def multiaddr(self) -> str:
         """The address as a value of ``--bootstrap``."""
         protocol = self.protocol or ("ip4" if self.host.replace(".", "").isdecimal() else "dns4")
-        return f"/{protocol}/{self.host}/tcp/{self.port}" + (f"/p2p/{self.peer_id}" if self.peer_id else "")
+        return str(Address(protocol, self.host, self.port, self.peer_id or None))
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -89,17 +90,16 @@ def parse(text: str) -> Target:
     """
     if text == AUTO:
         return Target()
-    parts = text.split("/")
-    pairs = dict(zip(parts[1::2], parts[2::2], strict=False))
-    host_protocol = next((p for p in ADDRESS_PROTOCOLS if p in pairs), "")
-    known = {host_protocol, "tcp", "p2p"} - {""}
-    port = pairs.get("tcp", "")
-    if parts[0] or len(parts) % 2 == 0 or set(pairs) - known or not port.isdecimal() or not 0 < int(port) < 65536:
+    on_this_host = text.startswith("/tcp/")
+    try:
+        address = addresses.parse(f"/ip4/127.0.0.1{text}" if on_this_host else text)
+    except ValueError:
         raise BootstrapError(
             f"bootstrap peer {text[:120]!r}: expected a multiaddr such as /ip4/172.17.0.1/tcp/9100, "
             f"/dns4/hub/tcp/9100/p2p/12D3..., /tcp/9100 for a hub on this host, or {AUTO}"
-        )
-    return Target(pairs.get(host_protocol, ""), int(port), pairs.get("p2p", ""), host_protocol, named=True)
+        ) from None
+    host, protocol = ("", "") if on_this_host else (address.host, address.kind)
+    return Target(host, address.port, address.peer or "", protocol, named=True)
 
 
 def candidates(target: Target, network: Network, seen: Evidence, *, strict: bool = False) -> tuple[Candidate, ...]:

@@ -36,8 +36,8 @@ from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import DEFAULT_WINDOW_SIZE, Yamux, YamuxStream
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 
+from p2pcache.addresses import Address
 from p2pcache.swarm.rules.config import Limits, SwarmError
-from p2pcache.swarm.rules.multiaddrs import Address
 from p2pcache.swarm.services.admission import Admission, Stranger
 from p2pcache.swarm.services.link import Link, LinkError
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from p2pcache.addresses import Address, parse
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.tiers import Leases, Tier
 from p2pcache.swarm import key_file
@@ -15,10 +16,8 @@ from p2pcache.swarm.bridge import Bridge, BridgeClosed
 from p2pcache.swarm.bridged_node import BridgedNode
 from p2pcache.swarm.key_file import HeldKey
 from p2pcache.swarm.protocol.membership_proof import KEY
-from p2pcache.swarm.rules import multiaddrs
 from p2pcache.swarm.rules.config import BlockStore, Limits, PeerRow, SwarmConfig, SwarmError, SwarmEvents
 from p2pcache.swarm.rules.directory import Directory
-from p2pcache.swarm.rules.multiaddrs import Address
 from p2pcache.swarm.rules.reasons import fault
 from p2pcache.swarm.services.fetch_log import explain
 from p2pcache.swarm.services.link import Host
@@ -167,10 +166,10 @@ class Swarm:
         if not config.membership_keys or any(len(key) != KEY for key in config.membership_keys):
             raise SwarmError("the swarm needs a secret: set CACHE_SECRET to what `p2pcache keygen` prints")
         try:
-            listen = multiaddrs.parse(config.listen, listen=True)
+            listen = parse(config.listen, listen=True)
             for text in config.announce:
-                multiaddrs.parse(text)
-            return listen, tuple(multiaddrs.parse(text) for text in config.bootstrap)
+                parse(text)
+            return listen, tuple(parse(text) for text in config.bootstrap)
         except ValueError as error:
             raise SwarmError(str(error)) from None
 

@@ -16,12 +16,12 @@ from typing import Self, TypeVar
 
 import trio
 
+from p2pcache.addresses import Address, parse
 from p2pcache.swarm.bridge import Bridge
 from p2pcache.swarm.protocol.frames import AnyFrame, Ping, Pong, encode
 from p2pcache.swarm.protocol.handshake import Card
 from p2pcache.swarm.rules import identity
 from p2pcache.swarm.rules.config import Limits
-from p2pcache.swarm.rules.multiaddrs import Address, parse
 from p2pcache.swarm.rules.reasons import Ended
 from p2pcache.swarm.services.introduction import Incoming, introduce
 from p2pcache.swarm.services.link import Host, Link, LinkError

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pcache.addresses import parse
 from p2pcache.cache.entry import CID_PREFIX, Pointer
 from p2pcache.swarm.protocol import frames
 from p2pcache.swarm.protocol.frames import FrameDecoder, FrameError
@@ -157,13 +158,13 @@ ADDRESSES = st.one_of(
 def test_a_multiaddr_is_one_sentence_of_error_or_reads_as_it_is_written(text: str) -> None:
     refused = ""
     try:
-        address = multiaddrs.parse(text)
+        address = parse(text)
     except ValueError as error:
         refused = str(error)
     if refused:
         assert refused.isprintable()
         return
-    assert multiaddrs.parse(str(address)) == address
+    assert parse(str(address)) == address
     assert 1 <= address.port <= 65_535
     assert str(address).isascii()
 
@@ -172,7 +173,7 @@ def test_a_multiaddr_is_one_sentence_of_error_or_reads_as_it_is_written(text: st
 def test_a_member_is_dialled_where_it_has_shown_itself_and_nowhere_else(seen: str, claimed: list[str]) -> None:
     mine = interfaces()
     for text in multiaddrs.proved(f"/ip4/{seen}/tcp/40000", False, claimed, mine):
-        host = multiaddrs.parse(text).host
+        host = parse(text).host
         assert host == seen or {host, seen} <= set(mine)
 
 

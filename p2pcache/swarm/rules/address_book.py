@@ -11,10 +11,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from p2pcache.addresses import Address, parse
 from p2pcache.bounded import Bounded
 from p2pcache.swarm.rules.backoff import Backoff
 from p2pcache.swarm.rules.config import DialTurns
-from p2pcache.swarm.rules.multiaddrs import Address, parse
 
 GIVE_UP = 8
 _HURRIED: DialTurns = (0.0, 0.5), (1.0, 1.5)

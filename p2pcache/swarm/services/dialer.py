@@ -11,9 +11,9 @@ from typing import NoReturn
 import trio
 
 from p2pcache import files
+from p2pcache.addresses import Address
 from p2pcache.swarm.rules.address_book import AddressBook
 from p2pcache.swarm.rules.backoff import Backoff
-from p2pcache.swarm.rules.multiaddrs import Address
 from p2pcache.swarm.rules.peer_warnings import AGAIN
 from p2pcache.swarm.rules.reasons import QUIET, Ended, Reason
 from p2pcache.swarm.services.link import Host, Link, LinkError

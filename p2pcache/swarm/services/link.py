@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import NoReturn, Protocol
 
-from p2pcache.swarm.rules.multiaddrs import Address
+from p2pcache.addresses import Address
 
 
 class LinkError(Exception):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 
 import trio
 
-from p2pcache.swarm.rules.multiaddrs import parse
+from p2pcache.addresses import parse
 
 SERVICE = "_p2pcache._tcp.local."
 _LOOKUP_MS = 2_000

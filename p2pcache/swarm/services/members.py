@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from p2pcache.addresses import Address
 from p2pcache.bounded import Bounded
 from p2pcache.clock import unix_time
 from p2pcache.swarm.protocol.frames import AnyFrame, encode
 from p2pcache.swarm.rules.config import Limits, PeerRow
-from p2pcache.swarm.rules.multiaddrs import Address
 from p2pcache.swarm.rules.reasons import QUIET, Ended, Reason
 from p2pcache.swarm.services.activity import Activity
 from p2pcache.swarm.services.session import Session

@@ -10,6 +10,7 @@ from typing import assert_never
 
 import trio
 
+from p2pcache.addresses import Address
 from p2pcache.swarm.protocol import frames
 from p2pcache.swarm.protocol.frames import Message
 from p2pcache.swarm.protocol.handshake import Card
@@ -18,7 +19,6 @@ from p2pcache.swarm.rules.address_book import AddressBook
 from p2pcache.swarm.rules.config import SwarmConfig, SwarmError
 from p2pcache.swarm.rules.directory import Directory
 from p2pcache.swarm.rules.identity import Identity
-from p2pcache.swarm.rules.multiaddrs import Address
 from p2pcache.swarm.rules.peer_warnings import PeerWarnings
 from p2pcache.swarm.rules.reasons import Ended, Reason, fault
 from p2pcache.swarm.services import mdns

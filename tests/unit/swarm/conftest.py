@@ -17,6 +17,7 @@ import pytest
 import trio
 import trio.testing
 
+from p2pcache.addresses import Address, parse
 from p2pcache.cache.entry import Pointer
 from p2pcache.swarm import Limits, SwarmConfig
 from p2pcache.swarm.protocol import membership_proof as proof
@@ -24,7 +25,6 @@ from p2pcache.swarm.protocol.frames import MAGIC, MAJOR, MINOR, Acquire, AnyFram
 from p2pcache.swarm.rules import identity, statements
 from p2pcache.swarm.rules.config import SwarmError
 from p2pcache.swarm.rules.directory import Directory
-from p2pcache.swarm.rules.multiaddrs import Address, parse
 from p2pcache.swarm.services.introduction import Incoming
 from p2pcache.swarm.services.link import LinkError
 from p2pcache.swarm.services.mesh import Mesh

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import trio
 
+from p2pcache.addresses import parse
 from p2pcache.swarm import Limits
 from p2pcache.swarm.host import LibP2PHost, _Link
-from p2pcache.swarm.rules.multiaddrs import parse
 from p2pcache.swarm.services.link import Link, LinkError
 
 ANY = parse("/ip4/127.0.0.1/tcp/0", listen=True)

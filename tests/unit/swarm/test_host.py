@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 import trio
 
+from p2pcache.addresses import Address, parse
 from p2pcache.swarm import SwarmError
 from p2pcache.swarm import host as hosts
 from p2pcache.swarm.host import LibP2PHost, _Link
 from p2pcache.swarm.rules import identity
-from p2pcache.swarm.rules.multiaddrs import Address, parse
 from p2pcache.swarm.services.link import LinkError
 from tests.unit.swarm.host_lab import ANY, PATIENT, QUICK, echo, host, read, scene
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from p2pcache.addresses import Address
 from p2pcache.swarm import Limits
 from p2pcache.swarm.host import STRANGER_BYTES, STRANGER_STREAMS, LibP2PHost, _Link
-from p2pcache.swarm.rules.multiaddrs import Address
 from p2pcache.swarm.services.link import LinkError
 from tests.unit.swarm.host_lab import ANY, PATIENT, QUICK, host, read, scene
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 import trio
 
+from p2pcache.addresses import Address, parse
 from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Limits, Swarm, SwarmError
-from p2pcache.swarm.rules.multiaddrs import Address, parse
 from p2pcache.swarm.services.link import Host
 from tests.unit.swarm.conftest import Blocks, Configs, Pointers
 from tests.unit.swarm.lab import SCOPE, Store, running, until

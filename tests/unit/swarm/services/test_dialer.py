@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pcache.addresses import Address
 from p2pcache.swarm import Limits
-from p2pcache.swarm.rules.multiaddrs import Address
 from tests.unit.swarm.conftest import MemoryLink, Node, Run, World
 
 
