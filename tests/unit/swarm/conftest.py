@@ -1,4 +1,4 @@
-"""A swarm without a network: links in memory, a clock that jumps over waits, and peers that misbehave on purpose."""
+"""A swarm over links in memory, with a clock that jumps over waits and peers that misbehave on purpose."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ import pytest
 import trio
 import trio.testing
 
-from p2pcache.addresses import Address, parse
+from p2pcache.addresses import parse
 from p2pcache.cache.entry import Pointer
 from p2pcache.swarm import Limits, SwarmConfig
 from p2pcache.swarm.protocol import membership_proof as proof
 from p2pcache.swarm.protocol.frames import MAGIC, MAJOR, MINOR, Acquire, AnyFrame, Drop, Hello, Proof, Welcome, encode
 from p2pcache.swarm.rules import identity, statements
-from p2pcache.swarm.rules.config import SwarmError
 from p2pcache.swarm.rules.directory import Directory
 from p2pcache.swarm.services.introduction import Incoming
-from p2pcache.swarm.services.link import LinkError
 from p2pcache.swarm.services.mesh import Mesh
 from p2pcache.swarm.services.session import Session
+from tests.support.memory_network import MemoryHost, MemoryLink, MemoryNet, link_pair
 
 T = TypeVar("T")
 
@@ -39,7 +38,7 @@ TOPIC = b"t" * 16
 
 Blocks = Callable[..., tuple[bytes, bytes]]
 Pointers = Callable[..., Pointer]
-Links = Callable[..., tuple["MemoryLink", "MemoryLink"]]
+Links = Callable[..., tuple[MemoryLink, MemoryLink]]
 Configs = Callable[..., SwarmConfig]
 Run = Callable[..., None]
 
@@ -67,95 +66,6 @@ def make_pointer(cid: bytes = b"", size: int = 100, **changes: object) -> Pointe
         "topics": (TOPIC,),
     }
     return Pointer(**(fields | changes))  # type: ignore[arg-type]
-
-
-class MemoryLink:
-    def __init__(self, stream: trio.StapledStream, peer: str, address: str, *, dialled: bool) -> None:
-        self.stream = stream
-        self.peer = peer
-        self.address = address
-        self.dialled = dialled
-        self.trusted = False
-        self.deaf = False
-        self.owner = ""
-
-    async def read(self) -> bytes:
-        try:
-            return await self.stream.receive_some()
-        except trio.ClosedResourceError:
-            return b""
-
-    async def write(self, data: bytes) -> None:
-        if self.deaf:
-            await trio.sleep_forever()
-        try:
-            await self.stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise LinkError("closed") from error
-
-    def trust(self) -> None:
-        self.trusted = True
-
-
-def link_pair(dialler: str, listener: str, address: str = "/ip4/10.0.0.1/tcp/9000") -> tuple[MemoryLink, MemoryLink]:
-    one, other = trio.testing.memory_stream_pair()
-    return MemoryLink(one, listener, address, dialled=True), MemoryLink(other, dialler, address, dialled=False)
-
-
-class MemoryNet:
-    def __init__(self) -> None:
-        self.hosts: dict[Address, MemoryHost] = {}
-        self.unreachable: set[str] = set()
-        self.dials: list[str] = []
-        self.links: list[MemoryLink] = []
-
-    def cut(self, peer: str) -> None:
-        """Break every link of a peer, as `kill -9` does."""
-        for link in self.links:
-            if link.peer == peer or link.owner == peer:
-                link.stream.send_stream.close()  # type: ignore[attr-defined]
-                link.stream.receive_stream.close()  # type: ignore[attr-defined]
-
-
-class MemoryHost:
-    def __init__(self, net: MemoryNet, peer: str, listen: Address) -> None:
-        self.net = net
-        self.peer = peer
-        self.listen = listen
-        self.incoming, self.accepted = trio.open_memory_channel[MemoryLink](100)
-
-    async def bind(self, *, any_port: bool = False) -> Address:
-        while any_port and self.listen in self.net.hosts:
-            self.listen = replace(self.listen, port=self.listen.port + 1)
-        if self.listen in self.net.hosts:
-            raise SwarmError(f"the swarm cannot listen on {self.listen}")
-        self.net.hosts[self.listen] = self
-        return self.listen
-
-    async def serve(self, handler: Callable[[MemoryLink], object]) -> None:
-        async with trio.open_nursery() as nursery:
-            async for link in self.accepted:
-                nursery.start_soon(self._handle, handler, link)
-
-    async def _handle(self, handler: Callable[[MemoryLink], object], link: MemoryLink) -> None:
-        await handler(link)  # type: ignore[misc]
-        await link.stream.aclose()
-
-    @asynccontextmanager
-    async def dial(self, address: Address) -> AsyncIterator[MemoryLink]:
-        self.net.dials.append(str(address))
-        host = self.net.hosts.get(address.bare())
-        if host is None or host.peer in self.net.unreachable or (address.peer not in (None, host.peer)):
-            raise LinkError("nothing listens there")
-        mine, theirs = link_pair(self.peer, host.peer, str(address.bare()))
-        theirs.address = str(replace(self.listen, port=40_000))
-        mine.owner, theirs.owner = self.peer, host.peer
-        self.net.links += [mine, theirs]
-        await host.incoming.send(theirs)
-        try:
-            yield mine
-        finally:
-            await trio.aclose_forcefully(mine.stream)
 
 
 @dataclass

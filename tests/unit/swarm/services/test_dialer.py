@@ -11,7 +11,8 @@ import trio
 
 from p2pcache.addresses import Address
 from p2pcache.swarm import Limits
-from tests.unit.swarm.conftest import MemoryLink, Node, Run, World
+from tests.support.memory_network import MemoryLink
+from tests.unit.swarm.conftest import Node, Run, World
 
 
 def test_an_unreachable_bootstrap_is_named_once_and_tried_for_ever(world: World, run: Run) -> None:

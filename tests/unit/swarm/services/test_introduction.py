@@ -16,7 +16,8 @@ from p2pcache.swarm.protocol.handshake import Card, Member
 from p2pcache.swarm.rules.reasons import OURS, THEIRS, Ended, Reason
 from p2pcache.swarm.services.introduction import Incoming, introduce
 from p2pcache.swarm.services.link import LinkError
-from tests.unit.swarm.conftest import Links, MemoryLink, Run
+from tests.support.memory_network import MemoryLink
+from tests.unit.swarm.conftest import Links, Run
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 LIMITS = Limits()
