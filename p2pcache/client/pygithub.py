@@ -22,6 +22,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from p2pcache.github import hosts
+from p2pcache.github.methods import SAFE
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ class FailOpenAdapter(BaseAdapter):
             # Read here, where the loss of the node can still be handled; PyGithub reads all of it anyway.
             _ = response.content
         except _LOST as error:
-            if request.method not in ("GET", "HEAD") and not _never_sent(error):
+            if request.method not in SAFE and not _never_sent(error):
                 raise
             self._warn(error)
             return self._direct.send(request, *args, **kwargs)

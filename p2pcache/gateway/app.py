@@ -21,6 +21,7 @@ from p2pcache.gateway.relay import Relay
 from p2pcache.gateway.routing import Api, Control, Misdirected, Router, Stream
 from p2pcache.github import graphql, writes
 from p2pcache.github.classify import classify
+from p2pcache.github.methods import SAFE, label
 from p2pcache.github.request import Bypass, Classified, Read, Request, Write
 from p2pcache.ledger.ledger import Ledger
 
@@ -30,8 +31,6 @@ MAX_GRAPHQL = 256 << 10
 """Bytes of a GraphQL request that may be a read; a larger one is streamed through. gh's largest are about 5 KiB."""
 UNREAD_GRAPHQL = Write("POST /graphql", (writes.ALL,))
 """A GraphQL request that was not looked into: it may change anything."""
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that may be made again (RFC 9110 section 9.2.1)."""
 TAKEN = range(200, 300)
 """GitHub carried the write out; what it redirects was not done here."""
 LIMITED = frozenset({403, 429})
@@ -193,7 +192,7 @@ class Gateway:
 
     async def _stream(self, exchange: Exchange, url: str, target: str) -> None:
         """Another of GitHub's hosts; `target` names what an upload there changes, in terms of the API."""
-        self._ledger.bypassed(self._ledger.route(f"{_method(exchange.method)} other GitHub hosts"))
+        self._ledger.bypassed(self._ledger.route(f"{label(exchange.method)} other GitHub hosts"))
         self._ledger.decided("bypass: host")
         if exchange.method not in SAFE:
             exchange.unsafe()
@@ -205,10 +204,6 @@ class Gateway:
             raise
         await self._drop(exchange, drops, answer.status)
         await self._relay.answer(exchange, answer, "", [_forwarded("bypass", answer.status)])
-
-
-def _method(method: str) -> str:
-    return method if method in (*SAFE, "POST", "PUT", "PATCH", "DELETE") else "OTHER"
 
 
 def _forwarded(reason: str, status: int) -> Line:

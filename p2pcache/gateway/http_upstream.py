@@ -21,6 +21,7 @@ from p2pcache.gateway.callers import CREDENTIALS, Accepted
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import quota
 from p2pcache.github.headers import forwarded, upstream_user_agent
+from p2pcache.github.methods import SAFE
 from p2pcache.github.request import Request
 
 CONNECTIONS = 256
@@ -210,7 +211,7 @@ class HttpUpstream:
         Raises:
             UpstreamError: there is none.
         """
-        session = self._reads if method in ("GET", "HEAD", "OPTIONS") else self._writes
+        session = self._reads if method in SAFE else self._writes
         if session is None or session.closed:
             raise UpstreamError("the gateway is shutting down")
         lines = list(headers)

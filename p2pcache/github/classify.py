@@ -6,12 +6,9 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
-from p2pcache.github import graphql, media, routes, validators, writes
+from p2pcache.github import graphql, media, methods, routes, validators, writes
 from p2pcache.github.headers import varying
 from p2pcache.github.request import Bypass, Classified, Lifetime, Read, Request, Resource, Write
-
-_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_METHODS = _WRITES | {"GET", "HEAD", "OPTIONS"}
 
 # Paths that all servers read alike: no empty or dot segments, no control characters, ASCII only, and a repository
 # without percent-encoding, so that one resource has one set of topics.
@@ -48,7 +45,7 @@ def classify(request: Request) -> Classified:
     path, _, query = request.target.partition("?")
     if request.method == "POST" and path == "/graphql":
         return _graphql(request)
-    if request.method in _WRITES:
+    if request.method in methods.WRITES:
         name = _name(request.method, path)
         if request.method in {"POST", "PATCH"} and _CHANGES_NOTHING.fullmatch(path):
             return Bypass(name, "harmless")
@@ -149,7 +146,7 @@ def _lifetime(route: routes.Route, query: str, form: str) -> Lifetime:
 
 def _name(method: str, path: str) -> str:
     """Return the operation's name for statistics; unknown tails become ``/...``, so that no value shows."""
-    method = method if method in _METHODS else "OTHER"
+    method = methods.label(method)
     if route := routes.match(path):
         return f"{method} {route.template}"
     parent = routes.match(path.rpartition("/")[0])

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
+from p2pcache.github.methods import SAFE
 from p2pcache.github.routes import MAX_SEGMENTS, full_sha
 
 ALL = "all"
@@ -62,7 +63,6 @@ _GATHERED = frozenset(
 """Segments, outside of a single repository, of answers aggregated over many."""
 _GATHERED_ROOTS = frozenset({"search", "issues", "events", "networks", "notifications", "installation", "repositories"})
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1
 _REPOSITORY = 3  # parts: repos, owner, name
 _MOST_NAMED = 8  # keeps a query below twelve topics
 
@@ -90,7 +90,7 @@ def drops(method: str, path: str) -> tuple[str, ...]:
     They cover the resource with its subtree, lists that contain it, the repository under its other names, searches,
     and GraphQL reads of the repository. Empty for a safe method.
     """
-    if method in _SAFE:
+    if method in SAFE:
         return ()
     parts = _parts(path)
     match parts:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from p2pcache.github.classify import _WRITES
+from p2pcache.github.methods import WRITES
 from p2pcache.node import Node
 from p2pcache.testing import StandIn
 from tests.support.gateway import TOKEN, ask, ask_as_another_user, connect, connect_tcp, get, running
@@ -40,7 +40,7 @@ def by(target: str, *lines: str, method: str = "POST", host: str = "api.github.c
 TARGETS = ["/repos/octo/app/labels", "/repos/octo/app", "/orgs/octo", "/nonsense", "/credentials/revoke"]
 
 
-@pytest.mark.parametrize("method", sorted(_WRITES))
+@pytest.mark.parametrize("method", sorted(WRITES))
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("lines", [(), (STRANGER,), ("Cookie: user_session=1",)], ids=["nobody", "stranger", "cookie"])
 async def test_writes_of_strangers(filled: Node, method: str, target: str, lines: tuple[Any, ...]) -> None:

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from p2pcache.github.classify import _METHODS, classify
+from p2pcache.github.classify import classify
 from p2pcache.github.headers import HOP_BY_HOP
+from p2pcache.github.methods import METHODS
 from p2pcache.github.request import Bypass, Request
 from p2pcache.node import Node
 from tests.support.gateway import LIMIT, connect, running
@@ -200,7 +201,7 @@ def slow_to_shrink(body: bytes | None, chunks: list[int]) -> bool:
 
 @st.composite
 def relayed(draw: Callable[..., Any]) -> Sent:
-    method = draw(st.sampled_from([*sorted(_METHODS - {"HEAD"}), "PROPFIND"]))
+    method = draw(st.sampled_from([*sorted(METHODS - {"HEAD"}), "PROPFIND"]))
     target = draw(st.sampled_from(RELAYED if method == "GET" else [*RELAYED, "/repos/o/r/labels"]))
     body, chunks = draw(st.tuples(BODIES, CHUNKS).filter(lambda both: slow_to_shrink(*both)))
     return Sent(method, target, draw(FIELDS), draw(CONNECTION), body, chunks, draw(TRAILERS))

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from p2pcache.github.classify import _METHODS, _WRITES, classify
+from p2pcache.github.classify import classify
+from p2pcache.github.methods import METHODS as KNOWN
+from p2pcache.github.methods import WRITES
 from p2pcache.github.request import Bypass, Lifetime, Read, Request, Resource, Write
 
 SHA = "8f0fd5b5a08f2b4f0a7e54a5b2d6d1f0c6a5e9ab"
@@ -140,7 +142,7 @@ def test_an_assets_description_is_a_read() -> None:
     assert isinstance(classify(get("/repos/o/r/releases/assets/5", accept="application/json")), Read)
 
 
-@pytest.mark.parametrize("method", sorted(_WRITES))
+@pytest.mark.parametrize("method", sorted(WRITES))
 def test_writes(method: str) -> None:
     write = classify(Request(method, "/repos/o/r/issues/5?x=1"))
     read = classify(get("/repos/O/R/issues/5"))
@@ -193,7 +195,7 @@ PARTS = st.sampled_from(
     ["repos", "repositories", "o", "5", "issues", "..", "%2e%2e", "", "%2F", "commits", SHA, "é", "\ud800"]
 )
 TARGETS = st.text() | st.lists(PARTS, max_size=8).map(lambda parts: "/" + "/".join(parts)) | st.just("/graphql")
-METHODS = st.sampled_from(sorted(_METHODS)) | st.text()
+METHODS = st.sampled_from(sorted(KNOWN)) | st.text()
 
 
 @given(METHODS, TARGETS, st.none() | st.text(), st.binary())

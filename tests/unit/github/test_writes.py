@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from p2pcache.github.classify import _WRITES
+from p2pcache.github.methods import WRITES
 from p2pcache.github.writes import drops, mutation_drops, query_topics, topics
 
 SHA = "8f0fd5b5a08f2b4f0a7e54a5b2d6d1f0c6a5e9ab"
@@ -140,7 +140,7 @@ ROOTS = st.sampled_from(
     [["repos", "Own", "r"], ["repositories", "5"], ["orgs", "o"], ["user"], ["users", "o"], ["gists"]]
 )
 ODD = st.text().map(lambda text: ["x", text])
-METHODS = st.sampled_from(sorted(_WRITES))
+METHODS = st.sampled_from(sorted(WRITES))
 QUERIES = st.sampled_from(["", "?page=2", "?a=/b/../c", "?%2e%2e"])
 
 
