@@ -42,6 +42,7 @@ class _Ledger:
         yield from _quota(self._stats)
         yield from _peers(self._stats)
         yield from _store(self._stats)
+        yield from _stores(self._stats)
         yield from _node(self._stats)
 
 
@@ -127,6 +128,20 @@ def _store(stats: Stats) -> Iterator[Metric]:
     yield _gauge("disk_entries", "Entries on disk.", store.disk_entries)
     yield _gauge("disk_bytes", "Bytes that entries take on disk.", store.disk_bytes)
     yield _counter("disk_errors", "Failures of the disk store.", store.disk_errors)
+
+
+def _stores(stats: Stats) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    by_name = {store.name: store for store in stats.stores}
+    used = GaugeMetricFamily("p2pcache_store_used", "Whether a store's circuit breaker is closed.", labels=["store"])
+    for name, store in by_name.items():
+        used.add_metric([name], store.state == "closed")
+    yield used
+    yield _table("store_calls", "Calls of a store's service.", "store", {n: s.calls for n, s in by_name.items()})
+    yield _table("store_lost", "Writes given up.", "store", {n: s.lost for n, s in by_name.items()})
+    refused = {n: s.refused for n, s in by_name.items()}
+    yield _table("store_refused", "Blocks and records that were not what they should be.", "store", refused)
 
 
 def _node(stats: Stats) -> Iterator[Metric]:

@@ -26,7 +26,7 @@ from p2pcache.runner.network import Mode
 from p2pcache.settings import environment, hide
 
 START_SECONDS = 60.0
-STOP_SECONDS = 15
+STOP_SECONDS = 18
 LOOK_SECONDS = 0.1
 ACT = "ACT"
 """Set by act, which differs from a runner."""

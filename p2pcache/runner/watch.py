@@ -32,8 +32,8 @@ STEADY_SECONDS = 10.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 2.0
 MOST_FAILURES = 5
 """Deaths in a row after which the sockets are given up: a refused connection is better than one that waits for ever."""
-GRACE_SECONDS = 8.0
-"""How long a node may take to flush and leave after SIGTERM."""
+GRACE_SECONDS = 14.0
+"""How long a node may take after SIGTERM to answer what is under way, leave the swarm and empty the stores' queues."""
 LOG_BYTES = 4 << 20
 LOOK_SECONDS = 30.0
 DRAINED = b"drained"

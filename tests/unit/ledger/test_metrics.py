@@ -105,3 +105,28 @@ def test_what_is_no_ledger_is_refused() -> None:
 def test_prometheus_client_is_loaded_by_the_first_scrape_only() -> None:
     program = "import p2pcache.ledger.metrics, sys; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 0
+
+
+def test_a_store_behind_a_service_has_its_own_figures() -> None:
+    stats = Ledger().stats()
+    stats["stores"] = [
+        {"name": "s3", "state": "closed", "calls": 7},
+        {"name": "ipfs", "state": "open", "why": "it is away", "lost": 2, "refused": 1},
+    ]
+    families = text_string_to_metric_families(exposition(stats).decode())
+    found = {
+        (sample.name, sample.labels["store"]): sample.value
+        for family in families
+        for sample in family.samples
+        if "store" in sample.labels
+    }
+    assert found == {
+        ("p2pcache_store_used", "s3"): 1,
+        ("p2pcache_store_used", "ipfs"): 0,
+        ("p2pcache_store_calls_total", "s3"): 7,
+        ("p2pcache_store_calls_total", "ipfs"): 0,
+        ("p2pcache_store_lost_total", "s3"): 0,
+        ("p2pcache_store_lost_total", "ipfs"): 2,
+        ("p2pcache_store_refused_total", "s3"): 0,
+        ("p2pcache_store_refused_total", "ipfs"): 1,
+    }
