@@ -39,8 +39,8 @@ class TierLimits:
         late_drop: how long the drop may take in all.
         close: for all stores under way when the node stops, and for each tier to close.
         flush: for a service to take what still waits for it when the node stops.
-        patience: how long a service may take to look up, while it is unknown how long GitHub takes.
-        impatience: the least that a service is given, however fast GitHub is.
+        patience: how long a service may take, look-up and block together, while it is unknown how long GitHub takes.
+        impatience: the least that a service is given for each, however fast GitHub is.
         usual: what a near tier takes for a block; after it, the next tier that should have the block is asked too.
         background: calls to tiers under way at once; beyond it, an entry is kept in memory alone.
         places: blocks in memory that members can be given.
@@ -190,16 +190,16 @@ class Library:
         self, tier: Tier, wanted: Wanted, lifetime: float, without: Collection[Place], patience: float
     ) -> list[Found]:
         found: list[Found] = []
-        far = tier.backend.reach is Reach.ANYWHERE
-        seconds = min(patience, self._limits.find) if far else self._limits.find
-        late = self._late[tier]
+        left = patience if tier.backend.reach is Reach.ANYWHERE else math.inf  # for the look-up and the block together
+        time = asyncio.get_running_loop().time
         for name in (wanted.name, *wanted.older):
-            pointers = await self.guard(tier.backend.detail, tier.find(name), (), seconds, late)
+            began, seconds = time(), min(left, self._limits.find)
+            pointers = await self.guard(tier.backend.detail, tier.find(name), (), seconds, self._late[tier])
+            left = max(self._limits.impatience, left - (time() - began))
             valid = (p for p in pointers if p.link is None or links.within(p.link, self._bases))
             now = self._clock()
             more = (clamped(p, wanted.topics, lifetime, now, self._dropped(tier, wanted, p)) for p in valid)
-            places = (Found(pointer, tier, patience if far else self._limits.block) for pointer in more)
-            found += [f for f in places if f.place not in without]
+            found += [f for f in (Found(pointer, tier, left) for pointer in more) if f.place not in without]
         return found
 
     def _dropped(self, tier: Tier, wanted: Wanted, pointer: Pointer) -> float:
