@@ -107,9 +107,12 @@ def env(directory: str | None) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(command: tuple[str, ...], **options: Any) -> None:
     """Run one command with a node around it, then print the report; the exit status is the command's."""
-    from p2pcache.commands.run import run as run_command
+    from p2pcache.commands.interrupts import exiting_on_signals
 
-    sys.exit(run_command(_flags(options), command))
+    with exiting_on_signals():
+        from p2pcache.commands.run import run as run_command
+
+        sys.exit(run_command(_flags(options), command))
 
 
 @main.command()

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +17,7 @@ import uvloop
 from p2pcache.commands.console import fail, note, note_unknown, settings_or_exit
 from p2pcache.commands.environment import client_environment
 from p2pcache.commands.hubs import CONNECT_SECONDS, with_hub
+from p2pcache.commands.interrupts import heeded, status
 from p2pcache.commands.serve import configure_log
 from p2pcache.gateway.listen import ListenError
 from p2pcache.node import Node
@@ -42,49 +43,56 @@ def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
         try:
             node = Node(with_hub(settings))
             return uvloop.run(_run(node, Job(Path(scratch)), command))
-        except asyncio.CancelledError:
-            return 128 + signal.SIGTERM
         except (ListenError, SettingsError) as error:
             fail(str(error), 2 if isinstance(error, SettingsError) else 1)
 
 
 async def _run(node: Node, job: Job, command: Sequence[str]) -> int:
     with _Signals() as signals:
-        async with node:
-            if node.alone:
-                note(node.alone)
-            # The command's first requests can then be answered by peers.
-            await node.settled(SWARM_SECONDS)
-            joined = await asyncio.to_thread(join, node.ready(), node.settings.bootstrap, CONNECT_SECONDS)
-            if joined.problem:
-                note(joined.problem)
-            environment = {**for_commands(), **client_environment(node.ready(), job)}
-            try:
-                process = await signals.start(command, environment)
-            except OSError as error:
-                note(f"{command[0]}: {error.strerror}")
-                return CANNOT_EXECUTE
-            status = await process.wait()
-            stats = node.stats()
+        try:
+            return await _with_node(node, job, command, signals)
+        except asyncio.CancelledError:
+            if signals.came is None:
+                raise
+            return status(signals.came)
+
+
+async def _with_node(node: Node, job: Job, command: Sequence[str], signals: _Signals) -> int:
+    async with node:
+        if node.alone:
+            note(node.alone)
+        # The command's first requests can then be answered by peers.
+        await node.settled(SWARM_SECONDS)
+        joined = await asyncio.to_thread(join, node.ready(), node.settings.bootstrap, CONNECT_SECONDS)
+        if joined.problem:
+            note(joined.problem)
+        environment = {**for_commands(), **client_environment(node.ready(), job)}
+        try:
+            process = await signals.start(command, environment)
+        except OSError as error:
+            note(f"{command[0]}: {error.strerror}")
+            return CANNOT_EXECUTE
+        code = await process.wait()
+        stats = node.stats()
     with contextlib.suppress(OSError):  # the terminal was closed
         click.echo(text(stats), err=True)
-    return status if status >= 0 else 128 - status
+    return code if code >= 0 else status(-code)
 
 
 class _Signals:
     """Forward signals to the command, so that this process can report and clean up after its end.
 
-    Before the command starts they cancel the task that would start it.
+    Before the command starts they cancel the task that would start it; `came` is then the first of them.
     """
 
     def __enter__(self) -> Self:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-        self._starting = self._came = False
+        self.came: signal.Signals | None = None
+        self._starting = False
         self._process: asyncio.subprocess.Process | None = None
-        self._handled: list[signal.Signals] = []
-        self._handle(signal.SIGTERM, self._end)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
-            self._handle(signal.SIGHUP, self._end)
+        self._handled = heeded()
+        for number in self._handled:
+            self._loop.add_signal_handler(number, self._on_signal, number)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -99,20 +107,21 @@ class _Signals:
         """
         self._starting = True
         process = self._process = await asyncio.create_subprocess_exec(*command, env=environment)
-        # Ctrl-C reaches the command too, which is in the same process group: the reaction is the command's.
-        self._handle(signal.SIGINT, lambda: None)
-        if self._came:
-            self._end()
+        if self.came is not None:
+            # One of Ctrl-C may have come before the command was there to get it.
+            _send(process, signal.SIGINT if self.came is signal.SIGINT else signal.SIGTERM)
         return process
 
-    def _handle(self, number: signal.Signals, handler: Callable[[], None]) -> None:
-        self._loop.add_signal_handler(number, handler)
-        self._handled.append(number)
-
-    def _end(self) -> None:
-        self._came = True
+    def _on_signal(self, number: signal.Signals) -> None:
+        self.came = self.came or number
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):  # it has ended, and the node is being stopped
-                self._process.terminate()
+            # Ctrl-C reaches the command too, which is in the same process group: the reaction is the command's.
+            if number is not signal.SIGINT:
+                _send(self._process, signal.SIGTERM)
         elif self._task is not None and not self._starting:
             self._task.cancel()
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended, and the node is being stopped
+        process.send_signal(number)

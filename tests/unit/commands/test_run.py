@@ -31,8 +31,9 @@ def test_run_ends_as_its_command_does(tmp_path: Path, command: list[str], status
 
 
 def heed() -> None:
-    """Undo what the tests themselves may have been started under (nohup)."""
+    """Undo what the tests themselves may have been started under (nohup, a script's background)."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
@@ -74,24 +75,49 @@ def test_run_whose_terminal_is_closed_leaves_nothing_behind(
     assert not Path(path).parent.exists()
 
 
-def test_run_that_is_ended_before_its_command_starts_leaves_nothing_behind(tmp_path: Path) -> None:
+# A name that `run` uses on its way, in which the signal comes.
+MOMENTS = {
+    "settings": "import p2pcache.commands.run as there; there.with_hub = come",
+    "a node runs": "import p2pcache.node as there; there.Node.settled = come",
+    "the command starts": "import asyncio as there; there.create_subprocess_exec = come",
+}
+PROGRAM = """
+import os, signal, sys
+moment, number = sys.argv.pop(), int(sys.argv.pop())
+def come(*arguments, **options):
+    os.kill(os.getpid(), number)
+    return started(*arguments, **options)
+import asyncio
+started = asyncio.create_subprocess_exec if "create_subprocess_exec" in moment else lambda *_: asyncio.sleep(300)
+exec(moment)
+from p2pcache.cli import main
+main(["run", "--no-p2p", "--", "sleep", "300"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_run_that_is_ended_before_its_command_runs_leaves_nothing_behind(
+    tmp_path: Path, moment: str, number: signal.Signals
+) -> None:
     # Not below `tmp_path`: a socket's path has 107 bytes.
     with tempfile.TemporaryDirectory() as scratch:
         process = subprocess.Popen(
-            [sys.executable, "-m", "p2pcache", "run", "--no-p2p", "--", "sleep", "300"],
+            [sys.executable, "-c", PROGRAM, str(int(number)), MOMENTS[moment]],
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": scratch},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=heed,
         )
         with ended(process):
-            while not list(Path(scratch).glob("*/node.sock")):
-                assert process.poll() is None
-            process.terminate()
             said = process.communicate(timeout=30)[1]  # the command would keep these pipes open
-        assert process.returncode == 128 + signal.SIGTERM
+        # What comes while the command starts ends the command.
+        began = moment == "the command starts" and number is signal.SIGHUP
+        assert process.returncode == 128 + (signal.SIGTERM if began else number)
         assert "Traceback" not in said
+        assert "Aborted" not in said
         assert not list(Path(scratch).iterdir())
 
 
