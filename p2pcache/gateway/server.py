@@ -90,7 +90,7 @@ class Server:
         """Answer what is under way, within `SHUTDOWN_SECONDS`, and stop listening."""
         if self._survival is not None:
             self._survival.close()
-        self._server.should_exit = True
+        self._server.leave()
         if self._task is not None:
             await self._task
 
@@ -112,16 +112,40 @@ def _allow_descriptors(wanted: int) -> int:
 
 
 class _UvicornServer(uvicorn.Server):
-    """A server that sets `ready` when it answers, and leaves the process's signals to the node."""
+    """A server that sets `ready` when it answers, waits for its end without polling, and captures no signals."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Answer what is under way, and stop."""
+        self.should_exit = True
+        self._leaving.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then set `ready`."""
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        """Wait for `leave`; uvicorn looks ten times a second whether it is to stop, or to write another date."""
+        await self.on_tick(0)
+        await self._leaving.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, and wait for the connections; uvicorn waits for a tenth of a second even without any."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0)  # what was accepted before is a connection after it
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for server in self.servers:
+            await server.wait_closed()
+        for each in sockets or []:
+            each.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
