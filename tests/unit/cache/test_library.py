@@ -73,7 +73,7 @@ def shelf() -> Shelf:
     return Shelf()
 
 
-IMPATIENT = TierLimits(find=0.02, block=0.02, store=0.02, drop=0.02, late_drop=0.02)
+IMPATIENT = TierLimits(find=0.02, block=0.02, store=0.02, drop=0.02, late_drop=0.02, close=0.2)
 
 
 @pytest.fixture
