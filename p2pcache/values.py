@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -19,6 +20,11 @@ from p2pcache.github.request import Lifetime
 _PORTS = {"http": 80, "https": 443}
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Bytes = Annotated[int, msgspec.Meta(ge=1 << 20)]
+
+
+_BUCKET = re.compile(r"(?:(s3)://)?([A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9])((?:/.*)?)")
+_FOLDER = re.compile(r"[A-Za-z0-9._=-]{1,128}")
+_REGION = re.compile(r"[a-z0-9-]{0,64}")
 
 
 class Secret:
@@ -51,6 +57,13 @@ class Listen(msgspec.Struct, frozen=True):
     host: str = "127.0.0.1"
     port: int = 0
     fd: int | None = None
+
+
+class BucketName(msgspec.Struct, frozen=True):
+    """A bucket of an object store, and the folder in it."""
+
+    name: str
+    folder: str = ""
 
 
 def items(text: str) -> tuple[str, ...]:
@@ -118,6 +131,36 @@ def backends(text: str) -> tuple[str, ...]:
     if len(set(chosen)) != len(chosen) or not set(chosen) <= set(registry.names()):
         raise ValueError
     return chosen
+
+
+def bucket(text: str) -> BucketName | None:
+    """Parse ``NAME`` or ``s3://NAME/FOLDER``; None for an empty text."""
+    if not text:
+        return None
+    parts = _BUCKET.fullmatch(text)
+    if parts is None:
+        raise ValueError
+    return BucketName(parts[2], folder(parts[3]))
+
+
+def folder(text: str) -> str:
+    """Check a path of keys, and return it without slashes around it."""
+    path = text.strip("/")
+    if path and not all(_FOLDER.fullmatch(part) and part not in (".", "..") for part in path.split("/")):
+        raise ValueError
+    return path
+
+
+def endpoint(text: str) -> str:
+    """Parse the URL of a service, see `upstream`; or nothing."""
+    return upstream(text) if text else ""
+
+
+def region(text: str) -> str:
+    """Check the name of a region, or nothing."""
+    if not _REGION.fullmatch(text):
+        raise ValueError
+    return text
 
 
 def socket_path(text: str) -> Path:

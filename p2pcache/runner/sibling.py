@@ -30,7 +30,7 @@ STOP_SECONDS = 18
 LOOK_SECONDS = 0.1
 ACT = "ACT"
 """Set by act, which differs from a runner."""
-KEPT = ("INPUT_", "CACHE_", "GITHUB_", "MCP_")
+KEPT = ("INPUT_", "CACHE_", "GITHUB_", "MCP_", "AWS_")
 """Prefixes of the variables that the sibling gets; none of the runner's own credentials has one."""
 DROPPED = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY")
 NETWORKS = {Mode.HOST: "host", Mode.BRIDGE: "bridge", Mode.NONE: "none"}

@@ -315,6 +315,7 @@ DATA = {
     "options",
     "backends/disk",
     "backends/p2p",
+    "backends/s3",
     "cache/upstream",
     "gateway/bounds",
     "github/request",

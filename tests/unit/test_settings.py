@@ -18,6 +18,7 @@ from p2pcache.settings import (
     as_flags,
     load,
 )
+from p2pcache.values import BucketName
 
 PEER = "12D3KooWGRYZDHBembyGJQqQ6WgLqJWYNjnECJwGBnCg8vbCeo8F"
 HOME = {"XDG_CACHE_HOME": "/var/cache"}
@@ -91,7 +92,6 @@ def test_a_flag_that_is_right(field: str, text: str, value: object) -> None:
         ("CACHE_BACKEND", "p2p", "backends", ("p2p",)),
         ("CACHE_SHARE", "off", "share", Share.OFF),
         ("CACHE_MEMORY_BYTES", "1048576", "memory_bytes", 1 << 20),
-        ("CACHE_DISK_BYTES", "1048576", "options", {"disk_bytes": 1 << 20}),
         ("CACHE_SECRET", "one\n\n two \n", "secrets", (Secret("one"), Secret("two"))),
         ("GITHUB_TOKEN", "ghs_x\n", "token", Secret("ghs_x")),
         ("CACHE_JOB_TOKEN", "ghs_x\n", "job_token", Secret("ghs_x")),
@@ -104,6 +104,23 @@ def test_a_flag_that_is_right(field: str, text: str, value: object) -> None:
 )
 def test_a_variable_that_is_right(variable: str, text: str, field: str, value: object) -> None:
     assert getattr(of({variable: text}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        ("CACHE_DISK_BYTES", "1048576", "disk_bytes", 1 << 20),
+        ("CACHE_S3_BUCKET", "example", "s3_bucket", BucketName("example")),
+        ("CACHE_S3_BUCKET", "s3://example.org/ci/cache/", "s3_bucket", BucketName("example.org", "ci/cache")),
+        ("CACHE_S3_PREFIX", "/ci/p2pcache/", "s3_prefix", "ci/p2pcache"),
+        ("CACHE_S3_PREFIX", "/", "s3_prefix", ""),
+        ("CACHE_S3_ENDPOINT", "HTTP://Minio:9000/", "s3_endpoint", "http://minio:9000"),
+        ("CACHE_S3_REGION", "eu-central-1", "s3_region", "eu-central-1"),
+        ("CACHE_S3_SECRET_ACCESS_KEY", "k\n", "s3_secret_access_key", Secret("k")),
+    ],
+)
+def test_an_option_of_a_backend_that_is_right(variable: str, text: str, field: str, value: object) -> None:
+    assert of({variable: text}).options == {**of().options, field: value}
 
 
 def test_lifetimes_are_changed_by_class_or_all() -> None:
@@ -161,6 +178,14 @@ BAD_VARIABLES = [
     ("CACHE_BOOTSTRAP_PEERS", "hub", "hub is not a multiaddr"),
     ("CACHE_MEMORY_BYTES", "64MB", "a number of bytes"),
     ("CACHE_DISK_BYTES", "5", "at least 1048576"),
+    ("CACHE_S3_BUCKET", "s3://", "the name of a bucket"),
+    ("CACHE_S3_BUCKET", "gs://example", "the name of a bucket"),
+    ("CACHE_S3_BUCKET", "https://example", "the name of a bucket"),
+    ("CACHE_S3_BUCKET", "example/../other", "the name of a bucket"),
+    ("CACHE_S3_PREFIX", "ci/p2p cache", "a path of letters"),
+    ("CACHE_S3_PREFIX", "ci//p2pcache", "a path of letters"),
+    ("CACHE_S3_ENDPOINT", "minio:9000", "an http(s) URL"),
+    ("CACHE_S3_REGION", "Frankfurt", "the name of a region"),
     ("CACHE_TTL", "fast=1", "not a lifetime class"),
     ("CACHE_TTL", "normal=soon", "not a number of seconds"),
     ("GITHUB_REPOSITORY", "octo", "OWNER/NAME"),
@@ -204,6 +229,8 @@ def test_no_credential_is_shown() -> None:
         with pytest.raises(SettingsError) as caught:
             of(upstream=text)
         assert "hunter2" not in str(caught.value)
+    keys = of({f"CACHE_S3_{name}": "hunter2" for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")})
+    assert "hunter2" not in f"{keys!r} {keys.options}"
     secret = of({"CACHE_SECRET": "hunter2", "GITHUB_TOKEN": "hunter2", "CACHE_CONTROL_TOKEN": "hunter2"})
     assert "hunter2" not in f"{secret!r} {secret} {secret.token} {secret.secrets}"
 

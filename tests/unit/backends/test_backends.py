@@ -152,7 +152,7 @@ def test_it_passes_the_suite(workshop: Path) -> None:
 
 
 def test_the_registry_knows_what_comes_along() -> None:
-    assert backends.names() == ("disk", "p2p")
+    assert backends.names() == ("disk", "p2p", "s3")
     assert backends.default() == ("disk", "p2p")
     assert backends.named("p2p").detail == "peer"
     with pytest.raises(KeyError):
@@ -164,4 +164,4 @@ def test_a_backend_says_what_it_is(backend: backends.Backend) -> None:
     assert backend.name.isidentifier()
     assert backend.detail.isidentifier()
     assert backend.look_up >= 0
-    assert all(setting.default for setting in backend.settings)
+    assert all(setting.default or setting.otherwise for setting in backend.settings)

@@ -1,0 +1,92 @@
+"""Where the credentials for a bucket come from: the ways of Amazon's SDKs, but for profiles.
+
+What is not there is one sentence instead of an attempt: the client library would otherwise ask the metadata service of
+a virtual machine, which elsewhere is an address that nobody answers at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from p2pcache.stores.driver import StoreError
+from p2pcache.values import Secret
+
+VENDOR = Path("/sys/class/dmi/id/sys_vendor")
+"""The maker of this machine; "Amazon EC2" on a virtual machine of Amazon's, and in its containers."""
+_OWN = ("CACHE_S3_ACCESS_KEY_ID", "CACHE_S3_SECRET_ACCESS_KEY")
+_AMBIENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_NONE = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let a step assume a role"
+_PROFILE = "AWS_PROFILE is not read: export the profile's credentials (aws configure export-credentials --format env)"
+_WHERE = " (docs/s3.md#credentials)"
+
+Provider = Callable[[], Mapping[str, Any]]
+
+
+def credentials(options: Mapping[str, Any], environ: Mapping[str, str], vendor: Path | None = None) -> dict[str, Any]:
+    """Return what an `obstore.store.S3Store` needs beside the environment, which it reads by itself: keys, or nothing.
+
+    Args:
+        options: the settings of the backend.
+        environ: the variables of this process.
+        vendor: see `VENDOR`.
+
+    Raises:
+        StoreError: there are none.
+    """
+    own = _pair(_OWN, options["s3_access_key_id"], options["s3_secret_access_key"], options["s3_session_token"])
+    if own:
+        return own
+    access, secret, token = (Secret(environ.get(name, "").strip()) for name in (*_AMBIENT, "AWS_SESSION_TOKEN"))
+    ambient = _pair(_AMBIENT, access, secret, token)
+    if ambient or _role(environ) or _on_ec2(environ, vendor or VENDOR):
+        return ambient
+    raise StoreError((_PROFILE if environ.get("AWS_PROFILE") else _NONE) + _WHERE, lasting=True)
+
+
+def _pair(names: tuple[str, str], access: Secret, secret: Secret, token: Secret) -> dict[str, Any]:
+    """Return a pair of keys as the client library takes it; nothing where there is none.
+
+    Raises:
+        StoreError: one of the two is missing.
+    """
+    given = [bool(each.reveal()) for each in (access, secret)]
+    if not any(given):
+        return {}
+    if not all(given):
+        raise StoreError(f"{names[given.index(False)]} is not set, {names[given.index(True)]} is", lasting=True)
+
+    def provide() -> Mapping[str, Any]:
+        return {
+            "access_key_id": access.reveal(),
+            "secret_access_key": secret.reveal(),
+            "token": token.reveal() or None,
+            "expires_at": None,
+        }
+
+    return {"credential_provider": provide}
+
+
+def _role(environ: Mapping[str, str]) -> bool:
+    """Return whether the environment names a role: by a token of an identity provider, or of a container service.
+
+    Raises:
+        StoreError: half of it.
+    """
+    if file := environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
+        if not environ.get("AWS_ROLE_ARN"):
+            raise StoreError("AWS_WEB_IDENTITY_TOKEN_FILE is set, AWS_ROLE_ARN is not", lasting=True)
+        if not Path(file).is_file():
+            raise StoreError("the file that AWS_WEB_IDENTITY_TOKEN_FILE names is not there", lasting=True)
+        return True
+    return any(environ.get(f"AWS_CONTAINER_CREDENTIALS_{kind}_URI") for kind in ("RELATIVE", "FULL"))
+
+
+def _on_ec2(environ: Mapping[str, str], vendor: Path) -> bool:
+    if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return False
+    try:
+        return "Amazon EC2" in vendor.read_text("utf-8", "replace")
+    except OSError:
+        return False

@@ -1,0 +1,138 @@
+"""How the backend s3 is opened: from settings and the job's variables; what is missing is one line of the log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pcache.backends import named
+from p2pcache.cache.tiers import Opening
+from p2pcache.settings import load
+from p2pcache.stores import s3
+from p2pcache.stores.store_tier import StoreTier
+from p2pcache.testing.conformance import KEYRING
+
+AMBIENT = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE")
+KEYS = {"AWS_ACCESS_KEY_ID": "job", "AWS_SECRET_ACCESS_KEY": "job-secret"}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in (*AMBIENT, *KEYS, "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("p2pcache.stores.s3_credentials.VENDOR", tmp_path / "none")
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the client library is given."""
+    given: dict[str, Any] = {}
+
+    def make(bucket: str, **arguments: Any) -> dict[str, Any]:
+        given.update(arguments, bucket=bucket)
+        return given
+
+    monkeypatch.setattr("obstore.store.S3Store", make)
+    return given
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, **variables: str) -> StoreTier | None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = load({}, {"XDG_CACHE_HOME": "/var/cache", **variables})
+    tier = named("s3").open(Opening(settings.options, Path("/"), KEYRING))
+    assert tier is None or isinstance(tier, StoreTier)
+    return tier
+
+
+def connected(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    tier = opened(monkeypatch, **{**KEYS, **variables})
+    assert tier is not None
+    tier._driver._connect()  # type: ignore[attr-defined]  # what the driver calls when it opens
+
+
+def test_amazons_store(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+    connected(monkeypatch, CACHE_S3_BUCKET="example")
+    assert (store["bucket"], store["prefix"], store["region"]) == ("example", "p2pcache", "us-east-1")
+    assert store["virtual_hosted_style_request"]
+    assert "aws_endpoint_url_s3" not in store
+    assert not store["client_options"]["allow_http"]
+
+
+def test_a_name_with_dots_is_no_host_of_amazons(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+    connected(monkeypatch, CACHE_S3_BUCKET="example.org")
+    assert not store["virtual_hosted_style_request"]
+
+
+def test_another_store(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+    connected(
+        monkeypatch,
+        CACHE_S3_BUCKET="s3://example/ci",
+        CACHE_S3_PREFIX="cache",
+        CACHE_S3_ENDPOINT="http://minio:9000",
+        CACHE_S3_REGION="here",
+        AWS_ENDPOINT_URL_S3="http://not-this",
+        AWS_REGION="not-this",
+    )
+    assert (store["prefix"], store["region"]) == ("ci/cache", "here")
+    assert store["aws_endpoint_url_s3"] == "http://minio:9000"
+    assert store["client_options"]["allow_http"]
+
+
+def test_the_jobs_variables_count(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+    connected(monkeypatch, CACHE_S3_BUCKET="example", AWS_ENDPOINT_URL="https://r2.example", AWS_REGION="auto")
+    assert (store["aws_endpoint_url_s3"], store["region"]) == ("https://r2.example", "auto")
+
+
+def test_the_library_never_tries_for_long(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+    connected(monkeypatch, CACHE_S3_BUCKET="example")
+    assert store["retry_config"]["max_retries"] <= 1
+    assert store["retry_config"]["retry_timeout"].total_seconds() <= 2
+    assert store["client_options"]["timeout"].total_seconds() <= 10
+    assert store["client_options"]["connect_timeout"].total_seconds() <= 2
+
+
+def test_it_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    tier = opened(monkeypatch, CACHE_S3_BUCKET="example", CACHE_S3_ENDPOINT="https://account.r2.example")
+    assert tier is not None
+    assert tier._driver.where == "the bucket example at account.r2.example"
+
+
+async def test_without_credentials_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    tier = opened(monkeypatch, CACHE_S3_BUCKET="example")
+    assert tier is not None
+    await tier.open()
+    assert "s3: the bucket example: no credentials: set AWS_ACCESS_KEY_ID" in tier.trouble
+    await tier.close()
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({}, "s3: no bucket is named: set CACHE_S3_BUCKET; the cache goes on without it"),
+        ({"CACHE_S3_BUCKET": "example", "AWS_ENDPOINT_URL": "minio:9000"}, "s3: AWS_ENDPOINT_URL is no http(s) URL"),
+    ],
+)
+def test_what_is_missing_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variables: dict[str, str], sentence: str
+) -> None:
+    assert opened(monkeypatch, **variables) is None
+    assert [message for message in caplog.messages if message.startswith(sentence)] == caplog.messages != []
+
+
+def test_without_the_package_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "p2pcache.stores.object_driver", raising=False)
+    monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
+    assert opened(monkeypatch, CACHE_S3_BUCKET="example") is None
+    assert caplog.messages == [
+        "s3: the package obstore is missing: pip install p2pcache[s3]; the cache goes on without it"
+    ]
+
+
+def test_the_module_is_there_without_the_package() -> None:
+    assert "obstore" not in vars(s3)
