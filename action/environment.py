@@ -11,11 +11,13 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from action import installers
 from action.installers import InstallError, run
+from p2pcache import backends
+from p2pcache.declarations import SETTING
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
@@ -33,10 +35,23 @@ class SetupError(Exception):
 def environment(environ: Mapping[str, str]) -> Path:
     """Return the interpreter of a ready environment, built when there is none.
 
+    Where only what a backend needs cannot be installed, the environment is one without it: the backend says so.
+
     Raises:
         SetupError: none exists, and none can be built.
     """
-    key = environment_key()
+    locks = (LOCK, *extra_locks(environ))
+    try:
+        return _environment(locks, environ)
+    except SetupError as error:
+        if locks == (LOCK,):
+            raise
+        print(f"a backend's packages are missing: {error}; the cache goes on without that backend", flush=True)
+        return _environment((LOCK,), environ)
+
+
+def _environment(locks: Sequence[Path], environ: Mapping[str, str]) -> Path:
+    key = environment_key(locks)
     places = [Path(base, "p2pcache") for name in ("RUNNER_TOOL_CACHE", "RUNNER_TEMP") if (base := environ.get(name))]
     for place in places:
         python = place / key / "bin/python"
@@ -46,16 +61,27 @@ def environment(environ: Mapping[str, str]) -> Path:
     shutil.rmtree(folder, ignore_errors=True)  # its base interpreter is gone
     print(f"building the environment with Python {platform.python_version()} ...", flush=True)
     try:
-        build(folder, environ)
+        build(folder, environ, locks)
     except InstallError as error:
         raise SetupError(f"the environment cannot be built: {error}") from None
     return folder / "bin/python"
 
 
-def environment_key() -> str:
+def extra_locks(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the locks of the extras that the named backends need, each installed on top of `LOCK`."""
+    setting = SETTING["backends"]
+    names = (f"INPUT_{setting.input.upper()}", *setting.variables)
+    chosen = next((environ[name] for name in names if environ.get(name, "").strip()), setting.default)
+    wanted = set(chosen.lower().replace(",", " ").split())
+    extras = {backend.extra for backend in backends.known() if backend.extra and backend.name in wanted}
+    return tuple(ROOT / f"requirements-{extra}.lock" for extra in sorted(extras))
+
+
+def environment_key(locks: Sequence[Path]) -> str:
     """Return a name for the environment, derived from everything it depends on."""
     version = platform.python_version()
-    parts = [LOCK.read_bytes().hex(), version, sys.base_prefix, platform.machine(), *platform.libc_ver()]
+    contents = [lock.read_bytes().hex() for lock in locks]
+    parts = [*contents, version, sys.base_prefix, platform.machine(), *platform.libc_ver()]
     return f"py{version}-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -92,7 +118,7 @@ def roomy(places: list[Path]) -> Path:
     raise SetupError(f"RUNNER_TOOL_CACHE and RUNNER_TEMP name no folder for the environment ({why}): set one of them")
 
 
-def build(folder: Path, environ: Mapping[str, str]) -> None:
+def build(folder: Path, environ: Mapping[str, str], locks: Sequence[Path]) -> None:
     """Build an environment at `folder` atomically: no job sees a partial one.
 
     Raises:
@@ -100,7 +126,7 @@ def build(folder: Path, environ: Mapping[str, str]) -> None:
     """
     with _aside(folder) as aside:
         new = aside / "env"
-        _fill(new, aside, environ)
+        _fill(new, aside, environ, locks)
         try:
             new.rename(folder)
         except OSError:
@@ -119,9 +145,10 @@ def _aside(folder: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _fill(new: Path, aside: Path, environ: Mapping[str, str]) -> None:
-    """Make an environment from the lock at `new`: with uv, the runner's or one that pip fetches, or with pip alone."""
+def _fill(new: Path, aside: Path, environ: Mapping[str, str], locks: Sequence[Path]) -> None:
+    """Make an environment from the locks at `new`: with uv, the runner's or one that pip fetches, or with pip alone."""
     variables = installers.base_variables(environ, aside)
+    requirements = [argument for lock in locks for argument in ("-r", str(lock))]
     lines = aside / "probe.txt"
     lines.write_text(installers.probe_lines(LOCK.read_text("utf-8")), "utf-8")
     uv = shutil.which("uv", path=environ.get("PATH"))
@@ -134,17 +161,17 @@ def _fill(new: Path, aside: Path, environ: Mapping[str, str]) -> None:
     if uv:
         variables = installers.for_uv(variables, settings)
         installers.probe_with_uv(uv, sys.executable, variables, lines, aside)
-        _by_uv(uv, new, variables)
+        _by_uv(uv, new, requirements, variables)
         return
     installers.probe_with_pip(pip, variables, lines, aside)
     try:
-        _by_uv(_fetch_uv(pip, aside, variables), new, installers.for_uv(variables, settings))
+        _by_uv(_fetch_uv(pip, aside, variables), new, requirements, installers.for_uv(variables, settings))
     except InstallError:
         # No uv for this machine or from this index, or a setting that only pip knows: slower, and it works.
         shutil.rmtree(new, ignore_errors=True)
         _venv(new, variables)
         inside = [str(new / "bin/python"), "-I", "-m", "pip"]
-        run([*inside, "install", "-q", "--no-deps", "--require-hashes", "-r", str(LOCK)], variables)
+        run([*inside, "install", "-q", "--no-deps", "--require-hashes", *requirements], variables)
 
 
 def _fetch_uv(pip: list[str], aside: Path, variables: Mapping[str, str]) -> str:
@@ -153,10 +180,10 @@ def _fetch_uv(pip: list[str], aside: Path, variables: Mapping[str, str]) -> str:
     return str(aside / "uv/bin/uv")
 
 
-def _by_uv(uv: str, new: Path, variables: Mapping[str, str]) -> None:
+def _by_uv(uv: str, new: Path, requirements: list[str], variables: Mapping[str, str]) -> None:
     run([uv, "venv", "-q", "--no-project", "--python", sys.executable, str(new)], variables)
     run([uv, "pip", "install", "-q", "--python", str(new / "bin/python"), "--no-deps", "--require-hashes",
-         "--compile-bytecode", "-r", str(LOCK)], variables)  # fmt: skip
+         "--compile-bytecode", *requirements], variables)  # fmt: skip
 
 
 def _venv(new: Path, variables: Mapping[str, str]) -> None:

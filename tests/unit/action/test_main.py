@@ -18,7 +18,7 @@ def step(tmp_path: Path) -> Callable[..., dict[str, str]]:
         (tmp_path / name).touch()
 
     def make(says: str, **more: str) -> dict[str, str]:
-        python = tmp_path / "tools/p2pcache" / environment.environment_key() / "bin/python"
+        python = tmp_path / "tools/p2pcache" / environment.environment_key([environment.LOCK]) / "bin/python"
         python.parent.mkdir(parents=True)
         python.write_text(f'#!/bin/sh\ncase "$*" in "-I -c ") ;; *) {says};; esac\n')
         python.chmod(0o755)
