@@ -109,6 +109,7 @@ class _Keys:
     resource: bytes
     scope: bytes
     topic: bytes
+    record: bytes
     membership: bytes
 
     @classmethod
@@ -124,6 +125,7 @@ class _Keys:
             resource=key("resource name"),
             scope=key("scope name"),
             topic=key("topic name"),
+            record=key("record signature"),
             membership=key("membership", of=""),
         )
 
@@ -187,6 +189,13 @@ class Keyring:
     def resource_names(self, canonical: bytes) -> tuple[bytes, ...]:
         """Return all names the resource may be stored under while secrets rotate; the first is `resource_name`."""
         return tuple(hmac.digest(keys.resource, canonical, "sha256") for keys in self._keys)
+
+    def record_seeds(self, name: bytes) -> tuple[bytes, ...]:
+        """Return seeds of Ed25519 keys that sign what is published of a resource (its 32-byte name), 32 bytes each.
+
+        There is one for each secret, the first secret's first, which signs.
+        """
+        return tuple(hmac.digest(keys.record, name, "sha256") for keys in self._keys)
 
     def scope_name(self, scope: str) -> bytes:
         """Return the name of a scope; 16 bytes."""

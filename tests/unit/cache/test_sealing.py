@@ -162,6 +162,13 @@ class TestRotation:
         assert names == (*new.topic_names(["a", "b"]), *old.topic_names(["a", "b"]))
         assert self.both.topic_name("a") == new.topic_name("a")
 
+    def test_what_was_published_under_an_old_secret_can_be_verified(self) -> None:
+        name = self.both.resource_name(b"x")
+        assert self.both.record_seeds(name) == (
+            *Keyring.from_secrets([NEW]).record_seeds(name),
+            *KEYRING.record_seeds(name),
+        )
+
     def test_there_is_a_bound(self) -> None:
         many = [generate_secret() for _ in range(MOST_SECRETS + 1)]
         assert len(Keyring.from_secrets(many[1:]).membership_keys) == MOST_SECRETS
@@ -179,7 +186,10 @@ def test_names_are_stable_separate_and_sized() -> None:
     names = (KEYRING.resource_name(b"x"), KEYRING.scope_name("x"), KEYRING.topic_name("x"))
     assert names == (KEYRING.resource_name(b"x"), KEYRING.scope_name("x"), KEYRING.topic_name("x"))
     assert list(map(len, names)) == [32, 16, 16]
-    assert len({name[:16] for name in names}) == 3
+    (seed,) = KEYRING.record_seeds(b"x")
+    assert len(seed) == 32
+    assert {*KEYRING.record_seeds(b"y"), *Keyring.from_secrets([NEW]).record_seeds(b"x")}.isdisjoint({seed})
+    assert len({name[:16] for name in (*names, seed)}) == 4
     assert Keyring.from_secrets([NEW]).scope_name("x") != KEYRING.scope_name("x")
     assert KEYRING.resource_names(b"x") == (names[0],)
 
@@ -192,6 +202,7 @@ def test_of_two_servers_nothing_but_membership_is_common() -> None:
     assert ours.key_id != theirs.key_id
     assert set(ours.resource_names(b"x")).isdisjoint(theirs.resource_names(b"x"))
     assert ours.scope_name("x") != theirs.scope_name("x")
+    assert ours.record_seeds(b"x") != theirs.record_seeds(b"x")
     assert ours.topic_name("x") != theirs.topic_name("x")
     with pytest.raises(SealError, match="does not have"):
         theirs.open(ours.seal(b"x", BLOCK), BLOCK)
@@ -207,6 +218,8 @@ def test_another_release_reads_what_this_one_wrote() -> None:
     assert (
         KEYRING.resource_name(b"p2pcache").hex() == "267b41f6eed3d01c6175764a9b305d785a9793ba2c280638fef9b19dc4e2b2ad"
     )
+    (seed,) = KEYRING.record_seeds(b"p2pcache")
+    assert seed.hex() == "d820cc417764d1cdebf2d1a1671fb3f60ed1c1c044036c24ea51dab809fc5283"
     assert KEYRING.membership_keys[0].hex() == "eef666b025fb756ed1eb45930d9be4507b78d095d84461c600a14e6df9e563af"
 
 
