@@ -195,8 +195,16 @@ def load(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os
         )
     if values.get("hub"):
         values.setdefault("p2p_port", HUB_PORT)
+    _name_ended(values)
     options = _options(values)
     return Settings(**{name: value for name, value in values.items() if name not in options}, options=options)
+
+
+def _name_ended(values: dict[str, Any]) -> None:
+    """Add a backend whose service is no more to those that were chosen where a variable of it is set."""
+    chosen = values.get("backends", backends.default())
+    meant = (b.name for b in backends.ended() if any(setting.field in values for setting in b.settings))
+    values["backends"] = (*chosen, *(name for name in meant if name not in chosen))
 
 
 def _is_set(environ: Mapping[str, str], variable: str) -> bool:

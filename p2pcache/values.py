@@ -115,6 +115,27 @@ def upstream(text: str) -> str:
     return f"{url.scheme}://{host}{port}{url.path.rstrip('/')}"
 
 
+def urls(text: str) -> tuple[str, ...]:
+    """Return URLs in their normal form, each once."""
+    return tuple(dict.fromkeys(upstream(item) for item in items(text)))
+
+
+def ipfs_api(text: str) -> str:
+    """Return the URL of a daemon's RPC, given as a URL or as the multiaddr of the daemon's configuration; "" of ""."""
+    if not text.startswith("/"):
+        return upstream(text) if text else ""
+    address = addresses.parse(text.removesuffix("/http"))
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return upstream(f"http://{host}:{address.port}")
+
+
+def service_name(text: str) -> str:
+    """Check a name that goes into a request and into the log."""
+    if not re.fullmatch(r"[\w.-]{0,64}", text, re.ASCII):
+        raise ValueError
+    return text
+
+
 def size(text: str) -> int:
     """Parse a number of bytes, at least a mebibyte."""
     return msgspec.convert(text, Bytes, strict=False)
@@ -128,7 +149,8 @@ def lifetimes(text: str) -> dict[Lifetime, float]:
 def backends(text: str) -> tuple[str, ...]:
     """Parse names of backends."""
     chosen = tuple(item.lower() for item in items(text))
-    if len(set(chosen)) != len(chosen) or not set(chosen) <= set(registry.names()):
+    valid = {*registry.names(), *(backend.name for backend in registry.ended())}
+    if len(set(chosen)) != len(chosen) or not set(chosen) <= valid:
         raise ValueError
     return chosen
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import enum
 import functools
 import importlib
+import logging
 import pkgutil
 from typing import Any, NamedTuple
 
 from p2pcache.options import Setting
+
+_log = logging.getLogger(__name__)
 
 
 class Reach(enum.IntEnum):
@@ -41,6 +44,7 @@ class Backend(NamedTuple):
         default: used unless ``--backends`` names others.
         extra: the extra of the package that it needs, if any.
         settings: its own, see `options.Setting`; a value is parsed by the function of `values` that the row names.
+        ended: where its service is no more: the sentence to log in place of opening it.
     """
 
     name: str
@@ -53,27 +57,43 @@ class Backend(NamedTuple):
     default: bool = False
     extra: str = ""
     settings: tuple[Setting, ...] = ()
+    ended: str = ""
 
     def open(self, opening: Any) -> Any:
         """Import the implementation and return its tier; None where it has none, as that of peers without a swarm."""
+        if self.ended:
+            _log.warning("%s: %s", self.name, self.ended)
+            return None
         return pkgutil.resolve_name(self.implementation)(opening)
 
 
 @functools.cache
-def known() -> tuple[Backend, ...]:
-    """Return all backends, by reach and then by the cost of a look-up."""
+def _declared() -> tuple[Backend, ...]:
+    """Return all declarations, by reach and then by the cost of a look-up."""
     modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
     found: list[Backend] = [module.BACKEND for module in modules]
     return tuple(sorted(found, key=lambda backend: (backend.reach, backend.look_up, backend.name)))
 
 
+@functools.cache
+def known() -> tuple[Backend, ...]:
+    """Return all backends that can be used, by reach and then by the cost of a look-up."""
+    return tuple(backend for backend in _declared() if not backend.ended)
+
+
+@functools.cache
+def ended() -> tuple[Backend, ...]:
+    """Return the backends whose service is no more. ``--backends`` takes their names; opening one logs why."""
+    return tuple(backend for backend in _declared() if backend.ended)
+
+
 def named(name: str) -> Backend:
     """Return the backend that ``--backends`` takes by `name`; raise KeyError where there is none."""
-    return {backend.name: backend for backend in known()}[name]
+    return {backend.name: backend for backend in _declared()}[name]
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that ``--backends`` takes."""
+    """Return the names of the backends that can be used."""
     return tuple(backend.name for backend in known())
 
 
@@ -84,4 +104,4 @@ def default() -> tuple[str, ...]:
 
 def settings() -> tuple[Setting, ...]:
     """Return all settings that backends declare."""
-    return tuple(setting for backend in known() for setting in backend.settings)
+    return tuple(setting for backend in _declared() for setting in backend.settings)

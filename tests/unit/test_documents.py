@@ -314,8 +314,10 @@ def test_what_cache_status_says_is_documented() -> None:
 DATA = {
     "options",
     "backends/disk",
+    "backends/ipfs",
     "backends/p2p",
     "backends/s3",
+    "backends/storacha",
     "cache/upstream",
     "gateway/bounds",
     "github/request",

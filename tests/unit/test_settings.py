@@ -117,10 +117,23 @@ def test_a_variable_that_is_right(variable: str, text: str, field: str, value: o
         ("CACHE_S3_ENDPOINT", "HTTP://Minio:9000/", "s3_endpoint", "http://minio:9000"),
         ("CACHE_S3_REGION", "eu-central-1", "s3_region", "eu-central-1"),
         ("CACHE_S3_SECRET_ACCESS_KEY", "k\n", "s3_secret_access_key", Secret("k")),
+        ("CACHE_IPFS_API", "", "ipfs_api", ""),
+        ("CACHE_IPFS_API", "http://kubo:5001/", "ipfs_api", "http://kubo:5001"),
+        ("CACHE_IPFS_API", "/dns4/kubo/tcp/5001/http", "ipfs_api", "http://kubo:5001"),
+        ("IPFS_API", "/ip4/127.0.0.1/tcp/5001", "ipfs_api", "http://127.0.0.1:5001"),
+        ("IPFS_API", "/ip6/::1/tcp/5001", "ipfs_api", "http://[::1]:5001"),
+        ("CACHE_IPFS_TOKEN", "t", "ipfs_token", Secret("t")),
+        ("CACHE_IPFS_GATEWAY", "http://a, https://b/\nhttp://a", "ipfs_gateways", ("http://a", "https://b")),
+        ("CACHE_IPFS_PIN_SERVICE", "web-1.x", "ipfs_pin_service", "web-1.x"),
     ],
 )
 def test_an_option_of_a_backend_that_is_right(variable: str, text: str, field: str, value: object) -> None:
     assert of({variable: text}).options == {**of().options, field: value}
+
+
+def test_a_variable_of_a_backend_that_ended_names_it() -> None:
+    assert of({"CACHE_STORACHA_URL": "x"}).backends == ("disk", "p2p", "storacha")
+    assert of({"CACHE_STORACHA_URL": "x", "CACHE_BACKENDS": "storacha,disk"}).backends == ("storacha", "disk")
 
 
 def test_lifetimes_are_changed_by_class_or_all() -> None:
@@ -186,6 +199,10 @@ BAD_VARIABLES = [
     ("CACHE_S3_PREFIX", "ci//p2pcache", "a path of letters"),
     ("CACHE_S3_ENDPOINT", "minio:9000", "an http(s) URL"),
     ("CACHE_S3_REGION", "Frankfurt", "the name of a region"),
+    ("CACHE_IPFS_API", "kubo:5001", "an http(s) URL or a TCP multiaddr"),
+    ("CACHE_IPFS_API", "/ip4/127.0.0.1/udp/5001", "an http(s) URL or a TCP multiaddr"),
+    ("CACHE_IPFS_GATEWAY", "https://a,b", "separated by commas"),
+    ("CACHE_IPFS_PIN_SERVICE", "a b", "a name"),
     ("CACHE_TTL", "fast=1", "not a lifetime class"),
     ("CACHE_TTL", "normal=soon", "not a number of seconds"),
     ("GITHUB_REPOSITORY", "octo", "OWNER/NAME"),

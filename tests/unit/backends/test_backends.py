@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,14 +108,24 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(workshop: Path, *command: str, **variables: str) -> str:
+def ran(workshop: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environ = {**known, "PYTHONPATH": str(workshop), "XDG_CACHE_HOME": str(workshop / "cache"), **variables}
     ended = subprocess.run(
         [sys.executable, *command], env=environ, cwd=workshop, capture_output=True, text=True, timeout=50, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    return ended
+
+
+def run(workshop: Path, *command: str, **variables: str) -> str:
+    return ran(workshop, *command, **variables).stdout
+
+
+def opened(workshop: Path, **variables: str) -> tuple[dict[str, Any], str]:
+    """What a node makes of these variables, and what it logs."""
+    ended = ran(workshop, "-c", STATE, **variables)
+    return json.loads(ended.stdout), ended.stderr
 
 
 def test_a_new_backend_is_in_the_help(workshop: Path) -> None:
@@ -125,12 +136,13 @@ def test_a_new_backend_is_in_the_help(workshop: Path) -> None:
 
 def test_a_node_opens_it_and_counts_its_hits(workshop: Path) -> None:
     chosen = {"CACHE_BACKENDS": "toy,disk", "CACHE_TOY_SHELF": "/shelf", "CACHE_ENABLE_P2P": "false"}
-    state = json.loads(run(workshop, "-c", STATE, **chosen))
+    state, _ = opened(workshop, **chosen)
     assert state == {"tiers": ["disk", "toy"], "shelf": ["/shelf"], "counted": True}
 
 
 def test_it_is_not_opened_unless_it_is_named(workshop: Path) -> None:
-    assert json.loads(run(workshop, "-c", STATE, CACHE_ENABLE_P2P="false"))["tiers"] == ["disk"]
+    state, _ = opened(workshop, CACHE_ENABLE_P2P="false")
+    assert state["tiers"] == ["disk"]
 
 
 def test_it_passes_the_suite(workshop: Path) -> None:
@@ -152,11 +164,35 @@ def test_it_passes_the_suite(workshop: Path) -> None:
 
 
 def test_the_registry_knows_what_comes_along() -> None:
-    assert backends.names() == ("disk", "p2p", "s3")
+    assert {"disk", "p2p", "ipfs", "s3"} <= set(backends.names())
     assert backends.default() == ("disk", "p2p")
     assert backends.named("p2p").detail == "peer"
     with pytest.raises(KeyError):
-        backends.named("storacha")
+        backends.named("floppy")
+
+
+@pytest.mark.parametrize("backend", backends.ended(), ids=lambda backend: backend.name)
+def test_one_that_ended_gives_a_sentence_and_nothing_else(
+    backend: backends.Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert backend not in backends.known()
+    assert backends.named(backend.name).open(None) is None
+    assert [record.getMessage() for record in caplog.records] == [f"{backend.name}: {backend.ended}"]
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"CACHE_BACKENDS": "storacha,disk"},
+        {"CACHE_STORACHA_SPACE": "did:key:z6Mk"},
+        {"WEB3_STORAGE_TOKEN": "eyJhbGciOi", "CACHE_BACKENDS": "storacha,disk"},
+    ],
+    ids=["its name", "a variable of it", "both"],
+)
+def test_the_others_go_on_where_one_ended(chosen: dict[str, str]) -> None:
+    state, log = opened(PACKAGE.parent, CACHE_ENABLE_P2P="false", **chosen)
+    assert state["tiers"] == ["disk"]
+    assert log.count("storacha: the service ended on 2026-05-31, and no request is made to it") == 1
 
 
 @pytest.mark.parametrize("backend", backends.known(), ids=lambda backend: backend.name)

@@ -1,0 +1,185 @@
+"""IPFS as a store: a Kubo daemon to read and write, trustless gateways to read.
+
+Blocks are kept under their own CIDs. The record of a resource is an IPNS record, under a name of which only nodes with
+the secret have the key. Its sequence number is its version: a daemon refuses one that is not higher than what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from p2pcache.backends.ipfs import BACKEND, DEFAULT_API
+from p2pcache.cache.codec import cid_of, cid_text
+from p2pcache.cache.sealing import Keyring
+from p2pcache.cache.tiers import Opening
+from p2pcache.clock import unix_time
+from p2pcache.stores import car
+from p2pcache.stores.driver import Record, StoreError
+from p2pcache.stores.ipns import LARGEST_DATA, IpnsName, Published, RecordError
+from p2pcache.stores.kubo import LARGEST_BLOCK, Kubo
+from p2pcache.stores.pins import Pins
+from p2pcache.stores.store_tier import StoreTier
+from p2pcache.stores.trustless import TrustlessGateway
+
+_log = logging.getLogger(__name__)
+
+VALID_SECONDS = 7 * 86_400.0
+"""How long a record is valid. Daemons of one another's DHT drop it after 48 hours (the specification, Validity)."""
+
+
+_WRITES_BITS = 20
+"""Room for more writes of a record a day than a daemon could take."""
+
+
+class IpfsDriver:
+    """Implements `driver.Driver`.
+
+    Args:
+        keyring: has the keys of the IPNS names.
+        kubo: the daemon; None where gateways alone are read.
+        gateways: asked for what the daemon does not have.
+        pins: of the daemon.
+        where: the place in a few words.
+        clock: Unix seconds.
+    """
+
+    largest_block = LARGEST_BLOCK
+    largest_record = LARGEST_DATA
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        kubo: Kubo | None,
+        gateways: Sequence[TrustlessGateway],
+        pins: Pins | None,
+        where: str,
+        clock: Callable[[], float] = unix_time,
+    ) -> None:
+        self.where = where
+        self.writable = kubo is not None
+        self._keyring = keyring
+        self._kubo = kubo
+        self._gateways = gateways
+        self._sources: list[Kubo | TrustlessGateway] = [*([kubo] if kubo else []), *gateways]
+        self._pins = pins
+        self._clock = clock
+        self._logged = ""
+        self._expiring: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """See `driver.Driver`."""
+        if self._kubo is None:
+            return
+        why = await self._kubo.open()
+        if why and why != self._logged:
+            _log.info("ipfs: %s is used with offline=true: %s", self.where, why)
+        self._logged = why
+
+    def lacks(self, name: bytes) -> bool:  # noqa: ARG002 - another service may have a list
+        """Return False: what a daemon does not have is asked for in a millisecond."""
+        return False
+
+    async def record(self, name: bytes) -> Record | None:
+        """See `driver.Driver`; of several answers the one with the highest sequence number counts."""
+        names = [IpnsName(seed) for seed in self._keyring.record_seeds(name)]
+        found = await _all(self._published(source, each) for source in self._sources for each in names)
+        newest = max(found, key=lambda published: published.sequence, default=None)
+        return Record(newest.data, str(newest.sequence)) if newest else None
+
+    async def _published(self, source: Kubo | TrustlessGateway, name: IpnsName) -> Published | None:
+        received = await source.record(str(name))
+        if received is None:
+            return None
+        try:
+            return name.verify(received, self._clock())
+        except RecordError as error:
+            _log.debug("ipfs: a record was ignored: %s", error)
+            return None
+
+    async def put_record(self, name: bytes, data: bytes, version: str | None) -> str | None:
+        """See `driver.Driver`."""
+        signer = IpnsName(self._keyring.record_seeds(name)[0])
+        sequence = self._first_sequence() if version is None else int(version) + 1
+        record = signer.sign(Published(sequence, data), self._clock() + VALID_SECONDS)
+        return str(sequence) if await self._daemon.put_record(str(signer), record) else None
+
+    async def block(self, cid: bytes) -> bytes | None:
+        """See `driver.Driver`; the daemon is asked first, then one gateway after the other."""
+        text = cid_text(cid)
+        if self._kubo is not None and (found := await self._kubo.block(text)) is not None:
+            return found
+        for gateway in self._gateways:
+            found = await gateway.block(text, LARGEST_BLOCK)
+            if found is not None and cid_of(found) == cid:
+                return found
+        return None
+
+    async def put_blocks(self, blocks: Sequence[tuple[bytes, bytes]]) -> None:
+        """See `driver.Driver`; several are one upload and one pin."""
+        root, data = blocks[0]
+        if len(blocks) == 1:
+            await self._daemon.put_block(data)
+        else:
+            root, data = car.list_of([cid for cid, _ in blocks])
+            await self._daemon.put_archive(car.archive(root, [(root, data), *blocks]))
+        if self._pins is not None:
+            await self._pins.add(cid_text(root))
+            if self._expiring is None:
+                self._expiring = asyncio.create_task(self._pins.expire())
+
+    async def close(self) -> None:
+        """See `driver.Driver`."""
+        if self._expiring is not None:
+            self._expiring.cancel()
+            await asyncio.gather(self._expiring, return_exceptions=True)
+        for source in self._sources:
+            await source.close()
+
+    def _first_sequence(self) -> int:
+        """Return the sequence number of a new record: that of today.
+
+        It is higher than those of a record that expired, which a daemon remembers; and the same for two nodes that both
+        saw none, of which the daemon refuses the second.
+        """
+        return int(self._clock() // 86_400) << _WRITES_BITS
+
+    @property
+    def _daemon(self) -> Kubo:
+        if self._kubo is None:
+            raise StoreError("it can only be read", lasting=True)
+        return self._kubo
+
+
+async def _all(calls: Iterable[Awaitable[Published | None]]) -> list[Published]:
+    """Return what was found.
+
+    Raises:
+        StoreError: nothing was, and a call failed.
+    """
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    found = [result for result in results if isinstance(result, Published)]
+    for failure in results:
+        if isinstance(failure, BaseException) and not found:
+            raise failure
+    return found
+
+
+def open_tier(opening: Opening) -> StoreTier:
+    """Open the backend."""
+    options = opening.options
+    gateways: tuple[str, ...] = options["ipfs_gateways"]
+    api: str = options["ipfs_api"] or ("" if gateways else DEFAULT_API)
+    service: str = options["ipfs_pin_service"]
+    if service and not api:
+        _log.warning("CACHE_IPFS_PIN_SERVICE is ignored: a daemon pins, and CACHE_IPFS_API names none")
+    kubo = Kubo(api, options["ipfs_token"].reveal()) if api else None
+    driver = IpfsDriver(
+        opening.keyring,
+        kubo,
+        [TrustlessGateway(url) for url in gateways],
+        Pins(kubo, service) if kubo else None,
+        f"the daemon at {api}" if api else f"the gateway{'s' * (len(gateways) > 1)} {', '.join(gateways)}",
+    )
+    return StoreTier(BACKEND, driver, opening.keyring)
