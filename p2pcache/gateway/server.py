@@ -138,7 +138,7 @@ class _UvicornServer(uvicorn.Server):
         """Stop listening, and wait for the connections; uvicorn waits for a tenth of a second even without any."""
         for server in self.servers:
             server.close()
-        await asyncio.sleep(0)  # what was accepted before is a connection after it
+        await asyncio.sleep(0)  # uvloop makes a connection of what it accepted in its next turn
         if self.server_state.connections or self.server_state.tasks:
             await super().shutdown(sockets)
             return

@@ -344,7 +344,6 @@ TRIED_BY = {
     "gateway/protocol": ("unit/gateway/survival/test_held_connection.py", "bytes on a real connection"),
     "gateway/reads": ("integration/gateway/test_reads.py", "a whole gateway"),
     "gateway/relay": ("integration/gateway/test_passing.py", "a whole gateway"),
-    "gateway/server": ("integration/gateway/test_bad_input.py", "a whole gateway"),
     "gateway/survival/acceptor": ("unit/gateway/survival/test_held_connection.py", "real connections"),
     "gateway/survival/takeover": ("unit/gateway/survival/test_held_connection.py", "connections of a node that died"),
     "ledger/stats": ("unit/ledger/test_ledger.py", "the shape of what the ledger gives"),
