@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -93,6 +94,23 @@ def missing(engine: str) -> str | None:
             )
         case _:
             return None if shutil.which(engine) else f"{engine} is not installed"
+
+
+ALONE = ("tests/integration/fleet/", "tests/integration/supervised/")
+"""Folders whose tests wait for each other: the worker that has one test of them has all."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    # xdist's own groups (`xdist_group`, 3.8) have no effect with pytest 9.2, which keeps a test's id elsewhere.
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
+
+    def unit(nodeid: str) -> str:
+        return next((folder for folder in ALONE if nodeid.startswith(folder)), nodeid)
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = unit
+    return scheduler
 
 
 def pytest_collection_finish() -> None:
