@@ -17,7 +17,7 @@ from p2pcache.cache.codec import MAX_BLOCK, cid_text
 from p2pcache.stores.bundle import MAX_BUNDLE
 from p2pcache.stores.driver import Record, StoreError
 from p2pcache.stores.object_errors import code, explained
-from p2pcache.stores.record_names import Pages, RecordNames
+from p2pcache.stores.record_names import Page, Pages, RecordNames
 
 _log = logging.getLogger(__name__)
 
@@ -149,7 +149,8 @@ class ObjectDriver:
     async def _pages(self) -> Pages:
         try:
             async for page in self._opened.list(RECORDS, chunk_size=PAGE):
-                yield [bytes.fromhex(key[1]) for item in page if (key := _NAME.fullmatch(item["path"]))]
+                names = [bytes.fromhex(key[1]) for item in page if (key := _NAME.fullmatch(item["path"]))]
+                yield Page(names, last=len(page) < PAGE)
         except _ERRORS as error:
             raise explained(error) from None
 

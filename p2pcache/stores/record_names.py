@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import NamedTuple
 
 _log = logging.getLogger(__name__)
 
@@ -14,8 +15,15 @@ _END = b"\xff" * 64
 """Comes after every name."""
 
 
-Pages = AsyncGenerator[Sequence[bytes], None]
-"""Yields names, one page for each call of the service."""
+class Page(NamedTuple):
+    """The names that one call of the service lists, and whether it says that there are no more."""
+
+    names: Sequence[bytes]
+    last: bool
+
+
+Pages = AsyncGenerator[Page, None]
+_NO_PAGE = Page((), last=True)
 
 
 class RecordNames:
@@ -98,7 +106,7 @@ class RecordNames:
         try:
             while last is not None and listed < self._most_pages:
                 last = await self._page(pages, last)
-                listed += last is not None
+                listed += 1
         except Exception as error:  # noqa: BLE001 - what was listed stands, and other calls of the service report why
             _log.debug("a listing ended early: %s", error)
         finally:
@@ -107,16 +115,16 @@ class RecordNames:
 
     async def _page(self, pages: Pages, last: bytes) -> bytes | None:
         """Take in one page; return its last name, or what comes after each where there is no order; None at the end."""
-        page = await anext(pages, None)
-        for name in page or ():
+        page = await anext(pages, None) or _NO_PAGE  # as `anext`'s default, Python 3.11 would unpack a tuple
+        for name in page.names:
             self._add(name, written=False)
-        names = [last, *(page or ())]
+        names = [last, *page.names]
         ordered = names == sorted(names)
-        if self._exact and page is None:
+        if self._exact and page.last:
             self._up_to = _END
         elif self._exact and ordered:
             self._up_to = max(self._up_to, names[-1])
-        if page is None:
+        if page.last:
             return None
         return names[-1] if ordered else _END
 

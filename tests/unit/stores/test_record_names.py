@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.record_names import Pages, RecordNames
+from p2pcache.stores.record_names import Page, Pages, RecordNames
 
 SECONDS = 10.0
 
@@ -16,9 +16,10 @@ SECONDS = 10.0
 class Service:
     """Lists pages, each when it is let."""
 
-    def __init__(self, *pages: Sequence[bytes], fails_at: int = 99) -> None:
+    def __init__(self, *pages: Sequence[bytes], fails_at: int = 99, says_so: bool = True) -> None:
         self.pages = list(pages)
         self.fails_at = fails_at
+        self.says_so = says_so
         self.listings = 0
         self.given = 0
         self.let = asyncio.Event()
@@ -32,7 +33,7 @@ class Service:
             if number == self.fails_at:
                 raise StoreError("it cannot be reached")
             self.given += 1
-            yield page
+            yield Page(page, last=self.says_so and number + 1 == len(self.pages))
 
 
 class Clock:
@@ -63,6 +64,14 @@ async def test_what_is_not_listed_is_missing(clock: Clock) -> None:
     await names.open()
     await listed(names)
     assert [name for name in (b"a", b"b", b"c") if names.lacks(name)] == [b"a", b"c"]
+    await names.close()
+
+
+async def test_a_service_need_not_say_which_page_is_the_last(clock: Clock) -> None:
+    names = RecordNames(Service([b"b"], says_so=False).list, monotonic=clock)
+    await names.open()
+    await listed(names)
+    assert names.lacks(b"c")
     await names.close()
 
 
@@ -102,13 +111,13 @@ async def test_a_listing_that_ends_early_is_exact_up_to_its_end(clock: Clock, se
 
 
 async def test_without_an_order_only_a_whole_listing_counts(clock: Clock) -> None:
-    service = Service([b"d"], [b"b", b"a"], [b"f"])
+    service = Service([b"d"], [b"b", b"a"], [b"f"], says_so=False)
     names = RecordNames(service.list, most_pages=3, monotonic=clock)
     await names.open()
     await listed(names)
     assert names.lacks(b"c"), "the first page had an order"
     assert not names.lacks(b"e"), "it may come after the bound"
-    names = RecordNames(service.list, most_pages=4, monotonic=clock)
+    names = RecordNames(Service(*service.pages).list, most_pages=3, monotonic=clock)
     await names.open()
     await listed(names)
     assert names.lacks(b"e")
