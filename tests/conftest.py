@@ -16,8 +16,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.support import programs
 from tests.support.forks import Forks
-from tests.support.programs import built
 
 pytest.register_assert_rewrite("p2pcache.testing.conformance")
 
@@ -93,8 +93,8 @@ def missing(engine: str) -> str | None:
                 if os.geteuid() == 0 and shutil.which("ip") and shutil.which("nsenter")
                 else "needs root, iproute2 and util-linux"
             )
-        case _ if program := built(engine):
-            return None if program.exists() else f"{engine} is not built (.ci/go-program, as .ci/run does)"
+        case _ if engine in programs.NAMES:
+            return None if programs.program(engine).exists() else f"{engine} is not built (.ci/programs)"
         case _:
             return None if shutil.which(engine) else f"{engine} is not installed"
 

@@ -6,6 +6,8 @@ Every call is a POST below ``/api/v0``. Kubo waits for ever for a block that it 
 
 from __future__ import annotations
 
+import io
+
 import aiohttp
 import msgspec
 
@@ -210,7 +212,7 @@ _OFFLINE = ("offline", "true")
 
 def _form(data: bytes) -> aiohttp.FormData:
     form = aiohttp.FormData()
-    form.add_field("file", data, filename="file", content_type="application/octet-stream")
+    form.add_field("file", io.BytesIO(data), filename="file", content_type="application/octet-stream")
     return form
 
 

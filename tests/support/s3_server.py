@@ -21,7 +21,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from tests.support.programs import built
+from tests.support.programs import program
 
 ACCESS, SECRET = "tester", "tester-secret"
 START_SECONDS = 30.0
@@ -59,15 +59,14 @@ class S3Server:
 @contextlib.contextmanager
 def s3_server(home: Path) -> Iterator[S3Server]:
     """Run a server over a new folder."""
-    program, folder = built("versitygw"), home / "buckets"
-    assert program is not None
+    folder = home / "buckets"
     folder.mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     keys = ["--access", ACCESS, "--secret", SECRET]
     own = ["--port", f"127.0.0.1:{port}", "--keep-alive", "--quiet", "--health", "/health"]
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen([program, *own, *keys, "posix", folder], stdout=log, stderr=log)
+        process = subprocess.Popen([program("versitygw"), *own, *keys, "posix", folder], stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + START_SECONDS
