@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import urllib.request
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from p2pcache.github import quota
 from p2pcache.github.headers import forwarded, upstream_user_agent
 from p2pcache.github.methods import SAFE
 from p2pcache.github.request import Request
+from p2pcache.proxies import Proxies
 
 CONNECTIONS = 256
 PIECE = 64 << 10
@@ -148,7 +148,7 @@ class HttpUpstream:
         self._agent = upstream_user_agent(version)
         self._counted = counted
         self._places: Bounded[str, asyncio.Semaphore] = Bounded(CREDENTIALS)
-        self._proxies: Bounded[str, tuple[URL | None, dict[str, str]]] = Bounded(CONNECTIONS)
+        self._proxies = Proxies()
         self._reads: aiohttp.ClientSession | None = None
         self._writes: aiohttp.ClientSession | None = None
 
@@ -217,7 +217,7 @@ class HttpUpstream:
         lines = list(headers)
         credential = next((value for name, value in lines if name == "authorization"), "")
         place = await self._place(credential)
-        proxy, proxy_headers = self._proxy(url)
+        proxy = self._proxies.of(url)
         idle = self.deadlines.idle
         try:
             async with asyncio.timeout(self.deadlines.connect + idle) as deadline:
@@ -227,8 +227,8 @@ class HttpUpstream:
                     headers=lines,
                     data=_paced(body, deadline, idle) if isinstance(body, AsyncIterator) else body,
                     allow_redirects=False,
-                    proxy=proxy,
-                    proxy_headers=proxy_headers,
+                    proxy=proxy.url,
+                    proxy_headers=proxy.headers,
                 )
         except BaseException as error:
             place.release()
@@ -258,23 +258,6 @@ class HttpUpstream:
             sentence = f"{quota.MAX_CONCURRENT} requests of this token wait for GitHub already"
             raise UpstreamTimeoutError(sentence) from error
         return place
-
-    def _proxy(self, url: str) -> tuple[URL | None, dict[str, str]]:
-        """Return the proxy that the environment names (curl's variables): self-hosted runners may need one.
-
-        Not aiohttp's ``trust_env``: that also reads netrc, and would lend its credentials to anonymous callers.
-        """
-        scheme, _, rest = url.partition("://")
-        netloc = rest.partition("/")[0]
-        origin = f"{scheme}://{netloc}"
-        if origin not in self._proxies:
-            named = None if urllib.request.proxy_bypass(netloc) else urllib.request.getproxies().get(scheme)
-            proxy = URL(named) if named else None
-            headers = {}
-            if proxy and proxy.user:
-                headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
-            self._proxies[origin] = (proxy.with_user(None) if proxy else None), headers
-        return self._proxies[origin]
 
 
 async def _paced(body: AsyncIterator[bytes], deadline: asyncio.Timeout, idle: float) -> AsyncIterator[bytes]:

@@ -14,7 +14,7 @@ ROWS = (
     ("__version__", "addresses", "files", "bounded", "options", "exports"),
     ("backends",),
     ("declarations",),
-    ("github", "settings", "values", "clock", "unknown"),
+    ("github", "settings", "values", "clock", "unknown", "proxies"),
     ("cache", "ledger"),
     ("gateway", "stores", "swarm", "testing"),
     ("runner", "client"),

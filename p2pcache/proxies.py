@@ -1,0 +1,45 @@
+"""The proxy that the environment names for a URL, by curl's variables: self-hosted runners may need one."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import aiohttp
+from yarl import URL
+
+from p2pcache.bounded import Bounded
+
+ORIGINS = 512
+
+
+class Proxy(NamedTuple):
+    """A proxy without its credentials, or None for a direct connection; and the header that carries them."""
+
+    url: URL | None
+    headers: Mapping[str, str]
+
+
+class Proxies:
+    """Looks proxies up, and remembers them by origin.
+
+    Not aiohttp's ``trust_env``: that also reads netrc, and would lend its credentials to anonymous requests.
+    """
+
+    def __init__(self) -> None:
+        self._by_origin: Bounded[str, Proxy] = Bounded(ORIGINS)
+
+    def of(self, url: str) -> Proxy:
+        """Return the proxy for `url`."""
+        scheme, _, rest = url.partition("://")
+        netloc = rest.partition("/")[0]
+        origin = f"{scheme}://{netloc}"
+        if origin not in self._by_origin:
+            named = None if urllib.request.proxy_bypass(netloc) else urllib.request.getproxies().get(scheme)
+            proxy = URL(named) if named else None
+            headers = {}
+            if proxy and proxy.user:
+                headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
+            self._by_origin[origin] = Proxy(proxy.with_user(None) if proxy else None, headers)
+        return self._by_origin[origin]
