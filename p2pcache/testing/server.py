@@ -73,7 +73,7 @@ class Front:
             verdict = _faulty(fault)
             self._record(question, verdict)
         response = self._response(question, verdict)
-        return response if fault.cut_after is None else await _cut(request, response, fault.cut_after)
+        return response if fault.cut_after is None else await cut_short(request, response, fault.cut_after)
 
     async def _withhold(self, request: web.Request, *, garbage: bool) -> web.StreamResponse:
         if not garbage:
@@ -135,7 +135,7 @@ def _accepts_gzip(accept_encoding: str | None) -> bool:
     return any(part.partition(";")[0] in {"gzip", "*"} and not part.endswith(";q=0") for part in codings)
 
 
-async def _cut(request: web.Request, response: web.Response, after: int) -> web.StreamResponse:
+async def cut_short(request: web.Request, response: web.Response, after: int) -> web.StreamResponse:
     """Send the head with the full length and `after` bytes of the body, then close the connection."""
     whole = response.body if isinstance(response.body, bytes) else b""
     partial = web.StreamResponse(status=response.status, headers=response.headers)
