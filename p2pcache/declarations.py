@@ -274,7 +274,7 @@ FLAGS = tuple(setting for setting in SETTINGS if setting.flag)
 INPUTS = (
     Input("mode", "The network mode, or auto: look around.", "auto"),
     Input("gateway-port", "The gateway's TCP port on 127.0.0.1; 0 is any free one.", "0"),
-    Input("persist", "Keep the sealed store for the branch's next run; needs `secret`.", "false", docker=False),
+    Input("persist", "Share answers with the branch's other jobs and next runs; needs `secret`.", "false"),
     Input("gh", "Point gh at the cache in later steps.", "true"),
     Input("report", "Write what was saved to the job summary.", "true"),
     Input("strict", "Fail the job when the cache cannot work or cannot join its hub.", "false"),

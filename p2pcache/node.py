@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from p2pcache import __version__, backends, reporting
+from p2pcache.backends import Reach
 from p2pcache.cache.buckets import Buckets
 from p2pcache.cache.engine import Engine, Policy
 from p2pcache.cache.library import Library
 from p2pcache.cache.memory import Memory
-from p2pcache.cache.tiers import Opening, Tier
+from p2pcache.cache.tiers import Authorized, Opening, Tier
 from p2pcache.clock import unix_time
 from p2pcache.gateway import listen
 from p2pcache.gateway.app import Gateway
@@ -39,6 +40,7 @@ from p2pcache.participation import Participation
 from p2pcache.peering import Peering
 from p2pcache.reporting import Reporting, write_json
 from p2pcache.settings import Settings, SettingsError, Share
+from p2pcache.values import Secret
 
 log = logging.getLogger("p2pcache")
 
@@ -96,7 +98,10 @@ class Node:
     def _tiers(self, peers: Tier | None) -> tuple[Tier, ...]:
         settings = self.settings
         opening = Opening(settings.options, settings.directory, self.keyring, peers)
-        opened = (backends.named(name).open(opening) for name in settings.backends)
+        chosen = [backends.named(name) for name in settings.backends]
+        if settings.share is Share.OFF:  # what this node keeps stays on its host
+            chosen = [backend for backend in chosen if backend.reach is Reach.HOST]
+        opened = (backend.open(opening) for backend in chosen)
         return tuple(tier for tier in opened if tier is not None)
 
     def _gateway(self) -> Gateway:
@@ -135,6 +140,7 @@ class Node:
                 purge=self.purge,
                 bases=self._upstreams.bases,
                 token=control,
+                authorize=self.authorize,
             ),
             bounds=self._bounds,
             local=bool(settings.gateway_host),
@@ -258,6 +264,17 @@ class Node:
                 await self.disk.clear()
         else:
             await self.engine.wrote(writes.drops("PUT", target.partition("?")[0]))
+
+    async def authorize(self, results_url: str, token: Secret) -> bool:
+        """Hand credentials of the Actions cache to the tiers that use it; return whether there are any.
+
+        Raises:
+            ValueError: they cannot be used.
+        """
+        tiers = [tier for tier in self.library.tiers if isinstance(tier, Authorized)]
+        for tier in tiers:
+            await tier.authorize(results_url, token)
+        return bool(tiers)
 
     def ready(self) -> dict[str, Any]:
         """The ready file's content (docs/interface.md#the-ready-file)."""

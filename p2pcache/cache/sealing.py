@@ -54,6 +54,7 @@ class SealedKind(enum.Enum):
     POINTER = b"pointer"
     QUOTA = b"quota"
     BUNDLE = b"bundle"
+    PACK = b"pack"
 
 
 def generate_secret() -> str:
@@ -142,6 +143,8 @@ class Keyring:
     """
 
     _keys: tuple[_Keys, ...]
+    lasting: bool = True
+    """Whether another process can have the same keys."""
     _by_id: dict[bytes, _Keys] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -170,7 +173,7 @@ class Keyring:
     @classmethod
     def ephemeral(cls) -> Keyring:
         """Return a keyring of this process alone: what it seals cannot be opened after the process has ended."""
-        return cls((_Keys.derive(secrets.token_bytes(32), ""),))
+        return cls((_Keys.derive(secrets.token_bytes(32), ""),), lasting=False)
 
     @property
     def key_id(self) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 from p2pcache.backends import Backend
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.sealing import Keyring
+from p2pcache.values import Secret
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -118,6 +119,19 @@ class Opening:
     directory: Path
     keyring: Keyring
     peers: Tier | None = None
+
+
+@runtime_checkable
+class Authorized(Tier, Protocol):
+    """A tier whose service takes credentials that only a step of the job has: they come after the node's start."""
+
+    async def authorize(self, results_url: str, token: Secret) -> None:
+        """Use the service at this URL with this token, from now on.
+
+        Raises:
+            ValueError: one of the two cannot be used.
+        """
+        ...
 
 
 class Lease(Protocol[T_contra]):

@@ -40,15 +40,15 @@ def ask(path: str, target: str, timeout: float = 5.0) -> dict[str, Any]:
     return found
 
 
-def ask_any(path: str, target: str, timeout: float = 5.0) -> Any:
-    """The same for an endpoint whose answer is any JSON value.
+def ask_any(path: str, target: str, timeout: float = 5.0, body: object = None) -> Any:
+    """The same for an endpoint whose answer is any JSON value; with `body`, which is sent as JSON, a POST.
 
     Raises:
         NodeError: it does not answer in time, or not with JSON.
     """
     connection = UnixConnection(path, timeout)
     try:
-        connection.request("GET", target)
+        connection.request(*(("GET", target) if body is None else ("POST", target, json.dumps(body))))
         response = connection.getresponse()
         body = response.read(MOST_BYTES)
         if response.status != http.client.OK:

@@ -21,12 +21,13 @@ from p2pcache.gateway.exchange import BadRequest, Exchange
 from p2pcache.gateway.head import cache_status
 from p2pcache.gateway.listen import here
 from p2pcache.github.tokens import token_in
+from p2pcache.values import Secret
 
 MAX_BODY = 64 << 10
 _JSON = (b"content-type", b"application/json; charset=utf-8")
 _STATUS = cache_status("detail=control")
 
-_METHODS = {"healthz": "GET", "stats": "GET", "peers": "GET", "metrics": "GET", "purge": "POST"}
+_METHODS = {"healthz": "GET", "stats": "GET", "peers": "GET", "metrics": "GET", "purge": "POST", "actions": "POST"}
 ENDPOINTS = ", ".join(f"/-/{name}" for name in _METHODS)
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
@@ -47,6 +48,13 @@ class Purge(msgspec.Struct, forbid_unknown_fields=True):
     all: bool = False
 
 
+class ActionsCredentials(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /-/actions``: what a runner gives JavaScript and Docker actions for the Actions cache."""
+
+    results_url: str
+    token: str
+
+
 class ControlPlane:
     """Serves the control endpoints.
 
@@ -54,6 +62,8 @@ class ControlPlane:
         stats: the ledger, as `/-/stats` gives it.
         peers: the peers table.
         purge: forgets one API target (path and query), or all when given None; here and in the swarm.
+        authorize: hands credentials of the Actions cache to the tiers that use it and returns whether there are any;
+            raises ValueError where they cannot be used.
         bases: API URLs that may stand before the path in a purge request.
         token: the bearer token of callers that nothing else vouches for; None: no such caller is served.
         health: what is wrong, a sentence each; nothing while the node is well.
@@ -67,12 +77,14 @@ class ControlPlane:
         purge: Callable[[str | None], Awaitable[None]],
         bases: tuple[str, ...],
         token: str | None,
+        authorize: Callable[[str, Secret], Awaitable[bool]],
         health: Callable[[], list[str]] = list,
     ) -> None:
         self._stats = stats
         self._peers = peers
         self._health = health
         self._purge = purge
+        self._authorize = authorize
         self._bases = bases
         self._token = token
 
@@ -104,6 +116,8 @@ class ControlPlane:
                 await exchange.reply(200, body, [(b"content-type", metrics.CONTENT_TYPE.encode()), _STATUS])
             case "purge":
                 await self._purged(exchange)
+            case "actions":
+                await self._authorized(exchange)
 
     def _healthz(self, exchange: Exchange) -> dict[str, Any]:
         """Return whether the node is well; what is wrong, only to callers that may ask the other endpoints."""
@@ -128,6 +142,20 @@ class ControlPlane:
         else:
             await self._purge(self._target(purge.url))
         await self._reply(exchange, {"status": "purged"})
+
+    async def _authorized(self, exchange: Exchange) -> None:
+        body, whole = await exchange.body(MAX_BODY)
+        try:
+            given = msgspec.json.decode(body, type=ActionsCredentials) if whole else None
+            used = given is not None and await self._authorize(given.results_url, Secret(given.token))
+        except ValueError:
+            given = None
+        if given is None:  # without the reason, which could show a part of what was sent
+            sentence = (
+                'Send {"results_url": ..., "token": ...} as the runner gives them; the URL https, or on loopback.'
+            )
+            raise BadRequest(400, sentence)
+        await self._reply(exchange, {"status": "used" if used else "unused"})
 
     def _target(self, url: str) -> str:
         for base in self._bases:

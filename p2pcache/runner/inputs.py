@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
+from p2pcache import backends
+from p2pcache.backends.actions import BACKEND
 from p2pcache.declarations import INPUT_DEFAULTS, INPUT_VARIABLES, SETTING
 from p2pcache.runner.bootstrap import AUTO, BootstrapError, Target, parse
 from p2pcache.runner.network import Mode
 from p2pcache.settings import Settings, load
+from p2pcache.values import items
 
 PERSISTED_BYTES = 64 << 20
 """The disk store's bound when it is kept across runs: a repository's caches have 10 GB together (docs.github.com)."""
+ACTIONS = BACKEND.name
 
 
 class InputError(ValueError):
@@ -60,7 +65,7 @@ def read(environ: Mapping[str, str]) -> Inputs:
         variables.pop("GITHUB_REPOSITORY", None)  # set by the runner, not the user: act derives one from a path
     persist = flag("persist")
     if persist:
-        variables.setdefault("CACHE_DISK_BYTES", str(PERSISTED_BYTES))
+        _persist(variables)
     targets = _targets(variables)
     settings = load({}, variables)
     return Inputs(
@@ -74,6 +79,25 @@ def read(environ: Mapping[str, str]) -> Inputs:
         settings=settings,
         targets=targets if settings.p2p else (),
     )
+
+
+def _persist(variables: dict[str, str]) -> None:
+    """Have answers kept for later runs: in packs where the Actions cache is there, else by ``action.yml``."""
+    if not has_cache_service(variables):
+        variables.setdefault("CACHE_DISK_BYTES", str(PERSISTED_BYTES))
+    elif variables.get("CACHE_SECRET", "").strip():
+        named = next((variables[name] for name in SETTING["backends"].variables if variables.get(name)), "")
+        chosen = dict.fromkeys([*(items(named.lower()) or backends.default()), ACTIONS])
+        variables[SETTING["backends"].variables[0]] = ",".join(chosen)
+
+
+def has_cache_service(environ: Mapping[str, str]) -> bool:
+    """Return whether the job's server has the Actions cache service v2: github.com and ``*.ghe.com``, no GHES.
+
+    act runs the workflows of github.com, and has an older service.
+    """
+    host = urlsplit(environ.get("GITHUB_SERVER_URL", "")).hostname or ""
+    return environ.get("ACT") != "true" and (host == "github.com" or host.endswith(".ghe.com"))
 
 
 def with_input_names(sentence: str, environ: Mapping[str, str]) -> str:

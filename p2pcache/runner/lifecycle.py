@@ -9,7 +9,7 @@ from typing import Any
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
-from p2pcache.gateway.ask import NodeError, ask
+from p2pcache.gateway.ask import NodeError, ask, ask_any
 from p2pcache.github.tokens import LONG_LIVED, token_kind
 from p2pcache.runner import evidence, inputs, supervisor
 from p2pcache.runner.bootstrap import Bootstrap, resolve
@@ -22,6 +22,8 @@ from p2pcache.runner.supervisor import SupervisorError
 from p2pcache.unknown import unknown
 
 READY_SECONDS = 20.0
+NO_CACHE_SERVICE = "p2pcache: the Actions cache is not used: this runner has no cache service v2"
+"""As `post/main.js` has it."""
 
 
 def begin(job: Job, given: Inputs) -> dict[str, Any]:
@@ -46,6 +48,17 @@ def begin(job: Job, given: Inputs) -> dict[str, Any]:
         supervisor.stop(job.run)  # a step that fails sets no outputs, so no post step runs
         raise
     return record
+
+
+def authorize(job: Job, results_url: str, token: str) -> None:
+    """Hand the node what the runner gives for the Actions cache; without it, its packs are neither read nor written."""
+    if not (results_url and token):
+        core.info(NO_CACHE_SERVICE)
+        return
+    try:
+        ask_any(str(job.socket), "/-/actions", body={"results_url": results_url, "token": token})
+    except NodeError as error:
+        core.info(f"p2pcache: the Actions cache is not used: {error}")
 
 
 def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> None:

@@ -36,7 +36,14 @@ def start(environ: Mapping[str, str]) -> None:
         write_gh_config(job, str(job.socket), given.variables)
     record = lifecycle.begin(job, given)
     # For the post step. A second use has none, so that the first one's report covers the whole job.
-    environment = json.dumps({"python": sys.executable, "path": environ.get("PYTHONPATH", "")})
+    environment = json.dumps(
+        {
+            "python": sys.executable,
+            "path": environ.get("PYTHONPATH", ""),
+            "socket": str(job.socket),
+            "actions": inputs.ACTIONS in given.settings.backends,
+        }
+    )
     publish(record, {"environment": environment}, gh=str(job.gh))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
+from p2pcache.declarations import SETTING
 from p2pcache.runner import direct, docker, evidence, inputs, lifecycle, supervisor, watch
 from p2pcache.runner.docker import DockerEngine, EngineError
 from p2pcache.runner.job import Job, write_gh_config
@@ -31,8 +32,10 @@ LOOK_SECONDS = 0.1
 ACT = "ACT"
 """Set by act, which differs from a runner."""
 KEPT = ("INPUT_", "CACHE_", "GITHUB_", "MCP_", "AWS_")
-"""Prefixes of the variables that the sibling gets; none of the runner's own credentials has one."""
+"""Prefixes of the variables that the sibling gets, beside `CREDENTIALS`; none of the runner's other ones has one."""
 DROPPED = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY")
+CREDENTIALS = ("ACTIONS_RESULTS_URL", "ACTIONS_RUNTIME_TOKEN")
+"""The runner's own, for the Actions cache: they go to the node's memory, where that is used, and nowhere else."""
 NETWORKS = {Mode.HOST: "host", Mode.BRIDGE: "bridge", Mode.NONE: "none"}
 ALONE = "there is no Docker engine to be asked here (no /var/run/docker.sock): use p2pcache's composite Action instead"
 
@@ -110,8 +113,13 @@ def run(environ: Mapping[str, str]) -> None:
     watch.conceal()
     job = Job.from_env(environ)
     try:
-        hide(_passed_on_stdin())
-        lifecycle.begin(job, inputs.read(environment()))
+        passed = _passed_on_stdin()
+        credentials = [passed.pop(name, "") for name in CREDENTIALS]
+        hide(passed)
+        given = inputs.read(environment())
+        lifecycle.begin(job, given)
+        if inputs.ACTIONS in given.settings.backends:
+            lifecycle.authorize(job, *credentials)
     except (*FAILURES, SiblingError) as error:
         job.remember({"error": str(error)})
         raise
@@ -121,7 +129,16 @@ def run(environ: Mapping[str, str]) -> None:
 
 def _passed_variables(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {k: v for k, v in environ.items() if k.startswith(KEPT) and k not in DROPPED and v}
+    if _uses_actions_cache(environ):
+        kept |= {name: environ[name] for name in CREDENTIALS if environ.get(name)}
     return kept | ({ACT: environ[ACT]} if ACT in environ else {})
+
+
+def _uses_actions_cache(environ: Mapping[str, str]) -> bool:
+    """Return whether the sibling's node may need `CREDENTIALS`; without a need nobody else gets them."""
+    chosen = (environ.get(name, "") for name in ("INPUT_BACKENDS", *SETTING["backends"].variables))
+    asked = environ.get("INPUT_PERSIST", "").strip().lower() == "true" or inputs.ACTIONS in ",".join(chosen).lower()
+    return asked and inputs.has_cache_service(environ)
 
 
 def _passed_on_stdin() -> dict[str, str]:

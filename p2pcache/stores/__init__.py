@@ -1,4 +1,4 @@
-"""Stores behind a service, which any fleet with the secret shares at any time: S3, IPFS.
+"""Stores behind a service, which any fleet with the secret shares at any time: S3, IPFS, the Actions cache.
 
-A store is a `driver.Driver`, which moves named bytes; `store_tier.StoreTier` makes a tier of it.
+S3 and IPFS are a `driver.Driver` each, which moves named bytes; `store_tier.StoreTier` makes a tier of it.
 """

@@ -13,7 +13,7 @@ from p2pcache.runner.job import Job
 ROOT = Path(__file__).parents[2]
 COMPOSITE = yaml.safe_load((ROOT / "action.yml").read_text())
 DOCKER = yaml.safe_load((ROOT / "docker/action.yml").read_text())
-ONE_KIND_ONLY = {"persist", "job-token", "job-container", "job-network"}
+ONE_KIND_ONLY = {"job-token", "job-container", "job-network"}
 
 
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
@@ -59,6 +59,13 @@ def test_every_input_of_the_composite_reaches_its_step() -> None:
     assert start["env"] == {
         "INPUT_" + name.upper().replace("-", "_"): f"${{{{ inputs.{name} }}}}" for name in COMPOSITE["inputs"]
     } | {"INPUT_JOB_TOKEN": "${{ github.token }}"}
+
+
+def test_the_store_is_kept_where_there_is_no_service_for_packs(cache: dict[str, dict[str, str]]) -> None:
+    condition = str(cache["if"])
+    assert "inputs.persist == 'true' && inputs.secret != ''" in condition
+    assert "env.ACT == 'true'" in condition
+    assert "github.server_url != 'https://github.com' && !endsWith(github.server_url, '.ghe.com')" in condition
 
 
 def test_what_is_kept_is_the_store_alone(cache: dict[str, dict[str, str]], tmp_path: Path) -> None:

@@ -313,6 +313,7 @@ def test_what_cache_status_says_is_documented() -> None:
 
 DATA = {
     "options",
+    "backends/actions",
     "backends/disk",
     "backends/ipfs",
     "backends/p2p",

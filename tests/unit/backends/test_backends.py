@@ -164,7 +164,7 @@ def test_it_passes_the_suite(workshop: Path) -> None:
 
 
 def test_the_registry_knows_what_comes_along() -> None:
-    assert {"disk", "p2p", "ipfs", "s3"} <= set(backends.names())
+    assert {"disk", "p2p", "actions", "ipfs", "s3"} <= set(backends.names())
     assert backends.default() == ("disk", "p2p")
     assert backends.named("p2p").detail == "peer"
     with pytest.raises(KeyError):

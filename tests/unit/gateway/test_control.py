@@ -6,6 +6,7 @@ import pytest
 
 from p2pcache.gateway.control import ControlPlane
 from p2pcache.gateway.exchange import BadRequest, Exchange
+from p2pcache.values import Secret
 
 HERE, FAR = ("127.0.0.1", 1), ("10.0.0.9", 1)
 OWN = (b"host", b"127.0.0.1:8080")
@@ -16,6 +17,8 @@ class Asked:
 
     def __init__(self, token: str | None = None, health: Sequence[str] = ()) -> None:
         self.purged: list[str | None] = []
+        self.authorized: list[tuple[str, Secret]] = []
+        self.uses_actions = True
         self.sent: list[MutableMapping[str, Any]] = []
         self.plane = ControlPlane(
             stats=lambda: {"requests": 1, "hits": {}},
@@ -23,11 +26,18 @@ class Asked:
             purge=self.purge,
             bases=("https://api.github.com",),
             token=token,
+            authorize=self.authorize,
             health=lambda: list(health),
         )
 
     async def purge(self, target: str | None) -> None:
         self.purged.append(target)
+
+    async def authorize(self, results_url: str, token: Secret) -> bool:
+        if not results_url.startswith("https://"):
+            raise ValueError(f"no good: {results_url} {token.reveal()}")
+        self.authorized.append((results_url, token))
+        return self.uses_actions
 
     async def __call__(
         self,
@@ -105,6 +115,57 @@ async def test_a_purge_that_says_nothing_usable(body: bytes) -> None:
         await asked("purge", "POST", body=body, own=True)
     assert refused.value.status == 400
     assert not asked.purged
+
+
+CREDENTIALS = b'{"results_url": "https://results.example/", "token": "the-token"}'
+
+
+@pytest.mark.parametrize(("uses", "status"), [(True, "used"), (False, "unused")])
+async def test_credentials_of_the_actions_cache_reach_the_tiers(uses: bool, status: str) -> None:
+    asked = Asked()
+    asked.uses_actions = uses
+    answered, body = await asked("actions", "POST", body=CREDENTIALS, own=True)
+    assert (answered, json.loads(body)) == (200, {"status": status})
+    assert asked.authorized == [("https://results.example/", Secret("the-token"))]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"[]", id="no object"),
+        pytest.param(b'{"results_url": "https://results.example/"}', id="no token"),
+        pytest.param(b'{"results_url": "https://results.example/", "token": 5}', id="no text"),
+        pytest.param(CREDENTIALS[:-1] + b', "scope": "x"}', id="more than that"),
+        pytest.param(CREDENTIALS.replace(b"https", b"http"), id="a URL that cannot be used"),
+        pytest.param(CREDENTIALS + b" " * 70_000, id="too much"),
+    ],
+)
+async def test_credentials_that_cannot_be_used_are_refused_and_not_shown(body: bytes) -> None:
+    asked = Asked()
+    with pytest.raises(BadRequest) as refused:
+        await asked("actions", "POST", body=body, own=True)
+    assert refused.value.status == 400
+    assert "the-token" not in str(refused.value)
+    assert "results.example" not in str(refused.value)
+    assert not asked.authorized
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param({}, id="over the loopback"),
+        pytest.param({"client": FAR}, id="from afar"),
+        pytest.param({"own": True, "headers": [(b"origin", b"https://evil.example")]}, id="from a web page"),
+        pytest.param({"own": True, "headers": [(b"x-forwarded-for", b"10.0.0.9")]}, id="through a proxy"),
+    ],
+)
+async def test_nobody_else_may_name_a_service(how: dict[str, Any]) -> None:
+    asked = Asked()
+    with pytest.raises(BadRequest) as refused:
+        await asked("actions", "POST", body=CREDENTIALS, **how)
+    assert refused.value.status == 403
+    assert not asked.authorized
 
 
 @pytest.mark.parametrize(

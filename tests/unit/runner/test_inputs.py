@@ -98,6 +98,52 @@ def test_a_persisted_store_is_bounded(given: Callable[..., Inputs]) -> None:
     assert given({"CACHE_DISK_BYTES": "2000000"}, persist="true").settings.options["disk_bytes"] == 2_000_000
 
 
+GITHUB = {"GITHUB_SERVER_URL": "https://github.com", "CACHE_SECRET": SECRET}
+
+
+@pytest.mark.parametrize(
+    ("named", "chosen"),
+    [
+        ({}, ("disk", "p2p", "actions")),
+        ({"CACHE_BACKENDS": "disk"}, ("disk", "actions")),
+        ({"CACHE_BACKEND": "actions, p2p"}, ("actions", "p2p")),
+    ],
+)
+def test_where_the_actions_cache_is_persist_is_a_backend(
+    given: Callable[..., Inputs], named: dict[str, str], chosen: tuple[str, ...]
+) -> None:
+    read = given({**GITHUB, **named}, persist="true")
+    assert read.settings.backends == chosen
+    assert "CACHE_DISK_BYTES" not in read.variables, "the store is no longer what is kept"
+    assert given({**GITHUB, **named}, persist="false").settings.backends == tuple(
+        named.get("CACHE_BACKENDS", named.get("CACHE_BACKEND", "disk,p2p")).replace(",", " ").split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "there"),
+    [
+        ({"GITHUB_SERVER_URL": "https://github.com"}, True),
+        ({"GITHUB_SERVER_URL": "https://octo.ghe.com"}, True),
+        ({"GITHUB_SERVER_URL": "https://octo.ghe.com.example"}, False),
+        ({"GITHUB_SERVER_URL": "https://ghes.example"}, False),
+        ({"GITHUB_SERVER_URL": "https://github.com", "ACT": "true"}, False),
+        ({}, False),
+    ],
+)
+def test_an_enterprise_server_and_act_keep_the_store_instead(
+    given: Callable[..., Inputs], environ: dict[str, str], there: bool
+) -> None:
+    assert inputs.has_cache_service(environ) is there
+    read = given({**GITHUB, "GITHUB_SERVER_URL": "", **environ}, persist="true")
+    assert ("actions" in read.settings.backends) is there
+    assert ("CACHE_DISK_BYTES" in read.variables) is not there
+
+
+def test_without_a_secret_nothing_is_left_for_others(given: Callable[..., Inputs]) -> None:
+    assert "actions" not in given({**GITHUB, "CACHE_SECRET": ""}, persist="true").settings.backends
+
+
 def test_a_repository_name_that_is_none_is_the_runners_doing(given: Callable[..., Inputs]) -> None:
     assert given({"GITHUB_REPOSITORY": "/some/where"}).settings.repository == ""
     assert given({"GITHUB_REPOSITORY": "octo/app"}).settings.repository == "octo/app"

@@ -115,6 +115,28 @@ def test_the_sibling_is_the_runners_and_knows_no_more_than_it_must(engine: FakeE
     assert engine.given.keys().isdisjoint({"ACTIONS_RUNTIME_TOKEN", "GITHUB_OUTPUT", "GITHUB_ENV"})
 
 
+@pytest.mark.parametrize(
+    ("more", "passed"),
+    [
+        ({"INPUT_PERSIST": "true"}, True),
+        ({"INPUT_BACKENDS": "disk,actions"}, True),
+        ({"CACHE_BACKENDS": "actions"}, True),
+        ({"INPUT_PERSIST": "false"}, False),
+        ({}, False),
+        ({"INPUT_PERSIST": "true", "ACT": "true"}, False),
+        ({"INPUT_PERSIST": "true", "GITHUB_SERVER_URL": "https://ghes.example"}, False),
+    ],
+)
+def test_the_credentials_of_the_actions_cache_are_passed_where_it_is_used(
+    engine: FakeEngine, environ: dict[str, str], more: dict[str, str], passed: bool
+) -> None:
+    known = {"GITHUB_SERVER_URL": "https://github.com", "ACTIONS_RESULTS_URL": "https://results.example/"}
+    assert sibling.main(["start"], {**environ, **known, **more}) == 0
+    given = [engine.given[name] for name in sibling.CREDENTIALS if name in engine.given]
+    assert given == (["https://results.example/", "no"] if passed else [])
+    assert "results.example" not in json.dumps(engine.created), "any user of the engine could read it there"
+
+
 def test_host_steps_get_host_paths(engine: FakeEngine, environ: dict[str, str]) -> None:
     assert sibling.main(["start"], environ) == 0
     assert engine.created["HostConfig"]["NetworkMode"] == "host"

@@ -1,0 +1,395 @@
+"""What a node reads and writes of a chain, when, and what becomes of it when the service does not play along."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from p2pcache.stores.actions.cache_service import DeniedError, LimitedError, Refs, ServiceError
+from p2pcache.stores.actions.chain import Chain
+from p2pcache.stores.actions.chain_worker import FLUSH_SECONDS, ChainWorker
+from p2pcache.stores.actions.pacing import Pace
+from p2pcache.testing.actions_cache import READ, WRITE, ActionsCache, StoredEntry
+from p2pcache.testing.conformance import KEYRING, Stored, make
+from tests.support import virtual_time
+from tests.support.distant_cache import DistantCache
+
+MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
+FIND, CREATE, SAVED = "GetCacheEntryDownloadURL", "CreateCacheEntry", "FinalizeCacheEntryUpload"
+PACE = Pace()
+FIRST = PACE.first * 1.5 + 2
+"""Seconds in which the first pack is written."""
+
+
+class Job:
+    """One job's node, as far as its chain goes."""
+
+    made = 0
+
+    def __init__(
+        self, cache: ActionsCache, ref: str = MAIN, *, other: str = "", permission: int = READ | WRITE
+    ) -> None:
+        Job.made += 1
+        scopes = {ref: permission, **({other: READ} if other else {})}
+        self.service = DistantCache(cache, scopes)
+        self.chain = Chain(b"job %04d" % Job.made, lambda: 5000.0)
+        refs = Refs(ref, (other,) if other else (), writable=bool(permission & WRITE))
+        self.worker = ChainWorker(self.chain, self.service, KEYRING, refs, lambda: 0.5)
+
+    def ask(self, *resources: str) -> list[str]:
+        """Store what GitHub answers."""
+        for resource in resources:
+            self.note(make(resource))
+        return [*resources]
+
+    def note(self, stored: Stored) -> None:
+        self.chain.note(stored.pointer, stored.sealed)
+        self.worker.noted()
+
+    def has(self, resource: str) -> bool:
+        found = bool(self.chain.shelf.find(make(resource).pointer.name))
+        if not found:
+            self.worker.missed()
+        return found
+
+    async def end(self) -> None:
+        await self.worker.close(flush=True)
+
+
+def in_virtual_time(test: Callable[[ActionsCache], Awaitable[None]]) -> Callable[[], None]:
+    async def main() -> None:
+        await test(ActionsCache(asyncio.get_running_loop().time))
+
+    def run() -> None:
+        virtual_time.run(main())
+
+    run.__name__ = getattr(test, "__name__", "test")
+    return run
+
+
+def newest(cache: ActionsCache) -> StoredEntry:
+    return cache.saved()[-1]
+
+
+@in_virtual_time
+async def test_one_job_has_what_the_other_wrote(cache: ActionsCache) -> None:
+    one, two = Job(cache), Job(cache)
+    one.ask("/a")
+    await asyncio.sleep(FIRST)
+    assert not two.has("/a")
+    await asyncio.sleep(PACE.longest_read)
+    assert two.has("/a")
+    await asyncio.gather(one.end(), two.end())
+    assert len(cache.saved()) == 1, "what is there already is written by nobody else"
+
+
+@in_virtual_time
+async def test_without_requests_there_is_one_look_up(cache: ActionsCache) -> None:
+    job = Job(cache)
+    await asyncio.sleep(3600)
+    assert [method for _, method in cache.calls] == [FIND]
+    await job.end()
+    assert len(cache.calls) == 1
+    assert job.service.closed
+
+
+@in_virtual_time
+async def test_two_that_write_at_once_lose_nothing(cache: ActionsCache) -> None:
+    jobs = [Job(cache), Job(cache)]
+    for number, job in enumerate(jobs):
+        job.ask(f"/{number}/a", f"/{number}/b")
+    await asyncio.sleep(FIRST)
+    assert len(cache.saved()) == 2
+    await asyncio.sleep(120)
+    late = Job(cache)
+    await asyncio.sleep(5)
+    assert all(late.has(f"/{number}/{name}") for number in (0, 1) for name in "ab")
+    for job in (*jobs, late):
+        await job.end()
+
+
+@in_virtual_time
+async def test_the_next_run_goes_on_where_this_one_ended(cache: ActionsCache) -> None:
+    first = Job(cache)
+    first.ask("/a", "/b", "/c")
+    await first.end()
+    await asyncio.sleep(3600)
+    second = Job(cache)
+    await asyncio.sleep(2)
+    assert second.has("/b")
+    second.ask("/d", "/e", "/f")
+    await second.end()
+    third = Job(cache)
+    await asyncio.sleep(2)
+    assert all(third.has(f"/{name}") for name in "abcdef")
+    assert cache.count(FIND) <= 7
+    await third.end()
+
+
+@in_virtual_time
+async def test_a_pull_request_begins_with_the_default_branchs(cache: ActionsCache) -> None:
+    main = Job(cache)
+    main.ask("/a", "/b", "/c")
+    await main.end()
+    pull = Job(cache, PULL, other=MAIN)
+    await asyncio.sleep(2)
+    assert pull.has("/a")
+    pull.ask("/d", "/e", "/f")
+    await pull.end()
+    assert newest(cache).scope == PULL
+    again, main = Job(cache, PULL, other=MAIN), Job(cache)
+    await asyncio.sleep(3)
+    assert again.has("/a")
+    assert again.has("/d")
+    assert not main.has("/d")
+    for job in (again, main):
+        await job.end()
+
+
+@in_virtual_time
+async def test_a_job_that_may_not_write_reads(cache: ActionsCache) -> None:
+    first = Job(cache)
+    first.ask("/a", "/b", "/c")
+    await first.end()
+    reader = Job(cache, permission=READ)
+    await asyncio.sleep(2)
+    assert reader.has("/a")
+    reader.ask("/d", "/e", "/f")
+    await asyncio.sleep(60)
+    await reader.end()
+    assert cache.count(CREATE) == 1
+
+
+@in_virtual_time
+async def test_an_evicted_base_is_written_anew(cache: ActionsCache) -> None:
+    first = Job(cache)
+    first.ask("/a", "/b", "/c")
+    await first.end()
+    base = newest(cache).key
+    second = Job(cache)
+    await asyncio.sleep(2)
+    second.ask("/d", "/e", "/f")
+    await second.end()
+    cache.evict(base)
+    third = Job(cache)
+    await asyncio.sleep(3)
+    assert third.has("/d")
+    assert not third.has("/a")
+    third.ask("/a", "/b", "/c")
+    await third.end()
+    fourth = Job(cache)
+    await asyncio.sleep(2)
+    assert all(fourth.has(f"/{name}") for name in "abcdef")
+    assert fourth.worker.calls == 2, "it is one pack"
+    await fourth.end()
+
+
+@pytest.mark.parametrize("damage", ["another fleet's", "flipped", "cut", "nothing", "moved"])
+def test_a_foreign_or_damaged_pack_is_nothing_and_is_asked_for_once(damage: str) -> None:
+    @in_virtual_time
+    async def test(cache: ActionsCache) -> None:
+        first = Job(cache)
+        first.ask("/a", "/b", "/c")
+        await first.end()
+        entry = newest(cache)
+        data = entry.data or b""
+        match damage:
+            case "another fleet's":
+                entry.data = b"\x02" + b"x" * 500
+            case "flipped":
+                entry.data = data[:200] + bytes([data[200] ^ 1]) + data[201:]
+            case "cut":
+                entry.data = data[:-100]
+            case "nothing":
+                entry.data = b""
+            case "moved":
+                entry.key = f"{entry.key}0"
+        job = Job(cache)
+        for _ in range(20):
+            assert not job.has("/a")
+            await asyncio.sleep(10)
+        assert job.worker.refused == 1
+        job.ask("/a", "/b", "/c")
+        await job.end()
+        last = Job(cache)
+        await asyncio.sleep(2)
+        assert last.has("/a"), "the chain goes on"
+        await last.end()
+
+    test()
+
+
+@in_virtual_time
+async def test_a_stranger_in_the_scope_hides_packs_and_no_more(cache: ActionsCache) -> None:
+    first = Job(cache)
+    first.ask("/a", "/b", "/c")
+    await first.end()
+    await first.service.save(f"{newest(cache).key[:-4]}ffff", b"whatever")
+    job = Job(cache)
+    await asyncio.sleep(2)
+    assert not job.has("/a")
+    job.ask("/d", "/e", "/f")
+    await job.end()
+    assert newest(cache).data != b"whatever"
+
+
+@in_virtual_time
+async def test_a_base_that_cannot_be_had_for_a_moment_is_fetched_later(cache: ActionsCache) -> None:
+    first = Job(cache)
+    first.ask("/a", "/b", "/c")
+    await first.end()
+    second = Job(cache)
+    await asyncio.sleep(2)
+    second.ask("/d", "/e", "/f")
+    await second.end()
+    third = Job(cache)
+    failing = ServiceError("download: status 500")
+
+    async def fetch(hit: object, fetched: list[object] = []) -> bytes:  # noqa: B006 - of this one function
+        fetched.append(hit)
+        if len(fetched) == 2:
+            raise failing
+        return await DistantCache.fetch(third.service, hit)  # type: ignore[arg-type]
+
+    third.service.fetch = fetch  # type: ignore[method-assign]
+    await asyncio.sleep(2)
+    assert third.worker.why == str(failing)
+    assert not third.has("/a")
+    await asyncio.sleep(10)
+    assert third.has("/a")
+    assert third.has("/d")
+    assert third.worker.why == ""
+    await third.end()
+
+
+@in_virtual_time
+async def test_a_limit_on_look_ups_does_not_stop_packs(cache: ActionsCache) -> None:
+    job = Job(cache)
+    job.service.failures[FIND] = [LimitedError(FIND, 300.0)]
+    job.ask("/a", "/b", "/c")
+    await asyncio.sleep(FIRST)
+    assert len(cache.saved()) == 1
+    assert cache.count(FIND) == 0
+    assert job.worker.trouble == ""
+    job.has("/d")
+    await asyncio.sleep(310)
+    assert cache.count(FIND) == 1
+    await job.end()
+
+
+@in_virtual_time
+async def test_a_limit_on_packs_does_not_stop_look_ups(cache: ActionsCache) -> None:
+    job, other = Job(cache), Job(cache)
+    job.service.failures[CREATE] = [LimitedError(CREATE, 100.0)]
+    job.ask("/a", "/b", "/c")
+    other.ask("/d", "/e", "/f")
+    await asyncio.sleep(FIRST)
+    assert len(cache.saved()) == 1
+    assert not job.has("/d")
+    await asyncio.sleep(60)
+    assert job.has("/d")
+    await asyncio.sleep(60)
+    assert len(cache.saved()) == 2
+    for each in (job, other):
+        await each.end()
+
+
+@pytest.mark.parametrize("method", [CREATE, "upload", SAVED])
+def test_a_denied_write_is_one_line_and_the_last_one(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    @in_virtual_time
+    async def test(cache: ActionsCache) -> None:
+        job = Job(cache)
+        job.service.failures[method] = [DeniedError("CreateCacheEntry: cache write denied: no")] * 9
+        for number in range(9):
+            job.ask(f"/{number}")
+            await asyncio.sleep(60)
+        await job.end()
+        assert len(job.service.failures[method]) == 8
+        assert cache.count(FIND) >= 2
+
+    test()
+    (line,) = caplog.messages
+    assert line == ("the Actions cache: CreateCacheEntry: cache write denied: no; this job goes on without writing it")
+
+
+def test_denied_reads_end_both(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    @in_virtual_time
+    async def test(cache: ActionsCache) -> None:
+        job = Job(cache)
+        job.service.failures[FIND] = [DeniedError("GetCacheEntryDownloadURL: status 401")]
+        job.ask("/a", "/b", "/c")
+        await asyncio.sleep(600)
+        job.has("/d")
+        await asyncio.sleep(600)
+        assert job.worker.trouble == "GetCacheEntryDownloadURL: status 401"
+        await job.end()
+        assert cache.calls == []
+
+    test()
+    assert caplog.messages == [
+        "the Actions cache: GetCacheEntryDownloadURL: status 401; this job goes on without reading it"
+    ]
+
+
+@in_virtual_time
+async def test_a_service_that_fails_is_left_alone_and_comes_back(cache: ActionsCache) -> None:
+    job = Job(cache)
+    down = [ServiceError("GetCacheEntryDownloadURL: status 503") for _ in range(5)]
+    job.service.failures[FIND] = list(down)
+    job.ask("/a", "/b", "/c")
+    for _ in range(240):
+        job.has("/d")
+        await asyncio.sleep(1)
+    assert job.worker.trouble == str(down[0])
+    assert len(job.service.failures[FIND]) == 0, "five calls in four minutes of requests"
+    await asyncio.sleep(120)
+    assert job.worker.trouble == ""
+    assert len(cache.saved()) == 1
+    await job.end()
+
+
+@in_virtual_time
+async def test_the_jobs_end_waits_for_the_service_no_longer_than_it_says(cache: ActionsCache) -> None:
+    now = asyncio.get_running_loop().time
+    for busy in (False, True):
+        job = Job(cache)
+        job.ask("/a", "/b", "/c")
+        await asyncio.sleep(3)
+        if busy:
+            job.service.latency = 3600.0
+            job.has("/d")
+            await asyncio.sleep(10)
+        job.service.latency = 3600.0
+        begun = now()
+        await job.end()
+        assert now() - begun == pytest.approx(FLUSH_SECONDS, abs=0.01)
+        assert job.service.closed
+
+
+@in_virtual_time
+async def test_a_pack_that_is_being_written_at_the_jobs_end_is_finished(cache: ActionsCache) -> None:
+    job = Job(cache)
+    job.ask("/a")
+    for _ in range(400):
+        if cache.count(CREATE):
+            break
+        await asyncio.sleep(0.05)
+    assert cache.saved() == []
+    await job.end()
+    assert len(cache.saved()) == 1
+
+
+@in_virtual_time
+async def test_one_that_is_replaced_writes_nothing_more(cache: ActionsCache) -> None:
+    job = Job(cache)
+    job.ask("/a", "/b", "/c")
+    await job.worker.close(flush=False)
+    assert cache.count(CREATE) == 0
+    assert job.service.closed
