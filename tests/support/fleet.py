@@ -124,7 +124,11 @@ class Member:
 
 
 async def until(
-    holds: Callable[[], object], what: object, seconds: float = START_SECONDS, log: Callable[[], str] = lambda: ""
+    holds: Callable[[], object],
+    what: object,
+    seconds: float = START_SECONDS,
+    log: Callable[[], str] = lambda: "",
+    pause: float = 0.01,
 ) -> None:
     """Wait for `holds()`, a function or a coroutine function."""
     deadline = time.monotonic() + seconds
@@ -136,7 +140,7 @@ async def until(
             return
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {seconds} s\n{log()}")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(pause)
 
 
 class Fleet:

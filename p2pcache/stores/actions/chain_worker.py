@@ -24,11 +24,12 @@ FLUSH_SECONDS = 5.0
 KEYS = "p2pcache-1"
 """How all keys begin; the number is the format's."""
 _NONCE = 9
+_LAST_PACKS = 2
 _RECENT_SECONDS = 2.0
 """A look-up that is no older is not repeated before a pack is written."""
 
 
-class Service(Protocol):
+class PackService(Protocol):
     """What the worker needs of `cache_service.CacheService`."""
 
     async def find(self, key: str) -> Hit | None:
@@ -65,7 +66,12 @@ class ChainWorker:
     """
 
     def __init__(
-        self, chain: Chain, service: Service, keyring: Keyring, refs: Refs, jitter: Callable[[], float] = random.random
+        self,
+        chain: Chain,
+        service: PackService,
+        keyring: Keyring,
+        refs: Refs,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self.why = ""
         self.calls = 0
@@ -113,11 +119,17 @@ class ChainWorker:
         await self._service.close()
 
     async def _leave(self) -> None:
-        """Write the news for the next run, after a look at what other jobs have written of it."""
-        if self._chain.news and not self._pacing.pause(Step.READ):
+        """Write the news for the next run; and once more where a job that ended at the same time overtook that."""
+        if self._chain.news:
             await self._attempt(Step.READ)
-        if self._chain.worth_leaving and not self._pacing.pause(Step.WRITE):
+        for _ in range(_LAST_PACKS):
+            if not self._chain.worth_leaving or self._pacing.pause(Step.WRITE):
+                return
+            begun = self._now()
             await self._attempt(Step.WRITE)
+            # Another job may have looked before this pack was there, and be about to write: it takes as long.
+            await asyncio.sleep(self._now() - begun)
+            await self._attempt(Step.READ)
 
     # The work
 
@@ -134,7 +146,9 @@ class ChainWorker:
                 await self._attempt(step)
 
     async def _attempt(self, step: Step) -> None:
-        """Take a step; a failure is remembered and paces those that follow."""
+        """Take a step, unless it is not allowed; a failure is remembered and paces those that follow."""
+        if self._pacing.pause(step):
+            return
         try:
             await (self._read() if step is Step.READ else self._write())
         except DeniedError as error:
@@ -193,11 +207,9 @@ class ChainWorker:
 
     async def _write(self) -> None:
         """Write the news, unless the newest pack turns out to have it."""
-        if self._now() - self._read_at > _RECENT_SECONDS and not self._pacing.pause(Step.READ):
+        if self._now() - self._read_at > _RECENT_SECONDS:
             await self._attempt(Step.READ)
-            if self._pacing.pause(Step.WRITE):
-                return
-        if not self._chain.news:
+        if self._pacing.pause(Step.WRITE) or not self._chain.news:
             return
         key = f"{self._own}{secrets.token_hex(_NONCE)}"
         made = self._chain.compose()

@@ -15,14 +15,14 @@ from p2pcache.cache.tiers import Opening
 from p2pcache.clock import unix_time
 from p2pcache.stores.actions.cache_service import CacheService, refs_of
 from p2pcache.stores.actions.chain import Chain
-from p2pcache.stores.actions.chain_worker import ChainWorker, Service
+from p2pcache.stores.actions.chain_worker import ChainWorker, PackService
 from p2pcache.values import Secret
 
 _AUTHOR = 8
 
 
 class PackTier:
-    """Implements `cache.tiers.Authorized`; it sleeps until `authorize`, and no call of it waits for the service.
+    """Implements `cache.tiers.Remote` and `Authorized`; it sleeps until `authorize`, and no call waits for the service.
 
     Args:
         keyring: seals and opens packs.
@@ -37,7 +37,7 @@ class PackTier:
         self,
         keyring: Keyring,
         *,
-        connect: Callable[[str, Secret], Service] = CacheService,
+        connect: Callable[[str, Secret], PackService] = CacheService,
         clock: Callable[[], float] = unix_time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -51,6 +51,9 @@ class PackTier:
 
     async def open(self) -> None:
         """Do nothing: the credentials come later, from the step of the job that has them."""
+
+    def late(self) -> None:
+        """Do nothing: no caller waits for the service."""
 
     async def authorize(self, results_url: str, token: Secret) -> None:
         """Begin to read and write, or go on with newer credentials.

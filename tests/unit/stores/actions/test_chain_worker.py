@@ -386,6 +386,27 @@ async def test_a_pack_that_is_being_written_at_the_jobs_end_is_finished(cache: A
     assert len(cache.saved()) == 1
 
 
+@pytest.mark.parametrize("apart", [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
+def test_jobs_that_end_at_about_the_same_time_lose_nothing(apart: float) -> None:
+    @in_virtual_time
+    async def test(cache: ActionsCache) -> None:
+        jobs = [Job(cache) for _ in range(2)]
+        for number, job in enumerate(jobs):
+            job.ask(f"/{number}/a", f"/{number}/b", f"/{number}/c")
+        await asyncio.sleep(1)
+        ending = asyncio.create_task(jobs[0].end())
+        await asyncio.sleep(apart)
+        await jobs[1].end()
+        await ending
+        late = Job(cache)
+        await asyncio.sleep(2)
+        assert late.has("/0/a")
+        assert late.has("/1/a")
+        await late.end()
+
+    test()
+
+
 @in_virtual_time
 async def test_one_that_is_replaced_writes_nothing_more(cache: ActionsCache) -> None:
     job = Job(cache)

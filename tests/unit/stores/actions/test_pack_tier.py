@@ -7,7 +7,7 @@ import pytest
 from p2pcache import backends
 from p2pcache.backends.actions import BACKEND
 from p2pcache.cache.sealing import Keyring
-from p2pcache.cache.tiers import Authorized, Opening, Tier
+from p2pcache.cache.tiers import Authorized, Opening, Remote, Tier
 from p2pcache.clock import unix_time
 from p2pcache.stores.actions.cache_service import DeniedError
 from p2pcache.stores.actions.pack_tier import PackTier, open_tier
@@ -52,6 +52,7 @@ def test_it_is_opened_by_its_name_where_another_process_can_read_what_it_writes(
     tier = backends.named("actions").open(opening(KEYRING))
     assert isinstance(tier, PackTier)
     assert isinstance(tier, Authorized)
+    assert isinstance(tier, Remote)
     assert open_tier(opening(Keyring.ephemeral())) is None
     assert not BACKEND.default
     assert not BACKEND.droppable
@@ -63,6 +64,7 @@ async def test_without_credentials_nobody_is_asked() -> None:
 
     tier = PackTier(KEYRING, connect=never)
     await tier.open()
+    tier.late()
     assert await tier.find(STORED.pointer.name) == []
     await tier.store(STORED.pointer, STORED.sealed)
     assert (tier.trouble, tier.report()["calls"], tier.report()["waiting"]) == ("", 0, 1)
