@@ -43,7 +43,7 @@ demo: $(READY)  ## a stand-in GitHub, a hub, three runners, a workload, the repo
 FLEETS := tests/integration/swarm
 
 test: $(READY) $(NODE_READY) $(RECORDINGS)  ## the whole suite but e2e; what is left out is listed by name
-	@$(PYTEST) -n $(WORKERS) --dist loadgroup --ignore=tests/e2e $(addprefix --ignore=,$(FLEETS))
+	@$(PYTEST) -n $(WORKERS) --ignore=tests/e2e $(addprefix --ignore=,$(FLEETS))
 	@$(PYTEST) $(FLEETS)
 
 coverage: $(READY)  ## every line and branch of github/, cache/ and swarm/ runs in their unit tests, or it fails

@@ -99,13 +99,13 @@ def missing(engine: str) -> str | None:
             return None if shutil.which(engine) else f"{engine} is not installed"
 
 
-ALONE = ("tests/integration/fleet/", "tests/integration/supervised/")
-"""Folders whose tests wait for each other: the worker that has one test of them has all."""
+ALONE = ("tests/integration/fleet/", "tests/integration/stores/", "tests/integration/supervised/")
+"""Folders whose tests share what is dear, or wait for each other: the worker that has one test of them has all."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    # xdist's own groups (`xdist_group`, 3.8) have no effect with pytest 9.2, which keeps a test's id elsewhere.
+    # xdist's own groups (3.8) have no effect with pytest 9.2, which keeps a test's id elsewhere.
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
     def unit(nodeid: str) -> str:

@@ -15,7 +15,6 @@ from tests.support.workflows import USE
 pytestmark = [
     pytest.mark.needs("act", "node", "gh", "curl", "jq"),
     pytest.mark.usefixtures("nothing_left_behind"),
-    pytest.mark.xdist_group("act"),
 ]
 
 STEPS = """

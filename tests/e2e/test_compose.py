@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.needs("docker", "compose"), pytest.mark.xdist_group("docker")]
+pytestmark = pytest.mark.needs("docker", "compose")
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.conftest import Run, StandIn
 from tests.support import command_files
 
-pytestmark = [pytest.mark.needs("docker"), pytest.mark.xdist_group("docker")]
+pytestmark = pytest.mark.needs("docker")
 
 TOKEN = "ghs_" + "e" * 36
 SECRET = "9e107d9d372bb6826bd81d3542a419d6e4d909c290d0fb1ca068ffaddf22cbd0"

@@ -17,7 +17,7 @@ import pytest
 
 from tests.e2e.conftest import Hub, StandIn
 
-pytestmark = [pytest.mark.needs("docker"), pytest.mark.xdist_group("docker")]
+pytestmark = pytest.mark.needs("docker")
 
 JOB = Path(__file__).parent / "job.py"
 TARGET = "/repos/octo/app/branches"

@@ -16,8 +16,6 @@ from p2pcache.testing.actions_cache import READ, WRITE, runtime_token
 from tests.support.fleet import Fleet, Member, until
 from tests.support.processes import GitHub, running
 
-pytestmark = pytest.mark.xdist_group("fleet")
-
 MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
 ON_MAIN = runtime_token("1", {MAIN: READ | WRITE})
 ON_PULL = runtime_token("1", {PULL: READ | WRITE, MAIN: READ})

@@ -17,7 +17,7 @@ from tests.support.fleet import PATIENT, Answer, Fleet, Member, until
 from tests.support.forks import Forks
 from tests.support.processes import GitHub
 
-pytestmark = [pytest.mark.xdist_group("fleet"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 SECONDS = 120.0
 PATHS = (

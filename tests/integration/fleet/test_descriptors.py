@@ -8,11 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.processes import GitHub, Node, running
-
-pytestmark = pytest.mark.xdist_group("fleet")
 
 FILES = 200
 

@@ -10,8 +10,6 @@ import pytest
 
 from tests.support.processes import GitHub, Node, environment, running
 
-pytestmark = pytest.mark.xdist_group("fleet")
-
 REPOSITORY, PRIVATE = "octo/app", "octo/vault"
 READ = f"/repos/{REPOSITORY}/releases"
 

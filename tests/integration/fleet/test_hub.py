@@ -7,8 +7,6 @@ import pytest
 from tests.support.fleet import Fleet, Member, until
 from tests.support.processes import GitHub
 
-pytestmark = pytest.mark.xdist_group("fleet")
-
 MEMBERS = 6
 
 

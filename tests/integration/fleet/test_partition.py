@@ -11,7 +11,7 @@ from tests.support.namespaces import Namespace
 from tests.support.processes import GitHub
 from tests.support.relay import Relay
 
-pytestmark = [pytest.mark.xdist_group("fleet"), pytest.mark.needs("netns")]
+pytestmark = pytest.mark.needs("netns")
 
 
 GITHUB = "10.232.8.1"

@@ -6,12 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
-import pytest
-
 from tests.support.fleet import Fleet, Member, until
 from tests.support.processes import GitHub, environment
-
-pytestmark = pytest.mark.xdist_group("fleet")
 
 
 async def announced(member: Member, giver: Member) -> None:

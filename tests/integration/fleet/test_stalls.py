@@ -15,8 +15,6 @@ from tests.support.forks import Forks
 from tests.support.processes import GitHub
 from tests.support.relay import Relay
 
-pytestmark = pytest.mark.xdist_group("fleet")
-
 ENDS = pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 
 

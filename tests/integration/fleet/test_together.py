@@ -18,8 +18,6 @@ from tests.support import meeting
 from tests.support.namespaces import Namespace
 from tests.support.processes import GitHub, Node, environment, running
 
-pytestmark = pytest.mark.xdist_group("fleet")
-
 SIZE = 5
 SECONDS = 120.0
 

@@ -11,8 +11,6 @@ import pytest
 from tests.integration.fleet.conftest import joined
 from tests.support.processes import GitHub, Node, running
 
-pytestmark = pytest.mark.xdist_group("fleet")
-
 REPOSITORY = "octo/app"
 OTHER = "octo/lib"
 

@@ -18,8 +18,6 @@ from p2pcache.swarm.services.interfaces import interfaces
 from tests.integration.fleet.conftest import joined
 from tests.support.processes import GitHub, Node, running
 
-pytestmark = pytest.mark.xdist_group("fleet")
-
 REPOSITORY, CONTROL = "octo/app", "let-me-look"
 READ = f"/repos/{REPOSITORY}/releases"
 ELSEWHERE = next((a for a in interfaces() if "." in a and not ipaddress.ip_address(a).is_loopback), "")

@@ -8,8 +8,6 @@ import pytest
 from tests.support.fleet import Fleet
 from tests.support.processes import GitHub
 
-pytestmark = pytest.mark.xdist_group("fleet")
-
 MEMBERS = 6
 
 

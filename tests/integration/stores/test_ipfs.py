@@ -26,7 +26,7 @@ from p2pcache.testing.conformance import KEYRING, Stored, TierConformance, make
 from tests.support.faulty_http import FaultyHttp
 from tests.support.ipfs import Daemon
 
-pytestmark = [pytest.mark.needs("kubo"), pytest.mark.xdist_group("ipfs"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.needs("kubo"), pytest.mark.timeout(120)]
 
 SECONDS = 30.0
 NEEDED = ("block", "name", "pin", "dag/import", "config/show")

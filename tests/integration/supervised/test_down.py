@@ -11,8 +11,6 @@ from tests.support.processes import GitHub
 
 from .conftest import HEADERS, REPOSITORY, Connect, Supervised, answer, ask, open_files, tcp, unix, until
 
-pytestmark = pytest.mark.xdist_group("supervised")
-
 REPO = f"/repos/{REPOSITORY}"
 
 

@@ -15,8 +15,6 @@ from tests.support.processes import GitHub, environment
 
 from .conftest import HEADERS, PATIENCE, REPOSITORY, TOKEN, Connect, Supervised, answer, ask, tcp, unix, until
 
-pytestmark = pytest.mark.xdist_group("supervised")
-
 ROUNDS = 7
 
 

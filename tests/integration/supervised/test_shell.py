@@ -12,8 +12,6 @@ import pytest
 
 from tests.support.processes import environment
 
-pytestmark = pytest.mark.xdist_group("supervised")
-
 LOCAL = "--no-p2p"
 SEEN = "P2PCACHE_API_URL P2PCACHE_SOCKET P2PCACHE_PEER_ID P2PCACHE_MULTIADDR GITHUB_API_URL GH_CONFIG_DIR"
 SHOW = f'for name in {SEEN}; do eval "echo $name=\\${{$name-unset}}"; done'
