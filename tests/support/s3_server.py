@@ -103,9 +103,6 @@ class FaultProxy:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(auto_decompress=False)
-        self._runner = web.AppRunner(web.Application(client_max_size=64 << 20), shutdown_timeout=0.1)
-        self._runner.app.router.add_route("*", "/{path:.*}", self._pass)
-        await self._runner.setup()
         await self.serve()
         return self
 
@@ -114,14 +111,17 @@ class FaultProxy:
         await self._session.close()
 
     async def serve(self, port: int = 0) -> None:
-        """Listen, after `away` at the same port again."""
-        self._site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await self._site.start()
+        """Listen; after `away`, at the port that it gave."""
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_route("*", "/{path:.*}", self._pass)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
 
     async def away(self) -> int:
-        """Listen no more; the port that it was."""
+        """End all connections and listen no more; the port that it was."""
         port = self.port
-        await self._site.stop()
+        await self._runner.cleanup()
         return port
 
     @property
