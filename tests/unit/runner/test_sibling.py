@@ -102,7 +102,7 @@ def engine(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> FakeEngi
 
 
 def test_the_sibling_is_the_runners_and_knows_no_more_than_it_must(engine: FakeEngine, environ: dict[str, str]) -> None:
-    assert sibling.main(["start"], {**environ, "ACT": "true"}) == 0
+    assert sibling.main(["start"], {**environ, "ACT": "true", "AWS_SESSION_TOKEN": "s3"}) == 0
     made = engine.created
     assert made["Image"] == "sha256:1"
     assert made["Labels"] == {"runner": "1"}, "by which the runner prunes"
@@ -111,6 +111,7 @@ def test_the_sibling_is_the_runners_and_knows_no_more_than_it_must(engine: FakeE
     assert {entry.partition("=")[0] for entry in made["Env"]} == {"RUNNER_TEMP", "HOME"}, "all that the engine tells"
     assert (made["OpenStdin"], made["StdinOnce"]) == (True, True)
     assert engine.given["INPUT_TOKEN"] == "t"
+    assert engine.given["AWS_SESSION_TOKEN"] == "s3", "which a store may need, as a step of the job has it"
     assert engine.given["ACT"] == "true", "without which the sibling would take act for a runner"
     assert engine.given.keys().isdisjoint({"ACTIONS_RUNTIME_TOKEN", "GITHUB_OUTPUT", "GITHUB_ENV"})
 
