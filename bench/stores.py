@@ -3,7 +3,7 @@
 Services are on this machine, so the figures are what the code and a server take; the way to a real one comes on top.
 
 Run it alone: ``python bench/stores.py``; exit status 1 if a target is missed. A service that is not built
-(``.ci/go-program``) is left out.
+(``.ci/programs``) is left out.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from tests.support.fleet import Answer, Fleet, Member, until
 from tests.support.processes import GitHub, running
 from tests.support.s3_server import SECRET, FaultProxy, S3Server, hanging, s3_server
 
-pytestmark = [pytest.mark.needs("versitygw"), pytest.mark.xdist_group("fleet")]
+pytestmark = pytest.mark.needs("versitygw")
 
 LINE = "the cache goes on without it"
 
