@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from p2pcache.testing.actions_cache import READ, WRITE, runtime_token
 from tests.e2e.conftest import Hub, Run
+from tests.support.processes import running
 from tests.support.workflows import USE
 
 pytestmark = [
@@ -144,6 +146,38 @@ def test_a_second_run_is_warm_from_the_first(act: Callable[..., Run], tmp_path: 
     second = act(STEPS + use + ask, *flags)
     assert second.code == 0, second.log
     assert second.saved == (1, 1), second.log
+
+
+def test_runs_that_never_meet_share_through_the_actions_cache(act: Callable[..., Run], tmp_path: Path) -> None:
+    use = USE + "          backends: actions\n"
+    # What act gives as GitHub's runners do: its JavaScript actions see the service, and so, unlike there, does `run`.
+    read = """
+      - run: |
+          seen=false
+          for i in $(seq 100); do
+            curl -fsS -D- -o /dev/null -H "Authorization: Bearer $GITHUB_TOKEN" \\
+              "$P2PCACHE_API_URL/repos/octo/tools/issues?per_page=$i" >"$RUNNER_TEMP/head"
+            if grep -q detail=revalidated "$RUNNER_TEMP/head"; then seen=true; fi
+            [ $FIRST = true ] || [ $seen = true ] && [ $i -ge 20 ] && break
+            sleep 0.1
+          done
+          echo "from a pack: $seen"
+"""
+    with running("p2pcache.testing.actions_cache_server", home=tmp_path / "service") as said:
+        service = {
+            "ACTIONS_RESULTS_URL": said["url"],
+            "ACTIONS_RUNTIME_TOKEN": runtime_token("1", {"refs/heads/main": READ | WRITE}),
+            "ACTIONS_CACHE_SERVICE_V2": "true",
+        }
+        flags = ["-s", f"CACHE_SECRET={SECRET}", *(f"--env={name}={value}" for name, value in service.items())]
+        first = act(STEPS + use + read, *flags, "--env=FIRST=true")
+        assert first.code == 0, first.log
+        assert "from a pack: false" in first.lines, first.log
+        second = act(STEPS + use + read, *flags, "--env=FIRST=false")
+        assert second.code == 0, second.log
+        assert "from a pack: true" in second.lines, second.log
+    for run in (first, second):
+        assert service["ACTIONS_RUNTIME_TOKEN"] not in run.log
 
 
 def test_a_node_killed_under_load_costs_no_answer(act: Callable[..., Run]) -> None:
