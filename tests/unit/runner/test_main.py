@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ import pytest
 
 from p2pcache.cache.sealing import generate_secret
 from p2pcache.gateway.ask import NodeError, ask
-from p2pcache.runner import main, supervisor
+from p2pcache.runner import lifecycle, main, supervisor
 from p2pcache.runner.job import Job
 from p2pcache.runner.supervisor import SupervisorError
+from p2pcache.testing.actions_cache import READ, runtime_token
 from tests.support import command_files
+from tests.support.processes import running
 
 FILES = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")
 
@@ -127,6 +130,37 @@ def test_persist_without_a_secret_is_told(step: pytest.MonkeyPatch, capfd: pytes
     assert "persist needs `secret`" in out
     assert "without `secret` this job's answers stay in this job" in out
     assert err.splitlines()[-1] == "stop here"
+
+
+def test_persist_has_the_node_use_the_actions_cache(
+    step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    step.setenv("INPUT_PERSIST", "true")
+    step.setenv("INPUT_SECRET", hashlib.sha256(b"the tests of persist").hexdigest())
+    step.setenv("GITHUB_SERVER_URL", "https://github.com")
+    job = Job.from_env(os.environ)
+    assert run("start") == 0
+    told = json.loads(command_files.values(tmp_path / "GITHUB_OUTPUT")["environment"])
+    assert (told["actions"], told["socket"]) == (True, str(job.socket))
+    token = runtime_token("1", {"refs/heads/main": READ})
+    with running("p2pcache.testing.actions_cache_server", home=tmp_path / "service") as service:
+        lifecycle.authorize(job, service["url"], token)
+        deadline = time.monotonic() + 20
+        while not ask(str(job.socket), "/-/stats")["stores"][0]["calls"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert capfd.readouterr().out.count("the Actions cache is not used") == 0
+    lifecycle.authorize(job, "", token)
+    assert lifecycle.NO_CACHE_SERVICE in capfd.readouterr().out
+    lifecycle.authorize(job, "http://results.example/", token)
+    assert "the Actions cache is not used: the node answered /-/actions with status 400" in capfd.readouterr().out
+    assert token not in "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_without_persist_the_post_step_gives_nothing_away(step: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    step.setenv("GITHUB_SERVER_URL", "https://github.com")
+    assert run("start") == 0
+    assert json.loads(command_files.values(tmp_path / "GITHUB_OUTPUT")["environment"])["actions"] is False
 
 
 def test_what_is_kept_for_the_next_run_has_no_key_and_the_next_job_is_another_peer(

@@ -257,3 +257,27 @@ def test_the_siblings_failure_is_left_for_who_waits(environ: dict[str, str], mon
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
         assert sibling.main(["run"], environ) == 1
         assert reason in json.loads(Path(environ["RUNNER_TEMP"], "p2pcache/job.json").read_text())["error"]
+
+
+@pytest.mark.parametrize("uses", [True, False])
+def test_the_siblings_node_alone_gets_the_credentials_of_the_actions_cache(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, uses: bool
+) -> None:
+    shown: dict[str, str] = {}
+    given: list[list[str]] = []
+    monkeypatch.setattr(signal, "pthread_sigmask", lambda *_: None)
+    monkeypatch.setattr(signal, "sigwait", lambda _: signal.SIGTERM)
+    monkeypatch.setattr(watch, "conceal", lambda: None)
+    monkeypatch.setattr(sibling, "hide", shown.update)
+    monkeypatch.setattr(sibling, "environment", lambda: {**environ, **shown})
+    monkeypatch.setattr(lifecycle, "begin", lambda _job, inputs: shown.update(inputs.variables))
+    monkeypatch.setattr(lifecycle, "authorize", lambda _job, *credentials: given.append([*credentials]))
+    passed = {
+        "ACTIONS_RESULTS_URL": "https://results.example/",
+        "ACTIONS_RUNTIME_TOKEN": "the-token",
+        **({"CACHE_BACKENDS": "disk,actions"} if uses else {}),
+    }
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(passed).encode())))
+    assert sibling.main(["run"], environ) == 0
+    assert given == ([["https://results.example/", "the-token"]] if uses else [])
+    assert "the-token" not in json.dumps(shown)
