@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 from p2pcache.backends.ipfs import BACKEND, DEFAULT_API
 from p2pcache.cache.codec import cid_of, cid_text
@@ -106,15 +107,14 @@ class IpfsDriver:
         return str(sequence) if await self._daemon.put_record(str(signer), record) else None
 
     async def block(self, cid: bytes) -> bytes | None:
-        """See `driver.Driver`; the daemon is asked first, then one gateway after the other."""
+        """See `driver.Driver`; what the daemon does not have itself is asked for everywhere else at once."""
         text = cid_text(cid)
-        if self._kubo is not None and (found := await self._kubo.block(text)) is not None:
-            return found
-        for gateway in self._gateways:
-            found = await gateway.block(text, LARGEST_BLOCK)
-            if found is not None and cid_of(found) == cid:
+        calls = [partial(gateway.block, text, LARGEST_BLOCK) for gateway in self._gateways]
+        if self._kubo is not None:
+            if (found := await self._kubo.block(text)) is not None:
                 return found
-        return None
+            calls.append(partial(self._kubo.fetch, text))
+        return await _first(cid, (call() for call in calls))
 
     async def put_blocks(self, blocks: Sequence[tuple[bytes, bytes]]) -> None:
         """See `driver.Driver`; several are one upload and one pin."""
@@ -150,6 +150,34 @@ class IpfsDriver:
         if self._kubo is None:
             raise StoreError("it can only be read", lasting=True)
         return self._kubo
+
+
+async def _first(cid: bytes, calls: Iterable[Awaitable[bytes | None]]) -> bytes | None:
+    """Return the first block that has this CID; else other bytes, which the caller refuses; else None.
+
+    Raises:
+        StoreError: nothing was found, and a call failed.
+    """
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    other: bytes | None = None
+    failure: StoreError | None = None
+    try:
+        for done in asyncio.as_completed(tasks):
+            try:
+                found = await done
+            except StoreError as error:
+                failure = error
+                continue
+            if found is not None and cid_of(found) == cid:
+                return found
+            other = found or other
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if other is None and failure is not None:
+        raise failure
+    return other
 
 
 async def _all(calls: Iterable[Awaitable[Published | None]]) -> list[Published]:

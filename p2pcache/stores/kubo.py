@@ -97,11 +97,14 @@ class Kubo:
         return why
 
     async def block(self, cid: str) -> bytes | None:
-        """Return a block, or None; the caller verifies it."""
-        body = await self._found("/block/get", [("arg", cid), _OFFLINE], LARGEST_BLOCK, READ_SECONDS)
-        if body is None and not self.public:
-            body = await self._found("/block/get", [("arg", cid)], LARGEST_BLOCK, FETCH_SECONDS)
-        return body
+        """Return a block that the daemon has, or None; the caller verifies it."""
+        return await self._found("/block/get", [("arg", cid), _OFFLINE], LARGEST_BLOCK, READ_SECONDS)
+
+    async def fetch(self, cid: str) -> bytes | None:
+        """Return a block that a daemon may have to which this one is connected, or None; the caller verifies it."""
+        if self.public:
+            return None
+        return await self._found("/block/get", [("arg", cid)], LARGEST_BLOCK, FETCH_SECONDS)
 
     async def record(self, name: str) -> bytes | None:
         """Return the IPNS record of a name, or None; the caller verifies it."""

@@ -1,4 +1,4 @@
-"""The driver over a daemon in memory; tests/integration/stores has the real ones."""
+"""The driver over a daemon in memory; tests/integration/ipfs has the real ones."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class MemoryKubo(Kubo):
         self.why = why
         self.records: dict[str, bytes] = {}
         self.blocks: dict[str, bytes] = {}
+        self.elsewhere: dict[str, bytes] = {}
         self.archives: list[bytes] = []
         self.failing: StoreError | None = None
 
@@ -52,6 +53,11 @@ class MemoryKubo(Kubo):
 
     async def block(self, cid: str) -> bytes | None:
         return self.blocks.get(cid)
+
+    async def fetch(self, cid: str) -> bytes | None:
+        if self.failing:
+            raise self.failing
+        return self.elsewhere.get(cid)
 
     async def put_block(self, data: bytes) -> None:
         self.blocks[cid_text(cid_of(data))] = data
@@ -189,9 +195,25 @@ class TestBlocks:
         cid, data = BLOCKS[0]
         liar.blocks[cid_text(cid)] = b"other bytes"
         driver = over(MemoryKubo(), liar, gateway)
-        assert await driver.block(cid) is None
+        assert await driver.block(cid) == b"other bytes", "the tier refuses them, and counts it"
         gateway.blocks[cid_text(cid)] = data
         assert await driver.block(cid) == data
+
+    async def test_so_may_another_daemon(self) -> None:
+        kubo = MemoryKubo()
+        cid, data = BLOCKS[0]
+        assert await over(kubo).block(cid) is None
+        kubo.elsewhere[cid_text(cid)] = data
+        assert await over(kubo).block(cid) == data
+
+    async def test_a_failure_counts_where_nothing_was_found(self) -> None:
+        kubo, gateway = MemoryKubo(), MemoryGateway()
+        kubo.failing = StoreError("it is away")
+        cid, data = BLOCKS[0]
+        with pytest.raises(StoreError, match="it is away"):
+            await over(kubo, gateway).block(cid)
+        gateway.blocks[cid_text(cid)] = data
+        assert await over(kubo, gateway).block(cid) == data
 
 
 async def test_gateways_alone_are_only_read() -> None:

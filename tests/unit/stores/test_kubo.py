@@ -1,4 +1,4 @@
-"""What is asked of a daemon, and what its refusals mean; tests/integration/stores has the real one."""
+"""What is asked of a daemon, and what its refusals mean; tests/integration/ipfs has the real one."""
 
 from __future__ import annotations
 
@@ -76,6 +76,7 @@ class TestOpening:
         await kubo.record("k51")
         await kubo.put_record("k51", b"record")
         await kubo.block("bafk")
+        assert await kubo.fetch("bafk") is None
         await kubo.put_block(b"block")
         await kubo.put_archive(b"car")
         assert [asked.values("offline") for asked in daemon.asked[begun:]] == [["true"]] * 5
@@ -116,6 +117,7 @@ class TestReading:
         daemon.answers["/api/v0/block/get"] = refusal("block was not found locally (offline): ipld: could not find x")
         daemon.answers["/api/v0/name/get"] = refusal("routing: not found")
         assert await kubo.block("bafk") is None
+        assert await kubo.fetch("bafk") is None
         assert await kubo.record("k51") is None
         assert [asked.values("offline") for asked in daemon.of("/api/v0/block/get")] == [["true"], []]
 
