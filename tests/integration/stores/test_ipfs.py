@@ -1,45 +1,32 @@
-"""The store over real Kubo daemons, on loopback: what they keep, what they refuse, and what becomes of their faults."""
+"""The store over real Kubo daemons: what they keep, what they refuse, and how they are asked."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from aiohttp import web
 
-from p2pcache.backends import named
 from p2pcache.cache.codec import cid_of, cid_text
-from p2pcache.cache.entry import Pointer
-from p2pcache.cache.sealing import Keyring, generate_secret
+from p2pcache.cache.sealing import Keyring
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.ipfs import IpfsDriver
 from p2pcache.stores.ipns import IpnsName, Published
 from p2pcache.stores.kubo import LARGEST_BLOCK, Kubo, _form
-from p2pcache.stores.pins import Pins
-from p2pcache.stores.store_tier import StoreLimits, StoreTier
-from p2pcache.stores.trustless import TrustlessGateway
-from p2pcache.testing.conformance import KEYRING, Stored, TierConformance, make
-from tests.support.faulty_http import FaultyHttp
+from p2pcache.stores.store_tier import StoreTier
+from p2pcache.testing.conformance import TierConformance, make
+from tests.integration.stores.conftest import MARKS, found, over, until
 from tests.support.ipfs import Daemon
+from tests.support.s3_server import Answer, FaultProxy
 
-pytestmark = [pytest.mark.needs("kubo"), pytest.mark.timeout(120)]
+pytestmark = MARKS
 
-SECONDS = 30.0
 NEEDED = ("block", "name", "pin", "dag/import", "config/show")
 """The paths that docs/ipfs.md has a token be good for."""
 UNREACHABLE = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWGRYZDHBembyGJQqQ6WgLqJWYNjnECJwGBnCg8vbCeo8F"
 """A bootstrap address, which makes a daemon count as part of the public network."""
-
-
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    daemon = Daemon(tmp_path_factory.mktemp("kubo"))
-    yield daemon
-    daemon.kill()
 
 
 @pytest.fixture(scope="module")
@@ -64,37 +51,16 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     daemon.kill()
 
 
-@pytest.fixture
-def names() -> Keyring:
-    """Keys of IPNS names that no other test has."""
-    return Keyring.from_secrets([generate_secret()])
+class Recorded(FaultProxy):
+    """A proxy that breaks nothing, and keeps what was asked."""
 
+    def __init__(self, url: str) -> None:
+        super().__init__(url, self._record)
+        self.requests: list[tuple[str, str]] = []
 
-class Written(StoreTier):
-    """Has everything stored written before it goes on."""
-
-    async def store(self, pointer: Pointer, sealed: bytes) -> None:
-        await super().store(pointer, sealed)
-        async with asyncio.timeout(SECONDS):
-            while self.report()["waiting"]:  # noqa: ASYNC110 - it tells nobody
-                await asyncio.sleep(0.002)
-
-
-@asynccontextmanager
-async def over(
-    names: Keyring, api: str, *gateways: str, limits: StoreLimits | None = None, **options: Any
-) -> AsyncIterator[Written]:
-    kubo = Kubo(api, options.get("token", "")) if api else None
-    pins = Pins(kubo, options.get("service", "")) if kubo else None
-    driver = IpfsDriver(names, kubo, [TrustlessGateway(url) for url in gateways], pins, "the daemon")
-    tier = Written(named("ipfs"), driver, KEYRING, limits=limits or StoreLimits())
-    await tier.open()
-    yield tier
-    await tier.close()
-
-
-async def found(tier: StoreTier, kept: Stored) -> tuple[list[Pointer], bytes | None]:
-    return list(await tier.find(kept.pointer.name)), await tier.block(kept.pointer)
+    async def _record(self, request: web.Request, answer: Answer) -> Answer:
+        self.requests.append((request.path, request.query.get("offline", "")))
+        return answer
 
 
 class TestPrivateDaemon(TierConformance):
@@ -120,12 +86,12 @@ class TestPublicDaemon(TierConformance):
         self, public: Daemon, names: Keyring, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
-        async with FaultyHttp(public.api) as proxy, over(names, proxy.url) as tier:
+        async with Recorded(public.api) as proxy, over(names, proxy.address) as tier:
             kept = make("/public")
             await tier.store(kept.pointer, kept.sealed)
             assert await found(tier, kept) == ([kept.pointer], kept.sealed)
             assert await found(tier, make("/never stored", body=b"never stored")) == ([], None)
-            assert {path for path, query in proxy.asked if query.get("offline") != "true"} == {
+            assert {path for path, offline in proxy.requests if offline != "true"} == {
                 "/api/v0/version",
                 "/api/v0/config/show",
             }
@@ -221,13 +187,13 @@ async def test_a_gateway_is_enough_to_read(daemon: Daemon, names: Keyring) -> No
     kept = make("/read by a gateway", body=b"x" * 5000)
     async with over(names, daemon.api) as tier:
         await tier.store(kept.pointer, kept.sealed)
-    async with FaultyHttp(daemon.gateway) as proxy, over(names, "", proxy.url) as reader:
+    async with Recorded(daemon.gateway) as proxy, over(names, "", proxy.address) as reader:
         assert await found(reader, kept) == ([kept.pointer], kept.sealed)
         assert await reader.find(make("/nothing there").pointer.name) == ()
         calls = reader.report()["calls"]
         await reader.store(make("/other").pointer, make("/other").sealed)
         assert (reader.report()["calls"], reader.report()["state"]) == (calls, "closed")
-        assert {path.split("/")[1] for path, _ in proxy.asked} == {"ipfs", "ipns"}
+        assert {path.split("/")[1] for path, _ in proxy.requests} == {"ipfs", "ipns"}
 
 
 class TestPins:
@@ -277,102 +243,3 @@ class TestAuthorization:
             assert tier.report()["state"] == "open"
         (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert "it refuses /version: see CACHE_IPFS_TOKEN" in record.getMessage()
-
-
-def _away(proxy: FaultyHttp) -> Any:
-    return proxy.go_away()
-
-
-def _fault(name: str) -> Callable[[FaultyHttp], Any]:
-    async def begin(proxy: FaultyHttp) -> None:
-        proxy.fault = name  # type: ignore[assignment]  # the parameters below are its values
-
-    return begin
-
-
-def _refusal(status: int, body: bytes = b"") -> Callable[[FaultyHttp], Any]:
-    async def begin(proxy: FaultyHttp) -> None:
-        proxy.refusal = status, body
-
-    return begin
-
-
-FULL = b'{"Message": "write: no space left on device", "Code": 0, "Type": "error"}'
-FAULTS = {
-    "slow": _fault("slow"),
-    "cut": _fault("cut"),
-    "refusing": _away,
-    "503": _refusal(503, b"slow down"),
-    "full": _refusal(500, FULL),
-    "403": _refusal(403),
-}
-QUICK = StoreLimits(open=0.5, read=0.5, write=0.5, tries=1, flush=1.0)
-
-
-class TestFaults:
-    @pytest.mark.parametrize("fault", FAULTS)
-    async def test_each_costs_a_line_and_no_request(
-        self, daemon: Daemon, names: Keyring, fault: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        kept = make("/kept", body=b"kept" * 100)
-        now = [1000.0]
-        async with FaultyHttp(daemon.api) as proxy:
-            driver = IpfsDriver(names, kubo := Kubo(proxy.url, ""), [], Pins(kubo, ""), "the daemon")
-            tier = Written(named("ipfs"), driver, KEYRING, limits=QUICK, monotonic=lambda: now[0])
-            await tier.store(kept.pointer, kept.sealed)
-            await FAULTS[fault](proxy)
-            for _ in range(6):
-                assert await found(tier, kept) == ([], None)
-            assert tier.report()["state"] == "open"
-            warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-            assert len(warnings) == 1
-            assert "the cache goes on without it and tries again" in warnings[0]
-            asked = len(proxy.asked)
-            assert await found(tier, kept) == ([], None)
-            assert len(proxy.asked) == asked, "it is left alone"
-            proxy.fault, proxy.refusal = "", None
-            if fault == "refusing":
-                await proxy.come_back()
-            now[0] += 60
-            assert await found(tier, kept) == ([kept.pointer], kept.sealed)
-            assert tier.report()["state"] == "closed"
-            await tier.close()
-
-    async def test_a_flipped_bit_is_never_served(self, daemon: Daemon, names: Keyring) -> None:
-        kept = make("/flipped", body=b"flipped" * 100)
-        async with FaultyHttp(daemon.api) as proxy, over(names, proxy.url) as tier:
-            await tier.store(kept.pointer, kept.sealed)
-            proxy.fault = "flip"
-            assert await found(tier, kept) == ([], None)
-            assert tier.report()["refused"] == 1
-            proxy.fault = ""
-            assert await found(tier, kept) == ([kept.pointer], kept.sealed)
-
-    async def test_a_daemon_that_dies_and_comes_back(self, tmp_path: Path, names: Keyring) -> None:
-        daemon = Daemon(tmp_path / "dies")
-        kept = make()
-        now = [1000.0]
-        try:
-            port = int(daemon.api.rpartition(":")[2])
-            driver = IpfsDriver(names, kubo := Kubo(daemon.api, ""), [], Pins(kubo, ""), "the daemon")
-            tier = Written(named("ipfs"), driver, KEYRING, limits=QUICK, monotonic=lambda: now[0])
-            await tier.store(kept.pointer, kept.sealed)
-            daemon.kill()
-            assert await found(tier, kept) == ([], None)
-            daemon.configure("Addresses.API", f"/ip4/127.0.0.1/tcp/{port}")
-            daemon.start()
-            now[0] += 60
-            again = make("/again")
-            await tier.store(again.pointer, again.sealed)
-            await tier.close()
-            async with over(names, daemon.api) as tier:
-                assert await found(tier, again) == ([again.pointer], again.sealed)
-        finally:
-            daemon.kill()
-
-
-async def until(look: Callable[[], Any], expected: list[Any]) -> None:
-    """Wait until `look` returns what is expected, in any order."""
-    async with asyncio.timeout(SECONDS):
-        while sorted(map(repr, await look())) != sorted(map(repr, expected)):  # noqa: ASYNC110 - they tell nobody
-            await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The driver over a daemon in memory; tests/integration/ipfs has the real ones."""
+"""The driver over a daemon in memory; tests/integration/stores has the real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a daemon, and what its refusals mean; tests/integration/ipfs has the real one."""
+"""What is asked of a daemon, and what its refusals mean; tests/integration/stores has the real one."""
 
 from __future__ import annotations
 
