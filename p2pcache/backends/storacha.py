@@ -24,5 +24,5 @@ BACKEND = Backend(
         ),
     ),
     ended="the service ended on 2026-05-31, and no request is made to it: use s3, or ipfs with a pinning service "
-    "(CACHE_IPFS_PIN_SERVICE) and a gateway (CACHE_IPFS_GATEWAY), and unset its variables",
+    "(CACHE_IPFS_PIN_SERVICE) and a gateway (CACHE_IPFS_GATEWAY), see docs/ipfs.md",
 )

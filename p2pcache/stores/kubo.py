@@ -29,6 +29,7 @@ _DHT_ALONE = frozenset({"dht", "dhtclient", "dhtserver"})
 _MISSING = ("not found", "deadline exceeded", "failed to find any peer", "record is expired")
 _SUPERSEDED = "existing IPNS record has sequence"
 _NOT_PINNED = "not pinned"
+_ANNOUNCES = ", and announces the CIDs of what it keeps there: set its Provide.Enabled to false"
 
 
 class _Refusal(msgspec.Struct, rename="pascal"):
@@ -49,12 +50,17 @@ class _Ipns(msgspec.Struct, rename="pascal"):
     delegated_publishers: list[str] | None = None
 
 
+class _Provide(msgspec.Struct, rename="pascal"):
+    enabled: bool | None = None
+
+
 class _Config(msgspec.Struct, rename="pascal"):
     """The part of a daemon's configuration that decides where it asks."""
 
     bootstrap: list[str] | None = None
     routing: _Routing = msgspec.field(default_factory=_Routing)
     ipns: _Ipns = msgspec.field(default_factory=_Ipns)
+    provide: _Provide = msgspec.field(default_factory=_Provide)
 
 
 class RpcError(StoreError):
@@ -228,11 +234,12 @@ def _message(body: bytes) -> str:
 
 def _public(config: _Config) -> str:
     """Return why a daemon of this configuration may reach the public network; "" where it does not."""
+    announces = "" if config.provide.enabled is False else _ANNOUNCES
     if config.bootstrap:
-        return "it is on the public network (its Bootstrap is not empty)"
+        return f"it is on the public network (its Bootstrap is not empty){announces}"
     routing = config.routing
     if routing.type not in _DHT_ALONE and (routing.delegated_routers or config.ipns.delegated_publishers):
-        return "it asks public routers (its DelegatedRouters or DelegatedPublishers are not empty)"
+        return f"it asks public routers (its DelegatedRouters or DelegatedPublishers are not empty){announces}"
     if routing.type in ("none", "delegated", "custom"):
         return "its Routing.Type reaches no other daemon by a DHT of its own"
     return ""

@@ -38,7 +38,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    daemon = Daemon(tmp_path_factory.mktemp("public"), Bootstrap=[UNREACHABLE])
+    daemon = Daemon(tmp_path_factory.mktemp("public"), Bootstrap=[UNREACHABLE], Provide__Enabled=False)
     yield daemon
     daemon.kill()
 

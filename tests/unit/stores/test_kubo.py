@@ -81,6 +81,13 @@ class TestOpening:
         await kubo.put_archive(b"car")
         assert [asked.values("offline") for asked in daemon.asked[begun:]] == [["true"]] * 5
 
+    @pytest.mark.parametrize(("enabled", "announces"), [(None, True), (True, True), (False, False)])
+    async def test_the_reason_says_whether_a_public_one_announces_what_it_keeps(
+        self, kubo: Kubo, daemon: HttpService, enabled: bool | None, announces: bool
+    ) -> None:
+        daemon.answers["/api/v0/config/show"] = config(Bootstrap=["auto"], Provide={"Enabled": enabled, "DHT": {}})
+        assert ("Provide.Enabled" in await kubo.open()) is announces
+
     async def test_it_is_not_used_at_all_where_it_is_not_there(self, kubo: Kubo, daemon: HttpService) -> None:
         daemon.answers["/api/v0/version"] = (404, b"")
         with pytest.raises(StoreError, match="HTTP 404 in answer to /version: it is not the RPC of Kubo") as caught:
