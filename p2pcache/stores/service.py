@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import aiohttp
 
+from p2pcache.proxies import Proxies, Proxy
 from p2pcache.stores.driver import StoreError
 
 CONNECT_SECONDS = 2.0
@@ -38,7 +37,7 @@ class Service:
     def __init__(self, url: str, headers: Mapping[str, str], *, proxied: bool) -> None:
         self.url = url
         self._headers = headers
-        self._proxy = _proxy(url) if proxied else None
+        self._proxy = Proxies().of(url) if proxied else Proxy(None, {})
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(
@@ -77,7 +76,8 @@ class Service:
                     params=query,
                     data=body,
                     headers=headers,
-                    proxy=self._proxy,
+                    proxy=self._proxy.url,
+                    proxy_headers=self._proxy.headers,
                     allow_redirects=False,
                 ) as response,
             ):
@@ -114,12 +114,6 @@ async def _read(response: aiohttp.ClientResponse, most: int, *, cut: bool) -> by
                 break
             raise StoreError(f"an answer of more than {most} bytes")
     return bytes(body[:most])
-
-
-def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment names. Not aiohttp's ``trust_env``: that would send netrc's passwords."""
-    parts = urlsplit(url)
-    return None if urllib.request.proxy_bypass(parts.netloc) else urllib.request.getproxies().get(parts.scheme)
 
 
 def _reason(error: BaseException) -> str:
