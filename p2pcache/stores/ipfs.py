@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from p2pcache.backends.ipfs import BACKEND, DEFAULT_API
 from p2pcache.cache.codec import cid_of, cid_text
@@ -26,10 +27,9 @@ from p2pcache.stores.trustless import TrustlessGateway
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 VALID_SECONDS = 7 * 86_400.0
 """How long a record is valid. Daemons of one another's DHT drop it after 48 hours (the specification, Validity)."""
-
-
 _WRITES_BITS = 20
 """Room for more writes of a record a day than a daemon could take."""
 
@@ -40,7 +40,7 @@ class IpfsDriver:
     Args:
         keyring: has the keys of the IPNS names.
         kubo: the daemon; None where gateways alone are read.
-        gateways: asked for what the daemon does not have.
+        gateways: asked for blocks that the daemon does not have; without a daemon for records too.
         pins: of the daemon.
         where: the place in a few words.
         clock: Unix seconds.
@@ -59,11 +59,10 @@ class IpfsDriver:
         clock: Callable[[], float] = unix_time,
     ) -> None:
         self.where = where
-        self.writable = kubo is not None
+        self.writable = kubo is not None and pins is not None
         self._keyring = keyring
         self._kubo = kubo
         self._gateways = gateways
-        self._sources: list[Kubo | TrustlessGateway] = [*([kubo] if kubo else []), *gateways]
         self._pins = pins
         self._clock = clock
         self._logged = ""
@@ -83,11 +82,12 @@ class IpfsDriver:
         return False
 
     async def record(self, name: bytes) -> Record | None:
-        """See `driver.Driver`; of several answers the one with the highest sequence number counts."""
+        """See `driver.Driver`; where there is a daemon it decides, since a gateway may take seconds to find nothing."""
         names = [IpnsName(seed) for seed in self._keyring.record_seeds(name)]
-        found = await _all(self._published(source, each) for source in self._sources for each in names)
-        newest = max(found, key=lambda published: published.sequence, default=None)
-        return Record(newest.data, str(newest.sequence)) if newest else None
+        sources = [self._kubo] if self._kubo else self._gateways
+        calls = [self._published(source, each) for source in sources for each in names]
+        found = await _first(calls, lambda published: published is not None)
+        return Record(found.data, str(found.sequence)) if found else None
 
     async def _published(self, source: Kubo | TrustlessGateway, name: IpnsName) -> Published | None:
         received = await source.record(str(name))
@@ -104,7 +104,8 @@ class IpfsDriver:
         signer = IpnsName(self._keyring.record_seeds(name)[0])
         sequence = self._first_sequence() if version is None else int(version) + 1
         record = signer.sign(Published(sequence, data), self._clock() + VALID_SECONDS)
-        return str(sequence) if await self._daemon.put_record(str(signer), record) else None
+        kubo, _ = self._writer()
+        return str(sequence) if await kubo.put_record(str(signer), record) else None
 
     async def block(self, cid: bytes) -> bytes | None:
         """See `driver.Driver`; what the daemon does not have itself is asked for everywhere else at once."""
@@ -114,28 +115,30 @@ class IpfsDriver:
             if (found := await self._kubo.block(text)) is not None:
                 return found
             calls.append(partial(self._kubo.fetch, text))
-        return await _first(cid, (call() for call in calls))
+        return await _first([call() for call in calls], lambda block: block is not None and cid_of(block) == cid)
 
     async def put_blocks(self, blocks: Sequence[tuple[bytes, bytes]]) -> None:
         """See `driver.Driver`; several are one upload and one pin."""
+        kubo, pins = self._writer()
         root, data = blocks[0]
         if len(blocks) == 1:
-            await self._daemon.put_block(data)
+            await kubo.put_block(data)
         else:
             root, data = car.list_of([cid for cid, _ in blocks])
-            await self._daemon.put_archive(car.archive(root, [(root, data), *blocks]))
-        if self._pins is not None:
-            await self._pins.add(cid_text(root))
-            if self._expiring is None:
-                self._expiring = asyncio.create_task(self._pins.expire())
+            await kubo.put_archive(car.archive(root, [(root, data), *blocks]))
+        await pins.add(cid_text(root))
+        if self._expiring is None:
+            self._expiring = asyncio.create_task(pins.expire())
 
     async def close(self) -> None:
         """See `driver.Driver`."""
         if self._expiring is not None:
             self._expiring.cancel()
             await asyncio.gather(self._expiring, return_exceptions=True)
-        for source in self._sources:
-            await source.close()
+        for gateway in self._gateways:
+            await gateway.close()
+        if self._kubo is not None:
+            await self._kubo.close()
 
     def _first_sequence(self) -> int:
         """Return the sequence number of a new record: that of today.
@@ -145,21 +148,20 @@ class IpfsDriver:
         """
         return int(self._clock() // 86_400) << _WRITES_BITS
 
-    @property
-    def _daemon(self) -> Kubo:
-        if self._kubo is None:
+    def _writer(self) -> tuple[Kubo, Pins]:
+        if self._kubo is None or self._pins is None:
             raise StoreError("it can only be read", lasting=True)
-        return self._kubo
+        return self._kubo, self._pins
 
 
-async def _first(cid: bytes, calls: Iterable[Awaitable[bytes | None]]) -> bytes | None:
-    """Return the first block that has this CID; else other bytes, which the caller refuses; else None.
+async def _first(calls: Iterable[Awaitable[T | None]], good: Callable[[T | None], bool]) -> T | None:
+    """Return the first `good` result; else another one, which the caller refuses; else None.
 
     Raises:
-        StoreError: nothing was found, and a call failed.
+        StoreError: there was no result, and a call failed.
     """
     tasks = [asyncio.ensure_future(call) for call in calls]
-    other: bytes | None = None
+    other: T | None = None
     failure: StoreError | None = None
     try:
         for done in asyncio.as_completed(tasks):
@@ -168,7 +170,7 @@ async def _first(cid: bytes, calls: Iterable[Awaitable[bytes | None]]) -> bytes 
             except StoreError as error:
                 failure = error
                 continue
-            if found is not None and cid_of(found) == cid:
+            if good(found):
                 return found
             other = found or other
     finally:
@@ -178,20 +180,6 @@ async def _first(cid: bytes, calls: Iterable[Awaitable[bytes | None]]) -> bytes 
     if other is None and failure is not None:
         raise failure
     return other
-
-
-async def _all(calls: Iterable[Awaitable[Published | None]]) -> list[Published]:
-    """Return what was found.
-
-    Raises:
-        StoreError: nothing was, and a call failed.
-    """
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    found = [result for result in results if isinstance(result, Published)]
-    for failure in results:
-        if isinstance(failure, BaseException) and not found:
-            raise failure
-    return found
 
 
 def open_tier(opening: Opening) -> StoreTier:

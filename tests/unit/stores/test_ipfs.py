@@ -43,8 +43,6 @@ class MemoryKubo(Kubo):
         return self.why
 
     async def record(self, name: str) -> bytes | None:
-        if self.failing:
-            raise self.failing
         return self.records.get(name)
 
     async def put_record(self, name: str, record: bytes) -> bool:
@@ -69,10 +67,13 @@ class MemoryKubo(Kubo):
 class MemoryGateway(TrustlessGateway):
     def __init__(self) -> None:
         super().__init__("http://gateway")
+        self.failing: StoreError | None = None
         self.records: dict[str, bytes] = {}
         self.blocks: dict[str, bytes] = {}
 
     async def record(self, name: str) -> bytes | None:
+        if self.failing:
+            raise self.failing
         return self.records.get(name)
 
     async def block(self, cid: str, most: int) -> bytes | None:
@@ -96,7 +97,7 @@ class MemoryPins(Pins):
 def over(
     kubo: Kubo | None, *gateways: TrustlessGateway, pins: Pins | None = None, keyring: Keyring = KEYRING
 ) -> IpfsDriver:
-    return IpfsDriver(keyring, kubo, gateways, pins, "the daemon", lambda: NOON)
+    return IpfsDriver(keyring, kubo, gateways, pins or (MemoryPins(kubo) if kubo else None), "it", lambda: NOON)
 
 
 def signed(sequence: int, data: bytes, until: float = NOON + 60, keyring: Keyring = KEYRING) -> tuple[str, bytes]:
@@ -137,22 +138,25 @@ class TestRecords:
         monkeypatch.setattr(MemoryKubo, "put_record", refuse)
         assert await over(MemoryKubo()).put_record(NAME, b"one", "4") is None
 
-    async def test_the_newest_of_several_sources_counts(self) -> None:
-        kubo, gateway = MemoryKubo(), MemoryGateway()
-        kubo.records, gateway.records = dict([signed(4, b"older")]), dict([signed(5, b"newer")])
-        assert await over(kubo, gateway).record(NAME) == Record(b"newer", "5")
+    async def test_where_there_is_a_daemon_no_gateway_is_asked(self) -> None:
+        gateway = MemoryGateway()
+        gateway.records = dict([signed(5, b"found")])
+        assert await over(MemoryKubo(), gateway).record(NAME) is None
+        assert await over(None, gateway).record(NAME) == Record(b"found", "5")
 
-    async def test_a_forged_one_does_not(self) -> None:
-        kubo, gateway = MemoryKubo(), MemoryGateway()
+    async def test_a_forged_or_expired_one_is_none(self) -> None:
+        liar, late, right = MemoryGateway(), MemoryGateway(), MemoryGateway()
         name, record = signed(4, b"right")
-        kubo.records[name] = record
-        gateway.records[name] = signed(9, b"forged", keyring=Keyring.from_secrets([NEW]))[1]
-        assert await over(kubo, gateway).record(NAME) == Record(b"right", "4")
+        right.records[name] = record
+        liar.records[name] = signed(9, b"forged", keyring=Keyring.from_secrets([NEW]))[1]
+        late.records[name] = signed(9, b"expired", NOON - 1)[1]
+        assert await over(None, liar, late).record(NAME) is None
+        assert await over(None, liar, late, right).record(NAME) == Record(b"right", "4")
 
     async def test_a_failure_counts_where_nothing_was_found(self) -> None:
-        kubo, gateway = MemoryKubo(), MemoryGateway()
-        kubo.failing = StoreError("it is away")
-        driver = over(kubo, gateway)
+        failing, gateway = MemoryGateway(), MemoryGateway()
+        failing.failing = StoreError("it is away")
+        driver = over(None, failing, gateway)
         with pytest.raises(StoreError, match="it is away"):
             await driver.record(NAME)
         gateway.records = dict([signed(5, b"found")])
@@ -217,8 +221,11 @@ class TestBlocks:
 
 
 async def test_gateways_alone_are_only_read() -> None:
-    driver = over(None, MemoryGateway())
+    gateway = MemoryGateway()
+    gateway.blocks = {cid_text(cid): data for cid, data in BLOCKS}
+    driver = over(None, gateway)
     await driver.open()
+    assert await driver.block(BLOCKS[1][0]) == b"two"
     assert not driver.writable
     with pytest.raises(StoreError, match="only be read"):
         await driver.put_blocks(BLOCKS)
@@ -230,7 +237,7 @@ async def test_the_log_says_once_that_a_daemon_is_used_offline(caplog: pytest.Lo
     driver = over(MemoryKubo("it is on the public network"))
     await driver.open()
     await driver.open()
-    sentence = "ipfs: the daemon is used with offline=true: it is on the public network"
+    sentence = "ipfs: it is used with offline=true: it is on the public network"
     assert [record.getMessage() for record in caplog.records] == [sentence]
 
 
