@@ -45,6 +45,7 @@ _STATUS = re.compile(r"status code: ([1-5]\d\d)")
 _KIND = re.compile(r"kind: (Connect|Timeout)\b")
 _STS = re.compile(r"performing (?:GET|POST) https://sts\.")
 _METADATA = re.compile(r"http://(?:169\.254\.169\.254|\[?fd00:ec2::254)")
+_CERTIFICATE = "its certificate is not trusted here: let SSL_CERT_FILE name the certificate of its authority"
 _HEAD = 1 << 14
 """Characters of a message that are looked at."""
 
@@ -76,6 +77,8 @@ def explained(error: Exception) -> StoreError:
     kind = _KIND.search(text)
     if kind and kind[1] == "Timeout":
         return StoreError("no answer in time")
+    if "InvalidCertificate(" in text:
+        return StoreError(_CERTIFICATE, lasting=True)
     if "incorrectly configured region" in text:  # a redirect that names no place
         return StoreError(_REGION, lasting=True)
     return StoreError("it cannot be reached" if kind else "an answer of it was cut off or malformed")

@@ -64,6 +64,11 @@ def test_a_role_that_is_not_given_is_named(name: str) -> None:
             "it cannot be reached",
             False,
         ),
+        (
+            "HTTP error\n kind: Connect,\n error: InvalidCertificate(\n UnknownIssuer",
+            "its certificate is not trusted",
+            True,
+        ),
         ("HTTP error: request timed out\n\nDebug source: HttpError {\n kind: Timeout,", "no answer in time", False),
         (
             "Received redirect without LOCATION, this normally indicates an incorrectly configured region",
