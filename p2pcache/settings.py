@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,13 @@ def hide(variables: Mapping[str, str]) -> None:
     Other processes of the user can read a process's initial environment; later changes stay invisible to them.
     """
     os.environ.update(variables)
+
+
+def unset_empty(names: Iterable[str]) -> None:
+    """Unset those of `names` that are empty, for a library that takes an empty variable for a value."""
+    for name in names:
+        if not os.environ.get(name, "x").strip():
+            del os.environ[name]
 
 
 def as_flags(flags: Mapping[str, str]) -> list[str]:

@@ -43,7 +43,8 @@ _BY_STATUS = {"301": _REGION, "401": _DENIED, "403": _DENIED}
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _STATUS = re.compile(r"status code: ([1-5]\d\d)")
 _KIND = re.compile(r"kind: (Connect|Timeout)\b")
-_STS = re.compile(r"performing (?:GET|POST) https://sts\.")
+_STS = re.compile(r"performing POST REDACTED\b")
+"""The request for a role: its address has the token in it, so the library does not show it."""
 _METADATA = re.compile(r"http://(?:169\.254\.169\.254|\[?fd00:ec2::254)")
 _CERTIFICATE = "its certificate is not trusted here: let SSL_CERT_FILE name the certificate of its authority"
 _HEAD = 1 << 14

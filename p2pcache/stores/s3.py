@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from p2pcache import __version__, values
 from p2pcache.backends.s3 import BACKEND
 from p2pcache.cache.tiers import Opening
-from p2pcache.settings import environment
-from p2pcache.stores.s3_credentials import credentials
+from p2pcache.settings import environment, unset_empty
+from p2pcache.stores.s3_credentials import AMBIENT, credentials
 from p2pcache.stores.store_tier import StoreTier
 from p2pcache.values import BucketName
 
@@ -59,6 +59,8 @@ def _connected(bucket: BucketName, endpoint: str, options: Mapping[str, Any], en
     from obstore.store import S3Store
 
     keys = credentials(options, environ)
+    if not keys:  # a role, before which the library would take empty keys
+        unset_empty(AMBIENT)
     # Given explicitly, what is said here beats the variables that the library reads for itself.
     place = {"aws_endpoint_url_s3": endpoint} if endpoint else {"virtual_hosted_style_request": "." not in bucket.name}
     return S3Store(

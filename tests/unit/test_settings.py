@@ -1,4 +1,5 @@
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from p2pcache.settings import (
     Share,
     as_flags,
     load,
+    unset_empty,
 )
 from p2pcache.values import BucketName
 
@@ -250,6 +252,13 @@ def test_no_credential_is_shown() -> None:
     assert "hunter2" not in f"{keys!r} {keys.options}"
     secret = of({"CACHE_SECRET": "hunter2", "GITHUB_TOKEN": "hunter2", "CACHE_CONTROL_TOKEN": "hunter2"})
     assert "hunter2" not in f"{secret!r} {secret} {secret.token} {secret.secrets}"
+
+
+def test_only_what_is_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("AWS_A", ""), ("AWS_B", " "), ("AWS_C", "c"), ("AWS_D", "")):
+        monkeypatch.setenv(name, value)
+    unset_empty(("AWS_A", "AWS_B", "AWS_C", "AWS_NONE"))
+    assert {name for name in os.environ if name.startswith("AWS_") and len(name) == 5} == {"AWS_C", "AWS_D"}
 
 
 def test_secrets_are_compared_by_value() -> None:
