@@ -41,6 +41,7 @@ class Store:
         self.modes: list[Any] = []
         self.failure: Exception | None = None
         self.on_put: Exception | None = None
+        self.lasting = False
         self.size: int | None = None
         self.got: Got | None = None
         self.busy = self.busiest = 0
@@ -62,7 +63,8 @@ class Store:
         await asyncio.sleep(0)
         self.busy -= 1
         if self.on_put:
-            failure, self.on_put = self.on_put, None
+            failure = self.on_put
+            self.on_put = failure if self.lasting else None
             raise failure
         if mode == "create" and key in self.objects:
             raise AlreadyExistsError("412")
@@ -208,13 +210,13 @@ async def test_who_may_only_read_goes_on_reading(
     store: Store, driver: ObjectDriver, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.objects[f"v1/p/{NAME.hex()}"] = b"record"
-    store.on_put = DENIED
+    store.on_put, store.lasting = DENIED, True
     with caplog.at_level(logging.WARNING):
-        await driver.put_blocks([(CID, SEALED)])
+        await driver.put_blocks([(CID, SEALED), (b"\x01" + CID[1:], SEALED)])
     assert not driver.writable
     assert not await driver.put_record(NAME, b"1", None)
     await driver.put_blocks([(CID, SEALED)])
-    assert len(store.modes) == 1, "nothing more is tried"
+    assert len(store.modes) == 2, "nothing more is tried"
     assert await driver.record(NAME) is not None
     assert caplog.messages == [
         "the bucket example: the credentials allow to read, not to write: this node adds nothing there"

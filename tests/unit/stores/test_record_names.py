@@ -97,15 +97,13 @@ async def test_the_first_page_is_waited_for_and_the_others_are_not(clock: Clock)
     await names.close()
 
 
-@pytest.mark.parametrize(
-    "service", [lambda: Service([b"b"], [b"d"], [b"f"]), lambda: Service([b"b"], [b"d"], [b"f"], fails_at=2)]
-)
-async def test_a_listing_that_ends_early_is_exact_up_to_its_end(clock: Clock, service: type[Service]) -> None:
-    one = service()
-    names = RecordNames(one.list, most_pages=2, monotonic=clock)
+@pytest.mark.parametrize(("most_pages", "fails_at"), [(2, 99), (99, 2)], ids=["at its bound", "by a failure"])
+async def test_a_listing_that_ends_early_is_exact_up_to_its_end(clock: Clock, most_pages: int, fails_at: int) -> None:
+    service = Service([b"b"], [b"d"], [b"f"], fails_at=fails_at)
+    names = RecordNames(service.list, most_pages=most_pages, monotonic=clock)
     await names.open()
     await listed(names)
-    assert one.given == 2
+    assert service.given == 2
     assert [name for name in (b"a", b"c", b"d", b"e", b"f", b"g") if names.lacks(name)] == [b"a", b"c"]
     await names.close()
 

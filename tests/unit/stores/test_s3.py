@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,13 @@ def test_the_library_never_tries_for_long(monkeypatch: pytest.MonkeyPatch, store
     assert store["retry_config"]["retry_timeout"].total_seconds() <= 2
     assert store["client_options"]["timeout"].total_seconds() <= 10
     assert store["client_options"]["connect_timeout"].total_seconds() <= 2
+
+
+def test_empty_keys_do_not_hide_a_role(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+    role = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials"}
+    connected(monkeypatch, CACHE_S3_BUCKET="example", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", **role)
+    assert "credential_provider" not in store
+    assert os.environ.keys().isdisjoint({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
 
 
 def test_it_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
