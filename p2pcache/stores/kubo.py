@@ -26,7 +26,9 @@ _LARGEST_CONFIG = 256 << 10
 _LARGEST_REPLY = 64 << 10
 _ROOT = "/api/v0"
 _DHT_ALONE = frozenset({"dht", "dhtclient", "dhtserver"})
-_MISSING = ("not found", "deadline exceeded", "failed to find any peer", "record is expired")
+_MISSING = ("not found", "record is expired")
+_NOT_IN_TIME = "deadline exceeded"
+_NO_PEER = "failed to find any peer"
 _SUPERSEDED = "existing IPNS record has sequence"
 _NOT_PINNED = "not pinned"
 _ANNOUNCES = ", and announces the CIDs of what it keeps there: set its Provide.Enabled to false"
@@ -110,13 +112,14 @@ class Kubo:
         """Return a block that a daemon may have to which this one is connected, or None; the caller verifies it."""
         if self.public:
             return None
-        return await self._found("/block/get", [("arg", cid)], LARGEST_BLOCK, FETCH_SECONDS)
+        return await self._found("/block/get", [("arg", cid)], LARGEST_BLOCK, FETCH_SECONDS, _NOT_IN_TIME)
 
     async def record(self, name: str) -> bytes | None:
         """Return the IPNS record of a name, or None; the caller verifies it."""
         body = None
         if not self.public:
-            body = await self._found("/name/get", [("arg", name)], LARGEST, FETCH_SECONDS)
+            query = [("arg", name)]
+            body = await self._found("/name/get", query, LARGEST, FETCH_SECONDS, _NOT_IN_TIME, _NO_PEER)
         return body or await self._found("/name/get", [("arg", name), _OFFLINE], LARGEST, READ_SECONDS)
 
     async def put_record(self, name: str, record: bytes) -> bool:
@@ -185,11 +188,12 @@ class Kubo:
     def _offline(self) -> Query:
         return [_OFFLINE] if self.public else []
 
-    async def _found(self, path: str, query: Query, most: int, seconds: float) -> bytes | None:
+    async def _found(self, path: str, query: Query, most: int, seconds: float, *missing: str) -> bytes | None:
+        """Return an answer; None where the daemon says that there is none, in one of its ways or of those `missing`."""
         try:
             return await self._call(path, query, seconds=seconds, most=most)
         except RpcError as error:
-            if any(words in error.message for words in _MISSING):
+            if any(words in error.message for words in (*_MISSING, *missing)):
                 return None
             raise
 

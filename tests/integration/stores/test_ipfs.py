@@ -105,9 +105,7 @@ async def test_what_one_fleet_stored_another_finds(daemon: Daemon, names: Keyrin
         await asyncio.gather(*(first.store(each.pointer, each.sealed) for each in kept))
         assert (first.report()["lost"], first.report()["why"]) == (0, "")
     async with over(names, daemon.api) as second:
-        assert await asyncio.gather(*(found(second, each) for each in kept)) == [
-            ([each.pointer], each.sealed) for each in kept
-        ]
+        assert [await found(second, each) for each in kept] == [([each.pointer], each.sealed) for each in kept]
 
 
 async def test_two_writers_of_a_resource_lose_nothing(daemon: Daemon, names: Keyring) -> None:

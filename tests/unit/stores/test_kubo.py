@@ -140,6 +140,15 @@ class TestReading:
         with pytest.raises(StoreError, match=r"^an error in answer to /block/get$"):
             await kubo.block("bafk")
 
+    async def test_a_block_that_no_peer_sends_in_time_is_missing_and_one_of_its_own_is_late(
+        self, kubo: Kubo, daemon: HttpService
+    ) -> None:
+        await kubo.open()
+        daemon.answers["/api/v0/block/get"] = refusal("context deadline exceeded")
+        assert await kubo.fetch("bafk") is None
+        with pytest.raises(StoreError):
+            await kubo.block("bafk")
+
     async def test_a_record_that_only_this_daemon_has_is_found(self, kubo: Kubo, daemon: HttpService) -> None:
         await kubo.open()
         daemon.answers["/api/v0/name/get"] = lambda asked: (
