@@ -12,19 +12,24 @@ import asyncio
 import contextlib
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from _tools import free_port, listening, process
+from _tools import clean_environment, free_port, listening, process
 
 from p2pcache.cache.codec import cid_of
 from p2pcache.cache.disk import Disk
+from p2pcache.stores.ipfs import IpfsDriver
+from p2pcache.stores.kubo import Kubo
 from p2pcache.stores.object_driver import ObjectDriver
+from p2pcache.stores.pins import Pins
 from p2pcache.testing.conformance import KEYRING, Stored, make
+from p2pcache.values import ipfs_api
 
 SIZES = {"1 KB": 1 << 10, "50 KB": 50 << 10, "1 MB": 1 << 20}
 ROUNDS = 40
@@ -83,6 +88,38 @@ async def s3(scratch: Path) -> AsyncIterator[Row | None]:
             await driver.close()
 
 
+@contextlib.contextmanager
+def daemon(program: Path, scratch: Path) -> Iterator[str]:
+    """Run a Kubo daemon that is alone; yields the URL of its RPC."""
+    home = scratch / "ipfs"
+    env = clean_environment(scratch, IPFS_PATH=str(home), IPFS_TELEMETRY="off")
+    subprocess.run([program, "init", "--profile=test,pebbleds"], env=env, check=True, capture_output=True)
+    with process(str(program), "daemon", log=scratch / "ipfs.log", env=env):
+        while not (home / "api").exists():
+            time.sleep(0.02)
+        yield ipfs_api((home / "api").read_text().strip())
+
+
+@contextlib.asynccontextmanager
+async def ipfs(scratch: Path) -> AsyncIterator[Row | None]:
+    program = BUILT / "kubo-0.43.0/ipfs"
+    if not program.exists():
+        yield None
+        return
+    with daemon(program, scratch) as api:
+        kubo = Kubo(api, "")
+        driver = IpfsDriver(KEYRING, kubo, [], Pins(kubo, ""), "the daemon")
+        await driver.open()
+        try:
+            yield Row(
+                "ipfs",
+                lambda kept: driver.put_blocks([(kept.pointer.cid, kept.sealed)]),
+                lambda kept: driver.block(kept.pointer.cid),
+            )
+        finally:
+            await driver.close()
+
+
 async def median(calls: list[Callable[[], Awaitable[object]]]) -> float:
     """Return the median of the milliseconds of calls, one after another."""
     taken = []
@@ -108,7 +145,7 @@ async def measured(row: Row, size: int) -> tuple[float, float]:
 async def compare(scratch: Path) -> bool:
     reached = True
     print(f"{'tier':8}{'size':8}{'put':>12}{'get':>12}{'get, of GitHub':>18}")
-    for opened in (disk, s3):
+    for opened in (disk, s3, ipfs):
         async with opened(scratch) as row:
             if row is None:
                 print(f"{opened.__name__}: left out: its service is not built")
