@@ -20,11 +20,15 @@ LARGEST_BLOCK = 2 << 20
 
 READ_SECONDS = 2.0
 WRITE_SECONDS = 5.0
+REMOTE_SECONDS = 2.0
+"""For a pinning service to take note of a pin: it holds up the writes of a node that ends."""
 FETCH_SECONDS = 1.0
 """For a block of another daemon: the pointer may have arrived before it, or outlived it."""
 _LARGEST_CONFIG = 256 << 10
 _LARGEST_REPLY = 64 << 10
 _ROOT = "/api/v0"
+_BUSY = frozenset({429, 502, 503, 504})
+"""Answers of a proxy before a daemon."""
 _DHT_ALONE = frozenset({"dht", "dhtclient", "dhtserver"})
 _MISSING = ("not found", "record is expired")
 _NOT_IN_TIME = "deadline exceeded"
@@ -172,7 +176,7 @@ class Kubo:
     async def pin_remotely(self, cid: str, name: str, service: str) -> None:
         """Have a pinning service that the daemon knows fetch a block and what it links to, and keep them."""
         query = [("arg", cid), ("name", name), ("service", service), ("background", "true")]
-        await self._call("/pin/remote/add", query, seconds=WRITE_SECONDS)
+        await self._call("/pin/remote/add", query, seconds=REMOTE_SECONDS)
 
     async def unpin_remotely(self, name: str, service: str) -> None:
         """Remove all pins of a name at a pinning service."""
@@ -189,7 +193,7 @@ class Kubo:
         return [_OFFLINE] if self.public else []
 
     async def _found(self, path: str, query: Query, most: int, seconds: float, *missing: str) -> bytes | None:
-        """Return an answer; None where the daemon says that there is none, in one of its ways or of those `missing`."""
+        """Return an answer; None where the daemon reports that there is none, in words like `_MISSING` or `missing`."""
         try:
             return await self._call(path, query, seconds=seconds, most=most)
         except RpcError as error:
@@ -217,6 +221,8 @@ class Kubo:
             raise StoreError(reason % path, lasting=True)
         if reply.status == 500:
             raise RpcError(path, _message(reply.body))
+        if reply.status in _BUSY:
+            raise StoreError(f"HTTP {reply.status} in answer to {path}")
         raise StoreError(f"HTTP {reply.status} in answer to {path}: it is not the RPC of Kubo", lasting=True)
 
 

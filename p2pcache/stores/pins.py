@@ -1,4 +1,4 @@
-"""Pins with the day for a name, so that what nobody stored again for a week can be told from the rest, and goes."""
+"""Pins with the day for a name, so that what was not stored again for a week is known, and goes."""
 
 from __future__ import annotations
 

@@ -121,6 +121,7 @@ SECRETS = {
     "CACHE_JOB_TOKEN": "ghs_0f7herunner",
     "CACHE_S3_SECRET_ACCESS_KEY": "own0f7hecache",
     "CACHE_S3_SESSION_TOKEN": "5e5510n0f7hecache",
+    "CACHE_IPFS_TOKEN": "0f7heda3m0n",
     "AWS_SECRET_ACCESS_KEY": "0f7hej0b0f7hej0b",
     "INPUT_SECRET": "1npu7",
     "HTTP_PROXY_PASSWORD": "pr0xypr0xy",
@@ -249,5 +250,5 @@ def test_a_command_gets_the_users_token_and_none_of_the_nodes_secrets(tmp_path: 
     given = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
     assert given["GITHUB_TOKEN"] == SECRETS["GITHUB_TOKEN"]
     assert given.keys().isdisjoint({"CACHE_SECRET", "CACHE_CONTROL_TOKEN", "CACHE_JOB_TOKEN"})
-    assert given.keys().isdisjoint({"CACHE_S3_SECRET_ACCESS_KEY", "CACHE_S3_SESSION_TOKEN"})
+    assert given.keys().isdisjoint({"CACHE_S3_SECRET_ACCESS_KEY", "CACHE_S3_SESSION_TOKEN", "CACHE_IPFS_TOKEN"})
     assert given["AWS_SECRET_ACCESS_KEY"] == SECRETS["AWS_SECRET_ACCESS_KEY"], "the command's own, as its token"

@@ -94,6 +94,21 @@ async def test_no_request_fails_where_there_is_no_daemon(fleet: Fleet, daemon: D
     assert "it cannot be reached" in store["why"]
 
 
+async def test_a_daemon_that_dies_costs_a_line_and_no_request(fleet: Fleet, targets: list[str], tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "dies")
+    try:
+        member = runner(fleet, "member", ONE, CACHE_IPFS_API=daemon.api)
+        await asked(member, targets[:2])
+    finally:
+        daemon.kill()
+    await asked(member, targets[2:])
+    assert member.log.count("the cache goes on without it and tries again") == 1
+    (store,) = (await member.stats())["stores"]
+    assert (store["state"] == "closed", "it cannot be reached" in store["why"]) == (False, True)
+    health = await member.control("healthz")
+    assert any(reason.startswith(f"ipfs: the daemon at {daemon.api}: ") for reason in health["reasons"])
+
+
 @pytest.mark.needs("ipfs-cluster")
 async def test_a_pinning_service_keeps_what_the_daemon_loses(
     fleet: Fleet, github: GitHub, daemon: Daemon, targets: list[str], tmp_path: Path

@@ -118,6 +118,16 @@ async def test_a_refused_token_is_a_lasting_failure(daemon: HttpService, status:
     )
 
 
+@pytest.mark.parametrize(("status", "lasting"), [(429, False), (503, False), (301, True), (405, True)])
+async def test_another_status_is_a_proxys_or_another_services(
+    kubo: Kubo, daemon: HttpService, status: int, lasting: bool
+) -> None:
+    daemon.answers["/api/v0/block/get"] = (status, b"hostile words")
+    with pytest.raises(StoreError, match=f"^HTTP {status} in answer to /block/get") as caught:
+        await kubo.block("bafk")
+    assert caught.value.lasting is lasting
+
+
 class TestReading:
     async def test_what_is_missing_is_none(self, kubo: Kubo, daemon: HttpService) -> None:
         await kubo.open()
