@@ -21,8 +21,8 @@ MOST_SEEN = 1024
 MOST_AUTHORS = 256
 MOST_BASES = 8
 
-Id = tuple[bytes, bytes, bytes]
-"""The name, scope and CID of an entry."""
+Id = tuple[bytes, bytes]
+"""The name and the CID of an entry: whichever scope it is of, it can be proved for any other."""
 
 
 class Chain:
@@ -117,15 +117,17 @@ class Chain:
         """Return the pack to write now: what is known beyond the base, or everything as a new base."""
         if self._base is not None:
             known = self._bases[self._base]
-            beyond = [entry for entry in self.shelf if _id(entry.pointer) not in known]
+            beyond = self._distinct(entry for entry in self.shelf if _id(entry.pointer) not in known)
             if sum(map(packed_size, beyond)) <= FOLD:
-                return Pack(self._base, self._author, tuple(beyond))
+                return Pack(self._base, self._author, beyond)
         chosen = tuple(self._most_useful())
-        left_out = self._own.keys() - {(entry.pointer.name, entry.pointer.scope) for entry in chosen}
-        for place in left_out:  # it would be news after every pack
-            del self._own[place]
-            self._news.discard(place)
-        return Pack(None, self._author, chosen)
+        pack = Pack(None, self._author, chosen)
+        packed = _ids(pack)
+        for place in [*self._news]:
+            if (pointer := self.shelf.get(place)) is None or _id(pointer) not in packed:  # news after every pack, else
+                del self._own[place]
+                self._news.discard(place)
+        return pack
 
     def wrote(self, key: str, made: Pack) -> None:
         """Take note that a pack was written: it is the newest, until another one is seen."""
@@ -141,13 +143,20 @@ class Chain:
         """Yield what fits into a pack: what was vouched for in this job first, then the newest."""
         oldest = self._clock() - KEPT_SECONDS
         recent = (entry for entry in self.shelf if entry.pointer.proved_at > oldest)
-        order = sorted(recent, key=lambda e: (not self._is_own(e.pointer), -e.pointer.proved_at))
         room = ROOM
-        for entry in order[:MAX_ENTRIES]:
+        for entry in self._distinct(recent)[:MAX_ENTRIES]:
             room -= packed_size(entry)
             if room < 0:
                 return
             yield entry
+
+    def _distinct(self, entries: Iterable[PackedEntry]) -> tuple[PackedEntry, ...]:
+        """Return one entry for each resource and block: what was vouched for in this job first, then the newest."""
+        order = sorted(entries, key=lambda e: (not self._is_own(e.pointer), -e.pointer.proved_at))
+        first: dict[Id, PackedEntry] = {}
+        for entry in order:
+            first.setdefault(_id(entry.pointer), entry)
+        return tuple(first.values())
 
     def _is_own(self, pointer: Pointer) -> bool:
         return (pointer.name, pointer.scope) in self._own
@@ -167,7 +176,7 @@ class Chain:
 
 
 def _id(pointer: Pointer) -> Id:
-    return pointer.name, pointer.scope, pointer.cid
+    return pointer.name, pointer.cid
 
 
 def _ids(pack: Pack) -> frozenset[Id]:

@@ -199,3 +199,13 @@ def test_little_news_is_not_worth_a_pack_at_the_jobs_end(chain: Chain, known: in
     chain.learn("k1", pack(*(stored(f"/known/{n}") for n in range(known))), head=True)
     note(chain, *(stored(f"/news/{n}") for n in range(news)))
     assert chain.worth_leaving is worth
+
+
+def test_the_same_answer_of_another_scope_is_no_news_and_is_packed_once(chain: Chain) -> None:
+    mine, theirs = stored("/a", b"a", scope="token:1"), stored("/a", b"a", scope="token:2", ago=60.0)
+    chain.learn("k1", pack(theirs), head=True)
+    note(chain, mine)
+    assert chain.news == 0
+    alone = Chain(ME, lambda: NOW)
+    note(alone, mine, stored("/a", b"a", scope="token:3"), stored("/a", b"other", scope="token:4"))
+    assert len(alone.compose().entries) == 2
