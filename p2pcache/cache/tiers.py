@@ -134,6 +134,18 @@ class Authorized(Tier, Protocol):
         ...
 
 
+@runtime_checkable
+class Awaited(Tier, Protocol):
+    """A tier to which another node may bring an entry within seconds: worth a wait while the quota is short."""
+
+    async def arrival(self, resource: bytes) -> bool:
+        """Wait until there is an entry of `resource` (its name), as long as the tier finds it worth it.
+
+        Return whether there is one now. The tier bounds each wait, and all of them together.
+        """
+        ...
+
+
 class Lease(Protocol[T_contra]):
     """The right to ask GitHub on behalf of all, held by the caller that `acquire` gave it to."""
 

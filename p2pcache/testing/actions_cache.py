@@ -43,9 +43,11 @@ class Rights:
     scopes: Mapping[str, int]
 
 
-def runtime_token(repository: str, scopes: Mapping[str, int]) -> str:
-    """Return a token as a runner has it, unsigned."""
+def runtime_token(repository: str, scopes: Mapping[str, int], run: str = "") -> str:
+    """Return a token as a runner has it, unsigned; `run` is the id of the workflow's run."""
     claims = {"repository_id": repository, "ac": json.dumps([{"Scope": s, "Permission": p} for s, p in scopes.items()])}
+    if run:
+        claims["scp"] = f"Actions.ExampleScope Actions.Results:{run}:1"
     parts = ({"alg": "none", "typ": "JWT"}, claims)
     encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
     return ".".join([*encoded, "unsigned"])

@@ -42,6 +42,14 @@ class DistantCache:
         entry.data = data
         await self._call("FinalizeCacheEntryUpload", key=key, size_bytes=str(len(data)))
 
+    async def reserve(self, key: str) -> bool:
+        await self._pass("CreateCacheEntry")
+        fields = {"key": key, "version": VERSION}
+        try:
+            return self.cache.call("CreateCacheEntry", Rights("1", self.scopes), fields)[1] is not None
+        except CacheRefusalError:
+            return False
+
     async def close(self) -> None:
         self.closed = True
 

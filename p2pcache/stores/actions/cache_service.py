@@ -41,6 +41,7 @@ _RETRY_SECONDS = 60.0
 _MOST_RETRY_SECONDS = 600.0
 _PIECE = 64 << 10
 _TOKEN = re.compile(r"[!-~]{1,16384}")
+_RUN = re.compile(r"(?:^| )Actions\.Results:([0-9A-Za-z-]{1,64}):")
 _REASON = re.compile(r"cache (?:read|write) denied: [A-Za-z0-9 ,'-]{0,120}")
 
 
@@ -67,30 +68,42 @@ class Hit(NamedTuple):
     url: Secret
 
 
-class Refs(NamedTuple):
-    """The git refs whose entries a token may use: the one that it writes, and others that it reads."""
+class CacheGrant(NamedTuple):
+    """What a token is for.
+
+    Attributes:
+        own: the git ref whose entries it writes.
+        others: those that it reads beside it.
+        writable: whether it writes at all.
+        run: the run of the workflow, the same for all of its jobs; empty where the token has none.
+    """
 
     own: str
     others: tuple[str, ...]
     writable: bool
+    run: str = ""
 
 
-def refs_of(token: Secret) -> Refs:
-    """Return the refs by the token's claim ``ac``: scopes with permissions, 1 for reading and 2 for writing.
+def grant_of(token: Secret) -> CacheGrant:
+    """Return what the token's claims say.
 
-    A token without that claim, of another vendor's runner, has one nameless ref, which it may write.
+    ``ac`` has scopes with permissions, 1 for reading and 2 for writing; ``scp`` the ids of the run and of the job
+    (actions/toolkit, packages/artifact). A token of another vendor's runner, without the first, has one nameless ref,
+    which it may write.
     """
     try:
         claims = token.reveal().split(".")[1]
         decoded = msgspec.json.decode(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)), type=dict[str, Any])
         scopes = msgspec.json.decode(decoded["ac"], type=list[_Scope])
+        found = _RUN.search(str(decoded.get("scp", "")))
     except (IndexError, KeyError, TypeError, ValueError, RecursionError, binascii.Error):
-        scopes = []
+        scopes, found = [], None
+    run = found[1] if found else ""
     own = next((scope for scope in scopes if scope.permission & _WRITE), scopes[0] if scopes else None)
     if own is None:
-        return Refs("", (), writable=True)
+        return CacheGrant("", (), writable=True, run=run)
     others = dict.fromkeys(scope.ref for scope in scopes if scope.permission & _READ and scope.ref != own.ref)
-    return Refs(own.ref, tuple(others)[:_MOST_OTHERS], writable=bool(own.permission & _WRITE))
+    return CacheGrant(own.ref, tuple(others)[:_MOST_OTHERS], bool(own.permission & _WRITE), run)
 
 
 class _Scope(msgspec.Struct):
@@ -171,9 +184,8 @@ class CacheService:
         """
         if not 0 < len(data) <= MAX_DATA:
             raise ValueError(f"{len(data)} bytes are no entry")
-        created = await self._call("CreateCacheEntry", key=key)
-        url = created.get("signed_upload_url")
-        if not (created.get("ok") and isinstance(url, str)):
+        url = await self._created(key)
+        if url is None:
             raise ServiceError("CreateCacheEntry: refused")
         blob = {"x-ms-blob-type": "BlockBlob", "Content-Type": "application/octet-stream"}
         status, _, _ = await self._request("upload", "PUT", Secret(url), _DATA_SECONDS, MAX_ANSWER, data, blob)
@@ -186,6 +198,20 @@ class CacheService:
             if left:
                 await asyncio.sleep(_FINALIZE_SECONDS)
         raise ServiceError("FinalizeCacheEntryUpload: refused")
+
+    async def reserve(self, key: str) -> bool:
+        """Take a key for good, without an entry; return False where another caller was first.
+
+        Raises:
+            ServiceError: see its subclasses.
+        """
+        return await self._created(key) is not None
+
+    async def _created(self, key: str) -> str | None:
+        """Reserve a key; return the URL for its data, None where it is taken."""
+        created = await self._call("CreateCacheEntry", key=key)
+        url = created.get("signed_upload_url")
+        return url if created.get("ok") and isinstance(url, str) else None
 
     async def _call(self, method: str, **fields: object) -> dict[str, Any]:
         """Call a method of the service; an answer without ``ok`` means that there is nothing, or the key is taken."""

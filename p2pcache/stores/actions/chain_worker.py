@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from p2pcache.cache.sealing import Keyring
-from p2pcache.stores.actions.cache_service import DeniedError, Hit, LimitedError, Refs, ServiceError
+from p2pcache.stores.actions.awaiting import Awaiting
+from p2pcache.stores.actions.cache_service import CacheGrant, DeniedError, Hit, LimitedError, ServiceError
 from p2pcache.stores.actions.chain import Chain
 from p2pcache.stores.actions.pacing import Pacing, Step
 from p2pcache.stores.actions.packs import Pack, open_pack, seal_pack
@@ -44,6 +45,10 @@ class PackService(Protocol):
         """See there."""
         ...
 
+    async def reserve(self, key: str) -> bool:
+        """See there."""
+        ...
+
     async def close(self) -> None:
         """See there."""
         ...
@@ -56,7 +61,7 @@ class ChainWorker:
         chain: what is known of it.
         service: where its packs are.
         keyring: seals and opens them.
-        refs: whose chain it is, and those that are read once.
+        grant: whose chain it is, and those that are read once.
         jitter: see `pacing.Pacing`.
 
     Attributes:
@@ -70,7 +75,7 @@ class ChainWorker:
         chain: Chain,
         service: PackService,
         keyring: Keyring,
-        refs: Refs,
+        grant: CacheGrant,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.why = ""
@@ -79,17 +84,20 @@ class ChainWorker:
         self._chain = chain
         self._service = service
         self._keyring = keyring
-        self._own = self._prefix(refs.own)
-        self._others = [self._prefix(ref) for ref in refs.others]
+        self._own = self._prefix(grant.own)
+        self._others = [self._prefix(ref) for ref in grant.others]
         self._now = asyncio.get_running_loop().time
         self._pacing = Pacing(self._now, jitter)
-        if not refs.writable:
+        if not grant.writable:
             self._pacing.denied(Step.WRITE)
         self._cold = True
         self._read_at = -math.inf
         self._changed = asyncio.Event()
         self._busy = asyncio.Lock()
-        self._task = asyncio.create_task(self._run(), name="actions cache")
+        self._awaiting = Awaiting(self._now, self._urge)
+        self._run = grant.run if grant.writable else ""
+        self._follows: asyncio.Task[bool] | None = None
+        self._task = asyncio.create_task(self._work(), name="actions cache")
 
     # What the tier reports
 
@@ -102,6 +110,19 @@ class ChainWorker:
         """Have news considered."""
         self._changed.set()
 
+    async def arrival(self, resource: bytes) -> bool:
+        """Wait for a pack with this resource where another job of the run is the one to ask; return whether it came.
+
+        The first job of a run that wants to wait leads: it asks GitHub at once, and writes packs more often.
+        """
+        if not self._run or self.trouble:
+            return False
+        if self._follows is None:
+            self._follows = asyncio.create_task(self._found_leader())
+        if self._follows.done() and not self._follows.result():
+            return False
+        return await self._awaiting.until(lambda: bool(self._chain.shelf.find(resource)))
+
     @property
     def trouble(self) -> str:
         """Why packs are neither read nor written at present; empty when they are."""
@@ -109,13 +130,16 @@ class ChainWorker:
 
     async def close(self, *, flush: bool) -> None:
         """End the work; with `flush`, first write what the newest pack lacks, within `FLUSH_SECONDS`."""
+        self._awaiting.end()
         if flush:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_SECONDS), self._busy:
                     self._task.cancel()
                     await self._leave()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._follows) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._service.close()
 
     async def _leave(self) -> None:
@@ -133,7 +157,27 @@ class ChainWorker:
 
     # The work
 
-    async def _run(self) -> None:
+    async def _found_leader(self) -> bool:
+        """Return whether another job of the run was the first to reserve the leader's key."""
+        try:
+            leads = await self._service.reserve(f"{self._own}lead/{self._run}".lower())
+        except ServiceError:
+            leads, follows = False, False
+        else:
+            follows = not leads
+        if leads:
+            self._pacing.lead()
+            self._changed.set()
+        if not follows:
+            self._awaiting.end()
+        return follows
+
+    def _urge(self) -> None:
+        """Look soon: a caller waits."""
+        self._pacing.urge()
+        self.missed()
+
+    async def _work(self) -> None:
         while True:
             self._changed.clear()
             step, seconds = self._pacing.next(cold=self._cold, news=self._chain.news)
@@ -187,6 +231,7 @@ class ChainWorker:
         if (base := self._chain.lacks(found)) is not None:
             await self._learn_base(base)
         self._chain.learn(hit.key, found, head=head)
+        self._awaiting.look()
         return True
 
     async def _learn_base(self, key: str) -> None:

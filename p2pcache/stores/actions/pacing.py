@@ -34,6 +34,8 @@ class Pace:
         read_per_author: the same, at least, for each author seen.
         many: authors, above which look-ups are `read_per_many` apart for each, and none follows a pack.
         check: from a pack to the look-up that shows whether another author overtook it.
+        urgent: between look-ups while a caller waits, where it is more than that for the authors seen.
+        leader_first, leader_write: as `first` and `write` for a node that others wait for, while it is `leading`.
         failures: in a row, after which the service is left alone for `rest`.
     """
 
@@ -48,6 +50,10 @@ class Pace:
     many: int = 20
     read_per_many: float = 1.0
     check: float = 4.0
+    urgent: float = 3.0
+    leader_first: float = 2.0
+    leader_write: float = 4.0
+    leading: float = 60.0
     failures: int = 2
     rest: float = 60.0
 
@@ -75,11 +81,13 @@ class Pacing:
         self._failures = 0
         self._read_gap = pace.read
         self._next_read = -math.inf
+        self._read_at = -math.inf
         self._check_at = math.inf
         self._write_gap = pace.write
         self._next_write = -math.inf
         self._write_at = math.inf
         self._wrote = False
+        self._leads_until = -math.inf
 
     def next(self, *, cold: bool, news: int) -> tuple[Step, float]:
         """Return the next step and the seconds until it is due; infinity while there is no reason for one.
@@ -96,19 +104,38 @@ class Pacing:
         return step, max(0.0, at[step] - now)
 
     def _writing(self, now: float, news: int) -> float:
+        pace = self._pace
         alone = self._wrote and self.authors == 1  # nobody there who reads it before the job's end
-        if news == 0 or alone:
+        if news == 0 or (alone and not self._leads):
             self._write_at = math.inf
-        elif self._write_at == math.inf and news >= 1 + self._pace.news_per_author * (self.authors - 1):
-            wait = 0.0 if self._wrote else self._pace.first * (1 + self._jitter() / 2)
+        elif self._write_at == math.inf and (self._leads or news >= 1 + pace.news_per_author * (self.authors - 1)):
+            first = pace.leader_first if self._leads else pace.first
+            wait = 0.0 if self._wrote else first * (1 + self._jitter() / 2)
             self._write_at = max(now + wait, self._next_write)
         return self._write_at
+
+    def lead(self) -> None:
+        """Write often for a while: other nodes wait for what this one asks for."""
+        self._leads_until = self._clock() + self._pace.leading
+        self._write_at = math.inf
+
+    def urge(self) -> None:
+        """Look sooner: a caller waits."""
+        each = self._pace.read_per_author if self.authors <= self._pace.many else self._pace.read_per_many
+        self._next_read = min(
+            self._next_read, max(self._read_at + max(self._pace.urgent, each * self.authors), self._clock())
+        )
+
+    @property
+    def _leads(self) -> bool:
+        return self._clock() < self._leads_until
 
     def read(self, *, new: bool) -> None:
         """Take note of a look-up, and whether it found a pack that was not known."""
         pace = self._pace
         self._failures = 0
         self._check_at = math.inf
+        self._read_at = self._clock()
         self._read_gap = pace.read if new else min(self._read_gap * 1.5, pace.longest_read)
         each = pace.read_per_author if self.authors <= pace.many else pace.read_per_many
         gap = max(self._read_gap, each * self.authors)
@@ -120,7 +147,7 @@ class Pacing:
         self._failures = 0
         self._wrote = True
         self._write_at = math.inf
-        gap = max(self._write_gap, pace.write_per_author * self.authors)
+        gap = pace.leader_write if self._leads else max(self._write_gap, pace.write_per_author * self.authors)
         self._next_write = now + gap * (1 + self._jitter() / 4)
         self._write_gap = min(self._write_gap * 2, pace.longest_write)
         if self.authors <= pace.many:

@@ -13,7 +13,7 @@ from p2pcache.cache.entry import Pointer
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Opening
 from p2pcache.clock import unix_time
-from p2pcache.stores.actions.cache_service import CacheService, refs_of
+from p2pcache.stores.actions.cache_service import CacheService, grant_of
 from p2pcache.stores.actions.chain import Chain
 from p2pcache.stores.actions.chain_worker import ChainWorker, PackService
 from p2pcache.values import Secret
@@ -22,7 +22,9 @@ _AUTHOR = 8
 
 
 class PackTier:
-    """Implements `cache.tiers.Remote` and `Authorized`; it sleeps until `authorize`, and no call waits for the service.
+    """Implements `cache.tiers.Remote`, `Authorized` and `Awaited`; it sleeps until `authorize`.
+
+    No call waits for the service, but for `arrival`.
 
     Args:
         keyring: seals and opens packs.
@@ -65,7 +67,7 @@ class PackTier:
             return
         service = self._connect(results_url, token)
         before, self._credentials = self._worker, (results_url, token)
-        self._worker = ChainWorker(self._chain, service, self._keyring, refs_of(token), self._jitter)
+        self._worker = ChainWorker(self._chain, service, self._keyring, grant_of(token), self._jitter)
         if before is not None:
             await before.close(flush=False)
 
@@ -77,6 +79,10 @@ class PackTier:
         if not found and self._worker is not None:
             self._worker.missed()
         return found
+
+    async def arrival(self, resource: bytes) -> bool:
+        """Wait for a pack with a resource, a few seconds at most; return whether it came. See `cache.tiers.Awaited`."""
+        return not self._closed and self._worker is not None and await self._worker.arrival(resource)
 
     async def block(self, pointer: Pointer) -> bytes | None:
         """Return the sealed block of a pointer, or None."""

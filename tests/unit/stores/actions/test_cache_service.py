@@ -7,13 +7,13 @@ import pytest
 from p2pcache.stores.actions import cache_service
 from p2pcache.stores.actions.cache_service import (
     MAX_DATA,
+    CacheGrant,
     CacheService,
     DeniedError,
     Hit,
     LimitedError,
-    Refs,
     ServiceError,
-    refs_of,
+    grant_of,
 )
 from p2pcache.testing.actions_cache import runtime_token
 from p2pcache.testing.actions_cache_server import ActionsCacheServer
@@ -256,22 +256,22 @@ async def test_a_denial_shows_no_more_than_its_words(server: ActionsCacheServer,
 @pytest.mark.parametrize(
     ("scopes", "refs"),
     [
-        ({MAIN: 3}, Refs(MAIN, (), True)),
-        ({PULL: 3, MAIN: 1}, Refs(PULL, (MAIN,), True)),
-        ({MAIN: 1, PULL: 3}, Refs(PULL, (MAIN,), True)),
-        ({MAIN: 1}, Refs(MAIN, (), False)),
-        ({MAIN: 2}, Refs(MAIN, (), True)),
-        ({PULL: 3, "a": 1, "b": 0, "c": 1, "d": 1}, Refs(PULL, ("a", "c"), True)),
-        ({}, Refs("", (), True)),
+        ({MAIN: 3}, CacheGrant(MAIN, (), True)),
+        ({PULL: 3, MAIN: 1}, CacheGrant(PULL, (MAIN,), True)),
+        ({MAIN: 1, PULL: 3}, CacheGrant(PULL, (MAIN,), True)),
+        ({MAIN: 1}, CacheGrant(MAIN, (), False)),
+        ({MAIN: 2}, CacheGrant(MAIN, (), True)),
+        ({PULL: 3, "a": 1, "b": 0, "c": 1, "d": 1}, CacheGrant(PULL, ("a", "c"), True)),
+        ({}, CacheGrant("", (), True)),
     ],
 )
-def test_the_refs_of_a_token(scopes: dict[str, int], refs: Refs) -> None:
-    assert refs_of(Secret(runtime_token("1", scopes))) == refs
+def test_the_grant_of_a_token(scopes: dict[str, int], refs: CacheGrant) -> None:
+    assert grant_of(Secret(runtime_token("1", scopes))) == refs
 
 
 @pytest.mark.parametrize("token", ["", "opaque", "a.b.c", "a.bnVsbA.c", "a.e30.c", "a.eyJhYyI6NX0.c", "a.ä.c"])
 def test_a_token_of_another_make_has_one_nameless_ref(token: str) -> None:
-    assert refs_of(Secret(token)) == Refs("", (), True)
+    assert grant_of(Secret(token)) == CacheGrant("", (), True)
 
 
 async def test_it_goes_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,77 +1,14 @@
-"""What a node reads and writes of a chain, when, and what becomes of it when the service does not play along."""
+"""What a node reads and writes of a chain, and when."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
 
 import pytest
 
-from p2pcache.stores.actions.cache_service import DeniedError, LimitedError, Refs, ServiceError
-from p2pcache.stores.actions.chain import Chain
-from p2pcache.stores.actions.chain_worker import FLUSH_SECONDS, ChainWorker
-from p2pcache.stores.actions.pacing import Pace
-from p2pcache.testing.actions_cache import READ, WRITE, ActionsCache, StoredEntry
-from p2pcache.testing.conformance import KEYRING, Stored, make
-from tests.support import virtual_time
-from tests.support.distant_cache import DistantCache
-
-MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
-FIND, CREATE, SAVED = "GetCacheEntryDownloadURL", "CreateCacheEntry", "FinalizeCacheEntryUpload"
-PACE = Pace()
-FIRST = PACE.first * 1.5 + 2
-"""Seconds in which the first pack is written."""
-
-
-class Job:
-    """One job's node, as far as its chain goes."""
-
-    made = 0
-
-    def __init__(
-        self, cache: ActionsCache, ref: str = MAIN, *, other: str = "", permission: int = READ | WRITE
-    ) -> None:
-        Job.made += 1
-        scopes = {ref: permission, **({other: READ} if other else {})}
-        self.service = DistantCache(cache, scopes)
-        self.chain = Chain(b"job %04d" % Job.made, lambda: 5000.0)
-        refs = Refs(ref, (other,) if other else (), writable=bool(permission & WRITE))
-        self.worker = ChainWorker(self.chain, self.service, KEYRING, refs, lambda: 0.5)
-
-    def ask(self, *resources: str) -> list[str]:
-        """Store what GitHub answers."""
-        for resource in resources:
-            self.note(make(resource))
-        return [*resources]
-
-    def note(self, stored: Stored) -> None:
-        self.chain.note(stored.pointer, stored.sealed)
-        self.worker.noted()
-
-    def has(self, resource: str) -> bool:
-        found = bool(self.chain.shelf.find(make(resource).pointer.name))
-        if not found:
-            self.worker.missed()
-        return found
-
-    async def end(self) -> None:
-        await self.worker.close(flush=True)
-
-
-def in_virtual_time(test: Callable[[ActionsCache], Awaitable[None]]) -> Callable[[], None]:
-    async def main() -> None:
-        await test(ActionsCache(asyncio.get_running_loop().time))
-
-    def run() -> None:
-        virtual_time.run(main())
-
-    run.__name__ = getattr(test, "__name__", "test")
-    return run
-
-
-def newest(cache: ActionsCache) -> StoredEntry:
-    return cache.saved()[-1]
+from p2pcache.stores.actions.chain_worker import FLUSH_SECONDS
+from p2pcache.testing.actions_cache import READ, ActionsCache
+from tests.support.chain_jobs import CREATE, FIND, FIRST, MAIN, PACE, PULL, Job, in_virtual_time, newest
 
 
 @in_virtual_time
@@ -234,125 +171,6 @@ async def test_a_stranger_in_the_scope_hides_packs_and_no_more(cache: ActionsCac
     job.ask("/d", "/e", "/f")
     await job.end()
     assert newest(cache).data != b"whatever"
-
-
-@in_virtual_time
-async def test_a_base_that_cannot_be_had_for_a_moment_is_fetched_later(cache: ActionsCache) -> None:
-    first = Job(cache)
-    first.ask("/a", "/b", "/c")
-    await first.end()
-    second = Job(cache)
-    await asyncio.sleep(2)
-    second.ask("/d", "/e", "/f")
-    await second.end()
-    third = Job(cache)
-    failing = ServiceError("download: status 500")
-
-    async def fetch(hit: object, fetched: list[object] = []) -> bytes:  # noqa: B006 - of this one function
-        fetched.append(hit)
-        if len(fetched) == 2:
-            raise failing
-        return await DistantCache.fetch(third.service, hit)  # type: ignore[arg-type]
-
-    third.service.fetch = fetch  # type: ignore[method-assign]
-    await asyncio.sleep(2)
-    assert third.worker.why == str(failing)
-    assert not third.has("/a")
-    await asyncio.sleep(10)
-    assert third.has("/a")
-    assert third.has("/d")
-    assert third.worker.why == ""
-    await third.end()
-
-
-@in_virtual_time
-async def test_a_limit_on_look_ups_does_not_stop_packs(cache: ActionsCache) -> None:
-    job = Job(cache)
-    job.service.failures[FIND] = [LimitedError(FIND, 300.0)]
-    job.ask("/a", "/b", "/c")
-    await asyncio.sleep(FIRST)
-    assert len(cache.saved()) == 1
-    assert cache.count(FIND) == 0
-    assert job.worker.trouble == ""
-    job.has("/d")
-    await asyncio.sleep(310)
-    assert cache.count(FIND) == 1
-    await job.end()
-
-
-@in_virtual_time
-async def test_a_limit_on_packs_does_not_stop_look_ups(cache: ActionsCache) -> None:
-    job, other = Job(cache), Job(cache)
-    job.service.failures[CREATE] = [LimitedError(CREATE, 100.0)]
-    job.ask("/a", "/b", "/c")
-    other.ask("/d", "/e", "/f")
-    await asyncio.sleep(FIRST)
-    assert len(cache.saved()) == 1
-    assert not job.has("/d")
-    await asyncio.sleep(60)
-    assert job.has("/d")
-    await asyncio.sleep(60)
-    assert len(cache.saved()) == 2
-    for each in (job, other):
-        await each.end()
-
-
-@pytest.mark.parametrize("method", [CREATE, "upload", SAVED])
-def test_a_denied_write_is_one_line_and_the_last_one(method: str, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-
-    @in_virtual_time
-    async def test(cache: ActionsCache) -> None:
-        job = Job(cache)
-        job.service.failures[method] = [DeniedError("CreateCacheEntry: cache write denied: no")] * 9
-        for number in range(9):
-            job.ask(f"/{number}")
-            await asyncio.sleep(60)
-        await job.end()
-        assert len(job.service.failures[method]) == 8
-        assert cache.count(FIND) >= 2
-
-    test()
-    (line,) = caplog.messages
-    assert line == ("the Actions cache: CreateCacheEntry: cache write denied: no; this job goes on without writing it")
-
-
-def test_denied_reads_end_both(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-
-    @in_virtual_time
-    async def test(cache: ActionsCache) -> None:
-        job = Job(cache)
-        job.service.failures[FIND] = [DeniedError("GetCacheEntryDownloadURL: status 401")]
-        job.ask("/a", "/b", "/c")
-        await asyncio.sleep(600)
-        job.has("/d")
-        await asyncio.sleep(600)
-        assert job.worker.trouble == "GetCacheEntryDownloadURL: status 401"
-        await job.end()
-        assert cache.calls == []
-
-    test()
-    assert caplog.messages == [
-        "the Actions cache: GetCacheEntryDownloadURL: status 401; this job goes on without reading it"
-    ]
-
-
-@in_virtual_time
-async def test_a_service_that_fails_is_left_alone_and_comes_back(cache: ActionsCache) -> None:
-    job = Job(cache)
-    down = [ServiceError("GetCacheEntryDownloadURL: status 503") for _ in range(5)]
-    job.service.failures[FIND] = list(down)
-    job.ask("/a", "/b", "/c")
-    for _ in range(240):
-        job.has("/d")
-        await asyncio.sleep(1)
-    assert job.worker.trouble == str(down[0])
-    assert len(job.service.failures[FIND]) == 0, "five calls in four minutes of requests"
-    await asyncio.sleep(120)
-    assert job.worker.trouble == ""
-    assert len(cache.saved()) == 1
-    await job.end()
 
 
 @in_virtual_time

@@ -138,3 +138,37 @@ def test_a_failure_shortens_no_pause() -> None:
     paced.pacing.limited(Step.READ, 300.0)
     paced.pacing.failed()
     assert paced.pacing.pause(Step.READ) == 300.0
+
+
+def test_a_leader_writes_soon_and_often_for_a_while() -> None:
+    paced = Paced(authors=20)
+    paced.pacing.lead()
+    assert paced.next(news=1) == (Step.WRITE, PACE.leader_first * 1.25), "whatever the others write"
+    paced.pacing.wrote()
+    paced.pacing.read(new=False)
+    assert paced.next(news=1) == (Step.WRITE, PACE.leader_write * 1.125)
+    paced.now += PACE.leading
+    paced.pacing.wrote()
+    paced.pacing.read(new=False)
+    assert paced.next(news=1) == (None, math.inf)
+    assert paced.next(news=11)[1] > PACE.leader_write * 1.125
+
+
+def test_a_leader_that_is_alone_goes_on_writing() -> None:
+    paced = Paced()
+    paced.pacing.lead()
+    paced.pacing.wrote()
+    paced.pacing.read(new=False)
+    assert paced.next(news=1)[0] is Step.WRITE
+
+
+@pytest.mark.parametrize(("authors", "gap"), [(1, PACE.urgent), (20, 6.0), (30, 30.0)])
+def test_an_urgent_look_up_is_sooner_but_not_at_once(authors: int, gap: float) -> None:
+    paced = Paced(authors)
+    for _ in range(5):
+        paced.pacing.read(new=False)
+    paced.pacing.urge()
+    assert paced.next(cold=True)[1] == pytest.approx(gap)
+    paced.now += 100.0
+    paced.pacing.urge()
+    assert paced.next(cold=True) == (Step.READ, 0.0)
