@@ -101,6 +101,10 @@ class Node:
         chosen = [backends.named(name) for name in settings.backends]
         if settings.share is Share.OFF:  # what this node keeps stays on its host
             chosen = [backend for backend in chosen if backend.reach is Reach.HOST]
+        if not self.keyring.lasting and (useless := [b for b in chosen if b.reach is Reach.ANYWHERE and not b.ended]):
+            names = ", ".join(sorted(backend.name for backend in useless))
+            log.warning("%s: no other node could read what this one would keep there: set CACHE_SECRET", names)
+            chosen = [backend for backend in chosen if backend not in useless]
         opened = (backend.open(opening) for backend in chosen)
         return tuple(tier for tier in opened if tier is not None)
 

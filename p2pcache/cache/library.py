@@ -18,7 +18,7 @@ from p2pcache.cache.guard import Guard
 from p2pcache.cache.hedge import NEAR, hedged
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.sealing import Keyring
-from p2pcache.cache.tiers import Remote, Store, Tier
+from p2pcache.cache.tiers import Awaited, Remote, Store, Tier
 from p2pcache.cache.tombstones import Tombstones
 from p2pcache.cache.wanted import Wanted
 from p2pcache.clock import unix_time
@@ -38,6 +38,7 @@ class TierLimits:
         drop: how long a writer waits for the drop in slow tiers; the peers' own bound is 100 ms.
         late_drop: how long the drop may take in all.
         close: for all stores under way when the node stops, and for each tier to close.
+        arrival: for an entry that another node may bring, while the quota is short.
         flush: for a service to take what still waits for it when the node stops.
         patience: how long a service may take, look-up and block together, while it is unknown how long GitHub takes.
         impatience: the least that a service is given for each, however fast GitHub is.
@@ -52,6 +53,7 @@ class TierLimits:
     drop: float = 0.25
     late_drop: float = 30.0
     close: float = 2.0
+    arrival: float = 5.0
     flush: float = 6.0
     patience: float = 0.3
     impatience: float = 0.05
@@ -206,6 +208,13 @@ class Library:
         """Return since when an entry needs a new proof; where no drop reaches it, it does, unless it never changes."""
         unseen = not tier.backend.droppable and pointer.lifetime != Lifetime.IMMUTABLE
         return math.inf if self.verified or unseen else self.dropped(wanted)
+
+    async def arrival(self, name: bytes) -> bool:
+        """Wait for an entry of a resource that another node may bring within seconds; return whether one came."""
+        for tier in self.tiers:
+            if isinstance(tier, Awaited):
+                return await self.guard(tier.backend.detail, tier.arrival(name), False, self._limits.arrival)
+        return False
 
     async def open(self, pointer: Pointer, found: Iterable[Found]) -> Opened | None:
         """Return the block of `pointer`; None when no tier has it any more.

@@ -59,16 +59,21 @@ class Lookup:
     async def look(self, wanted: Wanted, epoch: int, missing: set[Place]) -> Cached | RateLimited | Plan:
         """Decide over what the tiers have now; where the block is gone, decide again without it.
 
-        `missing` collects the places of such blocks: a caller waits for each place once.
+        `missing` collects the places of such blocks: a caller waits for each place once. While the quota is short, and
+        nothing is found, it waits once for what another node may bring.
         """
         lifetime = self._policy.lifetimes[wanted.read.lifetime]
+        awaited = not self._scarce(wanted) or bool(wanted.read.resource.digest)  # no GraphQL answer comes that way
         for _ in range(MAX_MISSING):
             found = await self._library.find(wanted, lifetime, missing, self._patience(wanted))
             decision = rules.decide(self.asked(wanted), [f.pointer for f in found])
             if isinstance(decision, Refuse):
                 return self._refuse(wanted, decision)
             if not isinstance(decision, Serve):
-                return Plan(decision, found, epoch)
+                if awaited or found or not await self._library.arrival(wanted.name):
+                    return Plan(decision, found, epoch)
+                awaited = True
+                continue
             if cached := await self._serve(wanted, decision, found, epoch):
                 return cached
             missing.update(f.place for f in found if f.pointer.cid == decision.pointer.cid)
@@ -76,8 +81,10 @@ class Lookup:
 
     def _patience(self, wanted: Wanted) -> float | None:
         """Return the seconds that GitHub would take; while the quota is short a call saved is worth any wait."""
-        scarce = self._buckets.advice(wanted.bucket, wanted.quota).stretch > 1
-        return math.inf if scarce else self._times.usual(wanted.read.shape)
+        return math.inf if self._scarce(wanted) else self._times.usual(wanted.read.shape)
+
+    def _scarce(self, wanted: Wanted) -> bool:
+        return self._buckets.advice(wanted.bucket, wanted.quota).stretch > 1
 
     async def stand_in(self, wanted: Wanted, plan: Plan, *, limited: bool) -> Cached | None:
         """Return the caller's own entry where GitHub did not answer or (`limited`) refused because of a limit."""

@@ -31,9 +31,6 @@ def open_tier(opening: Opening) -> StoreTier | None:
     if bucket is None:
         _log.warning("s3: no bucket is named: set CACHE_S3_BUCKET; the cache goes on without it")
         return None
-    if not opening.keyring.lasting:
-        _log.warning("s3: nobody could read what this node would store: set CACHE_SECRET; the cache goes on without it")
-        return None
     try:
         from p2pcache.stores.object_driver import ObjectDriver
     except ImportError:

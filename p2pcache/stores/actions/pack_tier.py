@@ -125,6 +125,6 @@ class PackTier:
             await self._worker.close(flush=True)
 
 
-def open_tier(opening: Opening) -> PackTier | None:
-    """Return the tier (see `backends.actions`); None where the secret ends with this process, and packs with it."""
-    return PackTier(opening.keyring) if opening.keyring.lasting else None
+def open_tier(opening: Opening) -> PackTier:
+    """Return the tier, as `backends.actions` declares it."""
+    return PackTier(opening.keyring)

@@ -37,6 +37,11 @@ async def stored(lab: Lab, shared: Shared, *targets: str, token: str = ONE) -> N
     lab.forget()
 
 
+def quota(lab: Lab, left: int) -> dict[str, str]:
+    bucket = {"limit": 1000, "remaining": left, "reset": round(lab.clock()) + 3000, "resource": "core"}
+    return {f"x-ratelimit-{name}": str(value) for name, value in bucket.items()}
+
+
 async def commit(lab: Lab) -> str:
     """What is addressed by a full SHA."""
     answer = kept(await lab.node().get(f"{REPO}/commits/main", ONE))
@@ -102,11 +107,46 @@ async def test_while_the_quota_is_short_it_is_waited_for_longer(
 ) -> None:
     await stored(lab, shared, REPO)
     node = member(lab, MemoryDriver(shared, seconds=0.1), limits=TierLimits(patience=0.01, find=60.0, block=60.0))
-    bucket = {"limit": 1000, "remaining": left, "reset": round(lab.clock()) + 3000, "resource": "core"}
-    headers = {f"x-ratelimit-{name}": str(value) for name, value in bucket.items()}
-    node.buckets.observe(node.wanted(REPO, ONE).bucket, headers)
+    node.buckets.observe(node.wanted(REPO, ONE).bucket, quota(lab, left))
     await node.get(REPO, ONE)
     assert lab.calls == statuses
+    await node.library.close()
+
+
+class Awaited(StoreTier):
+    """A tier to which another node brings what it is waited for."""
+
+    def __init__(self, driver: MemoryDriver, brings: Shared, lab: Lab) -> None:
+        super().__init__(SHELF, driver, lab.keyring)
+        self.awaited: list[bytes] = []
+        self._driver_of_it, self._brings = driver, brings
+
+    async def arrival(self, resource: bytes) -> bool:
+        self.awaited.append(resource)
+        self._driver_of_it.shared = self._brings
+        return resource in self._brings.records
+
+
+@pytest.mark.parametrize(
+    ("left", "target", "waited", "statuses"),
+    [
+        pytest.param(900, REPO, False, [200], id="enough is left"),
+        pytest.param(20, REPO, True, [304], id="it comes"),
+        pytest.param(20, f"{REPO}/labels", True, [200], id="it does not come"),
+    ],
+)
+async def test_while_the_quota_is_short_what_another_node_may_bring_is_waited_for(
+    lab: Lab, shared: Shared, left: int, target: str, waited: bool, statuses: list[int]
+) -> None:
+    await stored(lab, shared, REPO)
+    tier = Awaited(MemoryDriver(), shared, lab)
+    node = lab.node(tiers=[tier])
+    node.buckets.observe(node.wanted(target, ONE).bucket, quota(lab, left))
+    await node.get(target, ONE)
+    assert tier.awaited == [node.wanted(target, ONE).name] * waited
+    assert lab.calls == statuses
+    await node.get("/graphql", ONE, body=QUERY)
+    assert len(tier.awaited) == waited
     await node.library.close()
 
 

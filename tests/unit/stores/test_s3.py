@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from p2pcache.backends import named
-from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Opening
 from p2pcache.settings import load
-from p2pcache.stores import s3
 from p2pcache.stores.store_tier import StoreTier
 from p2pcache.testing.conformance import KEYRING
 
@@ -130,26 +127,3 @@ def test_what_is_missing_is_one_line(
 ) -> None:
     assert opened(monkeypatch, **variables) is None
     assert [message for message in caplog.messages if message.startswith(sentence)] == caplog.messages != []
-
-
-def test_without_a_secret_nothing_is_stored(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Its key dies with the node, and a bucket's owner pays for what no other can open."""
-    options = load({}, {"XDG_CACHE_HOME": "/var/cache", "CACHE_S3_BUCKET": "example"}).options
-    assert named("s3").open(Opening(options, Path("/"), Keyring.ephemeral())) is None
-    (line,) = caplog.messages
-    assert "set CACHE_SECRET" in line
-
-
-def test_without_the_package_it_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.delitem(sys.modules, "p2pcache.stores.object_driver", raising=False)
-    monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
-    assert opened(monkeypatch, CACHE_S3_BUCKET="example") is None
-    assert caplog.messages == [
-        "s3: the package obstore is missing: pip install p2pcache[s3]; the cache goes on without it"
-    ]
-
-
-def test_the_module_is_there_without_the_package() -> None:
-    assert "obstore" not in vars(s3)
