@@ -150,6 +150,14 @@ async def test_while_the_quota_is_short_what_another_node_may_bring_is_waited_fo
     await node.library.close()
 
 
+async def test_nothing_is_waited_for_where_nobody_brings_anything(lab: Lab) -> None:
+    node = member(lab, MemoryDriver())
+    node.buckets.observe(node.wanted(REPO, ONE).bucket, quota(lab, 20))
+    await node.get(REPO, ONE)
+    assert lab.calls == [200]
+    await node.library.close()
+
+
 async def test_a_members_block_is_not_stored_there_for_it(lab: Lab, shared: Shared) -> None:
     node = member(lab, MemoryDriver(shared))
     entry = kept(await lab.node().get(REPO, ONE)).entry
