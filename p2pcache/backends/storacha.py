@@ -16,7 +16,7 @@ BACKEND = Backend(
     settings=(
         Setting(
             "storacha",
-            "Of Storacha, which ended: not used, a sentence in the log says what is in its place.",
+            "Of Storacha, which ended: ignored; a line of the log names what stands in for it.",
             "anything",
             variables=("CACHE_STORACHA_URL", "CACHE_STORACHA_SPACE", "CACHE_STORACHA_SECRET", "WEB3_STORAGE_TOKEN"),
             otherwise="none",
