@@ -14,6 +14,7 @@ from p2pcache.stores.driver import StoreError
 CONNECT_SECONDS = 2.0
 CONNECTIONS = 32
 _PIECE = 64 << 10
+_CERTIFICATE = "its certificate is not trusted here: let SSL_CERT_FILE name the certificate of its authority"
 
 Query = Sequence[tuple[str, str]]
 
@@ -84,6 +85,8 @@ class Service:
                 return Reply(response.status, await _read(response, most, cut=cut))
         except TimeoutError:
             raise StoreError(f"no answer within {seconds:g} s") from None
+        except aiohttp.ClientConnectorCertificateError:
+            raise StoreError(_CERTIFICATE, lasting=True) from None
         except (aiohttp.ClientError, OSError) as error:
             raise StoreError(f"it cannot be reached ({_reason(error)})") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -52,12 +53,14 @@ class HttpService:
 
 
 @asynccontextmanager
-async def http_service(answers: dict[str, object] | None = None) -> AsyncIterator[HttpService]:
+async def http_service(
+    answers: dict[str, object] | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[HttpService]:
     service = HttpService(answers=answers if answers is not None else {})
     app = web.Application(client_max_size=64 << 20)
     app.router.add_route("*", "/{path:.*}", service.handle)
-    server = TestServer(app)
-    await server.start_server()
+    server = TestServer(app, scheme="https" if tls else "http")
+    await server.start_server(ssl=tls)
     service.url = str(server.make_url("")).rstrip("/")
     try:
         yield service

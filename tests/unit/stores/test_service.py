@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from p2pcache.stores.driver import StoreError
 from p2pcache.stores.service import Service
+from tests.support.gateway import certificate
 from tests.support.http_service import HttpService, http_service
 
 SECONDS = 20.0
@@ -49,6 +52,12 @@ async def test_one_that_is_not_there_is_a_sentence_without_its_words() -> None:
     async with http_service() as service:
         pass
     assert (await failure(service, "/a")).startswith("it cannot be reached (")
+
+
+async def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> None:
+    tls, _ = certificate(tmp_path)
+    async with http_service({"/a": b"yes"}, tls) as service:
+        assert (await failure(service, "/a")).startswith("its certificate is not trusted here: let SSL_CERT_FILE name")
 
 
 @pytest.mark.parametrize(
