@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from pathlib import Path
 
 import click
-import msgspec
 
-from p2pcache import files
+from p2pcache.testing.program import serve
 from p2pcache.testing.standin import StandIn
 
 
@@ -38,21 +35,9 @@ def main(
         for each in tokens:
             value, _, repos = each.partition("=")
             github.token(value, repos=list(filter(None, repos.split(","))))
-        asyncio.run(_serve(github, ready_file))
+        asyncio.run(serve(github, ready_file))
     except (ValueError, OSError) as problem:
         raise click.ClickException(str(problem)) from None
-
-
-async def _serve(github: StandIn, ready_file: Path | None) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with github:
-        ready = msgspec.json.encode({"url": github.url, "pid": os.getpid()})
-        click.echo(ready)
-        if ready_file is not None:
-            files.replace(ready_file, ready + b"\n")
-        await stop.wait()
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
-import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,9 +14,9 @@ import click
 import msgspec
 from aiohttp import web
 
-from p2pcache import files
 from p2pcache.testing.actions_cache import ActionsCache, CacheRefusalError, StoredEntry, rights_of
 from p2pcache.testing.faults import Fault, Faults
+from p2pcache.testing.program import serve
 from p2pcache.testing.server import cut_short
 
 SERVICE = "/twirp/github.actions.results.api.v1.CacheService"
@@ -164,21 +162,9 @@ def main(port: int, ready_file: Path | None, latency: float, lag: float, creatio
     """Serve an Actions cache until interrupted. Control: /_stand-in/calls, fault, evict."""
     cache = ActionsCache(lag=lag, creations=creations, look_ups=look_ups)
     try:
-        asyncio.run(_serve(ActionsCacheServer(cache, latency=latency, port=port), ready_file))
+        asyncio.run(serve(ActionsCacheServer(cache, latency=latency, port=port), ready_file))
     except OSError as problem:
         raise click.ClickException(str(problem)) from None
-
-
-async def _serve(server: ActionsCacheServer, ready_file: Path | None) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with server:
-        ready = json.dumps({"url": server.url, "pid": os.getpid()}).encode()
-        click.echo(ready)
-        if ready_file is not None:
-            files.replace(ready_file, ready + b"\n")
-        await stop.wait()
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Awaiting:
         self._changed = asyncio.Event()
 
     def end(self) -> None:
-        """Let nobody wait any more."""
+        """Free all callers, and let no further one wait."""
         self._ended = True
         self.look()
 

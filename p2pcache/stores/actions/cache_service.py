@@ -225,8 +225,8 @@ class CacheService:
             answer = {}
             if status == 200:
                 raise ServiceError(f"{method}: an answer that is no JSON object") from None
-        code, said = answer.get("code"), str(answer.get("message") or answer.get("msg") or "")
-        if (reason := _REASON.match(said)) or status in (401, 403):  # a denied write has status 200
+        code, message = answer.get("code"), str(answer.get("message") or answer.get("msg") or "")
+        if (reason := _REASON.match(message)) or status in (401, 403):  # a denied write has status 200
             raise DeniedError(f"{method}: {reason[0] if reason else f'status {status}'}")
         if status == 429 or code == "resource_exhausted":
             raise LimitedError(method, _seconds(retry_after))

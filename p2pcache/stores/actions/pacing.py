@@ -23,7 +23,7 @@ class Step(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds, unless said otherwise.
+    """In seconds, unless an attribute has another unit.
 
     Attributes:
         first: from the first news to the first pack, and up to half as much again.
@@ -105,7 +105,7 @@ class Pacing:
 
     def _writing(self, now: float, news: int) -> float:
         pace = self._pace
-        alone = self._wrote and self.authors == 1  # nobody there who reads it before the job's end
+        alone = self._wrote and self.authors == 1  # no other node would read it before the job's end
         if news == 0 or (alone and not self._leads):
             self._write_at = math.inf
         elif self._write_at == math.inf and (self._leads or news >= 1 + pace.news_per_author * (self.authors - 1)):
