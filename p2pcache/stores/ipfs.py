@@ -182,12 +182,8 @@ async def _first(calls: Iterable[Awaitable[T | None]], good: Callable[[T | None]
     return other
 
 
-def open_tier(opening: Opening) -> StoreTier | None:
-    """Open the backend; None, and a line of the log, where it would be of no use."""
-    if not opening.keyring.lasting:
-        sentence = "ipfs: nobody could read what this node would store: set CACHE_SECRET; the cache goes on without it"
-        _log.warning(sentence)
-        return None
+def open_tier(opening: Opening) -> StoreTier:
+    """Open the backend."""
     options = opening.options
     gateways: tuple[str, ...] = options["ipfs_gateways"]
     api: str = options["ipfs_api"] or ("" if gateways else DEFAULT_API)

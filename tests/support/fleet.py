@@ -24,6 +24,8 @@ END_SECONDS = 60.0
 ASK_SECONDS = 60.0
 PATIENT = {"peer_deadline": 5.0, "lease_silence": 8.0, "lease": 30.0}
 """For fleets larger than the machine, where calls are counted and time is not."""
+STORES = {"impatience": 20.0, "find": 20.0, "block": 20.0}
+"""Bounds of tiers, where what a store has is to be found however busy the machine is."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,10 @@ async def until(
 class Fleet:
     """Starts members of one swarm; all are killed with `forks`."""
 
-    def __init__(self, forks: Forks, upstream: str, home: Path, **limits: float) -> None:
+    def __init__(
+        self, forks: Forks, upstream: str, home: Path, tiers: dict[str, float] | None = None, /, **limits: float
+    ) -> None:
+        self._tiers = tiers or {}
         self._forks = forks
         self._upstream = upstream
         self._home = home
@@ -177,7 +182,7 @@ class Fleet:
         variables = environment(home, **{**named, "CACHE_TTL": "600", **variables})
 
         def again(*more: str) -> int:
-            return self._forks.start([*arguments, *more], variables, home / "log", self._limits, inside)
+            return self._forks.start([*arguments, *more], variables, home / "log", self._limits, inside, self._tiers)
 
         member = Member(name, home, token, again)
         member.pid = member.start()

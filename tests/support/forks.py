@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import p2pcache
@@ -48,15 +49,16 @@ class Forks:
         log: Path,
         limits: Mapping[str, float],
         inside: str,
+        tiers: Mapping[str, float] = MappingProxyType({}),
     ) -> int:
         """The new process's id.
 
-        `limits` are bounds of the swarm (`swarm.Limits`) other than the default ones, `inside` the path of a network
-        namespace, or "".
+        `limits` are bounds of the swarm (`swarm.Limits`) other than the default ones, `tiers` those of all tiers
+        (`cache.library.TierLimits`); `inside` is the path of a network namespace, or "".
         """
         arguments = [str(argument) for argument in arguments]
         order = {"arguments": arguments, "environment": environment, "log": str(log), "limits": limits}
-        order["namespace"] = inside
+        order |= {"namespace": inside, "tiers": dict(tiers)}
         self._orders.write(json.dumps(order).encode() + b"\n")
         self._orders.flush()
         line = self._started.readline()
@@ -107,9 +109,11 @@ def _become(order: dict[str, Any]) -> None:
         os.dup2(descriptor, number)
     status = 1
     try:
-        from p2pcache import swarm
+        from p2pcache import node, swarm
+        from p2pcache.cache.library import Library, TierLimits
         from p2pcache.cli import main
 
+        setattr(node, "Library", functools.partial(Library, limits=TierLimits(**order["tiers"])))  # noqa: B010 - as below
         limited = functools.partial(swarm.SwarmConfig, limits=swarm.Limits(**order["limits"]))
         setattr(swarm, "SwarmConfig", limited)  # noqa: B010 - a name that a checker takes for a type
         main(order["arguments"], prog_name="p2pcache", standalone_mode=False)

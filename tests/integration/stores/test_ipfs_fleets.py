@@ -13,21 +13,19 @@ import pytest
 
 from p2pcache.stores.kubo import Kubo
 from p2pcache.stores.pins import KEPT_DAYS, Pins
-from tests.support.fleet import Fleet, Member, until
+from tests.support.fleet import STORES, Fleet, Member, until
 from tests.support.forks import Forks
 from tests.support.ipfs import Cluster, Daemon
 from tests.support.processes import GitHub, running
 
 pytestmark = [pytest.mark.needs("kubo"), pytest.mark.timeout(180)]
 
-LATENCY = 0.5
-"""Seconds; so that a store on a busy machine is not slower than GitHub."""
 ONE, TWO, OTHER = "ghs_one", "ghs_two", "ghs_other"
 
 
 @pytest.fixture(scope="module")
 def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHub]:
-    with running("p2pcache.testing", "--latency", str(LATENCY), home=tmp_path_factory.mktemp("github")) as said:
+    with running("p2pcache.testing", home=tmp_path_factory.mktemp("github")) as said:
         yield GitHub(said["url"])
 
 
@@ -44,7 +42,7 @@ def targets(github: GitHub) -> list[str]:
 
 @pytest.fixture
 def fleet(forks: Forks, github: GitHub, tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(forks, github.url, tmp_path)
+    fleet = Fleet(forks, github.url, tmp_path, STORES)
     yield fleet
     fleet.end()
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from p2pcache import backends
+from p2pcache.cache.sealing import generate_secret
 
 PACKAGE = Path(backends.__file__).parents[1]
 
@@ -98,6 +99,9 @@ asyncio.run(main())
 """
 
 
+SECRET = generate_secret()
+
+
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package with a backend more, and nothing else changed."""
@@ -111,6 +115,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ran(workshop: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environ = {**known, "PYTHONPATH": str(workshop), "XDG_CACHE_HOME": str(workshop / "cache"), **variables}
+    environ = {"CACHE_SECRET": SECRET, **environ}
     ended = subprocess.run(
         [sys.executable, *command], env=environ, cwd=workshop, capture_output=True, text=True, timeout=50, check=False
     )

@@ -266,12 +266,6 @@ async def test_the_settings_decide_what_is_used(options: dict[str, Any], where: 
     await tier.close()
 
 
-def test_a_node_that_nobody_could_read_stores_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    assert named("ipfs").open(Opening({}, Path("/"), Keyring.ephemeral())) is None
-    (record,) = caplog.records
-    assert record.getMessage().startswith("ipfs: nobody could read what this node would store: set CACHE_SECRET; ")
-
-
 async def test_a_pinning_service_without_a_daemon_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     await opened(ipfs_gateways=("https://a",), ipfs_pin_service="web").close()
     assert [record.getMessage() for record in caplog.records] == [

@@ -147,16 +147,37 @@ class TestWriting:
         await tier.close()
         assert not driver.calls
 
-    async def test_what_is_there_is_not_written_again_within_a_day(self, tier: StoreTier, driver: MemoryDriver) -> None:
-        kept = make()
-        await tier.store(kept.pointer, kept.sealed)
-        await written(tier)
-        for later, writes in ((60.0, 1), (86_000.0, 1), (90_000.0, 2)):
-            again = make(proved_at=1000.0 + later)
-            await tier.store(again.pointer, again.sealed)
+    async def test_what_is_there_is_not_written_again_within_a_day(self, driver: MemoryDriver) -> None:
+        """Then it is, block and record, so that a store may delete by age."""
+        now = [0.0]
+        tier = over(driver, monotonic=lambda: now[0])
+        for later, writes in ((0.0, 1), (60.0, 1), (86_000.0, 1), (90_000.0, 2)):
+            now[0] = later
+            kept = make(proved_at=1000.0 + later)
+            await tier.store(kept.pointer, kept.sealed)
             await written(tier)
-            assert driver.shared.writes == writes
-        assert driver.calls["put_blocks"] == 1
+            assert (driver.shared.writes, driver.calls["put_blocks"]) == (writes, writes)
+        await tier.close()
+
+    async def test_what_was_read_there_is_written_again_after_a_day(
+        self, tier: StoreTier, driver: MemoryDriver
+    ) -> None:
+        kept = make()
+        other = over(MemoryDriver(driver.shared))
+        await other.store(kept.pointer, kept.sealed)
+        await other.close()
+        assert await tier.block(kept.pointer) == kept.sealed
+        again = make(proved_at=91_000.0)
+        await tier.store(again.pointer, again.sealed)
+        await written(tier)
+        assert (driver.calls["put_blocks"], driver.shared.writes) == (1, 2)
+
+    async def test_a_block_is_written_once_for_all_scopes(self, tier: StoreTier, driver: MemoryDriver) -> None:
+        for scope in ("one", "two"):
+            kept = make(scope=scope)
+            await tier.store(kept.pointer, kept.sealed)
+            await written(tier)
+        assert (driver.calls["put_blocks"], driver.shared.writes) == (1, 2)
 
     async def test_what_another_node_wrote_is_not_written_again(self, tier: StoreTier, driver: MemoryDriver) -> None:
         kept = make()
