@@ -149,6 +149,7 @@ class Library:
         self._tombstones = Tombstones()
         self._places: OrderedDict[bytes, tuple[bytes, bytes]] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
+        self._openings: set[asyncio.Task[None]] = set()
 
     def mount(self, tiers: Iterable[Tier]) -> None:
         """Use these tiers instead of those before: this host's first among the near ones, then the cheapest look-up."""
@@ -342,6 +343,8 @@ class Library:
 
     async def flush(self) -> None:
         """Wait for what is being stored, for `TierLimits.close` at most, then cancel it."""
+        for opening in self._openings:
+            opening.cancel()
         if self._background:
             _, late = await asyncio.wait(self._background, timeout=self._limits.close)
             for task in late:
@@ -351,7 +354,9 @@ class Library:
     def start(self) -> None:
         """Have the services that keep entries connected, beside the first requests."""
         for tier in self.remotes:
-            self._spawn(self.guard(tier.backend.detail, tier.open(), None, self._limits.store))
+            opening = self._spawn(self.guard(tier.backend.detail, tier.open(), None, self._limits.store))
+            self._openings.add(opening)
+            opening.add_done_callback(self._openings.discard)
 
     async def close(self) -> None:
         """Flush, then close the tiers, side by side."""

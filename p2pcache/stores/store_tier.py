@@ -33,6 +33,10 @@ PAUSE = 0.25
 """Seconds between two tries of a write."""
 
 
+OPENING = 1.0
+"""Seconds for which a service may be opened before that counts as slow."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
     """Deadlines in seconds, and bounds.
@@ -91,7 +95,9 @@ class StoreTier:
         self._driver = driver
         self._keyring = keyring
         self._limits = limits
-        self._breaker = Breaker(monotonic)
+        # One each: a store that is full can be read, and one that lists may have lost its blocks.
+        self._look_up, self._fetch, self._upload = self._breakers = [Breaker(monotonic) for _ in range(3)]
+        self._warned = False
         self._budget = CallBudget(limits.calls, monotonic)
         self._pending = Pending()
         self._records: Bounded[bytes, _Seen] = Bounded(limits.records)
@@ -99,8 +105,9 @@ class StoreTier:
         self._blocks: Bounded[bytes, float] = Bounded(limits.blocks)
         """When this node wrote a block."""
         self._opening: asyncio.Task[None] | None = None
+        self._opening_at = -math.inf
         self._writing: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closing = self._closed = False
         self._calls = 0
         self._refused = 0
 
@@ -108,14 +115,14 @@ class StoreTier:
 
     async def open(self) -> None:
         """Connect; where that fails, the next call tries again when the breaker lets it."""
-        await self._call(self._nothing, None, self._limits.open)
+        await self._call(self._look_up, self._nothing, None, self._limits.open)
 
     async def find(self, resource: bytes) -> Sequence[Pointer]:
         """Return the pointers of a resource, the newest first; without a call where the service is known to lack it."""
         pending = self._pending.pointers(resource)
         if self._closed or (self._opened and self._driver.lacks(resource)):
             return pending
-        seen = await self._call(lambda: self._record(resource), None, self._limits.read)
+        seen = await self._call(self._look_up, lambda: self._record(resource), None, self._limits.read)
         return bundle.merged(seen.pointers if seen else (), pending)
 
     async def block(self, pointer: Pointer) -> bytes | None:
@@ -123,7 +130,7 @@ class StoreTier:
         cid = pointer.cid
         if self._closed or (sealed := self._pending.block(cid)) is not None:
             return None if self._closed else sealed
-        return await self._call(lambda: self._block(cid), None, self._limits.read)
+        return await self._call(self._fetch, lambda: self._block(cid), None, self._limits.read)
 
     async def _record(self, name: bytes) -> _Seen:
         record = await self._driver.record(name)
@@ -173,9 +180,11 @@ class StoreTier:
         while batch := self._pending.take(self._limits.batch):
             await asyncio.sleep(self._budget.reserve(3 * len(batch)))  # a block, and a record read and written
             for _ in range(self._limits.tries):
-                if await self._call(partial(self._write, batch), False, self._limits.write):
+                if await self._call(self._upload, partial(self._write, batch), False, self._limits.write):
                     break
-                await asyncio.sleep(max(self._breaker.retry_after, PAUSE))
+                if self._closing:
+                    return
+                await asyncio.sleep(max(self._upload.retry_after, PAUSE))
             else:
                 self._pending.lost += len(batch)
             self._pending.done(batch)
@@ -215,9 +224,9 @@ class StoreTier:
     def _opened(self) -> bool:
         return self._opening is not None and self._opening.done() and not _failed(self._opening)
 
-    async def _call(self, call: Callable[[], Awaitable[T]], default: T, seconds: float) -> T:
+    async def _call(self, breaker: Breaker, call: Callable[[], Awaitable[T]], default: T, seconds: float) -> T:
         """Return the result of `call`, or `default` where the service fails, is left alone, or was called enough."""
-        if self._closed or not (self._budget.take() and self._breaker.allows()):
+        if self._closed or not (self._budget.take() and breaker.allows()):
             return default
         self._calls += 1
         try:
@@ -225,25 +234,27 @@ class StoreTier:
                 await self._open()
                 result = await call()
         except asyncio.CancelledError:
-            self._breaker.undecided()
+            breaker.undecided()
             raise
         except TimeoutError:
-            self._failed(f"no answer within {seconds:g} s")
+            self._failed(breaker, f"no answer within {seconds:g} s")
         except StoreError as error:
-            self._failed(str(error), lasting=error.lasting)
+            self._failed(breaker, str(error), lasting=error.lasting)
         except Exception as error:  # noqa: BLE001 - a client library may raise anything
-            self._failed(f"an unexpected failure ({type(error).__name__})")
+            self._failed(breaker, f"an unexpected failure ({type(error).__name__})")
             _log.debug("%s", self.backend.name, exc_info=True)
         else:
-            if self._breaker.why:
-                _log.info("%s: %s answers again", self.backend.name, self._driver.where)
-            self._breaker.succeeded()
+            breaker.succeeded()
+            if self._warned and not self.trouble:
+                self._warned = False
+                _log.info("%s: %s answers again", *self._named)
             return result
         return default
 
     async def _open(self) -> None:
         """Have the service opened, once for all callers; it goes on when a caller stops waiting."""
         if self._opening is None or _failed(self._opening):
+            self._opening_at = self._monotonic()
             self._opening = asyncio.create_task(self._open_driver())
             self._opening.add_done_callback(_failed)
         await asyncio.shield(self._opening)
@@ -255,8 +266,9 @@ class StoreTier:
     async def _nothing(self) -> None:
         """Call for no more than that the service is opened."""
 
-    def _failed(self, why: str, *, lasting: bool = False) -> None:
-        if self._breaker.failed(why, lasting=lasting):
+    def _failed(self, breaker: Breaker, why: str, *, lasting: bool = False) -> None:
+        if breaker.failed(why, lasting=lasting) and not self._warned:
+            self._warned = True
             _log.warning("%s: %s: %s; the cache goes on without it and tries again", *self._named, why)
 
     @property
@@ -264,24 +276,29 @@ class StoreTier:
         return self.backend.name, self._driver.where
 
     def late(self) -> None:
-        """Count an answer that came too late to be of use as a failure, but while the service is being opened."""
-        if self._opened:
-            self._failed("it answers more slowly than GitHub")
+        """Count an answer that came too late to be of use as a failure, unless the service is just being opened."""
+        if self._opened or self._monotonic() - self._opening_at >= OPENING:
+            self._failed(self._look_up, "it answers more slowly than GitHub")
 
     # Reporting, ending
 
     @property
     def trouble(self) -> str:
         """Why it is not used at present, one sentence; empty when it is."""
-        if self._breaker.state == "closed":
-            return ""
-        return f"{self.backend.name}: {self._driver.where}: {self._breaker.why}"
+        worst = self._worst
+        return f"{self.backend.name}: {self._driver.where}: {worst.why}" if worst.state != "closed" else ""
+
+    @property
+    def _worst(self) -> Breaker:
+        """The breaker to report: one that is open, else half-open, else the one that counted a failure."""
+        order = ("open", "half-open", "closed")
+        return min(self._breakers, key=lambda breaker: (order.index(breaker.state), not breaker.why))
 
     def report(self) -> dict[str, Any]:
         """Return its row of ``/-/stats``."""
         return {
-            "state": self._breaker.state,
-            "why": self._breaker.why,
+            "state": self._worst.state,
+            "why": self._worst.why,
             "calls": self._calls,
             "refused": self._refused,
             "waiting": len(self._pending),
@@ -289,9 +306,14 @@ class StoreTier:
         }
 
     async def close(self) -> None:
-        """Write what waits, for `StoreLimits.flush` at most, and disconnect; afterwards every call returns nothing."""
+        """Write what waits, and disconnect; afterwards every call returns nothing.
+
+        For `StoreLimits.flush` at most, and not at all where the service takes nothing.
+        """
+        self._closing = True
         if self._writing is not None:
-            await asyncio.wait([self._writing], timeout=self._limits.flush)
+            if self._upload.state == "closed":
+                await asyncio.wait([self._writing], timeout=self._limits.flush)
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
             self._pending.clear()

@@ -36,6 +36,7 @@ class MemoryDriver:
         self.called = asyncio.Event()
         self.failing: Exception | None = None
         self.hanging = False
+        self.full = False
         self.absent: set[bytes] = set()
         self.races = 0
         """How many writes another writer is quicker than."""
@@ -77,6 +78,8 @@ class MemoryDriver:
 
     async def put_blocks(self, blocks: Sequence[tuple[bytes, bytes]]) -> None:
         await self._begin("put_blocks")
+        if self.full:
+            raise StoreError("it is full")
         self.shared.blocks |= dict(blocks)
 
     async def close(self) -> None:

@@ -100,6 +100,7 @@ async def test_a_daemon_that_dies_and_comes_back(tmp_path: Path, names: Keyring)
         daemon.start()
         now[0] += 60
         await tier.store(again.pointer, again.sealed)
+        await found(tier, kept)
         assert tier.report()["state"] == "closed"
         await tier.close()
         async with over(names, daemon.api) as reader:

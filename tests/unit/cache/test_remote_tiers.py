@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -92,6 +93,7 @@ async def test_a_slow_service_is_waited_for_no_longer_than_github(lab: Lab, shar
     await stored(lab, shared, REPO)
     driver = MemoryDriver(shared)
     node = member(lab, driver, limits=TierLimits(patience=0.01, impatience=0.01, find=60.0))
+    await node.library.remotes[0].open()
     driver.hanging = True
     for number in range(5):
         await node.get(f"{REPO}/issues/{number + 1}", ONE)
@@ -170,9 +172,19 @@ async def test_it_is_opened_when_the_node_starts(lab: Lab, shared: Shared) -> No
     driver = MemoryDriver(shared)
     node = member(lab, driver)
     node.library.start()
-    await node.library.flush()
+    await driver.called.wait()
     assert driver.calls == {"open": 1}
     await node.library.close()
+
+
+async def test_an_opening_that_hangs_does_not_hold_up_the_end(lab: Lab, shared: Shared) -> None:
+    driver = MemoryDriver(shared)
+    driver.hanging = True
+    node = member(lab, driver, limits=TierLimits(close=60.0, flush=60.0))
+    node.library.start()
+    await driver.called.wait()
+    async with asyncio.timeout(20):
+        await node.library.close()
 
 
 async def test_a_drop_does_not_go_there(lab: Lab, shared: Shared) -> None:

@@ -274,7 +274,7 @@ class TestTrouble:
         for _ in range(6):
             assert list(await tier.find(kept.pointer.name)) == []
             assert await tier.block(kept.pointer) is None
-        assert driver.calls["record"] + driver.calls["block"] == 3
+        assert (driver.calls["record"], driver.calls["block"]) == (3, 3)
         assert (tier.report()["state"], tier.report()["why"]) == ("open", why)
         assert tier.trouble == f"shelf: the shelf: {why}"
         assert [r.message for r in caplog.records if r.levelno >= logging.WARNING] == [
@@ -331,6 +331,53 @@ class TestTrouble:
         for _ in range(3):
             tier.late()
         assert (tier.report()["state"], tier.report()["why"]) == ("open", "it answers more slowly than GitHub")
+
+    @pytest.mark.parametrize(("seconds", "state"), [(0.9, "closed"), (1.1, "open")])
+    async def test_but_not_at_once_while_it_is_opened(self, driver: MemoryDriver, seconds: float, state: str) -> None:
+        driver.hanging = True
+        now = [0.0]
+        tier = over(driver, StoreLimits(open=60.0), monotonic=lambda: now[0])
+        opening = asyncio.create_task(tier.open())
+        await driver.called.wait()
+        now[0] = seconds
+        for _ in range(3):
+            tier.late()
+        assert tier.report()["state"] == state
+        opening.cancel()
+        await asyncio.wait([opening])
+        await tier.close()
+
+    async def test_what_takes_nothing_is_read_all_the_same(self, tier: StoreTier, driver: MemoryDriver) -> None:
+        kept = make("/kept")
+        await tier.store(kept.pointer, kept.sealed)
+        await written(tier)
+        driver.full = True
+        for number in range(4):
+            other = make(f"/{number}", body=b"%d" % number)
+            await tier.store(other.pointer, other.sealed)
+            await written(tier)
+        assert tier.trouble == "shelf: the shelf: it is full"
+        assert list(await tier.find(kept.pointer.name)) == [kept.pointer]
+        assert await tier.block(kept.pointer) == kept.sealed
+
+    async def test_what_takes_nothing_is_not_waited_for_at_the_end(self, driver: MemoryDriver) -> None:
+        driver.failing = StoreError("the key is not valid", lasting=True)
+        tier = over(driver, StoreLimits(flush=60.0))
+        kept = make()
+        await tier.store(kept.pointer, kept.sealed)
+        await driver.called.wait()
+        async with asyncio.timeout(20):
+            await tier.close()
+        assert tier.report()["lost"] == 1
+
+    async def test_that_it_answers_again_is_said_where_it_was_said_that_it_does_not(
+        self, tier: StoreTier, driver: MemoryDriver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        for failing in (AWAY, None) * 3:
+            driver.failing = failing
+            await tier.find(make().pointer.name)
+        assert caplog.messages == []
 
     async def test_a_write_that_fails_again_and_again_is_given_up(self, driver: MemoryDriver) -> None:
         driver.failing = AWAY
