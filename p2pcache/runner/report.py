@@ -138,6 +138,8 @@ def _details(stats: Stats) -> Iterator[Table]:
         ]
         yield Table("Peers", ("What", "Count"), _counts(swarm))
     yield Table("Decided by", ("Rule", "Requests"), _at_most(_counts(_ranked(stats.rules))))
+    stores = [(s.name, "in use" if s.state == "closed" else s.why, str(s.calls)) for s in stats.stores]
+    yield Table("Stores", ("Store", "State", "Calls"), _at_most(stores), figures=False)
     yield Table("Went wrong inside", ("What", "Times"), _at_most(_counts(_ranked(stats.errors))))
 
 

@@ -193,3 +193,16 @@ def test_the_summary_is_bounded_whatever_the_ledger_holds() -> None:
     }
     assert len(markdown(stats, dict.fromkeys(names, long)).encode()) < 1 << 20
     assert len(text(stats).encode()) < 1 << 20
+
+
+def test_stores_are_said_to_be_in_use_or_why_not() -> None:
+    stats = ledger(1).stats()
+    stats["stores"] = [
+        {"name": "s3", "state": "open", "why": "it is away", "calls": 3},
+        {"name": "ipfs", "state": "closed", "why": "no answer within 3 s", "calls": 40},
+    ]
+    for report in (text(stats), markdown(stats)):
+        rows = [re.sub(r"[ |\\]+", " ", line).strip() for line in report.splitlines()]
+        assert "s3 it is away 3" in rows
+        assert "ipfs in use 40" in rows
+    assert "Stores" not in text(ledger(1).stats())
