@@ -1,9 +1,10 @@
-"""Charged calls of jobs that share nothing but the Actions cache: whole nodes without any peer, two runs in a row.
+"""Charged calls of jobs that share nothing but the Actions cache: whole nodes that reach no other, two runs in a row.
 
 Run it alone: ``python bench/actions_cache.py [--jobs 20] [--latency 0.25] [--lag 3]``; exit status 1 if a target is
 missed. It takes nine minutes, since the jobs do: they start within a minute, and each makes 10 to 120 reads of 400
 resources, of which some are popular, half of them at once and half over three minutes. GitHub and the Actions cache are
-stand-ins. The targets are the figures of docs/actions-cache.md, which a model of the same jobs gives.
+stand-ins. Each node is in a network namespace of its own, from which these alone can be reached; a user who may make
+none gets nodes without peers. The targets are the figures of docs/actions-cache.md, which a model of these jobs gives.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import _apart
 import aiohttp
 from _tools import clean_environment, process, ready, verdict
 
@@ -47,6 +50,11 @@ class Place:
     github: str
     service: str
     secret: str
+
+    @property
+    def ports(self) -> list[int]:
+        """Of GitHub and of the service."""
+        return [port for url in (self.github, self.service) if (port := urlsplit(url).port)]
 
 
 def order(url: str, what: object = None) -> Any:
@@ -76,7 +84,7 @@ async def job(place: Place, run: int, number: int) -> int:
         home,
         CACHE_SECRET=place.secret,
         CACHE_BACKENDS="actions",
-        CACHE_ENABLE_P2P="false",
+        CACHE_ENABLE_P2P="true" if _apart.possible() else "false",
         CACHE_JOB_TOKEN=f"ghs_{run}_{number}",
         GITHUB_ACTIONS="true",
         GITHUB_REPOSITORY=REPOSITORY,
@@ -84,6 +92,8 @@ async def job(place: Place, run: int, number: int) -> int:
     )
     files = ["--socket", str(home / "s"), "--dir", str(home / "store"), "--ready-file", str(home / "ready.json")]
     command = [sys.executable, "-m", "p2pcache", "serve", "--upstream", place.github, *files]
+    if _apart.possible():
+        command = _apart.apart(place.home, place.ports, command)
     node = await asyncio.create_subprocess_exec(*command, env=variables, stderr=(home / "log").open("wb"))
     try:
         async with asyncio.timeout(60):
@@ -117,7 +127,8 @@ async def run_of(place: Place, number: int, jobs: int) -> float:
         token = {"value": f"ghs_{number}_{job_number}", "repos": [REPOSITORY]}
         order(f"{place.github}/_stand-in/token", token)
     order(f"{place.github}/_stand-in/reset-calls", {})
-    alone = sum(await asyncio.gather(*(job(place, number, job_number) for job_number in range(jobs))))
+    async with _apart.doors(place.home, place.ports):
+        alone = sum(await asyncio.gather(*(job(place, number, job_number) for job_number in range(jobs))))
     charged = order(f"{place.github}/_stand-in/charged")["charged"]
     said = order(f"{place.service}_stand-in/calls")
     print(
