@@ -9,6 +9,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
+from p2pcache.stores.driver import StoreError
+
 _log = logging.getLogger(__name__)
 
 _END = b"\xff" * 64
@@ -30,11 +32,13 @@ class RecordNames:
     """Names by listing: the first page at once, the others in the background, and all of them now and then.
 
     A record that another node wrote since the latest listing counts as missing until the next one. One that this node
-    wrote never does. A listing that ends early (at its bound, by a failure) is exact up to its last name.
+    wrote never does. A listing that ends early (at a bound, by a failure) is exact up to its last name.
 
     Args:
-        pages: begins a listing, in ascending order where the service has one.
+        pages: begins a listing, in ascending order where the service has one. A client library may send any number of
+            requests for one page, so pages are bounded in time as well.
         most_pages: of one listing.
+        page_seconds, listing_seconds: for one page, and for all that are listed in the background.
         every: seconds between two listings, for each of their pages.
         most: names; beyond it they are forgotten and listed anew.
         monotonic: seconds that no change of the clock touches.
@@ -45,12 +49,16 @@ class RecordNames:
         pages: Callable[[], Pages],
         *,
         most_pages: int = 20,
+        page_seconds: float = 5.0,
+        listing_seconds: float = 20.0,
         every: float = 60.0,
         most: int = 100_000,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pages = pages
         self._most_pages = most_pages
+        self._page_seconds = page_seconds
+        self._listing_seconds = listing_seconds
         self._every = every
         self._most = most
         self._monotonic = monotonic
@@ -104,9 +112,10 @@ class RecordNames:
 
     async def _rest(self, pages: Pages, last: bytes | None, listed: int) -> None:
         try:
-            while last is not None and listed < self._most_pages:
-                last = await self._page(pages, last)
-                listed += 1
+            async with asyncio.timeout(self._listing_seconds):
+                while last is not None and listed < self._most_pages:
+                    last = await self._page(pages, last)
+                    listed += 1
         except Exception as error:  # noqa: BLE001 - what was listed stands, and other calls of the service report why
             _log.debug("a listing ended early: %s", error)
         finally:
@@ -114,8 +123,16 @@ class RecordNames:
             await pages.aclose()
 
     async def _page(self, pages: Pages, last: bytes) -> bytes | None:
-        """Take in one page; return its last name, or what comes after each where there is no order; None at the end."""
-        page = await anext(pages, None) or _NO_PAGE  # as `anext`'s default, Python 3.11 would unpack a tuple
+        """Take in one page; return its last name, or what comes after each where there is no order; None at the end.
+
+        Raises:
+            StoreError: the service fails, or takes longer than `page_seconds`.
+        """
+        try:
+            async with asyncio.timeout(self._page_seconds):
+                page = await anext(pages, None) or _NO_PAGE  # as `anext`'s default, Python 3.11 would unpack a tuple
+        except TimeoutError:
+            raise StoreError("no answer in time") from None
         for name in page.names:
             self._add(name, written=False)
         names = [last, *page.names]

@@ -20,8 +20,11 @@ _log = logging.getLogger(__name__)
 
 AMAZONS_REGION = "us-east-1"
 """Where Amazon looks for a bucket of unknown region; other stores take it for whichever they have."""
-CONNECT_SECONDS, CALL_SECONDS, RETRY_SECONDS = 2, 10, 2
-"""Bounds of the client library, whose own are 5, 30 and 180. The tier's deadlines are shorter."""
+CONNECT_SECONDS, CALL_SECONDS, RETRY_SECONDS = 2, 5, 2
+"""Bounds of the client library, whose own are 5, 30 and 180.
+
+It reads the bodies of listings and of errors whole, so the second alone bounds their size.
+"""
 RETRIES = 1
 
 

@@ -196,6 +196,43 @@ async def test_an_error_of_the_first_page_is_the_callers(clock: Clock) -> None:
     await names.close()
 
 
+async def test_a_first_page_that_does_not_end_is_an_error(clock: Clock) -> None:
+    names = RecordNames(endless, page_seconds=0.01, monotonic=clock)
+    with pytest.raises(StoreError, match="no answer in time"):
+        await asyncio.wait_for(names.open(), SECONDS)
+    assert not names.lacks(b"a")
+    await names.close()
+
+
+async def endless() -> Pages:
+    """As a client library that follows from one empty page to the next without end."""
+    await asyncio.Event().wait()
+    yield Page((), last=True)
+
+
+@pytest.mark.parametrize(("page_seconds", "listing_seconds"), [(0.01, SECONDS), (SECONDS, 0.01)])
+async def test_a_later_page_that_does_not_end_ends_the_listing_until_the_next_one_is_due(
+    clock: Clock, page_seconds: float, listing_seconds: float
+) -> None:
+    service = Service([b"b"], [b"d"])
+    service.let.clear()
+    names = RecordNames(
+        service.list, page_seconds=page_seconds, listing_seconds=listing_seconds, every=60.0, monotonic=clock
+    )
+    await names.open()
+    await listed(names)
+    assert [name for name in (b"a", b"b", b"c") if names.lacks(name)] == [b"a"]
+    clock.now = 59.0
+    names.lacks(b"a")
+    assert service.listings == 1
+    service.let.set()
+    clock.now = 60.0
+    names.lacks(b"a")
+    await listed(names)
+    assert names.lacks(b"c")
+    await names.close()
+
+
 async def test_closing_ends_a_listing(clock: Clock) -> None:
     service = Service([b"a"], [b"b"])
     service.let.clear()

@@ -90,7 +90,7 @@ def test_the_library_never_tries_for_long(monkeypatch: pytest.MonkeyPatch, store
     connected(monkeypatch, CACHE_S3_BUCKET="example")
     assert store["retry_config"]["max_retries"] <= 1
     assert store["retry_config"]["retry_timeout"].total_seconds() <= 2
-    assert store["client_options"]["timeout"].total_seconds() <= 10
+    assert store["client_options"]["timeout"].total_seconds() <= 5
     assert store["client_options"]["connect_timeout"].total_seconds() <= 2
 
 
