@@ -20,6 +20,16 @@ class StoreError(Exception):
         self.lasting = lasting
 
 
+def check_credential(variable: str, text: str) -> None:
+    """Refuse a credential that no header takes, on which client libraries fail in ways of their own.
+
+    Raises:
+        StoreError: it has a character other than the printable ones of ASCII.
+    """
+    if not (text.isascii() and text.isprintable()):
+        raise StoreError(f"{variable} has a character that no credential has, such as a line break", lasting=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """The bytes kept under a name, and the version that a writer has to have seen to replace them."""

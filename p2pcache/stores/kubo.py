@@ -11,7 +11,7 @@ import io
 import aiohttp
 import msgspec
 
-from p2pcache.stores.driver import StoreError
+from p2pcache.stores.driver import StoreError, check_credential
 from p2pcache.stores.ipns import LARGEST
 from p2pcache.stores.service import Query, Service
 
@@ -89,6 +89,7 @@ class Kubo:
     """
 
     def __init__(self, url: str, token: str) -> None:
+        self._token = token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._service = Service(url, headers, proxied=False)
         self.public = True
@@ -97,8 +98,9 @@ class Kubo:
         """Find out how the daemon may be used; return why it is used offline, "" where it is not.
 
         Raises:
-            StoreError: there is none.
+            StoreError: there is none, or the token cannot be sent.
         """
+        check_credential("CACHE_IPFS_TOKEN", self._token)
         await self._call("/version", seconds=READ_SECONDS)
         try:
             shown = await self._call("/config/show", seconds=READ_SECONDS, most=_LARGEST_CONFIG)

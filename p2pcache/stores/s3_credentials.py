@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from p2pcache.stores.driver import StoreError
+from p2pcache.stores.driver import StoreError, check_credential
 from p2pcache.values import Secret
 
 VENDOR = Path("/sys/class/dmi/id/sys_vendor")
 """The maker of this machine; "Amazon EC2" on a virtual machine of Amazon's, and in its containers."""
-_OWN = ("CACHE_S3_ACCESS_KEY_ID", "CACHE_S3_SECRET_ACCESS_KEY")
+_OWN = ("CACHE_S3_ACCESS_KEY_ID", "CACHE_S3_SECRET_ACCESS_KEY", "CACHE_S3_SESSION_TOKEN")
 AMBIENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _NONE = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let a step assume a role"
 _PROFILE = "AWS_PROFILE is not read: export the profile's credentials (aws configure export-credentials --format env)"
@@ -33,7 +33,7 @@ def credentials(options: Mapping[str, Any], environ: Mapping[str, str], vendor: 
         vendor: see `VENDOR`.
 
     Raises:
-        StoreError: there are none.
+        StoreError: there are none that can be used.
     """
     own = _pair(_OWN, options["s3_access_key_id"], options["s3_secret_access_key"], options["s3_session_token"])
     if own:
@@ -49,13 +49,15 @@ def _pair(names: Sequence[str], access: Secret, secret: Secret, token: Secret) -
     """Return a pair of keys as the client library takes it; nothing where there is none.
 
     Raises:
-        StoreError: one of the two is missing.
+        StoreError: one of the two is missing, or no header takes it.
     """
     given = [bool(each.reveal()) for each in (access, secret)]
     if not any(given):
         return {}
     if not all(given):
         raise StoreError(f"{names[given.index(False)]} is not set, {names[given.index(True)]} is", lasting=True)
+    for name, value in zip(names, (access, secret, token), strict=True):
+        check_credential(name, value.reveal())
 
     def provide() -> Mapping[str, Any]:
         return {

@@ -95,6 +95,16 @@ class TestOpening:
         assert caught.value.lasting
 
 
+async def test_a_token_that_no_header_takes_is_named_before_anything_is_sent(daemon: HttpService) -> None:
+    kubo = Kubo(daemon.url, "s3cret\r\nX-Evil: 1")
+    with pytest.raises(StoreError) as caught:
+        await kubo.open()
+    await kubo.close()
+    assert str(caught.value) == "CACHE_IPFS_TOKEN has a character that no credential has, such as a line break"
+    assert caught.value.lasting
+    assert daemon.asked == []
+
+
 async def test_every_call_has_a_timeout_of_the_daemons_own(kubo: Kubo, daemon: HttpService) -> None:
     daemon.answers |= dict.fromkeys([f"/api/v0/{path}" for path in ("name/get", "block/get", "pin/ls")], b"")
     await kubo.open()

@@ -68,6 +68,28 @@ def test_what_is_missing_is_one_sentence(
     assert caught.value.lasting
 
 
+BAD = "has a character that no credential has, such as a line break"
+
+
+@pytest.mark.parametrize("character", ["\n", "\r\nX-Evil: 1", "\0", "\x7f", "é", "\udcff"])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_what_no_header_takes_is_named_and_not_shown(elsewhere: Path, at: int, character: str) -> None:
+    values = ["key", "secret", "token"]
+    values[at] = f"s3cret{character}x"
+    own = ("CACHE_S3_ACCESS_KEY_ID", "CACHE_S3_SECRET_ACCESS_KEY", "CACHE_S3_SESSION_TOKEN")
+    jobs = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    for names, given, environ in ((own, values, {}), (jobs, (), dict(zip(jobs, values, strict=True)))):
+        with pytest.raises(StoreError) as caught:
+            credentials(options(*given), environ, elsewhere)
+        assert str(caught.value) == f"{names[at]} {BAD}"
+        assert caught.value.lasting
+
+
+def test_a_bad_key_of_the_job_does_not_matter_beside_the_caches_own(elsewhere: Path) -> None:
+    environ = dict.fromkeys(KEYS, "a\nb")
+    assert shown(credentials(options("own", "own-secret"), environ, elsewhere)) == ("own", "own-secret", None)
+
+
 def test_a_role_is_left_to_the_library(elsewhere: Path, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("jwt")
