@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +12,8 @@ from p2pcache import __version__, values
 from p2pcache.backends.s3 import BACKEND
 from p2pcache.cache.tiers import Opening
 from p2pcache.settings import environment, unset_empty
-from p2pcache.stores.s3_credentials import AMBIENT, credentials
+from p2pcache.stores.driver import StoreError
+from p2pcache.stores.s3_credentials import credentials
 from p2pcache.stores.store_tier import StoreTier
 from p2pcache.values import BucketName
 
@@ -26,6 +27,28 @@ CONNECT_SECONDS, CALL_SECONDS, RETRY_SECONDS = 2, 5, 2
 It reads the bodies of listings and of errors whole, so the second alone bounds their size.
 """
 RETRIES = 1
+HONOURED = (
+    "AWS_CHECKSUM_ALGORITHM",
+    "AWS_REQUEST_PAYER",
+    "AWS_SERVER_SIDE_ENCRYPTION",
+    "AWS_SSE_BUCKET_KEY_ENABLED",
+    "AWS_SSE_CUSTOMER_KEY_BASE64",
+    "AWS_SSE_KMS_KEY_ID",
+)
+"""Variables that the client library reads by itself, beside those of credentials; a policy may ask for them."""
+_NEUTRAL: Mapping[str, Any] = {
+    "conditional_put": "etag",
+    "copy_if_not_exists": "multipart",
+    "disable_bulk_delete": False,
+    "disable_tagging": False,
+    "imdsv1_fallback": False,
+    "s3_express": False,
+    "skip_signature": False,
+    "unsigned_payload": False,
+}
+"""The library's defaults: given explicitly, they beat the variables of these names."""
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 def open_tier(opening: Opening) -> StoreTier | None:
@@ -42,8 +65,8 @@ def open_tier(opening: Opening) -> StoreTier | None:
     options, environ = opening.options, environment()
     try:
         endpoint = options["s3_endpoint"] or _endpoint(environ)
-    except ValueError:
-        _log.warning("s3: AWS_ENDPOINT_URL is no http(s) URL: set CACHE_S3_ENDPOINT; the cache goes on without it")
+    except ValueError as error:
+        _log.warning("s3: %s: set CACHE_S3_ENDPOINT; the cache goes on without it", error)
         return None
     where = f"the bucket {bucket.name}" + (f" at {urlsplit(endpoint).hostname}" if endpoint else "")
     driver = ObjectDriver(where, lambda: _connected(bucket, endpoint, options, environ))
@@ -54,42 +77,72 @@ def _connected(bucket: BucketName, endpoint: str, options: Mapping[str, Any], en
     """Return a store of obstore.
 
     Raises:
-        StoreError: there are no credentials.
+        StoreError: there are no credentials, or a variable has a value that cannot be used.
     """
+    from obstore.exceptions import BaseError
     from obstore.store import S3Store
 
     keys = credentials(options, environ)
-    if not keys:  # a role, before which the library would take empty keys
-        unset_empty(AMBIENT)
-    # Given explicitly, what is said here beats the variables that the library reads for itself.
-    place = {"aws_endpoint_url_s3": endpoint} if endpoint else {"virtual_hosted_style_request": "." not in bucket.name}
-    return S3Store(
-        bucket.name,
-        prefix="/".join(filter(None, (bucket.folder, options["s3_prefix"]))) or None,
-        region=options["s3_region"] or _region(environ),
-        client_options={
-            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-            "timeout": timedelta(seconds=CALL_SECONDS),
-            "allow_http": endpoint.startswith("http:"),
-            "user_agent": f"p2pcache/{__version__}",
-        },
-        retry_config={
-            "max_retries": RETRIES,
-            "retry_timeout": timedelta(seconds=RETRY_SECONDS),
-            "backoff": {
-                "init_backoff": timedelta(milliseconds=50),
-                "max_backoff": timedelta(milliseconds=500),
-                "base": 2,
+    region = options["s3_region"] or _region(environ)
+    unset_empty(name for name in environ if name.startswith("AWS_"))  # which the library would take for values
+    place: dict[str, Any] = {"aws_endpoint_url_s3": endpoint} if endpoint else {}
+    try:
+        return S3Store(
+            bucket.name,
+            prefix="/".join(filter(None, (bucket.folder, options["s3_prefix"]))) or None,
+            region=region,
+            virtual_hosted_style_request=not endpoint and "." not in bucket.name,
+            client_options={
+                "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+                "timeout": timedelta(seconds=CALL_SECONDS),
+                "allow_http": endpoint.startswith("http:"),
+                "user_agent": f"p2pcache/{__version__}",
             },
-        },
-        **place,
-        **keys,
-    )
+            retry_config={
+                "max_retries": RETRIES,
+                "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+                "backoff": {
+                    "init_backoff": timedelta(milliseconds=50),
+                    "max_backoff": timedelta(milliseconds=500),
+                    "base": 2,
+                },
+            },
+            **_NEUTRAL,
+            **place,
+            **keys,
+        )
+    except (BaseError, ValueError):
+        given = ", ".join(name for name in HONOURED if environ.get(name, "").strip())
+        raise StoreError(
+            f"a value cannot be used: {given or 'a setting'} (docs/s3.md#variables)", lasting=True
+        ) from None
 
 
 def _endpoint(environ: Mapping[str, str]) -> str:
-    return values.endpoint(environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or "")
+    """Return the endpoint that the environment names; "" where it names none.
+
+    Raises:
+        ValueError: it is no URL; the message names the variable.
+    """
+    name = _first_set(_ENDPOINTS, environ)
+    try:
+        return values.endpoint(environ.get(name, "").strip())
+    except ValueError:
+        raise ValueError(f"{name} is no http(s) URL") from None
 
 
 def _region(environ: Mapping[str, str]) -> str:
-    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or AMAZONS_REGION
+    """Return the region that the environment names, else Amazon's own default.
+
+    Raises:
+        StoreError: it is no name of a region.
+    """
+    name = _first_set(_REGIONS, environ)
+    try:
+        return values.region(environ.get(name, "").strip()) or AMAZONS_REGION
+    except ValueError:
+        raise StoreError(f"{name} is no name of a region: set CACHE_S3_REGION", lasting=True) from None
+
+
+def _first_set(names: Iterable[str], environ: Mapping[str, str]) -> str:
+    return next((name for name in names if environ.get(name, "").strip()), "")

@@ -16,7 +16,7 @@ from p2pcache.values import Secret
 VENDOR = Path("/sys/class/dmi/id/sys_vendor")
 """The maker of this machine; "Amazon EC2" on a virtual machine of Amazon's, and in its containers."""
 _OWN = ("CACHE_S3_ACCESS_KEY_ID", "CACHE_S3_SECRET_ACCESS_KEY", "CACHE_S3_SESSION_TOKEN")
-AMBIENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_AMBIENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _NONE = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let a step assume a role"
 _PROFILE = "AWS_PROFILE is not read: export the profile's credentials (aws configure export-credentials --format env)"
 _WHERE = " (docs/s3.md#credentials)"
@@ -38,8 +38,8 @@ def credentials(options: Mapping[str, Any], environ: Mapping[str, str], vendor: 
     own = _pair(_OWN, options["s3_access_key_id"], options["s3_secret_access_key"], options["s3_session_token"])
     if own:
         return own
-    access, secret, token = (Secret(environ.get(name, "").strip()) for name in AMBIENT)
-    ambient = _pair(AMBIENT, access, secret, token)
+    access, secret, token = (Secret(environ.get(name, "").strip()) for name in _AMBIENT)
+    ambient = _pair(_AMBIENT, access, secret, token)
     if ambient or _role(environ) or _on_ec2(environ, vendor or VENDOR):
         return ambient
     raise StoreError((_PROFILE if environ.get("AWS_PROFILE") else _NONE) + _WHERE, lasting=True)

@@ -11,17 +11,18 @@ import pytest
 from p2pcache.backends import named
 from p2pcache.cache.tiers import Opening
 from p2pcache.settings import load
+from p2pcache.stores.driver import StoreError
+from p2pcache.stores.s3 import HONOURED
 from p2pcache.stores.store_tier import StoreTier
 from p2pcache.testing.conformance import KEYRING
 
-AMBIENT = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE")
 KEYS = {"AWS_ACCESS_KEY_ID": "job", "AWS_SECRET_ACCESS_KEY": "job-secret"}
 
 
 @pytest.fixture(autouse=True)
 def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (*AMBIENT, *KEYS, "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setattr("p2pcache.stores.s3_credentials.VENDOR", tmp_path / "none")
 
 
@@ -101,6 +102,54 @@ def test_empty_keys_do_not_hide_a_role(monkeypatch: pytest.MonkeyPatch, store: d
     assert os.environ.keys().isdisjoint({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
 
 
+LIBRARYS_OWN = (
+    "AWS_CONDITIONAL_PUT",
+    "AWS_COPY_IF_NOT_EXISTS",
+    "AWS_DISABLE_BULK_DELETE",
+    "AWS_DISABLE_TAGGING",
+    "AWS_IMDSV1_FALLBACK",
+    "AWS_S3_EXPRESS",
+    "AWS_SKIP_SIGNATURE",
+    "AWS_TIMEOUT",
+    "AWS_UNSIGNED_PAYLOAD",
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+)
+
+
+@pytest.mark.parametrize("name", LIBRARYS_OWN)
+def test_a_variable_of_the_librarys_own_has_no_effect(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    # A value that counted would be refused when the store is made.
+    connected(monkeypatch, CACHE_S3_BUCKET="example", **{name: "garbage"})
+
+
+@pytest.mark.parametrize("name", [*HONOURED, "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"])
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    connected(monkeypatch, CACHE_S3_BUCKET="example", **{name: " "})
+    assert name not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"AWS_CHECKSUM_ALGORITHM": "md5"}, "a value cannot be used: AWS_CHECKSUM_ALGORITHM (docs/s3.md#variables)"),
+        ({"AWS_REQUEST_PAYER": "me"}, "a value cannot be used: AWS_REQUEST_PAYER (docs/s3.md#variables)"),
+        (
+            {"AWS_SERVER_SIDE_ENCRYPTION": "aws:kms", "AWS_SSE_KMS_KEY_ID": "a\nb"},
+            "a value cannot be used: AWS_SERVER_SIDE_ENCRYPTION, AWS_SSE_KMS_KEY_ID (docs/s3.md#variables)",
+        ),
+        ({"AWS_REGION": "eu\r\nX-Evil: 1"}, "AWS_REGION is no name of a region: set CACHE_S3_REGION"),
+        ({"AWS_DEFAULT_REGION": "somewhere else"}, "AWS_DEFAULT_REGION is no name of a region: set CACHE_S3_REGION"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(StoreError) as caught:
+        connected(monkeypatch, CACHE_S3_BUCKET="example", **variables)
+    assert str(caught.value) == sentence
+    assert caught.value.lasting
+
+
 def test_it_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     tier = opened(monkeypatch, CACHE_S3_BUCKET="example", CACHE_S3_ENDPOINT="https://account.r2.example")
     assert tier is not None
@@ -120,6 +169,7 @@ async def test_without_credentials_it_says_so(monkeypatch: pytest.MonkeyPatch) -
     [
         ({}, "s3: no bucket is named: set CACHE_S3_BUCKET; the cache goes on without it"),
         ({"CACHE_S3_BUCKET": "example", "AWS_ENDPOINT_URL": "minio:9000"}, "s3: AWS_ENDPOINT_URL is no http(s) URL"),
+        ({"CACHE_S3_BUCKET": "example", "AWS_ENDPOINT": "minio:9000"}, "s3: AWS_ENDPOINT is no http(s) URL"),
     ],
 )
 def test_what_is_missing_is_one_line(
