@@ -31,7 +31,7 @@ _ERRORS = (BaseError, OSError)
 _UNCONDITIONAL = {"NotImplemented", "NotSupported", "501"}
 """Answers of a store that has no conditional PUT."""
 _CONFLICTS = {"ConditionalRequestConflict", "409"}
-_READ_ONLY = "the credentials allow to read, not to write: this node adds nothing there"
+_NOT_WRITABLE = "the credentials do not allow to write: this node adds nothing there"
 _DENIED = {"AccessDenied", "AllAccessDisabled", "403"}
 
 
@@ -131,7 +131,7 @@ class ObjectDriver:
                 raise explained(error) from None
 
     async def _put(self, key: str, data: bytes, mode: Any) -> str | None:
-        """Upload an object and return its version; None, and no upload, where the credentials only allow to read."""
+        """Upload an object and return its version; None, and no upload, where the credentials do not allow it."""
         if not self.writable:
             return None
         try:
@@ -143,7 +143,7 @@ class ObjectDriver:
                 raise
             if self.writable:
                 self.writable = False
-                _log.warning("%s: %s", self.where, _READ_ONLY)
+                _log.warning("%s: %s", self.where, _NOT_WRITABLE)
             return None
 
     async def _pages(self) -> Pages:

@@ -211,7 +211,7 @@ async def test_read_only_credentials_read(open_tier: Open, proxy: FaultProxy, ca
     assert list(await tier.find(kept.pointer.name)) == [kept.pointer]
     assert tier.report()["state"] == "closed"
     (line,) = warnings(caplog)
-    assert "the credentials allow to read, not to write" in line
+    assert "the credentials do not allow to write" in line
 
 
 async def test_an_object_larger_than_any_block_is_not_taken_in(

@@ -219,8 +219,19 @@ async def test_who_may_only_read_goes_on_reading(
     assert len(store.modes) == 2, "nothing more is tried"
     assert await driver.record(NAME) is not None
     assert caplog.messages == [
-        "the bucket example: the credentials allow to read, not to write: this node adds nothing there"
+        "the bucket example: the credentials do not allow to write: this node adds nothing there"
     ]
+
+
+async def test_who_may_only_list_is_not_called_a_reader(
+    store: Store, driver: ObjectDriver, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.on_put, store.lasting, store.failure = DENIED, True, DENIED
+    await driver.put_blocks([(CID, SEALED)])
+    with pytest.raises(StoreError, match="the credentials do not allow it") as caught:
+        await driver.block(CID)
+    assert caught.value.lasting
+    assert not any("read" in message for message in caplog.messages)
 
 
 async def test_a_record_that_may_not_be_written(store: Store, driver: ObjectDriver) -> None:
