@@ -30,6 +30,7 @@ _ROOT = "/api/v0"
 _BUSY = frozenset({429, 502, 503, 504})
 """Answers of a proxy before a daemon."""
 _DHT_ALONE = frozenset({"dht", "dhtclient", "dhtserver"})
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MISSING = ("not found", "record is expired")
 _NOT_IN_TIME = "deadline exceeded"
 _NO_PEER = "failed to find any peer"
@@ -105,7 +106,7 @@ class Kubo:
         try:
             shown = await self._call("/config/show", seconds=READ_SECONDS, most=_LARGEST_CONFIG)
             why = _public(msgspec.json.decode(shown, type=_Config))
-        except (StoreError, msgspec.DecodeError):
+        except (StoreError, *_MALFORMED):
             why = "it does not show its configuration, and may be part of the public network"
         self.public = bool(why)
         return why
@@ -163,7 +164,7 @@ class Kubo:
         body = await self._call("/pin/ls", query, seconds=WRITE_SECONDS, most=most, cut=True)
         try:
             found = [msgspec.json.decode(line, type=_Pin) for line in body.rpartition(b"\n")[0].splitlines()]
-        except msgspec.DecodeError as error:
+        except _MALFORMED as error:
             raise StoreError("its list of pins is malformed") from error
         return [(pin.cid, pin.name) for pin in found]
 
@@ -240,7 +241,7 @@ def _form(data: bytes) -> aiohttp.FormData:
 def _message(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Refusal).message
-    except msgspec.DecodeError:
+    except _MALFORMED:
         return ""
 
 

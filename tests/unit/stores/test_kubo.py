@@ -64,6 +64,8 @@ class TestOpening:
             ((403, b""), "does not show its configuration"),
             (b"no JSON", "does not show its configuration"),
             (b"[]", "does not show its configuration"),
+            (b'{"Bootstrap": ["\xff"]}', "does not show its configuration"),
+            (b'{"Gateway": ' + b"[" * 100_000, "does not show its configuration"),
         ],
     )
     async def test_any_other_is_used_offline(self, kubo: Kubo, daemon: HttpService, shown: object, why: str) -> None:
@@ -152,7 +154,9 @@ class TestReading:
         daemon.answers["/api/v0/name/get"] = refusal("record is expired")
         assert await kubo.record("k51") is None
 
-    @pytest.mark.parametrize("answer", [refusal("pebble: closed"), (500, b"no JSON"), (500, b"[]")])
+    @pytest.mark.parametrize(
+        "answer", [refusal("pebble: closed"), (500, b"no JSON"), (500, b"[]"), (500, b'{"Message": "\xff"}')]
+    )
     async def test_anything_else_is_a_failure_in_our_words(
         self, kubo: Kubo, daemon: HttpService, answer: tuple[int, bytes]
     ) -> None:
@@ -202,9 +206,10 @@ class TestPins:
         daemon.answers["/api/v0/pin/ls"] = body
         assert await kubo.pins("p2pcache/", len(body)) == [(f"bafk{i}", f"p2pcache/{i}") for i in range(3)]
         assert await kubo.pins("p2pcache/", len(body) - 5) == [(f"bafk{i}", f"p2pcache/{i}") for i in range(2)]
-        daemon.answers["/api/v0/pin/ls"] = b"{}\n"
-        with pytest.raises(StoreError, match="its list of pins is malformed"):
-            await kubo.pins("p2pcache/", 100)
+        for malformed in (b"{}\n", b'{"Cid": "\xff"}\n'):
+            daemon.answers["/api/v0/pin/ls"] = malformed
+            with pytest.raises(StoreError, match="its list of pins is malformed"):
+                await kubo.pins("p2pcache/", 100)
 
     async def test_a_pin_that_another_node_removed_is_no_failure(self, kubo: Kubo, daemon: HttpService) -> None:
         daemon.answers["/api/v0/pin/rm"] = refusal("not pinned or pinned indirectly")
