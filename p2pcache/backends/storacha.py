@@ -20,6 +20,7 @@ BACKEND = Backend(
             "anything",
             variables=("CACHE_STORACHA_URL", "CACHE_STORACHA_SPACE", "CACHE_STORACHA_SECRET", "WEB3_STORAGE_TOKEN"),
             otherwise="none",
+            secret=True,
             parse="secret",
         ),
     ),

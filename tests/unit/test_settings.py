@@ -17,6 +17,7 @@ from p2pcache.settings import (
     SettingsError,
     Share,
     as_flags,
+    for_commands,
     load,
     unset_empty,
 )
@@ -317,3 +318,13 @@ def test_a_client_reads_what_was_exported() -> None:
 
 def test_lifetimes_stay_finite() -> None:
     assert all(math.isfinite(seconds) for seconds in of({"CACHE_TTL": "1"}).lifetimes.values())
+
+
+@pytest.mark.parametrize(
+    "name", ["CACHE_STORACHA_URL", "CACHE_STORACHA_SPACE", "CACHE_STORACHA_SECRET", "WEB3_STORAGE_TOKEN"]
+)
+def test_commands_get_no_secret_of_a_service_that_ended(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "s3cret")
+    monkeypatch.setenv("GITHUB_TOKEN", "ghs_job")
+    assert name not in for_commands()
+    assert for_commands()["GITHUB_TOKEN"] == "ghs_job"
