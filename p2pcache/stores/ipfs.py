@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
 
 from p2pcache.backends.ipfs import BACKEND, DEFAULT_API
 from p2pcache.cache.codec import cid_of, cid_text
@@ -19,6 +17,7 @@ from p2pcache.cache.tiers import Opening
 from p2pcache.clock import unix_time
 from p2pcache.stores import car
 from p2pcache.stores.driver import Record, StoreError
+from p2pcache.stores.gateways import Gateways
 from p2pcache.stores.ipns import LARGEST_DATA, IpnsName, Published, RecordError
 from p2pcache.stores.kubo import LARGEST_BLOCK, Kubo
 from p2pcache.stores.pins import Pins
@@ -27,7 +26,6 @@ from p2pcache.stores.trustless import TrustlessGateway
 
 _log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 VALID_SECONDS = 7 * 86_400.0
 """How long a record is valid. Daemons of one another's DHT drop it after 48 hours (the specification, Validity)."""
 _WRITES_BITS = 20
@@ -62,7 +60,7 @@ class IpfsDriver:
         self.writable = kubo is not None and pins is not None
         self._keyring = keyring
         self._kubo = kubo
-        self._gateways = gateways
+        self._gateways = Gateways(gateways, spared=kubo is not None)
         self._pins = pins
         self._clock = clock
         self._logged = ""
@@ -84,12 +82,36 @@ class IpfsDriver:
     async def record(self, name: bytes) -> Record | None:
         """See `driver.Driver`; where there is a daemon it decides, since a gateway may take seconds to find nothing."""
         names = [IpnsName(seed) for seed in self._keyring.record_seeds(name)]
-        sources = [self._kubo] if self._kubo else self._gateways
-        calls = [self._published(source, each) for source in sources for each in names]
-        found = await _first(calls, lambda published: published is not None)
+        if self._kubo is not None:
+            found = await self._published(self._kubo, names)
+        else:
+            found = await self._gateways.first(lambda each: self._published(each, names), lambda it: it is not None)
         return Record(found.data, str(found.sequence)) if found else None
 
-    async def _published(self, source: Kubo | TrustlessGateway, name: IpnsName) -> Published | None:
+    async def _published(self, source: Kubo | TrustlessGateway, names: Iterable[IpnsName]) -> Published | None:
+        """Return the record of one of `names` that a source has; they are asked for at once.
+
+        Raises:
+            StoreError: there is none, and a call failed.
+        """
+        calls = [asyncio.create_task(self._verified(source, name)) for name in names]
+        failure: StoreError | None = None
+        try:
+            for done in asyncio.as_completed(calls):
+                try:
+                    if (found := await done) is not None:
+                        return found
+                except StoreError as error:
+                    failure = error
+        finally:
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+        if failure is not None:
+            raise failure
+        return None
+
+    async def _verified(self, source: Kubo | TrustlessGateway, name: IpnsName) -> Published | None:
         received = await source.record(str(name))
         if received is None:
             return None
@@ -110,12 +132,14 @@ class IpfsDriver:
     async def block(self, cid: bytes) -> bytes | None:
         """See `driver.Driver`; what the daemon does not have itself is asked for everywhere else at once."""
         text = cid_text(cid)
-        calls = [partial(gateway.block, text, LARGEST_BLOCK) for gateway in self._gateways]
-        if self._kubo is not None:
-            if (found := await self._kubo.block(text)) is not None:
-                return found
-            calls.append(partial(self._kubo.fetch, text))
-        return await _first([call() for call in calls], lambda block: block is not None and cid_of(block) == cid)
+        if self._kubo is not None and (found := await self._kubo.block(text)) is not None:
+            return found
+        others = [self._kubo.fetch(text)] if self._kubo is not None else []
+        return await self._gateways.first(
+            lambda gateway: gateway.block(text, LARGEST_BLOCK),
+            lambda block: block is not None and cid_of(block) == cid,
+            *others,
+        )
 
     async def put_blocks(self, blocks: Sequence[tuple[bytes, bytes]]) -> None:
         """See `driver.Driver`; several are one upload and one pin."""
@@ -135,8 +159,7 @@ class IpfsDriver:
         if self._expiring is not None:
             self._expiring.cancel()
             await asyncio.gather(self._expiring, return_exceptions=True)
-        for gateway in self._gateways:
-            await gateway.close()
+        await self._gateways.close()
         if self._kubo is not None:
             await self._kubo.close()
 
@@ -152,34 +175,6 @@ class IpfsDriver:
         if self._kubo is None or self._pins is None:
             raise StoreError("it can only be read", lasting=True)
         return self._kubo, self._pins
-
-
-async def _first(calls: Iterable[Awaitable[T | None]], good: Callable[[T | None], bool]) -> T | None:
-    """Return the first `good` result; else another one, which the caller refuses; else None.
-
-    Raises:
-        StoreError: there was no result, and a call failed.
-    """
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    other: T | None = None
-    failure: StoreError | None = None
-    try:
-        for done in asyncio.as_completed(tasks):
-            try:
-                found = await done
-            except StoreError as error:
-                failure = error
-                continue
-            if good(found):
-                return found
-            other = found or other
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    if other is None and failure is not None:
-        raise failure
-    return other
 
 
 def open_tier(opening: Opening) -> StoreTier:

@@ -21,6 +21,7 @@ class TrustlessGateway:
     """
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._service = Service(url, {}, proxied=True)
 
     async def block(self, cid: str, most: int) -> bytes | None:

@@ -153,12 +153,14 @@ class TestRecords:
         assert await over(None, liar, late).record(NAME) is None
         assert await over(None, liar, late, right).record(NAME) == Record(b"right", "4")
 
-    async def test_a_failure_counts_where_nothing_was_found(self) -> None:
+    async def test_a_failure_counts_where_no_gateway_answered(self) -> None:
         failing, gateway = MemoryGateway(), MemoryGateway()
-        failing.failing = StoreError("it is away")
-        driver = over(None, failing, gateway)
+        failing.failing = gateway.failing = StoreError("it is away")
         with pytest.raises(StoreError, match="it is away"):
-            await driver.record(NAME)
+            await over(None, failing, gateway).record(NAME)
+        gateway.failing = None
+        driver = over(None, failing, gateway)
+        assert await driver.record(NAME) is None
         gateway.records = dict([signed(5, b"found")])
         assert await driver.record(NAME) == Record(b"found", "5")
 
