@@ -1,12 +1,13 @@
-"""Unknown ``CACHE_*`` variables, each with the nearest known name."""
+"""``CACHE_*`` variables without effect: unknown ones, each with the nearest known name, and those of other backends."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from p2pcache import backends
 from p2pcache.declarations import SETTINGS
 
 _PREFIX = "CACHE_"
@@ -36,6 +37,28 @@ def unknown(names: Iterable[str]) -> Unknown | None:
     listed = [f"{name} (did you mean {meant[name]}?)" if meant[name] else name for name in ordered[:_NAMED_AT_MOST]]
     more = f" and {len(ordered) - _NAMED_AT_MOST} more" if len(ordered) > _NAMED_AT_MOST else ""
     return Unknown(f"ignored, no such setting: {', '.join(listed)}{more}", mistaken=any(meant.values()))
+
+
+def unused(environ: Mapping[str, str], chosen: Sequence[str]) -> str:
+    """Return one line that names the ``CACHE_*`` variables of backends that are not among the `chosen`; "" without any.
+
+    Other names of a setting are likely another program's, as `IPFS_API` is, and one without a value counts as unset.
+    """
+    used = [backend for backend in backends.known() if backend.name in chosen]
+    given = {
+        backend.name: names
+        for backend in backends.known()
+        if backend not in used and (names := [name for name in _variables(backend) if environ.get(name, "").strip()])
+    }
+    if not given:
+        return ""
+    listed = "; ".join(f"{', '.join(names)} (of {backend})" for backend, names in given.items())
+    all_of_them = ",".join([*(backend.name for backend in used), *given])
+    return f"ignored, since the backend is not used: {listed}: set CACHE_BACKENDS to {all_of_them}"
+
+
+def _variables(backend: backends.Backend) -> Iterable[str]:
+    return (name for setting in backend.settings for name in setting.variables if name.startswith(_PREFIX))
 
 
 def _nearest(name: str) -> str:

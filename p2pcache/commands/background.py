@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from p2pcache.commands.console import fail, note, note_unknown, settings_or_exit
+from p2pcache.commands.console import fail, note, note_ignored, settings_or_exit
 from p2pcache.commands.environment import client_environment, exports, restores
 from p2pcache.commands.hubs import CONNECT_SECONDS, with_hub
 from p2pcache.gateway.ask import NodeError, ask
@@ -36,7 +36,7 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
     except SettingsError as error:
         fail(str(error), 2)
     if supervisor.ready(job.run) is None:
-        note_unknown()
+        note_ignored(settings)
     try:
         ready = _start(settings, flags, job, timeout)
     except RunningError:

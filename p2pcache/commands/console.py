@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from p2pcache.settings import Settings, SettingsError, environment, load
-from p2pcache.unknown import unknown
+from p2pcache.unknown import unknown, unused
 
 
 def note(sentence: str) -> None:
@@ -23,6 +23,13 @@ def note_unknown() -> None:
     """Print one line if there are unknown ``CACHE_*`` variables; for commands that start a node."""
     if strange := unknown(environment()):
         note(strange.sentence)
+
+
+def note_ignored(settings: Settings) -> None:
+    """Print a line for unknown variables, and one for those of backends that are not used; as `note_unknown`."""
+    note_unknown()
+    if sentence := unused(environment(), settings.backends):
+        note(sentence)
 
 
 def fail(sentence: str, status: int = 1) -> NoReturn:

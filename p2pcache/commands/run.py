@@ -14,7 +14,7 @@ from typing import Self
 import click
 import uvloop
 
-from p2pcache.commands.console import fail, note, note_unknown, settings_or_exit
+from p2pcache.commands.console import fail, note, note_ignored, settings_or_exit
 from p2pcache.commands.environment import client_environment
 from p2pcache.commands.hubs import CONNECT_SECONDS, with_hub
 from p2pcache.commands.interrupts import heeded, status
@@ -39,7 +39,7 @@ def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="p2pcache-") as scratch:
         settings = settings_or_exit({"socket": f"{scratch}/node.sock", **flags})
         configure_log(settings, dated=False)
-        note_unknown()
+        note_ignored(settings)
         try:
             node = Node(with_hub(settings))
             return uvloop.run(_run(node, Job(Path(scratch)), command))

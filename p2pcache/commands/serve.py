@@ -18,7 +18,7 @@ from p2pcache.keys import with_secret
 from p2pcache.node import Node
 from p2pcache.runner import watch
 from p2pcache.settings import Settings, SettingsError, environment, hide
-from p2pcache.unknown import unknown
+from p2pcache.unknown import unknown, unused
 
 
 def serve(flags: Mapping[str, str]) -> None:
@@ -28,7 +28,7 @@ def serve(flags: Mapping[str, str]) -> None:
     configure_log(settings)
     try:
         settings, hint = with_secret(settings)
-        _warn_of_unknown(settings)
+        _log_ignored(settings)
         uvloop.run(_serve(Node(settings), hint))
     except SettingsError as error:
         fail(str(error), 2)
@@ -36,11 +36,14 @@ def serve(flags: Mapping[str, str]) -> None:
         fail(str(error))
 
 
-def _warn_of_unknown(settings: Settings) -> None:
+def _log_ignored(settings: Settings) -> None:
+    if settings.secrets_fd is not None:
+        return  # a supervised node may start many times; the command that started it has logged this
     log = logging.getLogger("p2pcache")
-    # A supervised node may start many times; the command that started it has logged this.
-    if settings.secrets_fd is None and (strange := unknown(environment())):
+    if strange := unknown(environment()):
         log.log(logging.WARNING if strange.mistaken else logging.INFO, "%s", strange.sentence)
+    if sentence := unused(environment(), settings.backends):
+        log.warning("%s", sentence)
 
 
 def _receive_secrets(descriptor: str) -> None:

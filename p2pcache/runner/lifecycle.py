@@ -19,7 +19,7 @@ from p2pcache.runner.joining import SWARM_SECONDS, Joined, join
 from p2pcache.runner.network import Network, decide
 from p2pcache.runner.report import headline, markdown
 from p2pcache.runner.supervisor import SupervisorError
-from p2pcache.unknown import unknown
+from p2pcache.unknown import unknown, unused
 
 READY_SECONDS = 20.0
 NO_CACHE_SERVICE = "p2pcache: the Actions cache is not used: this runner has no cache service v2"
@@ -137,8 +137,10 @@ def _warnings(given: Inputs, found: Bootstrap, joined: Joined) -> list[str]:
     """Return a sentence for each request of the user that was not met."""
     problems = [*found.missed, *([joined.problem] if joined.problem else ())]
     alone = "" if joined.connected else ". This job's cache works alone."
-    sentences = [inputs.with_input_names(f"{problem}{alone}", given.variables) for problem in problems]
-    return sentences + _unknown(given, mistaken=True)
+    sentences = [f"{problem}{alone}" for problem in problems]
+    if ignored := unused(given.variables, given.settings.backends):
+        sentences.append(ignored)
+    return [inputs.with_input_names(each, given.variables) for each in sentences] + _unknown(given, mistaken=True)
 
 
 def _unknown(given: Inputs, *, mistaken: bool) -> list[str]:

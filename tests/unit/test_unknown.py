@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from p2pcache.declarations import SETTINGS
-from p2pcache.unknown import unknown
+from p2pcache.unknown import unknown, unused
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,39 @@ def test_many_are_one_line_the_likely_mistakes_first() -> None:
 @pytest.mark.parametrize("name", ["CACHE_SECRE\n::error::x", "CACHE_SECRE T", "CACHE_SECRÉ", "CACHE_" + "A" * 100])
 def test_a_name_that_no_user_writes_is_not_repeated(name: str) -> None:
     assert unknown([name]) is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "chosen", "sentence"),
+    [
+        (
+            {"CACHE_S3_BUCKET": "example", "CACHE_S3_REGION": "eu"},
+            ("disk", "p2p"),
+            "CACHE_S3_BUCKET, CACHE_S3_REGION (of s3): set CACHE_BACKENDS to disk,p2p,s3",
+        ),
+        (
+            {"CACHE_IPFS_GATEWAY": "https://a", "CACHE_DISK_BYTES": "1"},
+            ("p2p", "storacha"),
+            "CACHE_DISK_BYTES (of disk); CACHE_IPFS_GATEWAY (of ipfs): set CACHE_BACKENDS to p2p,disk,ipfs",
+        ),
+        ({"CACHE_IPFS_API": "http://a"}, (), "CACHE_IPFS_API (of ipfs): set CACHE_BACKENDS to ipfs"),
+    ],
+)
+def test_a_setting_of_a_backend_that_is_not_used_is_named(
+    environ: dict[str, str], chosen: tuple[str, ...], sentence: str
+) -> None:
+    assert unused(environ, chosen) == f"ignored, since the backend is not used: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("environ", "chosen"),
+    [
+        ({"CACHE_S3_BUCKET": "example"}, ("disk", "s3")),
+        ({"CACHE_S3_BUCKET": " "}, ("disk",)),
+        ({"IPFS_API": "/ip4/127.0.0.1/tcp/5001", "WEB3_STORAGE_TOKEN": "x", "CACHE_STORACHA_URL": "x"}, ("disk",)),
+        ({}, ()),
+    ],
+    ids=["used", "empty", "another program's, or of one that ended", "none"],
+)
+def test_nothing_is_said_of_what_is_used_or_not_ours(environ: dict[str, str], chosen: tuple[str, ...]) -> None:
+    assert unused(environ, chosen) == ""

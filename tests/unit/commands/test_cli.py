@@ -155,6 +155,13 @@ def test_a_variable_that_nothing_reads_is_one_line_and_no_error(tmp_path: Path) 
     assert "5ecre7" not in ended.stderr
 
 
+def test_a_setting_of_a_store_that_is_not_used_is_one_line_and_no_error(tmp_path: Path) -> None:
+    ended = p2pcache(tmp_path, "run", "--no-p2p", "--", "true", CACHE_S3_BUCKET="example")
+    assert ended.returncode == 0
+    line = "ignored, since the backend is not used: CACHE_S3_BUCKET (of s3): set CACHE_BACKENDS to disk,p2p,s3"
+    assert ended.stderr.splitlines().count(f"p2pcache: {line}") == 1
+
+
 def test_a_variable_that_nothing_reads_may_be_why_a_setting_is_missing(tmp_path: Path) -> None:
     ended = inside(tmp_path, "serve", "--gateway-host", "0.0.0.0", CACHE_CONTROL_TOKN="5ecre7")
     assert ended.returncode == 2

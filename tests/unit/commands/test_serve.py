@@ -193,9 +193,18 @@ def test_a_hubs_log_names_the_variables_that_nothing_reads(
 ) -> None:
     ready(
         tmp_path / "ready",
-        process := hub("--ready-file", str(tmp_path / "ready"), "--p2p-listen", "/ip4/127.0.0.1/tcp/0", **MISSPELT),
+        process := hub(
+            "--ready-file",
+            str(tmp_path / "ready"),
+            "--p2p-listen",
+            "/ip4/127.0.0.1/tcp/0",
+            **MISSPELT,
+            CACHE_S3_BUCKET="example",
+        ),
     )
     process.terminate()
     said = process.communicate(timeout=20)[1]
     (line,) = [line for line in said.splitlines() if "CACHE_VERSION" in line]
     assert line.endswith(f" WARNING {NAMED}")
+    (line,) = [line for line in said.splitlines() if "CACHE_S3_BUCKET" in line]
+    assert line.endswith("not used: CACHE_S3_BUCKET (of s3): set CACHE_BACKENDS to disk,p2p,s3")

@@ -99,6 +99,17 @@ def test_a_variable_that_nothing_reads_is_named_once(
     assert name not in (Job.from_env(os.environ).run / "node.log").read_text(), "the node says nothing of it again"
 
 
+def test_an_input_of_a_store_that_is_not_used_is_named_once(
+    step: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    step.setenv("INPUT_S3_BUCKET", "example")
+    assert run("start") == 0
+    named = [line for line in capfd.readouterr().out.splitlines() if "s3-bucket" in line]
+    sentence = "ignored, since the backend is not used: input s3-bucket (of s3): set input backends to disk,p2p,s3"
+    assert named == [f"::warning::p2pcache: {sentence}"]
+    assert "CACHE_S3_BUCKET" not in (Job.from_env(os.environ).run / "node.log").read_text()
+
+
 def test_a_second_use_changes_nothing_and_ends_nothing(
     step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
