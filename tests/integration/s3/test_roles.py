@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ipaddress
 import ssl
@@ -40,9 +41,19 @@ class Cloud:
         self.asked: list[str] = []
         self.signed: list[tuple[str, str]] = []
         self.refuses = False
+        self._connections: set[asyncio.Transport] = set()
+
+    async def end(self) -> None:
+        """End the connections now: one over TLS would wait until its other end says good-bye."""
+        for connection in self._connections:
+            connection.abort()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it is lost in the next turn of the loop, and over TLS what carries it in one more
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(request.path)
+        assert isinstance(request.transport, asyncio.Transport)
+        self._connections.add(request.transport)
         match request.path:
             case "/latest/api/token":
                 return web.Response(text="session")
@@ -100,6 +111,7 @@ async def urls(cloud: Cloud, authority: ssl.SSLContext) -> AsyncIterator[tuple[s
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
     plain, secure = (address[1] for address in runner.addresses)
     yield f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{secure}"
+    await cloud.end()
     await runner.cleanup()
 
 
