@@ -24,10 +24,10 @@ from _tools import clean_environment, free_port, listening, process
 
 from p2pcache.cache.codec import cid_of
 from p2pcache.cache.disk import Disk
-from p2pcache.stores.ipfs import IpfsDriver
-from p2pcache.stores.kubo import Kubo
-from p2pcache.stores.object_driver import ObjectDriver
-from p2pcache.stores.pins import Pins
+from p2pcache.stores.ipfs.ipfs_driver import IpfsDriver
+from p2pcache.stores.ipfs.kubo import Kubo
+from p2pcache.stores.ipfs.pins import Pins
+from p2pcache.stores.s3.object_driver import ObjectDriver
 from p2pcache.testing.conformance import KEYRING, Stored, make
 from p2pcache.values import ipfs_api
 

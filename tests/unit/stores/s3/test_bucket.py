@@ -12,7 +12,7 @@ from p2pcache.backends import named
 from p2pcache.cache.tiers import Opening
 from p2pcache.settings import load
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.s3 import HONOURED
+from p2pcache.stores.s3.bucket import HONOURED
 from p2pcache.stores.store_tier import StoreTier
 from p2pcache.testing.conformance import KEYRING
 
@@ -23,7 +23,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "job", "AWS_SECRET_ACCESS_KEY": "job-secret"}
 def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr("p2pcache.stores.s3_credentials.VENDOR", tmp_path / "none")
+    monkeypatch.setattr("p2pcache.stores.s3.s3_credentials.VENDOR", tmp_path / "none")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from p2pcache.cache.codec import cid_text
 from p2pcache.cache.entry import Pointer
 from p2pcache.stores.store_tier import StoreTier
 from p2pcache.testing.conformance import TierConformance, make
-from tests.integration.s3.conftest import Open, written
+from tests.integration.stores.s3.conftest import Open, written
 from tests.support.s3_server import Answer, FaultProxy, S3Server, refusing
 
 pytestmark = pytest.mark.needs("versitygw")

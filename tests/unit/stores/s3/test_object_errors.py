@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2pcache.stores.object_errors import code, explained
+from p2pcache.stores.s3.object_errors import code, explained
 
 HOSTILE = "<Message>secret of mona: hunter2</Message>"
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from p2pcache.stores.breaker import Breaker
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.trustless import TrustlessGateway
+from p2pcache.stores.ipfs.trustless import TrustlessGateway
 
 _log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from p2pcache.cache.codec import cid_of, cid_text
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Opening
 from p2pcache.stores.driver import Record, StoreError
-from p2pcache.stores.ipfs import VALID_SECONDS, IpfsDriver
-from p2pcache.stores.ipns import IpnsName, Published
-from p2pcache.stores.kubo import Kubo
-from p2pcache.stores.pins import Pins
-from p2pcache.stores.trustless import TrustlessGateway
+from p2pcache.stores.ipfs.ipfs_driver import VALID_SECONDS, IpfsDriver
+from p2pcache.stores.ipfs.ipns import IpnsName, Published
+from p2pcache.stores.ipfs.kubo import Kubo
+from p2pcache.stores.ipfs.pins import Pins
+from p2pcache.stores.ipfs.trustless import TrustlessGateway
 from p2pcache.testing.conformance import KEYRING
 from p2pcache.values import Secret
 

@@ -13,11 +13,11 @@ from aiohttp import web
 from p2pcache.cache.codec import cid_of, cid_text
 from p2pcache.cache.sealing import Keyring
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.ipns import IpnsName, Published
-from p2pcache.stores.kubo import LARGEST_BLOCK, Kubo, _form
+from p2pcache.stores.ipfs.ipns import IpnsName, Published
+from p2pcache.stores.ipfs.kubo import LARGEST_BLOCK, Kubo, _form
 from p2pcache.stores.store_tier import StoreTier
 from p2pcache.testing.conformance import TierConformance, make
-from tests.integration.stores.conftest import MARKS, found, over, until
+from tests.integration.stores.ipfs.conftest import MARKS, found, over, until
 from tests.support.ipfs import Daemon
 from tests.support.s3_server import Answer, FaultProxy
 

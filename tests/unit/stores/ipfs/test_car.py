@@ -4,7 +4,7 @@ import cbor2
 from multiformats import CID, multihash, varint
 
 from p2pcache.cache.codec import cid_of
-from p2pcache.stores import car
+from p2pcache.stores.ipfs import car
 
 BLOCKS = [(cid_of(data), data) for data in (b"one", b"two" * 100)]
 

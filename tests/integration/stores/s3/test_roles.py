@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from p2pcache.stores import s3_credentials
-from tests.integration.s3.conftest import Open
+from p2pcache.stores.s3 import s3_credentials
+from tests.integration.stores.s3.conftest import Open
 
 KEYS = {
     "AccessKeyId": "ROLEKEY",

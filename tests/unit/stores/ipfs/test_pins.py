@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from p2pcache.stores import pins
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.kubo import Kubo
-from p2pcache.stores.pins import Pins
+from p2pcache.stores.ipfs import pins
+from p2pcache.stores.ipfs.kubo import Kubo
+from p2pcache.stores.ipfs.pins import Pins
 from tests.support.http_service import HttpService, http_service
 
 NOON = 1_795_262_400.0

@@ -13,7 +13,7 @@ from p2pcache.backends.s3 import BACKEND
 from p2pcache.cache.tiers import Opening
 from p2pcache.settings import environment, unset_empty
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.s3_credentials import credentials
+from p2pcache.stores.s3.s3_credentials import credentials
 from p2pcache.stores.store_tier import StoreTier
 from p2pcache.values import BucketName
 
@@ -58,7 +58,7 @@ def open_tier(opening: Opening) -> StoreTier | None:
         _log.warning("s3: no bucket is named: set CACHE_S3_BUCKET; the cache goes on without it")
         return None
     try:
-        from p2pcache.stores.object_driver import ObjectDriver
+        from p2pcache.stores.s3.object_driver import ObjectDriver
     except ImportError:
         _log.warning("s3: the package obstore is missing: pip install p2pcache[s3]; the cache goes on without it")
         return None

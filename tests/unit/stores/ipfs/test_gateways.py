@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.gateways import FAILURES, FIRST_SECONDS, Gateways
-from p2pcache.stores.trustless import TrustlessGateway
+from p2pcache.stores.ipfs.gateways import FAILURES, FIRST_SECONDS, Gateways
+from p2pcache.stores.ipfs.trustless import TrustlessGateway
 
 SECONDS = 10.0
 BLOCK = b"block"

@@ -14,7 +14,7 @@ import pytest
 
 from p2pcache.stores.store_tier import StoreTier
 from p2pcache.testing.conformance import Stored, make
-from tests.integration.s3.conftest import Open, written
+from tests.integration.stores.s3.conftest import Open, written
 from tests.support.fleet import until
 from tests.support.s3_server import (
     ACCESS,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from p2pcache.clock import unix_time
 from p2pcache.stores.breaker import Breaker
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.kubo import Kubo
+from p2pcache.stores.ipfs.kubo import Kubo
 
 _log = logging.getLogger(__name__)
 

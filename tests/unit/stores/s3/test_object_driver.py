@@ -13,7 +13,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionErr
 
 from p2pcache.cache.codec import cid_of, cid_text
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.object_driver import ObjectDriver
+from p2pcache.stores.s3.object_driver import ObjectDriver
 
 NAME = bytes(range(32))
 SEALED = b"sealed"

@@ -15,14 +15,14 @@ from p2pcache.cache.codec import cid_of, cid_text
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Opening
 from p2pcache.clock import unix_time
-from p2pcache.stores import car
 from p2pcache.stores.driver import Record, StoreError
-from p2pcache.stores.gateways import Gateways
-from p2pcache.stores.ipns import LARGEST_DATA, IpnsName, Published, RecordError
-from p2pcache.stores.kubo import LARGEST_BLOCK, Kubo
-from p2pcache.stores.pins import Pins
+from p2pcache.stores.ipfs import car
+from p2pcache.stores.ipfs.gateways import Gateways
+from p2pcache.stores.ipfs.ipns import LARGEST_DATA, IpnsName, Published, RecordError
+from p2pcache.stores.ipfs.kubo import LARGEST_BLOCK, Kubo
+from p2pcache.stores.ipfs.pins import Pins
+from p2pcache.stores.ipfs.trustless import TrustlessGateway
 from p2pcache.stores.store_tier import StoreTier
-from p2pcache.stores.trustless import TrustlessGateway
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.kubo import Kubo
+from p2pcache.stores.ipfs.kubo import Kubo
 from tests.support.http_service import HttpService, http_service
 
 PRIVATE = {"Bootstrap": [], "Routing": {"DelegatedRouters": []}, "Ipns": {"DelegatedPublishers": []}}

@@ -12,11 +12,11 @@ import pytest
 from p2pcache.backends import named
 from p2pcache.cache.entry import Pointer
 from p2pcache.cache.sealing import Keyring, generate_secret
-from p2pcache.stores.ipfs import IpfsDriver
-from p2pcache.stores.kubo import Kubo
-from p2pcache.stores.pins import Pins
+from p2pcache.stores.ipfs.ipfs_driver import IpfsDriver
+from p2pcache.stores.ipfs.kubo import Kubo
+from p2pcache.stores.ipfs.pins import Pins
+from p2pcache.stores.ipfs.trustless import TrustlessGateway
 from p2pcache.stores.store_tier import StoreLimits, StoreTier
-from p2pcache.stores.trustless import TrustlessGateway
 from p2pcache.testing.conformance import KEYRING, Stored
 from tests.support.ipfs import Daemon
 

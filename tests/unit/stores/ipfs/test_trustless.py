@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.trustless import TrustlessGateway
+from p2pcache.stores.ipfs.trustless import TrustlessGateway
 from tests.support.http_service import HttpService, http_service
 
 

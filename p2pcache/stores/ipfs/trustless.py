@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.ipns import LARGEST
+from p2pcache.stores.ipfs.ipns import LARGEST
 from p2pcache.stores.service import Service
 
 SECONDS = 2.5

@@ -16,8 +16,8 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from p2pcache.cache.codec import MAX_BLOCK, cid_text
 from p2pcache.stores.bundle import MAX_BUNDLE
 from p2pcache.stores.driver import Record, StoreError
-from p2pcache.stores.object_errors import code, explained
-from p2pcache.stores.record_names import Page, Pages, RecordNames
+from p2pcache.stores.s3.object_errors import code, explained
+from p2pcache.stores.s3.record_names import Page, Pages, RecordNames
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pcache.stores.ipns import LARGEST, LARGEST_DATA, IpnsName, Published, RecordError
+from p2pcache.stores.ipfs.ipns import LARGEST, LARGEST_DATA, IpnsName, Published, RecordError
 
 NAME = IpnsName(b"s" * 32)
 NOW = 1_800_000_000.0

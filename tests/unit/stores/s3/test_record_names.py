@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.record_names import Page, Pages, RecordNames
+from p2pcache.stores.s3.record_names import Page, Pages, RecordNames
 
 SECONDS = 10.0
 

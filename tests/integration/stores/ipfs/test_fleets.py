@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from p2pcache.stores.kubo import Kubo
-from p2pcache.stores.pins import KEPT_DAYS, Pins
+from p2pcache.stores.ipfs.kubo import Kubo
+from p2pcache.stores.ipfs.pins import KEPT_DAYS, Pins
 from tests.support.fleet import STORES, Fleet, Member, until
 from tests.support.forks import Forks
 from tests.support.ipfs import Cluster, Daemon

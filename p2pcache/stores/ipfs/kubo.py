@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from p2pcache.stores.driver import StoreError, check_credential
-from p2pcache.stores.ipns import LARGEST
+from p2pcache.stores.ipfs.ipns import LARGEST
 from p2pcache.stores.service import Query, Service
 
 LARGEST_BLOCK = 2 << 20

@@ -11,7 +11,7 @@ from aiohttp import web
 from p2pcache.cache.sealing import Keyring
 from p2pcache.stores.store_tier import StoreLimits
 from p2pcache.testing.conformance import make
-from tests.integration.stores.conftest import MARKS, found, over, tier_of
+from tests.integration.stores.ipfs.conftest import MARKS, found, over, tier_of
 from tests.support.ipfs import Daemon
 from tests.support.s3_server import Answer, Fault, FaultProxy, cut, hanging, passing
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.s3_credentials import credentials
+from p2pcache.stores.s3.s3_credentials import credentials
 from p2pcache.values import Secret
 
 KEYS = {"AWS_ACCESS_KEY_ID": "job", "AWS_SECRET_ACCESS_KEY": "job-secret"}

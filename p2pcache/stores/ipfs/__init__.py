@@ -1,0 +1,1 @@
+"""IPFS: `ipfs_driver` moves the bytes, through a daemon (`kubo`) and through trustless gateways."""
