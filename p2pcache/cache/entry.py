@@ -84,6 +84,11 @@ class Pointer(msgspec.Struct, frozen=True, array_like=True):
         if not self.cid.startswith(CID_PREFIX):
             raise ValueError("expected a raw CIDv1 of sha2-256")
 
+    @property
+    def provable(self) -> bool:
+        """Whether GitHub gave a validator, so that a 304 can vouch for it anew."""
+        return self.etag is not None or self.last_modified is not None
+
     def fresh(self, now: float) -> bool:
         """Return whether it may be served to its own scope without asking GitHub."""
         return now < self.expires_at

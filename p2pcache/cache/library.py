@@ -296,6 +296,8 @@ class Library:
                 self._store(tier, pointer, sealed)
 
     def _store(self, tier: Tier, pointer: Pointer, sealed: bytes) -> None:
+        if not (tier.backend.droppable or pointer.provable):
+            return  # what such a tier has is served after a proof alone
         if len(self._background) < self._limits.background:
             self._spawn(self.guard(tier.backend.detail, tier.store(pointer, sealed), None, self._limits.store))
 

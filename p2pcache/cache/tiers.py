@@ -91,7 +91,7 @@ class Remote(Tier, Protocol):
         ...
 
     def late(self) -> None:
-        """Take note that an answer came later than its caller could wait: as slow as that, it is of no use."""
+        """Count an answer that came later than its caller could wait: a service as slow as that is of no use."""
         ...
 
     @property

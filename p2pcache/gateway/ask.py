@@ -50,10 +50,10 @@ def ask_any(path: str, target: str, timeout: float = 5.0, body: object = None) -
     try:
         connection.request(*(("GET", target) if body is None else ("POST", target, json.dumps(body))))
         response = connection.getresponse()
-        body = response.read(MOST_BYTES)
+        answer = response.read(MOST_BYTES)
         if response.status != http.client.OK:
             raise NodeError(f"the node answered {target} with status {response.status}")
-        return json.loads(body)
+        return json.loads(answer)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NodeError(f"the node does not answer {target}: {type(error).__name__}") from None
     finally:

@@ -11,7 +11,7 @@ from p2pcache.cache.entry import Pointer
 from p2pcache.cache.sealing import Keyring, SealedKind, SealError
 
 MAX_SCOPES = 8
-"""The most pointers of a bundle, one for each scope. A pointer of any scope can be proved for any other."""
+"""The most pointers of a resource, one for each scope. A pointer of any scope can be proved for any other."""
 MAX_BUNDLE = 128 << 10
 """Bytes."""
 

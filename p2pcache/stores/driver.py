@@ -59,7 +59,7 @@ class Driver(Protocol):
         ...
 
     def lacks(self, name: bytes) -> bool:
-        """Return whether no record of this name was there when last looked: a look-up would be in vain."""
+        """Return whether no record of this name was there when last looked, so that a look-up is needless."""
         ...
 
     async def record(self, name: bytes) -> Record | None:

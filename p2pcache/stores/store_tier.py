@@ -1,7 +1,7 @@
 """A tier over a service that keeps bytes: deadlines, a circuit breaker, a bound on calls, and writes afterwards.
 
 What is read there is a candidate for a proof, never an answer by itself (`backends.Backend.droppable` is False), so an
-old, replayed or forged entry costs a 304, and there is nothing to drop. Answers without a validator never go there.
+old, replayed or forged entry costs a 304, and there is nothing to drop.
 """
 
 from __future__ import annotations
@@ -158,8 +158,7 @@ class StoreTier:
 
     async def store(self, pointer: Pointer, sealed: bytes) -> None:
         """Have an entry written soon, unless the service has it, or may not have it."""
-        provable = pointer.etag is not None or pointer.last_modified is not None
-        if self._closed or not self._driver.writable or not provable or len(sealed) > self._driver.largest_block:
+        if self._closed or not self._driver.writable or len(sealed) > self._driver.largest_block:
             return
         if self._stored(pointer):
             return
@@ -204,7 +203,7 @@ class StoreTier:
         return True
 
     async def _write_record(self, name: bytes, pointers: Sequence[Pointer]) -> None:
-        """Add pointers to a record; where another node writes it at the same time, try once more and let it be."""
+        """Add pointers to a record; where another node writes it at the same time, try once more, then give up."""
         for known in (self._records.get(name), None):
             seen = known or await self._record(name)
             if known is None and all(self._stored(pointer) for pointer in pointers):
@@ -226,7 +225,7 @@ class StoreTier:
 
     async def _call(self, breaker: Breaker, call: Callable[[], Awaitable[T]], default: T, seconds: float) -> T:
         """Return the result of `call`, or `default` where the service fails, is left alone, or was called enough."""
-        if self._closed or not (self._budget.take() and breaker.allows()):
+        if self._closed or breaker.state == "open" or not (self._budget.take() and breaker.allows()):
             return default
         self._calls += 1
         try:

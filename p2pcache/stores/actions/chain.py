@@ -65,12 +65,8 @@ class Chain:
         return self.news >= 3 or (self.news > 0 and self.news * 20 >= len(self.shelf))
 
     def note(self, pointer: Pointer, sealed: bytes) -> None:
-        """Keep an entry that GitHub vouched for to this node, for the next pack.
-
-        Answers without a validator are not kept: nothing could prove them elsewhere.
-        """
-        provable = pointer.etag is not None or pointer.last_modified is not None
-        if not provable or len(sealed) > LARGEST_ENTRY or not self.shelf.put(pointer, sealed):
+        """Keep an entry that GitHub vouched for to this node, for the next pack."""
+        if len(sealed) > LARGEST_ENTRY or not self.shelf.put(pointer, sealed):
             return
         place = pointer.name, pointer.scope
         self._own[place] = None

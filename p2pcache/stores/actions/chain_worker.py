@@ -91,6 +91,7 @@ class ChainWorker:
         if not grant.writable:
             self._pacing.denied(Step.WRITE)
         self._cold = True
+        self._failure_level = logging.INFO
         self._read_at = -math.inf
         self._changed = asyncio.Event()
         self._busy = asyncio.Lock()
@@ -201,11 +202,16 @@ class ChainWorker:
             _log.info("the Actions cache: %s; this job goes on without %s it", error, f"{step.value[:4]}ing")
         except LimitedError as error:
             self._pacing.limited(step, error.seconds)
-            self.why = str(error)
+            self._failed(error)
         except ServiceError as error:
             self._pacing.failed()
-            self.why = str(error)
-            _log.debug("the Actions cache: %s", error)
+            self._failed(error)
+
+    def _failed(self, error: ServiceError) -> None:
+        self.why = str(error)
+        # The first one of a job: the user cannot mend the service, and a job ends soon.
+        level, self._failure_level = self._failure_level, logging.DEBUG
+        _log.log(level, "the Actions cache: %s; the cache goes on without it and tries again", error)
 
     async def _read(self) -> None:
         """Look for a newer pack, and at first for those of the other refs."""

@@ -8,14 +8,13 @@ from collections.abc import Collection, Iterator
 
 from p2pcache.cache.entry import Pointer
 from p2pcache.stores.actions.packs import PackedEntry
+from p2pcache.stores.bundle import MAX_SCOPES
 
 Place = tuple[bytes, bytes]
 """A resource and a scope, by name."""
 
 MOST_BYTES = 24 << 20
 MOST_ENTRIES = 16_384
-MOST_SCOPES = 8
-"""The most scopes of a resource: a pointer of any scope can be proved for any other."""
 
 
 class Shelf:
@@ -66,7 +65,7 @@ class Shelf:
         self._pointers[place] = pointer
         scopes = self._scopes.setdefault(pointer.name, {})
         scopes[pointer.scope] = None
-        if len(scopes) > MOST_SCOPES:
+        if len(scopes) > MAX_SCOPES:
             self.discard((pointer.name, self.find(pointer.name)[-1].scope))
         while self._bytes > self._most_bytes or len(self._pointers) > self._most_entries:
             self.discard(next(iter(self._pointers)))

@@ -6,9 +6,11 @@ import asyncio
 import json
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from p2pcache.cache.decide import Rule
+from p2pcache.cache.entry import Entry
 from p2pcache.cache.library import TierLimits
 from p2pcache.stores.store_tier import StoreTier
 from p2pcache.testing.nodes import MemoryNode
@@ -82,7 +84,22 @@ async def test_but_not_where_only_this_nodes_own_proofs_count(lab: Lab, shared: 
     assert lab.calls == [304]
 
 
-async def test_answers_that_no_304_can_prove_stay_at_home(lab: Lab, shared: Shared) -> None:
+@pytest.mark.parametrize(
+    ("etag", "dated", "records"), [("e", None, 1), (None, "Sat, 21 Nov 2026 00:00:00 GMT", 1), (None, None, 0)]
+)
+async def test_what_no_304_can_prove_stays_at_home(
+    lab: Lab, shared: Shared, etag: str | None, dated: str | None, records: int
+) -> None:
+    node = member(lab, MemoryDriver(shared))
+    entry = kept(await lab.node().get(REPO, ONE)).entry
+    block, sealed = entry.block, (await node.library.seal(entry.block))[1]
+    pointer = msgspec.structs.replace(entry.pointer, etag=etag, last_modified=dated)
+    node.library.keep(Entry(pointer, block), sealed)
+    await node.library.close()
+    assert len(shared.records) == records
+
+
+async def test_nor_does_a_graphql_answer_go_there(lab: Lab, shared: Shared) -> None:
     node = member(lab, MemoryDriver(shared))
     await node.get("/graphql", ONE, body=QUERY)
     await node.library.close()
@@ -101,6 +118,31 @@ async def test_a_slow_service_is_waited_for_no_longer_than_github(lab: Lab, shar
     tier = node.library.remotes[0]
     assert tier.trouble == "shelf: the shelf: it answers more slowly than GitHub"
     await node.library.close()
+
+
+@pytest.mark.parametrize(("github_takes", "statuses"), [(0.0, [200]), (60.0, [304])])
+async def test_a_service_is_waited_for_as_long_as_github_takes_for_that_operation(
+    lab: Lab, shared: Shared, github_takes: float, statuses: list[int]
+) -> None:
+    await stored(lab, shared, REPO)
+    driver = MemoryDriver(shared, seconds=0.1)
+    limits = TierLimits(patience=60.0 - github_takes, impatience=0.01, find=60.0, block=60.0)
+    node = member(lab, driver, limits=limits)
+    driver.hanging = not github_takes
+    node.engine._origin.times.observe(node.wanted(REPO, ONE).read.shape, github_takes)
+    async with asyncio.timeout(30):
+        await node.get(REPO, ONE)
+    assert lab.calls == statuses
+    driver.hanging = False
+    await node.library.close()
+
+
+async def test_how_long_github_takes_is_measured(lab: Lab) -> None:
+    node = lab.node()
+    shape = node.wanted(REPO, ONE).read.shape
+    assert node.engine._origin.times.usual(shape) is None
+    await node.get(REPO, ONE)
+    assert node.engine._origin.times.usual(shape) is not None
 
 
 @pytest.mark.parametrize(("left", "statuses"), [(900, [200]), (20, [304])])

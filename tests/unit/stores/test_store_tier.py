@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -14,7 +15,7 @@ from p2pcache.cache.tiers import Remote
 from p2pcache.stores.bundle import seal
 from p2pcache.stores.driver import Record, StoreError
 from p2pcache.stores.store_tier import StoreLimits, StoreTier
-from p2pcache.testing.conformance import KEYRING, Stored, TierConformance, make
+from p2pcache.testing.conformance import KEYRING, TierConformance, make
 from tests.support.stores import AWAY, SHELF, MemoryDriver, Shared
 
 QUICK = StoreLimits(open=0.05, read=0.05, write=0.05, flush=0.2, tries=1)
@@ -126,16 +127,9 @@ class TestReading:
 
 
 class TestWriting:
-    @pytest.mark.parametrize(
-        "kept",
-        [
-            pytest.param(make(etag=None, last_modified=None), id="nothing could prove it"),
-            pytest.param(make(body=b"x" * 2_000_000 + bytes(range(256)) * 40_000), id="too large"),
-        ],
-    )
-    async def test_what_never_goes_there(self, driver: MemoryDriver, kept: Stored) -> None:
+    async def test_what_is_too_large_does_not_go_there(self, driver: MemoryDriver) -> None:
         driver.largest_block = 4096
-        tier = over(driver)
+        tier, kept = over(driver), make(body=random.Random(1).randbytes(5000))
         await tier.store(kept.pointer, kept.sealed)
         await tier.close()
         assert not driver.calls
@@ -385,6 +379,20 @@ class TestTrouble:
         await tier.store(kept.pointer, kept.sealed)
         await written(tier)
         assert tier.report()["lost"] == 1
+        await tier.close()
+
+    async def test_while_it_is_left_alone_it_uses_none_of_its_calls_up(self, driver: MemoryDriver) -> None:
+        now = [0.0]
+        tier, name = over(driver, StoreLimits(calls=80), monotonic=lambda: now[0]), make().pointer.name
+        driver.failing = AWAY
+        for _ in range(50):
+            await tier.find(name)
+        driver.failing = None
+        now[0] += 2.0
+        before = driver.calls["record"]
+        for _ in range(10):
+            await tier.find(name)
+        assert driver.calls["record"] - before == 10
         await tier.close()
 
     async def test_its_calls_are_bounded(self, driver: MemoryDriver) -> None:

@@ -148,12 +148,9 @@ def test_news_that_comes_while_a_pack_is_written_stays_news(chain: Chain) -> Non
     assert chain.news == 1
 
 
-def test_what_nothing_can_prove_or_takes_the_room_of_many_is_not_kept(chain: Chain) -> None:
-    note(chain, stored("/a", etag=None, last_modified=None))
+def test_what_takes_the_room_of_many_is_not_kept(chain: Chain) -> None:
     note(chain, stored("/b", noise(1, LARGEST_ENTRY + 1)))
     assert (chain.news, len(chain.shelf)) == (0, 0)
-    note(chain, stored("/c", etag=None, last_modified="Sat, 21 Nov 2026 00:00:00 GMT"))
-    assert chain.news == 1
 
 
 def test_another_refs_chain_is_a_beginning(chain: Chain) -> None:

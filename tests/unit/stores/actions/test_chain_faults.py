@@ -94,6 +94,24 @@ def test_a_denied_write_is_one_line_and_the_last_one(method: str, caplog: pytest
     assert line == ("the Actions cache: CreateCacheEntry: cache write denied: no; this job goes on without writing it")
 
 
+@pytest.mark.parametrize("error", [ServiceError("GetCacheEntryDownloadURL: status 503"), LimitedError(FIND, 30.0)])
+def test_a_service_that_fails_is_one_line_of_a_job(error: ServiceError, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    @in_virtual_time
+    async def test(cache: ActionsCache) -> None:
+        job = Job(cache)
+        job.service.failures[FIND] = [error] * 9
+        for number in range(9):
+            assert not job.has(f"/{number}")
+            await asyncio.sleep(100)
+        await job.end()
+        assert len(job.service.failures[FIND]) < 7
+
+    test()
+    assert caplog.messages == [f"the Actions cache: {error}; the cache goes on without it and tries again"]
+
+
 def test_denied_reads_end_both(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 

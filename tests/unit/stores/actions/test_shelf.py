@@ -1,4 +1,5 @@
-from p2pcache.stores.actions.shelf import MOST_SCOPES, Shelf
+from p2pcache.stores.actions.shelf import Shelf
+from p2pcache.stores.bundle import MAX_SCOPES
 from p2pcache.testing.conformance import KEYRING, Stored, make
 
 
@@ -22,16 +23,16 @@ def test_the_newest_of_a_place_stays_whatever_comes_first() -> None:
 
 def test_scopes_are_found_newest_first_and_the_oldest_gives_way() -> None:
     shelf = Shelf()
-    many = [make(scope=f"token:{n}", proved_at=float(n)) for n in range(MOST_SCOPES + 1)]
+    many = [make(scope=f"token:{n}", proved_at=float(n)) for n in range(MAX_SCOPES + 1)]
     put(shelf, *many)
     assert shelf.find(many[0].pointer.name) == [stored.pointer for stored in many[:0:-1]]
 
 
 def test_one_that_is_older_than_all_scopes_there_is_not_kept() -> None:
     shelf = Shelf()
-    put(shelf, *(make(scope=f"token:{n}", proved_at=10.0) for n in range(MOST_SCOPES)))
+    put(shelf, *(make(scope=f"token:{n}", proved_at=10.0) for n in range(MAX_SCOPES)))
     assert put(shelf, make(scope="another", proved_at=1.0)) == [False]
-    assert len(shelf) == MOST_SCOPES
+    assert len(shelf) == MAX_SCOPES
 
 
 def test_the_least_recently_used_gives_way_to_what_is_too_much() -> None:
