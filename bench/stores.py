@@ -24,6 +24,7 @@ from _tools import clean_environment, free_port, listening, process
 
 from p2pcache.cache.codec import cid_of
 from p2pcache.cache.disk import Disk
+from p2pcache.stores.driver import Driver
 from p2pcache.stores.ipfs.ipfs_driver import IpfsDriver
 from p2pcache.stores.ipfs.kubo import Kubo
 from p2pcache.stores.ipfs.pins import Pins
@@ -58,6 +59,19 @@ async def disk(scratch: Path) -> AsyncIterator[Row | None]:
 
 
 @contextlib.asynccontextmanager
+async def row_of(name: str, driver: Driver) -> AsyncIterator[Row]:
+    await driver.open()
+    try:
+        yield Row(
+            name,
+            lambda kept: driver.put_blocks([(kept.pointer.cid, kept.sealed)]),
+            lambda kept: driver.block(kept.pointer.cid),
+        )
+    finally:
+        await driver.close()
+
+
+@contextlib.asynccontextmanager
 async def s3(scratch: Path) -> AsyncIterator[Row | None]:
     program, folder, port = BUILT / "versitygw-1.8.0/versitygw", scratch / "buckets", free_port()
     if not program.exists():
@@ -76,16 +90,8 @@ async def s3(scratch: Path) -> AsyncIterator[Row | None]:
             secret_access_key="benchbench",
             client_options={"allow_http": True},
         )
-        driver = ObjectDriver("the bucket bench", lambda: store)
-        await driver.open()
-        try:
-            yield Row(
-                "s3",
-                lambda kept: driver.put_blocks([(kept.pointer.cid, kept.sealed)]),
-                lambda kept: driver.block(kept.pointer.cid),
-            )
-        finally:
-            await driver.close()
+        async with row_of("s3", ObjectDriver("the bucket bench", lambda: store)) as row:
+            yield row
 
 
 @contextlib.contextmanager
@@ -108,16 +114,8 @@ async def ipfs(scratch: Path) -> AsyncIterator[Row | None]:
         return
     with daemon(program, scratch) as api:
         kubo = Kubo(api, "")
-        driver = IpfsDriver(KEYRING, kubo, [], Pins(kubo, ""), "the daemon")
-        await driver.open()
-        try:
-            yield Row(
-                "ipfs",
-                lambda kept: driver.put_blocks([(kept.pointer.cid, kept.sealed)]),
-                lambda kept: driver.block(kept.pointer.cid),
-            )
-        finally:
-            await driver.close()
+        async with row_of("ipfs", IpfsDriver(KEYRING, kubo, [], Pins(kubo, ""), "the daemon")) as row:
+            yield row
 
 
 async def median(calls: list[Callable[[], Awaitable[object]]]) -> float:

@@ -60,7 +60,7 @@ def open_tier(opening: Opening) -> StoreTier | None:
     try:
         from p2pcache.stores.s3.object_driver import ObjectDriver
     except ImportError:
-        _log.warning("s3: the package obstore is missing: pip install p2pcache[s3]; the cache goes on without it")
+        _log.warning("s3: the package obstore is missing: pip install obstore; the cache goes on without it")
         return None
     options, environ = opening.options, environment()
     try:
