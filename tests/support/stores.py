@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from p2pcache.backends import Backend, Reach
 from p2pcache.stores.driver import Record, StoreError
+from p2pcache.stores.store_tier import StoreLimits, StoreTier
+from p2pcache.testing.conformance import KEYRING
 
 SHELF = Backend("shelf", "shelf", "a shelf", "", Reach.ANYWHERE, 0.02, droppable=False)
 
@@ -87,3 +89,17 @@ class MemoryDriver:
 
 
 AWAY = StoreError("it is away")
+
+
+QUICK = StoreLimits(open=0.05, read=0.05, write=0.05, flush=0.2, tries=1)
+
+
+def over(driver: MemoryDriver, limits: StoreLimits = QUICK, monotonic: Callable[[], float] | None = None) -> StoreTier:
+    more = {"monotonic": monotonic} if monotonic else {}
+    return StoreTier(SHELF, driver, KEYRING, limits=limits, **more)
+
+
+async def written(tier: StoreTier) -> None:
+    async with asyncio.timeout(20):
+        while tier.report()["waiting"]:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
