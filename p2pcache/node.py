@@ -24,7 +24,8 @@ from p2pcache.gateway import listen
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.caller_limits import CallerLimits
-from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, own_token
+from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, Gate, own_token
+from p2pcache.gateway.endpoints import NodeEndpoints
 from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.http_upstream import HttpUpstream
 from p2pcache.gateway.reads import Reads
@@ -110,7 +111,6 @@ class Node:
 
     def _gateway(self) -> Gateway:
         settings = self.settings
-        control = settings.control_token.reveal() if settings.control_token else self._own_token()
         identity = identity_of(settings)
         if settings.token:
             own = {"authorization": f"token {settings.token.reveal()}"}
@@ -137,18 +137,24 @@ class Node:
             reads=reads,
             limits=CallerLimits(identity, self.buckets),
             ledger=self.ledger,
-            control=ControlPlane(
-                stats=self.stats,
-                peers=self.participation.rows,
-                health=lambda: self._health.reasons(self.participation.state),
-                purge=self.purge,
-                bases=self._upstreams.bases,
-                token=control,
-                authorize=self.authorize,
-            ),
+            control=self._control(),
             bounds=self._bounds,
             local=bool(settings.gateway_host),
         )
+
+    def _control(self) -> ControlPlane:
+        token = self.settings.control_token
+        gate = Gate(token.reveal() if token else self._own_token())
+        endpoints = NodeEndpoints(
+            gate=gate,
+            stats=self.stats,
+            peers=self.participation.rows,
+            health=lambda: self._health.reasons(self.participation.state),
+            purge=self.purge,
+            bases=self._upstreams.bases,
+            authorize=self.authorize,
+        )
+        return ControlPlane(gate, endpoints.all())
 
     def _own_token(self) -> str | None:
         # Several nodes may share a directory, a hub and that of `up` for one; a socket is one node's alone.

@@ -11,7 +11,7 @@ from p2pcache.cache.engine import Engine
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.caller_limits import CallerLimits
-from p2pcache.gateway.control import ENDPOINTS, ControlPlane
+from p2pcache.gateway.control import ControlPlane
 from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange, Receive, Send
 from p2pcache.gateway.head import Line, cache_status
 from p2pcache.gateway.http_upstream import HttpUpstream, UpstreamResponse, UpstreamTimeoutError
@@ -87,7 +87,7 @@ class Gateway:
     async def _dispatch(self, exchange: Exchange) -> None:
         destination = self._router.route(exchange.host, exchange.target, exchange.own_user)
         if self._local and not isinstance(destination, Control) and not here(exchange.client):
-            raise BadRequest(403, f"To other machines this gateway answers {ENDPOINTS} alone.")
+            raise BadRequest(403, f"To other machines this gateway answers {self._control.names} alone.")
         match destination:
             case Api(target, base):
                 await self._api(exchange, target, base)

@@ -12,7 +12,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import click
 import msgspec
@@ -21,7 +21,8 @@ import yaml
 
 from p2pcache.cli import main
 from p2pcache.commands.explain import _FROM
-from p2pcache.gateway.control import _METHODS
+from p2pcache.gateway.control import Gate
+from p2pcache.gateway.endpoints import NodeEndpoints
 from p2pcache.ledger.stats import TIERS, Stats
 from p2pcache.swarm.rules.config import PeerRow
 
@@ -276,7 +277,9 @@ def test_all_inputs_and_outputs_are_documented() -> None:
 
 def test_all_control_endpoints_are_documented() -> None:
     rows = re.findall(r"^\| `/-/(\w+)` \| (\w+) \|", chapter("Control endpoints"), re.MULTILINE)
-    assert dict(rows) == _METHODS
+    nothing = cast("Any", None)
+    endpoints = NodeEndpoints(gate=Gate(None), stats=nothing, peers=nothing, purge=nothing, authorize=nothing, bases=())
+    assert rows == [(endpoint.name, *endpoint.methods) for endpoint in endpoints.all()]
 
 
 def test_all_fields_are_documented() -> None:
@@ -307,78 +310,3 @@ def test_what_cache_status_says_is_documented() -> None:
     sources = "".join(path.read_text("utf-8") for path in sorted((PACKAGE / "gateway").glob("*.py")))
     said = {*re.findall(r'"detail=(\w+)"', sources), *_FROM} - {"hit"}
     assert said == {name for name in said if re.search(rf"`(?:detail=)?{name}`", chapter("The gateway"))}
-
-
-# Tests mirror the package.
-
-DATA = {
-    "options",
-    "backends/actions",
-    "backends/disk",
-    "backends/ipfs",
-    "backends/p2p",
-    "backends/s3",
-    "backends/storacha",
-    "cache/upstream",
-    "gateway/bounds",
-    "github/request",
-    "github/table",
-    "stores/driver",
-    "swarm/rules/config",
-    "exports",
-}
-"""Types, tables and constants: nothing in them that could be tried by itself."""
-
-TRIED_BY = {
-    "cache/guard": ("unit/cache/test_library.py", "the library alone calls out through it"),
-    "cache/lookup": ("unit/cache/test_engine.py", "what the engine decides over"),
-    "cache/tiers": ("unit/cache/test_leases.py", "protocols, held against every tier and all leases"),
-    "cli": ("unit/commands/test_cli.py", "the commands are tried as a shell runs them"),
-    "commands/background": ("integration/supervised/test_shell.py", "a supervisor, its node and a shell"),
-    "commands/console": ("unit/commands/test_cli.py", "what it prints is seen there"),
-    "commands/demo": ("e2e/test_install.py", "run where nothing but Python is"),
-    "commands/environment": ("integration/supervised/test_shell.py", "what it prints is for a shell"),
-    "commands/inspect": ("integration/supervised/test_get.py", "it asks a node that runs"),
-    "gateway/app": ("integration/gateway/test_reads.py", "a whole gateway"),
-    "gateway/ask": ("unit/client/test_discovery.py", "asked of a real socket"),
-    "gateway/exchange": ("unit/gateway/test_control.py", "needs an application around it"),
-    "gateway/protocol": ("unit/gateway/survival/test_held_connection.py", "bytes on a real connection"),
-    "gateway/reads": ("integration/gateway/test_reads.py", "a whole gateway"),
-    "gateway/relay": ("integration/gateway/test_passing.py", "a whole gateway"),
-    "gateway/survival/acceptor": ("unit/gateway/survival/test_held_connection.py", "real connections"),
-    "gateway/survival/takeover": ("unit/gateway/survival/test_held_connection.py", "connections of a node that died"),
-    "ledger/stats": ("unit/ledger/test_ledger.py", "the shape of what the ledger gives"),
-    "node": ("integration/fleet/test_two_nodes.py", "whole nodes"),
-    "participation": ("integration/fleet/test_two_nodes.py", "whole nodes"),
-    "peering": ("integration/fleet/test_two_nodes.py", "whole nodes"),
-    "runner/lifecycle": ("unit/runner/test_main.py", "a job from beginning to end"),
-    "swarm/rules/reasons": ("unit/swarm/services/test_introduction.py", "each is seen at the end of a session"),
-    "swarm/rules/statements": ("security/test_fuzzed_peers.py", "signed by one member, checked by another"),
-    "swarm/services/batch": ("unit/swarm/test_tier.py", "announcements of a swarm"),
-    "swarm/services/link": ("unit/swarm/services/test_session.py", "a protocol, and what a session does with it"),
-    "swarm/services/local_node": ("unit/swarm/test_bridged_node.py", "a protocol, and what a running node makes of it"),
-    "values": ("unit/test_settings.py", "each is read for a setting"),
-}
-"""Modules without a test file of their own, the file below tests/ that tries them, and why there."""
-
-
-def modules() -> Iterator[tuple[str, bool]]:
-    """Each module that has something to try, and whether a test file of its own does."""
-    for path in MODULES:
-        name = path.relative_to(PACKAGE).with_suffix("").as_posix()
-        room, _, module = name.rpartition("/")
-        if not module.startswith("__"):
-            yield name, (ROOT / "tests/unit" / room / f"test_{module}.py").exists()
-
-
-def test_tests_mirror_the_package() -> None:
-    alone = {name for name, has_its_own in modules() if not has_its_own}
-    # The stand-in is one GitHub in many modules: tests/unit/testing tries it over HTTP, by what GitHub does.
-    assert {name for name in alone if not name.startswith("testing/")} == DATA | set(TRIED_BY)
-
-
-@pytest.mark.parametrize("module", TRIED_BY)
-def test_what_tries_a_module_is_there(module: str) -> None:
-    file, why = TRIED_BY[module]
-    assert (ROOT / "tests" / file).is_file()
-    assert why

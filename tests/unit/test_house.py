@@ -17,7 +17,7 @@ ROWS = (
     ("github", "settings", "values", "clock", "unknown", "proxies"),
     ("cache", "ledger"),
     ("gateway", "stores", "swarm", "testing"),
-    ("runner", "client"),
+    ("runner", "client", "hub"),
     ("node", "peering", "keys", "health", "reporting", "participation"),
     ("commands",),
     ("cli", "__init__"),

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from p2pcache.gateway.control import ControlPlane
+from p2pcache.gateway.control import Access, ControlPlane, Endpoint, Gate
+from p2pcache.gateway.endpoints import NodeEndpoints
 from p2pcache.gateway.exchange import BadRequest, Exchange
 from p2pcache.values import Secret
 
@@ -20,15 +21,18 @@ class Asked:
         self.authorized: list[tuple[str, Secret]] = []
         self.uses_actions = True
         self.sent: list[MutableMapping[str, Any]] = []
-        self.plane = ControlPlane(
+        gate = Gate(token)
+        endpoints = NodeEndpoints(
+            gate=gate,
             stats=lambda: {"requests": 1, "hits": {}},
             peers=lambda: [{"peer_id": "x"}],
             purge=self.purge,
             bases=("https://api.github.com",),
-            token=token,
             authorize=self.authorize,
             health=lambda: list(health),
         )
+        more = Endpoint("files", ("GET",), Access.READ, lambda exchange: exchange.reply(200, b"{}"), below=True)
+        self.plane = ControlPlane(gate, (*endpoints.all(), more))
 
     async def purge(self, target: str | None) -> None:
         self.purged.append(target)
@@ -74,6 +78,8 @@ class Asked:
         ("stats", {"requests": 1, "hits": {}}),
         ("stats?pretty", {"requests": 1, "hits": {}}),
         ("peers", [{"peer_id": "x"}]),
+        ("files", {}),
+        ("files/a/b?c", {}),
     ],
 )
 @pytest.mark.parametrize("client", [HERE, None, ("::1", 1), ("::ffff:127.0.0.1", 1), ("127.9.9.9", 1)])
@@ -172,6 +178,8 @@ async def test_nobody_else_may_name_a_service(how: dict[str, Any]) -> None:
     ("arguments", "token", "status", "line"),
     [
         pytest.param({"path": "nothing"}, None, 404, None, id="no such endpoint"),
+        pytest.param({"path": "stats/more"}, None, 404, None, id="below an endpoint"),
+        pytest.param({"path": "files/more", "client": FAR}, None, 403, None, id="below one that has more, from afar"),
         pytest.param({"path": "stats", "method": "POST"}, None, 405, (b"allow", b"GET"), id="POST stats"),
         pytest.param({"path": "purge"}, None, 405, (b"allow", b"POST"), id="GET purge"),
         pytest.param({"path": "stats", "client": FAR}, None, 403, None, id="from afar"),

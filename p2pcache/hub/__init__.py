@@ -1,0 +1,1 @@
+"""What a long-lived hub serves beside the cache: agents, webhooks, people who look at it."""
