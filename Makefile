@@ -12,9 +12,10 @@ UV := $(shell command -v uv 2>/dev/null)
 NPM := $(shell command -v npm 2>/dev/null)
 RECORDINGS := tests/recordings/github3.py-4.0.1.tar.gz
 NODE_READY := $(if $(NPM),tests/node/node_modules/.package-lock.json)
-# Two cores are what CI and most laptops under load have; tests that share an engine stay on one worker.
+# Two cores are what CI and most laptops under load have. There are more workers than that, since tests wait for processes
+# and peers as long as they compute; tests that share an engine stay on one worker.
 PYTEST := $(RUN) -m pytest -q
-WORKERS ?= 2
+WORKERS ?= 4
 
 .PHONY: help setup demo test coverage lint bench e2e format reference lock pyz clean
 
@@ -53,7 +54,7 @@ coverage: $(READY)  ## every line and branch of github/, cache/ and swarm/ runs 
 	@$(RUN) -m coverage combine -q
 	@$(RUN) -m coverage report
 
-e2e: $(READY) $(NODE_READY)  ## what needs Docker, act, Kubo or a browser
+e2e: $(READY) $(NODE_READY)  ## what needs Docker, act, a browser, or builds environments
 	@$(PYTEST) --timeout=600 tests/e2e
 
 lint: $(READY)  ## ruff, formatting, types

@@ -18,7 +18,7 @@ from tests.support import meeting
 from tests.support.namespaces import Namespace
 from tests.support.processes import GitHub, Node, environment, running
 
-SIZE = 5
+SIZE = 3
 SECONDS = 120.0
 
 

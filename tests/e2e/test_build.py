@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from action import installers
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PYTHON = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
 """One with a pip, as a runner's has; a development environment made by uv has none."""
 pytestmark = pytest.mark.timeout(240)  # pip and venv take a second each where nothing else runs
