@@ -209,6 +209,15 @@ SETTINGS = (
         parse="secret",
     ),
     Setting(
+        "webhook_secrets",
+        "The secret of GitHub's webhooks, which makes /-/webhook answer; several, a line each, in a rotation.",
+        "one secret a line",
+        variables=("CACHE_WEBHOOK_SECRET",),
+        otherwise="no webhooks",
+        secret=True,
+        parse="secrets",
+    ),
+    Setting(
         "repository",
         "The repository whose jobs are one scope; the runner sets it.",
         "OWNER/NAME",

@@ -24,7 +24,7 @@ from p2pcache.gateway import listen
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.caller_limits import CallerLimits
-from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, Gate, own_token
+from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, Endpoint, Gate, own_token
 from p2pcache.gateway.endpoints import NodeEndpoints
 from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.http_upstream import HttpUpstream
@@ -154,7 +154,14 @@ class Node:
             bases=self._upstreams.bases,
             authorize=self.authorize,
         )
-        return ControlPlane(gate, endpoints.all())
+        return ControlPlane(gate, (*endpoints.all(), *self._webhook()))
+
+    def _webhook(self) -> tuple[Endpoint, ...]:
+        if not self.settings.webhook_secrets:
+            return ()
+        from p2pcache.hub import webhook  # none of its memory where there are no webhooks
+
+        return webhook.endpoints(self.settings, self._upstreams, self.engine.wrote, self.ledger)
 
     def _own_token(self) -> str | None:
         # Several nodes may share a directory, a hub and that of `up` for one; a socket is one node's alone.

@@ -87,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     job_token: Secret | None = None
     in_actions: bool = False
     control_token: Secret | None = None
+    webhook_secrets: tuple[Secret, ...] = ()
     repository: str = ""
     ready_file: Path | None = None
     stats_file: Path | None = None

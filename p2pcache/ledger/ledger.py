@@ -66,6 +66,7 @@ class Ledger:
         self._routes: dict[str, RouteCount] = {}
         self._errors: dict[str, int] = {}
         self._rules: dict[str, int] = {}
+        self._webhooks: dict[str, int] = {}
 
     def route(self, template: str) -> RouteCount:
         """Return the counters of an operation; beyond `MAX_ROUTES` of them, those of "other"."""
@@ -121,6 +122,10 @@ class Ledger:
         """Count an error inside; the caller got an answer all the same."""
         _add(self._errors, name, n)
 
+    def delivered(self, outcome: str) -> None:
+        """Count a delivery of a webhook by what came of it."""
+        _add(self._webhooks, outcome, 1)
+
     def quota(self, scope: str, resource: str, limit: int, remaining: int, reset: int) -> None:
         """Set a token's bucket; the longest unseen of `MAX_BUCKETS` gives way."""
         self._quota[scope, resource] = QuotaStats(scope, resource, limit, remaining, reset)
@@ -157,6 +162,7 @@ class Ledger:
             ],
             errors=dict(self._errors),
             rules=dict(self._rules),
+            webhooks=dict(self._webhooks),
         )
         builtins: dict[str, Any] = msgspec.to_builtins(stats)
         return builtins
@@ -190,6 +196,7 @@ class Ledger:
             (self._upstream.by_status, other.upstream.by_status),
             (self._errors, other.errors),
             (self._rules, other.rules),
+            (self._webhooks, other.webhooks),
         ):
             for name, n in theirs.items():
                 _add(mine, name, n)

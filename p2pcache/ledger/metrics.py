@@ -80,6 +80,8 @@ def _requests(stats: Stats) -> Iterator[Metric]:
     yield _table("route_requests", "Requests by operation.", "route", {n: r.requests for n, r in routes.items()})
     yield _table("route_saved", "Calls saved by operation.", "route", {n: r.saved for n, r in routes.items()})
     yield _table("rules", "Requests by the rule that decided them.", "rule", stats.rules)
+    deliveries = "Deliveries of webhooks by what came of them."
+    yield _table("webhook_deliveries", deliveries, "outcome", stats.webhooks)
     yield _table("errors", "What went wrong inside, by kind.", "error", stats.errors)
 
 

@@ -127,7 +127,8 @@ class Stats(msgspec.Struct):
 
     `requests == sum(hits) + revalidated + misses + bypassed`. An answer is *saved* when it came from the cache and
     cost no charged call: every hit, and every revalidation GitHub did not charge. A miss is never one, not even when
-    it ended in an error that GitHub gives free of charge. `rules` counts requests by the rule that decided them;
+    it ended in an error that GitHub gives free of charge. `rules` counts requests by the rule that decided them, and
+    `webhooks` deliveries by what came of them (see `Webhook`);
     `scope` is that of this node's own token in `quota` ("" when it has none).
     """
 
@@ -150,6 +151,7 @@ class Stats(msgspec.Struct):
     routes: list[RouteStats] = []
     errors: dict[str, Count] = {}
     rules: dict[str, Count] = {}
+    webhooks: dict[str, Count] = {}
     etag_rule: EtagRule = msgspec.field(default_factory=EtagRule)
     stores: list[ServiceStats] = []
 

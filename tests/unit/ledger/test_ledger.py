@@ -30,6 +30,7 @@ def counted(clock: Any = lambda: 1000.0) -> Any:
     ledger.peers(2, 3, {"bytes_in": 1000, "bytes_out": 2000})
     ledger.error("peer_timeout")
     ledger.decided("fresh")
+    ledger.delivered("dropped")
     return ledger
 
 
@@ -63,6 +64,7 @@ def test_the_shape_is_the_public_one() -> None:
         "rules": {"fresh": 1},
         "etag_rule": {"state": "untested", "agreed": 0, "disagreed": 0, "given_up": [], "lists": True},
         "stores": [],
+        "webhooks": {"dropped": 1},
     }
     assert tuple(stats["hits"]) == TIERS
     assert stats["hits"]["memory"] == stats["hits"]["peer"] == 1

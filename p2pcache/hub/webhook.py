@@ -1,0 +1,238 @@
+"""``POST /-/webhook``: what GitHub reports as changed is dropped, here and at the peers (docs/webhooks.md).
+
+The one proof of a sender is GitHub's signature over the body as it came (docs.github.com, "Validating webhook
+deliveries"). It does not cover the headers, so nothing that they say can do more than drop too much: a delivery that
+is repeated under another id drops once more.
+
+A delivery costs nothing before its signature is there in form, and memory within bounds before it is verified. A body
+beyond these bounds is still verified, as it streams by: GitHub means it, so it drops everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from p2pcache.bounded import Bounded
+from p2pcache.cache.sealing import check_secret
+from p2pcache.gateway.control import Access, Endpoint, reply_json
+from p2pcache.gateway.exchange import BadRequest, Exchange
+from p2pcache.gateway.routing import Upstreams, split_port
+from p2pcache.github import events
+from p2pcache.github.writes import ALL
+from p2pcache.ledger.ledger import Ledger
+from p2pcache.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "CACHE_WEBHOOK_SECRET"
+MAX_SECRETS = 4
+"""Each costs a digest of every body."""
+MAX_BODY = 26 << 20
+"""Bytes. GitHub delivers no payload above 25 MB (docs.github.com, "Webhook events and payloads")."""
+MAX_KEPT = 4 << 20
+"""Bytes of a body that are kept until it is verified: a push of 2,048 commits, the most there is, has fewer."""
+MAX_HELD = 32 << 20
+"""Bytes of all bodies that are kept at a moment, since anybody can send one."""
+SECONDS = 10.0
+"""For a body to come: GitHub gives a delivery up after that time (docs.github.com, "Best practices")."""
+MAX_SEEN = 16_384
+"""Deliveries that are remembered, at 200 bytes each."""
+
+_SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
+_DELIVERY = re.compile(r"[0-9A-Za-z-]{1,64}")
+_TENANT = "api."
+
+Drop = Callable[[tuple[str, ...]], Awaitable[None]]
+
+
+def endpoints(settings: Settings, upstreams: Upstreams, wrote: Drop, ledger: Ledger) -> tuple[Endpoint, ...]:
+    """Return the endpoint, where there is a secret to verify deliveries with.
+
+    Args:
+        settings: the secrets, and those that must be other ones.
+        upstreams: whose deliveries are taken.
+        wrote: drops topics here and at the peers.
+        ledger: counts deliveries.
+
+    Raises:
+        SettingsError: a secret can be guessed, is used for something else too, or they are too many.
+    """
+    if not settings.webhook_secrets:
+        return ()
+    if len(settings.webhook_secrets) > MAX_SECRETS:
+        raise SettingsError(f"{VARIABLE}: at most {MAX_SECRETS} are accepted at a time, a line each")
+    others = {*settings.secrets, settings.control_token, settings.token}
+    for secret in settings.webhook_secrets:
+        if secret in others:
+            raise SettingsError(f"{VARIABLE}: GitHub keeps this secret, so it must be one that opens nothing else")
+        try:
+            check_secret(secret.reveal())
+        except ValueError as error:
+            raise SettingsError(f"{VARIABLE}: {error}") from None
+    secrets = [secret.reveal().encode() for secret in settings.webhook_secrets]
+    webhook = Webhook(secrets, upstreams.host, wrote, ledger.delivered)
+    return (Endpoint("webhook", ("POST",), Access.OPEN, webhook.answer),)
+
+
+class _Room:
+    """Counts the bytes that all bodies take."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+
+class _Gathered:
+    """A body while it comes: its digests, and its bytes as long as there is room for them."""
+
+    def __init__(self, secrets: Sequence[bytes], room: _Room) -> None:
+        self._digests = [hmac.new(secret, digestmod=hashlib.sha256) for secret in secrets]
+        self._room = room
+        self._kept: bytearray | None = bytearray()
+        self._received = 0
+
+    def add(self, piece: bytes) -> None:
+        """Take a piece.
+
+        Raises:
+            BadRequest: it is too much.
+        """
+        self._received += len(piece)
+        if self._received > MAX_BODY:
+            raise _too_large()
+        for digest in self._digests:
+            digest.update(piece)
+        if self._kept is None:
+            return
+        if self._received > MAX_KEPT or self._room.held + len(piece) > MAX_HELD:
+            self.leave()
+        else:
+            self._kept += piece
+            self._room.held += len(piece)
+
+    def signed(self, given: bytes) -> bool:
+        """Return whether one of the secrets gives this signature, without showing which."""
+        equal = [hmac.compare_digest(digest.digest(), given) for digest in self._digests]
+        return any(equal)
+
+    @property
+    def body(self) -> bytes | None:
+        """The body; None where there was no room for it."""
+        return None if self._kept is None else bytes(self._kept)
+
+    def leave(self) -> None:
+        """Give its room back."""
+        if self._kept is not None:
+            self._room.held -= len(self._kept)
+            self._kept = None
+
+
+class Webhook:
+    """Receives deliveries.
+
+    Args:
+        secrets: any of them may have signed.
+        host: the API's; of another GitHub nothing is taken.
+        wrote: drops topics here and at the peers.
+        counted: called with the outcome of each delivery: ``dropped``, ``ignored``, ``repeated``, ``unsigned`` or
+            ``unusable``.
+    """
+
+    def __init__(self, secrets: Sequence[bytes], host: str, wrote: Drop, counted: Callable[[str], None]) -> None:
+        self._secrets = secrets
+        self._hosts = {host, host.removeprefix(_TENANT)}
+        self._wrote = wrote
+        self._counted = counted
+        self._room = _Room()
+        self._seen: Bounded[bytes, None] = Bounded(MAX_SEEN)
+        self._pending: dict[str, None] = {}
+        self._dropping = asyncio.Lock()
+
+    async def answer(self, exchange: Exchange) -> None:
+        """Answer one delivery, once what it names is dropped.
+
+        Raises:
+            BadRequest: its sender is not GitHub, or it cannot be used.
+        """
+        try:
+            outcome, said = await self._receive(exchange)
+        except BadRequest as error:
+            self._counted("unsigned" if error.status == 401 else "unusable")
+            raise
+        self._counted(outcome)
+        await reply_json(exchange, said)
+
+    async def _receive(self, exchange: Exchange) -> tuple[str, Mapping[str, str]]:
+        headers = exchange.headers
+        signature = _SIGNATURE.fullmatch(headers.get("x-hub-signature-256", ""))
+        if signature is None:
+            raise _unsigned()
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise BadRequest(415, "Choose application/json as the webhook's content type at GitHub.")
+        body = await self._verified(exchange, bytes.fromhex(signature[1]))
+        event = headers.get("x-github-event", "")
+        delivery = headers.get("x-github-delivery", "")
+        if not (events.NAME.fullmatch(event) and _DELIVERY.fullmatch(delivery)):
+            raise BadRequest(400, "A delivery of GitHub has an X-GitHub-Event and an X-GitHub-Delivery.")
+        host = headers.get("x-github-enterprise-host", "")
+        if host and split_port(host) not in self._hosts:
+            raise BadRequest(403, "This delivery is of another GitHub than the one behind this cache (CACHE_UPSTREAM).")
+        seen = hashlib.sha256(f"{delivery} {signature[1]}".encode()).digest()
+        if seen in self._seen:
+            return "repeated", {"status": "already seen"}
+        try:
+            drops = (ALL,) if body is None else events.drops(event, body)
+        except ValueError as error:
+            raise BadRequest(400, f"The body of this delivery is {error}.") from None
+        await self._drop(drops)
+        self._seen[seen] = None
+        log.debug("webhook %s: %d topics", event, len(drops))
+        if event == "meta":
+            log.warning("GitHub says that a webhook was deleted: what it covered is now as old as its lifetime allows")
+        if drops:
+            return "dropped", {"status": "dropped", "event": event}
+        return "ignored", {"status": "ignored", "event": event, "reason": f"{event} {events.IGNORED[event]}"}
+
+    async def _verified(self, exchange: Exchange, given: bytes) -> bytes | None:
+        """Read a body that GitHub has signed; None of one that is too large to be kept meanwhile.
+
+        Raises:
+            BadRequest: the signature is of another body or secret, or the body too large or too slow.
+        """
+        if (exchange.length or 0) > MAX_BODY:
+            raise _too_large()
+        gathered = _Gathered(self._secrets, self._room)
+        try:
+            async with asyncio.timeout(SECONDS):
+                async for piece in exchange.stream():
+                    gathered.add(piece)
+        except TimeoutError:
+            sentence = f"The delivery did not come within {SECONDS:g} seconds."
+            raise BadRequest(408, sentence, (b"connection", b"close")) from None
+        else:
+            if not gathered.signed(given):
+                raise _unsigned()
+            return gathered.body
+        finally:
+            gathered.leave()
+
+    async def _drop(self, drops: tuple[str, ...]) -> None:
+        """Drop topics; those of deliveries that come while others are dropped are dropped together."""
+        self._pending |= dict.fromkeys(drops)
+        async with self._dropping:
+            if self._pending:
+                together, self._pending = tuple(self._pending), {}
+                await self._wrote(together)
+
+
+def _unsigned() -> BadRequest:
+    return BadRequest(401, "This needs GitHub's signature.")
+
+
+def _too_large() -> BadRequest:
+    sentence = f"GitHub delivers at most 25 MB, and this takes {MAX_BODY >> 20} MiB."
+    return BadRequest(413, sentence, (b"connection", b"close"))
