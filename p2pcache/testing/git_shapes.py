@@ -125,6 +125,14 @@ def content(of: Repository, path: str, data: bytes, ref: str) -> Json:
     }
 
 
+def found_code(of: Repository, path: str) -> Json:
+    """Return a file in a code search."""
+    tip = of.commits[0]
+    shaped = content(of, path, tip.files[path], tip.sha)
+    names = ("name", "path", "sha", "url", "git_url", "html_url")
+    return {name: shaped[name] for name in names} | {"repository": repository(of), "score": 1.0}
+
+
 def text(ask: Ask, of: Repository, one: Commit) -> Answer | None:
     """Return a commit as a diff or patch if the request's media type selects one, else None."""
     form = next((each for each in ("diff", "patch") if ask.wants(each)), None)

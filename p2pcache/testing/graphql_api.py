@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from graphql import GraphQLError, GraphQLSchema
 
 View = graphql_views.View
+FEATURE = "issue_fields"
+"""The one that a request's ``GraphQL-Features`` has to name for `_GATED`."""
+_GATED = re.compile(r"\b[iI]ssueFieldValue\w*")
 
 
 class _NotFoundError(Exception):
@@ -38,6 +42,8 @@ def answer(ask: Ask, bucket: Bucket) -> Answer:
         return _answer({"errors": [_error(problem)]})
     if problems := validate(schema, parsed, _rules()):
         return _answer({"errors": [_error(problem) for problem in problems]})
+    if FEATURE not in ask.features and (gated := _GATED.search(document)):
+        return _answer({"errors": [{"message": f"'{gated[0]}' needs a feature that the request does not name"}]})
     roots = _query(ask, bucket) | _mutation(ask)
     result = execute_sync(
         schema, parsed, roots, variable_values=fields.get("variables"), operation_name=fields.get("operationName")

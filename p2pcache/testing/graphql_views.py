@@ -124,6 +124,7 @@ def issue(ask: Ask, of: Repository, one: Issue) -> View:
         "comments": connection(one.comments, lambda each: comment(ask, of, one, each)),
         "assignees": nothing,
         "projectCards": nothing,
+        "issueFieldValues": nothing,
         "reactionGroups": [],
         "repository": lambda _info: repository(ask, of),
     }

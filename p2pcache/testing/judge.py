@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
-from p2pcache.testing import archives, graphql_api
+from p2pcache.testing import archives, graphql_api, raw_files
 from p2pcache.testing.accounts import Token, Viewer, credential
 from p2pcache.testing.dispatch import dispatch
 from p2pcache.testing.etag import entity_tag, matches
@@ -92,9 +92,14 @@ def judge(state: State, question: Question) -> Verdict:
         return _verdict(Problem(401, "Bad credentials").answer())
     viewer = Viewer(token, question.address)
     path, query = query_of(question.target)
-    ask = Ask(question.method, path, query, question.header("accept") or "", question.body, viewer, state.world)
+    features = question.header("graphql-features") or ""
+    ask = Ask(
+        question.method, path, query, question.header("accept") or "", question.body, viewer, state.world, features
+    )
     if question.host == archives.HOST:
         return _verdict(_attempt(lambda: _outside(state, question, ask)))
+    if path.startswith(raw_files.PREFIX):
+        return _raw(question, ask)
     resource = "graphql" if path == "/graphql" else "search" if path.startswith("/search/") else "core"
     bucket = state.quota.bucket(viewer.identity, resource)
     if state.in_flight[viewer.identity] > state.concurrent:
@@ -115,6 +120,16 @@ def judge(state: State, question: Question) -> Verdict:
         verdict.status, verdict.body = 304, b""
         for name in ("link", "content-type"):
             verdict.headers.pop(name, None)
+    return verdict
+
+
+def _raw(question: Question, ask: Ask) -> Verdict:
+    answer = _attempt(lambda: raw_files.raw_file(ask))
+    not_modified, tag = _validate(question, answer, authorised=False)
+    verdict = _verdict(answer)
+    verdict.tag = tag
+    if not_modified:
+        verdict.status, verdict.body = 304, b""
     return verdict
 
 

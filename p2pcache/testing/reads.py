@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2pcache.testing import shapes
+from p2pcache.testing import git_shapes, shapes
 from p2pcache.testing.accounts import Viewer
 from p2pcache.testing.routing import NOT_FOUND, Answer, Ask, Problem, Routes, page
 from p2pcache.testing.world import Account, Issue, Repository, World
@@ -105,6 +105,26 @@ def search_issues(ask: Ask) -> Answer:
     """Search by words, ``repo:``, ``is:``, ``state:`` and ``label:``; without validators, as at GitHub."""
     found = [(one, issue) for one, issue in matching_issues(ask.world, ask.viewer, ask.query.get("q", ""))]
     answer = page(ask, found, lambda pair: shapes.issue(*pair), "/search/issues")
+    body = {"total_count": len(found), "incomplete_results": False, "items": answer.body}
+    return Answer(body, headers=answer.headers | {"cache-control": "no-cache"}, tag=None)
+
+
+@routes.on("GET", "/search/code")
+def search_code(ask: Ask) -> Answer:
+    """Search the files of default branches by words and ``repo:``; for tokens alone, as at GitHub."""
+    if ask.viewer.token is None:
+        raise Problem(401, "Requires authentication")
+    words = ask.query.get("q", "").lower().split()
+    names = {word.removeprefix("repo:") for word in words if word.startswith("repo:")}
+    texts = [word.strip('"') for word in words if ":" not in word]
+    found = [
+        (one, path)
+        for one in visible(ask.world, ask.viewer)
+        if not names or one.full_name.lower() in names
+        for path, data in sorted(one.commits[0].files.items())
+        if all(text in data.decode(errors="replace").lower() for text in texts)
+    ]
+    answer = page(ask, found, lambda pair: git_shapes.found_code(*pair), "/search/code")
     body = {"total_count": len(found), "incomplete_results": False, "items": answer.body}
     return Answer(body, headers=answer.headers | {"cache-control": "no-cache"}, tag=None)
 

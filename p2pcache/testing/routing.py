@@ -24,7 +24,7 @@ READS = {"GET", "HEAD"}
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request after authentication and rate limit."""
+    """One request after authentication and rate limit; `features` is its ``GraphQL-Features``."""
 
     method: str
     path: str
@@ -33,6 +33,7 @@ class Ask:
     body: bytes
     viewer: Viewer
     world: World
+    features: str = ""
 
     def fields(self) -> dict[str, Any]:
         """Return the JSON object in the body.

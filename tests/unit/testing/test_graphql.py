@@ -97,3 +97,12 @@ async def test_search_owner_and_budget(client: Client, github: StandIn) -> None:
     assert data["repositoryOwner"]["repositories"]["nodes"] == [{"name": "app"}]
     assert data["user"] is None
     assert data["rateLimit"] == {"remaining": 1000, "cost": 1}
+
+
+async def test_fields_of_issues_need_a_feature(client: Client) -> None:
+    values = "nodes { issueFieldValues { totalCount } }"
+    query = f'query {{ repository(owner: "octo", name: "app") {{ issues(first: 1) {{ {values} }} }} }}'
+    refused = await client.send("POST", "/graphql", "ghs_1", {"query": query})
+    assert "feature" in refused.json["errors"][0]["message"]
+    taken = await client.send("POST", "/graphql", "ghs_1", {"query": query}, GraphQL_Features="issue_fields, x")
+    assert taken.json["data"]["repository"]["issues"]["nodes"] == [{"issueFieldValues": {"totalCount": 0}}]

@@ -155,3 +155,25 @@ async def test_a_job_sees_its_own_repositories(client: Client) -> None:
     reply = await client.get("/installation/repositories", "ghs_1")
     assert reply.json["total_count"] == 1
     assert (await client.get("/user/repos")).status == 401
+
+
+@pytest.mark.parametrize("ref", ["HEAD", "main", "refs/heads/main"])
+async def test_raw_files_cost_no_quota_and_have_tags_of_their_own(client: Client, github: StandIn, ref: str) -> None:
+    reply = await client.get(f"/raw/octo/app/{ref}/README.md", "ghs_1")
+    assert reply.status == 200
+    assert reply.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert "x-ratelimit-limit" not in reply.headers
+    again = await client.get(f"/raw/octo/app/{ref}/README.md", "ghs_1", If_None_Match=reply.headers["ETag"])
+    assert (again.status, again.body) == (304, b"")
+    assert github.charged() == 0
+
+
+@pytest.mark.parametrize("tail", ["octo/app/HEAD/none.md", "octo/app/none/README.md", "octo/none/HEAD/x", "octo", ""])
+async def test_what_is_no_raw_file(client: Client, tail: str) -> None:
+    assert (await client.get(f"/raw/{tail}", "ghs_1")).status == 404
+
+
+async def test_code_is_searched_for_tokens_alone(client: Client) -> None:
+    assert (await client.get("/search/code?q=app")).status == 401
+    found = (await client.get("/search/code?q=repo:octo/app+readme:x", "ghs_1")).json
+    assert {item["repository"]["full_name"] for item in found["items"]} == {"octo/app"}
