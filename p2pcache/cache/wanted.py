@@ -77,7 +77,7 @@ def want(keyring: Keyring, identity: ScopePolicy, read: Read, request: Request) 
         topics=keyring.topic_names(read.topics),
         bucket=bucket,
         credential=digest,
-        quota=quota_resource(read.resource.path),
+        quota="raw" if request.raw else quota_resource(read.resource.path),  # GitHub reports no limit of raw files
         authorised=credential is not None,
         older=tuple(older),
         oldest=oldest(request.headers),

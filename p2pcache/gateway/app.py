@@ -18,9 +18,9 @@ from p2pcache.gateway.http_upstream import HttpUpstream, UpstreamResponse, Upstr
 from p2pcache.gateway.listen import here
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
-from p2pcache.gateway.routing import Api, Control, Misdirected, Router, Stream
+from p2pcache.gateway.routing import Api, Control, Misdirected, RawFile, Router, Stream
 from p2pcache.github import graphql, writes
-from p2pcache.github.classify import classify
+from p2pcache.github.classify import classify, raw_file
 from p2pcache.github.methods import SAFE, label
 from p2pcache.github.request import Bypass, Classified, Read, Request, Write
 from p2pcache.ledger.ledger import Ledger
@@ -31,6 +31,7 @@ MAX_GRAPHQL = 256 << 10
 """Bytes of a GraphQL request that may be a read; a larger one is streamed through. gh's largest are about 5 KiB."""
 UNREAD_GRAPHQL = Write("POST /graphql", (writes.ALL,))
 """A GraphQL request that was not looked into: it may change anything."""
+READS = ("GET", "HEAD")
 TAKEN = range(200, 300)
 """GitHub carried the write out; what it redirects was not done here."""
 LIMITED = frozenset({403, 429})
@@ -95,6 +96,8 @@ class Gateway:
                 await self._control.answer(exchange, path)
             case Stream(url, target):
                 await self._stream(exchange, url, target)
+            case RawFile(target):
+                await self._raw(exchange, target)
             case Misdirected():
                 raise BadRequest(421, "This gateway speaks for GitHub's API; the Host names something else.")
 
@@ -104,6 +107,18 @@ class Gateway:
             return
         request = Request(exchange.method, target, exchange.headers)
         await self._classified(exchange, classify(request), request, base, whole=exchange.length == 0)
+
+    async def _raw(self, exchange: Exchange, target: str) -> None:
+        request = Request(exchange.method, target, exchange.headers, raw=True)
+        if exchange.method not in READS:
+            raise BadRequest(405, "/raw/ serves files, to GET and HEAD.", (b"allow", b"GET, HEAD"))
+        match raw_file(request):
+            case Read() as read:
+                await self._reads.answer(exchange, read, request, "")
+            case Bypass():
+                await self._stream(exchange, self._upstream.url(request), "")
+            case None:
+                raise BadRequest(404, "A file is at /raw/OWNER/REPO/REF/PATH.")
 
     async def _graphql(self, exchange: Exchange, target: str, base: str) -> None:
         """Classify by the body: it is gathered within a bound, beyond which it is streamed, and parsed in a thread.

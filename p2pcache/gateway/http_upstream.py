@@ -185,6 +185,10 @@ class HttpUpstream:
             return self._upstreams.graphql + target.removeprefix("/graphql")
         return self._upstreams.api + target
 
+    def url(self, request: Request) -> str:
+        """Return the URL of a request."""
+        return self._upstreams.raw + request.target if request.raw else self.api_url(request.target)
+
     async def fetch(self, request: Request, conditions: Mapping[str, str]) -> UpstreamResponse:
         """See `cache.upstream.Upstream.fetch`."""
         headers = {
@@ -193,7 +197,7 @@ class HttpUpstream:
             "user-agent": self._agent,
             "accept-encoding": "gzip",
         }
-        answer = await self.send(request.method, self.api_url(request.target), headers.items(), request.body or None)
+        answer = await self.send(request.method, self.url(request), headers.items(), request.body or None)
         if answer.coding not in ("identity", *GZIP):
             await answer.close()
             raise UpstreamError("GitHub answered in a content coding it was not asked for")

@@ -94,7 +94,7 @@ class Reads:
             log.exception("the cache failed; GitHub is asked directly")
             self._ledger.error("cache")
             self._ledger.miss(route)
-            passed = await self._relay.ask(exchange, self._upstream.api_url(request.target), request.body, whole=True)
+            passed = await self._relay.ask(exchange, self._upstream.url(request), request.body, whole=True)
             status = head.cache_status("fwd=bypass", f"fwd-status={passed.status}", "detail=error")
             await self._relay.answer(exchange, passed, base, [status])
             return

@@ -9,12 +9,16 @@ from urllib.parse import urlsplit
 
 from p2pcache.github import hosts
 
-LOCAL_NAMES = frozenset({"localhost", "host.docker.internal", "gateway.docker.internal"})
+RESERVED_NAME = "github.p2pcache.internal"
+"""A name for clients that take no port, or that read a meaning out of GitHub's own; it needs no DNS behind a proxy."""
+LOCAL_NAMES = frozenset({"localhost", "host.docker.internal", "gateway.docker.internal", RESERVED_NAME})
 CONTROL_PREFIX = "/-/"
 LAYOUT = "/api/v3"
 GRAPHQL_LAYOUT = "/api/graphql"
 UPLOADS_LAYOUT = "/api/uploads"
+RAW_LAYOUT = "/raw"
 UPLOADS_HOST = "uploads.github.com"
+RAW_HOST = "raw.githubusercontent.com"
 TENANTS = ".ghe.com"
 """GitHub Enterprise Cloud with data residency: ``api.TENANT.ghe.com`` (docs.github.com, "Using the REST API")."""
 HTTPS_PORT = "443"
@@ -59,6 +63,17 @@ class Upstreams:
         return self.api
 
     @property
+    def raw(self) -> str:
+        """Where files are served as they are, to the token that may read their repository."""
+        if self.api.endswith(LAYOUT):
+            return self.api.removesuffix(LAYOUT) + RAW_LAYOUT
+        if self.host == hosts.API_HOST:
+            return f"https://{RAW_HOST}"
+        if self.host.startswith("api.") and self.host.endswith(TENANTS):
+            return f"https://raw.{self.host.removeprefix('api.')}"
+        return self.api + RAW_LAYOUT
+
+    @property
     def bases(self) -> tuple[str, ...]:
         """API URLs that answers may carry and that mean this upstream."""
         if self.enterprise:
@@ -83,6 +98,13 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
+class RawFile:
+    """A request for a file as it is: ``/OWNER/REPO/REF/PATH``."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """A request to the node itself; `path` without the prefix."""
 
@@ -94,7 +116,7 @@ class Misdirected:
     """A Host this gateway does not speak for (RFC 9110 section 15.5.20)."""
 
 
-Destination = Api | Stream | Control | Misdirected
+Destination = Api | Stream | RawFile | Control | Misdirected
 
 
 class Router:
@@ -151,6 +173,8 @@ class Router:
         if path.startswith(UPLOADS_LAYOUT + "/"):
             rest = target.removeprefix(UPLOADS_LAYOUT)
             return Stream(self._upstreams.uploads + rest, rest)
+        if base and path.startswith(RAW_LAYOUT + "/"):
+            return RawFile(target.removeprefix(RAW_LAYOUT))
         return Api(target, base)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 from p2pcache.github import graphql, media, methods, routes, validators, writes
+from p2pcache.github.etag import TagKind
 from p2pcache.github.headers import varying
 from p2pcache.github.request import Bypass, Classified, Lifetime, Read, Request, Resource, Write
 
@@ -31,6 +32,10 @@ _CHANGES_NOTHING = re.compile(
     r"|/credentials/revoke"
     r"|/(?:repos/[^/]+/[^/]+|orgs/[^/]+|enterprises/[^/]+)/actions/runners/(?:registration|remove)-token"
 )
+
+_RAW_PATH = re.compile(r"/([\w.-]+)/([\w.-]+)((?:/[\w!$%&'()*+,\-.:;=@~]+){2,})", re.ASCII)
+_DOTS = frozenset({".", ".."})
+RAW_ROUTE = "/raw/{owner}/{repo}/{ref}/{path}"
 
 _ASSET = "/repos/{owner}/{repo}/releases/assets/{asset_id}"
 
@@ -69,6 +74,37 @@ def classify(request: Request) -> Classified:
         form=form,
         dated=validators.dated(route.template, listing=route.listing),
         per_token=route.per_token,
+    )
+
+
+def raw_file(request: Request) -> Read | Bypass | None:
+    """Classify a request to GitHub's server of raw files, for ``/OWNER/REPO/REF/PATH``; None where that is no file's.
+
+    Where a ref ends and its path begins is known to GitHub alone, unless it is a full SHA. The tags there follow no
+    rule; the bytes are the repository's contents, and change with these.
+    """
+    path, _, query = request.target.partition("?")
+    found = _RAW_PATH.fullmatch(path)
+    if found is None or any(part in _DOTS or "/" in part or "\\" in part for part in map(unquote, path.split("/"))):
+        return None
+    name = f"{methods.label(request.method)} {RAW_ROUTE}"
+    if request.method != "GET":
+        return Bypass(name, "method")
+    if query:  # a signature, as in the links of GitHub's pages
+        return Bypass(name, "credential")
+    if reason := _by_headers(request):
+        return Bypass(name, reason)
+    owner, repository, file = found.groups()
+    headers = request.headers
+    root = f"/repos/{owner}/{repository}"
+    immutable = routes.full_sha(file.split("/")[1])
+    return Read(
+        Resource(f"{root}/raw{file}", accept=headers.get("accept"), fields=varying(headers)),
+        Lifetime.IMMUTABLE if immutable else Lifetime.NORMAL,
+        name,
+        writes.topics(f"{root}/contents"),
+        tag=TagKind.OPAQUE,
+        form="raw",
     )
 
 

@@ -28,12 +28,14 @@ class Request:
         target: origin-form path and query, exactly as sent, without a gateway layout prefix (``/api/v3``).
         headers: lower-case names; the values of a repeated header are joined by ", ".
         body: the complete body of a GraphQL POST, empty for all other requests.
+        raw: whether it is to GitHub's server of raw files, and not to the API.
     """
 
     method: str
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)

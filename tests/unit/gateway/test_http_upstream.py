@@ -11,6 +11,7 @@ from p2pcache.gateway import http_upstream as ways
 from p2pcache.gateway.http_upstream import HttpUpstream, inflated
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import quota
+from p2pcache.github.request import Request
 
 
 async def pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
@@ -89,3 +90,8 @@ async def test_a_token_has_its_places_and_no_more(monkeypatch: pytest.MonkeyPatc
     for name in ("three", "four", "five"):
         await upstream._place(name)
     assert len(upstream._places) == 3
+
+
+def test_a_raw_file_is_asked_of_the_server_of_raw_files() -> None:
+    assert of().url(Request("GET", "/o/r/HEAD/a", raw=True)) == "https://raw.githubusercontent.com/o/r/HEAD/a"
+    assert of().url(Request("GET", "/raw/o/r/HEAD/a")) == "https://api.github.com/raw/o/r/HEAD/a"

@@ -1,6 +1,6 @@
 import pytest
 
-from p2pcache.gateway.routing import Api, Control, Misdirected, Router, Stream, Upstreams
+from p2pcache.gateway.routing import RESERVED_NAME, Api, Control, Misdirected, RawFile, Router, Stream, Upstreams
 
 GITHUB = Router(Upstreams("https://api.github.com"), frozenset({"hub"}))
 GHES = Router(Upstreams("https://ghe.example/api/v3"), frozenset())
@@ -30,6 +30,16 @@ GHES = Router(Upstreams("https://ghe.example/api/v3"), frozenset())
                 "https://uploads.github.com/repos/o/r/releases/1/assets?name=x", "/repos/o/r/releases/1/assets?name=x"
             ),
         ),
+        (RESERVED_NAME, "/api/v3/zen", Api("/zen", f"http://{RESERVED_NAME}/api/v3")),
+        (RESERVED_NAME, "/api/graphql", Api("/graphql", f"http://{RESERVED_NAME}/api/v3")),
+        (RESERVED_NAME, "/raw/o/r/HEAD/a?b", RawFile("/o/r/HEAD/a?b")),
+        (f"raw.{RESERVED_NAME}", "/_ping", Misdirected()),
+        (f"evil.{RESERVED_NAME}.example", "/api/v3/zen", Misdirected()),
+        ("127.0.0.1:9", "/raw/o/r/HEAD/a", RawFile("/o/r/HEAD/a")),
+        ("localhost", "/rawr/o", Api("/rawr/o", "http://localhost")),
+        ("localhost", "/raw", Api("/raw", "http://localhost")),
+        ("api.github.com", "/raw/o/r/HEAD/a", Api("/raw/o/r/HEAD/a")),
+        ("raw.githubusercontent.com", "/o/r/HEAD/a", Stream("https://raw.githubusercontent.com/o/r/HEAD/a")),
         ("localhost", "/-/stats", Control("stats")),
         ("127.0.0.1", "/-/", Control("")),
         ("uploads.github.com", "/repos/o/r", Stream("https://uploads.github.com/repos/o/r", "/repos/o/r")),
@@ -51,6 +61,8 @@ def test_destinations_before_github(host: str, target: str, destination: object)
         ("ghe.example", "/api/v3/zen", Api("/zen")),
         ("ghe.example:443", "/api/graphql", Api("/graphql")),
         ("ghe.example", "/login/oauth", Stream("https://ghe.example/login/oauth")),
+        ("ghe.example", "/raw/o/r/HEAD/a", Stream("https://ghe.example/raw/o/r/HEAD/a")),
+        ("localhost", "/raw/o/r/HEAD/a", RawFile("/o/r/HEAD/a")),
         ("ghe.example", "/api/uploads/x", Stream("https://ghe.example/api/uploads/x", "/x")),
         ("localhost", "/api/v3/zen", Api("/zen", "http://localhost/api/v3")),
         ("api.github.com", "/zen", Stream("https://api.github.com/zen")),
@@ -76,6 +88,20 @@ TENANT = Router(Upstreams("https://api.octo.ghe.com"), frozenset())
 )
 def test_destinations_before_a_tenant(host: str, target: str, destination: Api | Stream) -> None:
     assert TENANT.route(host, target) == destination
+
+
+@pytest.mark.parametrize(
+    ("api", "raw"),
+    [
+        ("https://api.github.com", "https://raw.githubusercontent.com"),
+        ("https://ghe.example/api/v3", "https://ghe.example/raw"),
+        ("https://api.octo.ghe.com", "https://raw.octo.ghe.com"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/raw"),
+        ("https://api.github.com.evil.example", "https://api.github.com.evil.example/raw"),
+    ],
+)
+def test_raw_files_are_the_upstreams_own(api: str, raw: str) -> None:
+    assert Upstreams(api).raw == raw
 
 
 OTHERS = ["ghe.example", "GHE.example:443", "octo.ghe.com", "github", "a--b.example"]

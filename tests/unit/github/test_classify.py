@@ -7,7 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from p2pcache.github.classify import classify
+from p2pcache.github import writes
+from p2pcache.github.classify import classify, raw_file
+from p2pcache.github.etag import TagKind
 from p2pcache.github.methods import METHODS as KNOWN
 from p2pcache.github.methods import WRITES
 from p2pcache.github.request import Bypass, Lifetime, Read, Request, Resource, Write
@@ -213,3 +215,69 @@ def test_nothing_raises_and_what_is_kept_can_be_named(
     if isinstance(found, Write):
         assert found.drops
         assert all(topic.encode() for topic in found.drops)
+
+
+def raw(target: str, method: str = "GET", **headers: str) -> Request:
+    return Request(method, target, {name.replace("_", "-"): value for name, value in headers.items()}, raw=True)
+
+
+@pytest.mark.parametrize(
+    ("ref", "lifetime"),
+    [
+        (SHA, Lifetime.IMMUTABLE),
+        (SHA.upper(), Lifetime.IMMUTABLE),
+        ("HEAD", Lifetime.NORMAL),
+        ("main", Lifetime.NORMAL),
+        ("refs/heads/main", Lifetime.NORMAL),
+        (f"refs/heads/{SHA}", Lifetime.NORMAL),
+        (SHA[:39], Lifetime.NORMAL),
+    ],
+)
+def test_a_raw_file_lives_as_long_as_its_ref_names_it(ref: str, lifetime: Lifetime) -> None:
+    read = raw_file(raw(f"/Octo/App/{ref}/src/a.py", accept="x"))
+    assert isinstance(read, Read)
+    assert (read.lifetime, read.tag, read.route) == (lifetime, TagKind.OPAQUE, "GET /raw/{owner}/{repo}/{ref}/{path}")
+    assert read.topics == writes.topics("/repos/octo/app/contents/src/a.py")
+    assert read.resource.accept == "x"
+
+
+def test_a_raw_file_is_no_resource_of_the_api() -> None:
+    read = raw_file(raw("/o/r/HEAD/a"))
+    assert isinstance(read, Read)
+    assert isinstance(classify(get(read.resource.path)), Bypass)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/", "/o", "/o/r", "/o/r/HEAD", "/o/r/HEAD/", "/o/r//a", "//o/r/HEAD/a", "/o/r/HEAD/../a", "/o/r/HEAD/./a"),
+        *("/o/r/HEAD/%2e%2e/a", "/o/r/HEAD/%2E/a", "/o/r/HEAD/a%2f..%2fb", "/o/r/HEAD/a%5cb", "/o%2fx/r/HEAD/a"),
+        *("/../r/HEAD/a", "/o/../HEAD/a", "/o/./HEAD/a", "/o/%72/HEAD/a", "/o/r/HEAD/a\\b", "/o/r/HEAD/\x00"),
+        *("o/r/HEAD/a", "", "/o/r/HEAD/a/", "/o/r/HEAD/a#b", "/o/r/HEAD/a\n", "/o/r/HEAD/\u00fc"),
+    ],
+)
+def test_what_servers_may_read_in_two_ways_is_no_file(target: str) -> None:
+    assert raw_file(raw(target)) is None
+
+
+@pytest.mark.parametrize(
+    "path", ["a b".replace(" ", "%20"), "a+b", "a%25b", "a;b", "%E2%82%AC.txt", "...", ".gitignore"]
+)
+def test_names_of_files_may_be_strange(path: str) -> None:
+    assert isinstance(raw_file(raw(f"/o/r/HEAD/{path}")), Read)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (raw("/o/r/HEAD/a", "HEAD"), "method"),
+        (raw("/o/r/HEAD/a?token=ABC"), "credential"),
+        (raw("/o/r/HEAD/a", range="bytes=0-1"), "range"),
+        (raw("/o/r/HEAD/a", cache_control="no-store"), "no-store"),
+        (raw("/o/r/HEAD/a", accept="ü"), "odd"),
+    ],
+)
+def test_a_raw_file_that_is_streamed(request_: Request, reason: str) -> None:
+    bypass = raw_file(request_)
+    assert isinstance(bypass, Bypass)
+    assert bypass.reason == reason
