@@ -8,6 +8,7 @@ from pathlib import Path
 _BUILT = {
     "versitygw": "versitygw-1.8.0/versitygw",
     "kubo": "kubo-0.43.0/ipfs",
+    "github-mcp-server": "github-mcp-server-1.8.0/github-mcp-server",
     "ipfs-cluster": "ipfs-cluster-1.1.6/ipfs-cluster-service",
 }
 
