@@ -38,6 +38,8 @@ MAX_KEPT = 4 << 20
 """Bytes of a body that are kept until it is verified: a push of 2,048 commits, the most there is, has fewer."""
 MAX_HELD = 32 << 20
 """Bytes of all bodies that are kept at a moment, since anybody can send one."""
+ALWAYS_KEPT = 64 << 10
+"""Bytes of a body that are kept even so, for as many as there are connections: most of GitHub's have fewer."""
 SECONDS = 10.0
 """For a body to come: GitHub gives a delivery up after that time (docs.github.com, "Best practices")."""
 MAX_SEEN = 16_384
@@ -108,7 +110,8 @@ class _Gathered:
             digest.update(piece)
         if self._kept is None:
             return
-        if self._received > MAX_KEPT or self._room.held + len(piece) > MAX_HELD:
+        full = self._room.held + len(piece) > MAX_HELD and self._received > ALWAYS_KEPT
+        if full or self._received > MAX_KEPT:
             self.leave()
         else:
             self._kept += piece

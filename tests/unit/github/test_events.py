@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from p2pcache.github import events, writes
 from tests.conftest import NODE
@@ -245,3 +247,28 @@ def test_what_is_ignored_has_a_reason(event: str) -> None:
 def test_the_document_has_every_event_that_is_ignored() -> None:
     text = (Path(__file__).parents[3] / "docs/webhooks.md").read_text("utf-8")
     assert [event for event in events.IGNORED if f"`{event}`" not in text] == []
+
+
+_NAMES = st.from_regex(r"[a-z][a-z0-9_.-]{0,8}", fullmatch=True)
+_ROWS = sorted({*events._rows(), *events.IGNORED, "unknown"})
+
+
+@given(
+    event=st.sampled_from([row.partition(".")[0] for row in _ROWS]),
+    action=st.sampled_from(["opened", "closed", "edited", "added_to_repository", "renamed"]),
+    mine=st.tuples(_NAMES, _NAMES, st.integers(1, 9)),
+    other=st.tuples(_NAMES, _NAMES, st.integers(10, 19)),
+    tail=st.sampled_from(["", "/issues", "/contents/a", "/commits/main/status", "/keys", "/collaborators", "/pulls/3"]),
+)
+def test_an_event_of_one_repository_drops_nothing_of_another(
+    event: str, action: str, mine: tuple[str, str, int], other: tuple[str, str, int], tail: str
+) -> None:
+    assume(mine[:2] != other[:2])
+    found = set(drops(event, action=action, repository={"full_name": f"{mine[0]}/{mine[1]}", "id": mine[2]}))
+    by_account = "owner" in events._rows().get(f"{event}.{action}", events._rows().get(event, ()))
+    if not by_account:
+        assert not found & set(writes.topics(f"/repos/{other[0]}/{other[1]}{tail}"))
+        assert not found & set(writes.topics(f"/repositories/{other[2]}{tail}"))
+        assert not found & set(writes.query_topics((f"{other[0]}/{other[1]}",)))
+    elif mine[0] != other[0]:
+        assert not found & set(writes.topics(f"/repos/{other[0]}/{other[1]}{tail}"))

@@ -14,7 +14,7 @@ import pytest
 from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.hub import webhook
-from p2pcache.hub.webhook import MAX_BODY, MAX_HELD, MAX_KEPT, MAX_SECRETS, MAX_SEEN, Webhook, endpoints
+from p2pcache.hub.webhook import ALWAYS_KEPT, MAX_BODY, MAX_HELD, MAX_KEPT, MAX_SECRETS, MAX_SEEN, Webhook, endpoints
 from p2pcache.ledger.ledger import Ledger
 from p2pcache.settings import Secret, Settings, SettingsError
 
@@ -273,11 +273,12 @@ async def test_a_body_larger_than_what_is_kept_is_never_held() -> None:
     assert MAX_KEPT < MAX_HELD < 2 * MAX_BODY
 
 
-async def test_while_others_take_all_the_room_a_signed_body_drops_everything() -> None:
+@pytest.mark.parametrize(("size", "everything"), [(0, False), (ALWAYS_KEPT, True)])
+async def test_while_others_take_all_the_room_a_large_signed_body_drops_everything(size: int, everything: bool) -> None:
     hook = Hook()
     hook.hook._room.held = MAX_HELD
-    await hook.deliver()
-    assert hook.dropped == [("all",)]
+    await hook.deliver([PUSH, b" " * size])
+    assert (hook.dropped == [("all",)]) is everything
     assert hook.hook._room.held == MAX_HELD
 
 
