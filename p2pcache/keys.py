@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 
 import msgspec
@@ -12,6 +13,8 @@ from p2pcache.cache.sealing import Keyring, generate_secret
 from p2pcache.cache.wanted import ScopePolicy
 from p2pcache.github.tokens import LONG_LIVED, token_kind
 from p2pcache.settings import Settings, SettingsError, Share
+
+log = logging.getLogger("p2pcache")
 
 TOKEN_HINT = "where gh is logged in: export GITHUB_TOKEN=$(gh auth token)"  # noqa: S105 - a sentence, no secret
 
@@ -53,7 +56,24 @@ def with_secret(settings: Settings) -> tuple[Settings, str]:
         raise SettingsError(f"{path}: it is empty: remove it, and a new secret is made")
     hand_out = f"gh secret set CACHE_SECRET <{shlex.quote(str(path))}"
     hint = f"this hub's secret is in {path}; hand it to the jobs with: {hand_out}"
-    return msgspec.structs.replace(settings, secrets=secrets), hint
+    return msgspec.structs.replace(settings, secrets=secrets, secret_file=path), hint
+
+
+def reread(settings: Settings, keyring: Keyring) -> bool:
+    """Read the file of the secret again, where there is one, and change `keyring`; return whether that was done.
+
+    A file that cannot be used is logged, and the keys stay what they are.
+    """
+    if settings.secret_file is None:
+        return False
+    try:
+        secrets = values.secrets_in(settings.secret_file)
+        keyring.replace(Keyring.from_secrets([secret.reveal() for secret in secrets], settings.upstream))
+    except ValueError as error:
+        log.warning("%s: %s; the former secret stays in use", settings.secret_file, error)
+        return False
+    log.info("the secret was read again from %s: %d accepted, the first seals", settings.secret_file, len(set(secrets)))
+    return True
 
 
 def _keyring_of(settings: Settings) -> tuple[Keyring, str]:

@@ -20,7 +20,6 @@ from p2pcache.cache.library import Library
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.tiers import Authorized, Opening, Tier
 from p2pcache.clock import unix_time
-from p2pcache.gateway import listen
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.caller_limits import CallerLimits
@@ -36,7 +35,8 @@ from p2pcache.gateway.survival import Survival
 from p2pcache.github import scopes, writes
 from p2pcache.github.quota import Bucket, charged
 from p2pcache.health import Health
-from p2pcache.keys import identity_of, keyring_of
+from p2pcache.keys import identity_of, keyring_of, reread
+from p2pcache.listening import Listening, open_all, socket_path
 from p2pcache.participation import Participation
 from p2pcache.peering import Peering
 from p2pcache.reporting import Reporting, write_json
@@ -91,7 +91,7 @@ class Node:
         self._foreign_logged = False
         self._server: Server | None = None
         self._exit = contextlib.ExitStack()
-        self._sockets: list[socket.socket] = []
+        self.listening: Listening | None = None
         self._background: list[asyncio.Task[None]] = []
 
     # Parts
@@ -183,11 +183,12 @@ class Node:
             SettingsError: the ready file cannot be written; or what is meant to be a hub cannot be one.
         """
         settings = self.settings
-        self._sockets = self._listen()
+        self.listening = open_all(settings)
+        self.address = self.listening.url
         await self.upstream.__aenter__()
         survival = Survival.inherit(*settings.keeper, settings.adopt) if settings.keeper else None
         self._server = Server(self._gateway(), self._hot, survival, self._bounds, local=bool(settings.gateway_host))
-        await self._server.start(self._sockets)
+        await self._server.start(self.listening.plain, self.listening.tls)
         self.library.start()
         if self.swarm is not None:
             joining = asyncio.create_task(self._join(), name=JOIN)
@@ -207,25 +208,10 @@ class Node:
         if joining := [task for task in self._background if task.get_name() == JOIN]:
             await asyncio.wait(joining, timeout=seconds)
 
-    def _listen(self) -> list[socket.socket]:
-        settings = self.settings
-        where = settings.listen
-        tcp = (
-            listen.inherit(where.fd)
-            if where.fd is not None
-            else listen.tcp(settings.gateway_host or where.host, where.port)
-        )
-        host, port = tcp.getsockname()[:2]
-        shown = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
-        self.address = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-        if settings.socket_fd is not None:
-            return [tcp, listen.inherit(settings.socket_fd)]
-        return [tcp, listen.unix(self.socket)]
-
     @property
     def socket(self) -> Path:
         """Where the unix socket is."""
-        return self.settings.socket or self.settings.directory / "gateway.sock"
+        return self.listening.path if self.listening else socket_path(self.settings)
 
     async def _join(self) -> None:
         await self.participation.join()
@@ -242,13 +228,21 @@ class Node:
         await self.participation.leave()
         await self.library.close()
         await self.upstream.__aexit__(None, None, None)
-        if not self._sockets:  # it never began: what stands at these paths is another node's
+        if self.listening is None:  # it never began: what stands at these paths is another node's
             return
         if self.settings.stats_file:
             write_json(self.settings.stats_file, self.stats())
-        if self.settings.socket_fd is None:
+        if self.listening.own_path:
             self.socket.unlink(missing_ok=True)
         self._exit.close()
+
+    def reload(self) -> None:
+        """Read the certificate and the file of the secret again; what cannot be used is logged, and changes nothing."""
+        if self.listening is not None:
+            self.listening.reload()
+        if reread(self.settings, self.keyring):
+            self.participation.rotate(self.keyring)
+            self._hot.clear()  # its answers would outlive the names under which a drop reaches them
 
     async def __aenter__(self) -> Self:
         try:

@@ -88,6 +88,11 @@ class Participation:
             self.state = READY
             log.info("peer %s listens at %s", self.peer_id, ", ".join(self.multiaddrs))
 
+    def rotate(self, keyring: Keyring) -> None:
+        """Prove membership with the keys that `keyring` has now, and accept these alone."""
+        if self.swarm is not None:
+            self.swarm.rotate(keyring.membership_keys)
+
     async def leave(self) -> None:
         """Leave the swarm; returns within a few seconds."""
         if self.swarm is not None:

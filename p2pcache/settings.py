@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from p2pcache.declarations import HUB_PORT, SETTINGS, UPSTREAM
 from p2pcache.github.lifetimes import DEFAULT_SECONDS
 from p2pcache.github.request import Lifetime
 from p2pcache.options import Setting
-from p2pcache.values import Bytes, Listen, Port, Secret
+from p2pcache.values import Bytes, GatewayHost, Listen, Port, Secret
 
 __all__ = ["ClientSettings", "Listen", "LogLevel", "Secret", "Settings", "SettingsError", "Share", "as_flags", "load"]
 
@@ -63,7 +63,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     listen: Listen = Listen()
-    gateway_host: str = ""
+    gateway_host: GatewayHost | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     socket: Path | None = None
     socket_fd: int | None = None
     secrets_fd: int | None = None
@@ -83,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lifetimes: Mapping[Lifetime, float] = DEFAULT_SECONDS
     memory_bytes: Bytes = 64 << 20
     secrets: tuple[Secret, ...] = ()
+    secret_file: Path | None = None
     token: Secret | None = None
     job_token: Secret | None = None
     in_actions: bool = False
@@ -94,6 +97,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     hub: bool = False
     log_level: LogLevel = LogLevel.INFO
     options: Mapping[str, Any] = msgspec.field(default_factory=lambda: _options({}))
+
+
+class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service manager (systemd) passes to a process: see sd_notify(3) and sd_listen_fds(3)."""
+
+    notify: str = ""
+    descriptors: tuple[int, ...] = ()
+
+    @classmethod
+    def take(cls, environ: MutableMapping[str, str] = os.environ) -> ManagerSettings:
+        """Read the variables that are meant for this process, and unset them: no child is to take them for its own."""
+        notify = environ.pop("NOTIFY_SOCKET", "")
+        given = {name: environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
+        count = given["LISTEN_FDS"] if given["LISTEN_PID"] == str(os.getpid()) else ""
+        passed = range(FIRST_PASSED, FIRST_PASSED + (int(count) if count.isdecimal() else 0))
+        return cls(notify=notify, descriptors=tuple(passed))
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +135,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+FIRST_PASSED = 3
+"""The first descriptor that a service manager passes (SD_LISTEN_FDS_START)."""
 _EXPLAIN = (read.multiaddr, read.multiaddrs, read.lifetimes)
 """Parsers whose errors are more specific than `Setting.expected`."""
 _TYPES = {f.name: f.type for f in msgspec.structs.fields(Settings)}
@@ -197,10 +218,8 @@ def load(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os
         values["directory"] = _cache_directory(environ)
     # act sets both variables: its `github.token` is a token of its user.
     values["in_actions"] = environ.get("GITHUB_ACTIONS") == "true" and environ.get("ACT") != "true"
-    if values.get("gateway_host") and not values.get("control_token"):
-        raise SettingsError(
-            "--gateway-host: from other machines only who has the CACHE_CONTROL_TOKEN is answered: set one"
-        )
+    _check_gateway_host(values)
+    _read_secret_file(values)
     if values.get("hub"):
         values.setdefault("p2p_port", HUB_PORT)
     _name_ended(values)
@@ -213,6 +232,35 @@ def _name_ended(values: dict[str, Any]) -> None:
     chosen = values.get("backends", backends.default())
     meant = (b.name for b in backends.ended() if any(setting.field in values for setting in b.settings))
     values["backends"] = (*chosen, *(name for name in meant if name not in chosen))
+
+
+def _read_secret_file(values: dict[str, Any]) -> None:
+    path: Path | None = values.get("secret_file")
+    if path is None:
+        return
+    if values.get("secrets"):
+        raise SettingsError("CACHE_SECRET_FILE: CACHE_SECRET is set too: set one of the two")
+    try:
+        values["secrets"] = read.secrets_in(path)
+    except ValueError as error:
+        expected = "a file that this user may read, with one secret a line"
+        raise SettingsError(f"CACHE_SECRET_FILE: read {str(path)!r} ({error}): expected {expected}") from None
+
+
+def _check_gateway_host(values: Mapping[str, Any]) -> None:
+    where: GatewayHost | None = values.get("gateway_host")
+    if where and not values.get("control_token"):
+        raise SettingsError(
+            "--gateway-host: from other machines only who has the CACHE_CONTROL_TOKEN is answered: set one"
+        )
+    given = [name for name in ("tls_cert", "tls_key") if values.get(name)]
+    if len(given) == 1:
+        raise SettingsError("--tls-cert and --tls-key: one is of no use without the other: name both files")
+    if given and not (where and where.beside):
+        raise SettingsError(
+            "--tls-cert: TLS is for an address beside --listen, which stays plain HTTP for this machine: "
+            "name one with its port, e.g. --gateway-host 0.0.0.0:8443"
+        )
 
 
 def _is_set(environ: Mapping[str, str], variable: str) -> bool:

@@ -59,6 +59,23 @@ class Listen(msgspec.Struct, frozen=True):
     fd: int | None = None
 
 
+class GatewayHost(msgspec.Struct, frozen=True):
+    """An address for other machines: in place of `Listen`'s where it has no port, else beside it.
+
+    Attributes:
+        fd: a listener inherited from the service manager.
+    """
+
+    host: str
+    port: int | None = None
+    fd: int | None = None
+
+    @property
+    def beside(self) -> bool:
+        """Whether it has a listener of its own."""
+        return self.port is not None or self.fd is not None
+
+
 class BucketName(msgspec.Struct, frozen=True):
     """A bucket of an object store, and the folder in it."""
 
@@ -81,6 +98,21 @@ def secrets(text: str) -> tuple[Secret, ...]:
     return tuple(secret(line) for line in text.splitlines() if line.strip())
 
 
+def secrets_in(path: Path) -> tuple[Secret, ...]:
+    """Read a file with one secret per line.
+
+    Raises:
+        ValueError: it cannot be read, or there is none in it.
+    """
+    try:
+        found = secrets(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(getattr(error, "strerror", None) or "it is no text") from None
+    if not found:
+        raise ValueError("it is empty")
+    return found
+
+
 def listen(text: str) -> Listen:
     """Parse ``HOST:PORT``, ``[v6]:PORT``, or ``fd:N`` from the supervisor."""
     if text.startswith("fd:"):
@@ -92,11 +124,14 @@ def listen(text: str) -> Listen:
     return Listen(bare, msgspec.convert(port, Port, strict=False))
 
 
-def host(text: str) -> str:
-    """Parse a name or address to listen on, without port."""
-    bare = text.removeprefix("[").removesuffix("]")
-    listen(f"[{bare}]:0")
-    return bare
+def gateway_host(text: str) -> GatewayHost:
+    """Parse a name or address to listen on, with or without port: ``HOST``, ``HOST:PORT``, ``[v6]:PORT``."""
+    if text.endswith("]") or (text.count(":") != 1 and "]" not in text):
+        bare = text.removeprefix("[").removesuffix("]")
+        listen(f"[{bare}]:0")
+        return GatewayHost(bare)
+    where = listen(text)
+    return GatewayHost(where.host, where.port)
 
 
 def upstream(text: str) -> str:

@@ -131,7 +131,7 @@ class _Keys:
         )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Keyring:
     """The keys of one swarm. Make one with `from_secrets` or `ephemeral`.
 
@@ -139,7 +139,8 @@ class Keyring:
     secret is found by each of `resource_names`; its scope does not match the present name, so it counts as another
     scope's entry: served after a proof, never as it is. Topics are named under every secret, both when stored and when
     dropped, so that two nodes with one secret in common understand each other's drops.
-    Give every node the new secret in second place, then move it to the first, then remove the old one.
+    Give every node the new secret in second place, then move it to the first, then remove the old one: a node at one of
+    these steps and another one step before or after it are members of one swarm, whichever dials.
     """
 
     _keys: tuple[_Keys, ...]
@@ -148,7 +149,7 @@ class Keyring:
     _by_id: dict[bytes, _Keys] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_id", {keys.id: keys for keys in self._keys})
+        self._by_id = {keys.id: keys for keys in self._keys}
 
     @classmethod
     def from_secrets(cls, secrets: Sequence[str], server: str = "") -> Keyring:
@@ -174,6 +175,12 @@ class Keyring:
     def ephemeral(cls) -> Keyring:
         """Return a keyring of this process alone: what it seals cannot be opened after the process has ended."""
         return cls((_Keys.derive(secrets.token_bytes(32), ""),), lasting=False)
+
+    def replace(self, other: Keyring) -> None:
+        """Use the keys of `other` from now on, wherever this keyring is held."""
+        self._by_id = other._by_id  # first: what another thread seals in between can be opened
+        self._keys = other._keys
+        self.lasting = other.lasting
 
     @property
     def key_id(self) -> bytes:

@@ -69,9 +69,9 @@ def _start(settings: Settings, flags: Mapping[str, str], job: Job, timeout: floa
 
 def _listening(settings: Settings) -> dict[str, str]:
     """Return the flag for the gateway's host: the supervisor, which listens in the node's place, needs it."""
-    if not settings.gateway_host:
+    if settings.gateway_host is None or settings.gateway_host.beside:
         return {}
-    return {"listen": f"[{settings.gateway_host}]:{settings.listen.port}"}
+    return {"listen": f"[{settings.gateway_host.host}]:{settings.listen.port}"}
 
 
 def env(directory: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -15,10 +16,15 @@ import uvloop
 from p2pcache.commands.console import fail, settings_or_exit
 from p2pcache.gateway.listen import ListenError
 from p2pcache.keys import with_secret
+from p2pcache.listening import activated
 from p2pcache.node import Node
 from p2pcache.runner import watch
-from p2pcache.settings import Settings, SettingsError, environment, hide
+from p2pcache.service_manager import ServiceManager
+from p2pcache.settings import ManagerSettings, Settings, SettingsError, environment, hide
 from p2pcache.unknown import unknown, unused
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+HANDLED = (*STOPS, signal.SIGHUP)
 
 
 def serve(flags: Mapping[str, str]) -> None:
@@ -29,7 +35,9 @@ def serve(flags: Mapping[str, str]) -> None:
     try:
         settings, hint = with_secret(settings)
         _log_ignored(settings)
-        uvloop.run(_serve(Node(settings), hint))
+        given = ManagerSettings.take()
+        node = Node(activated(settings, given.descriptors))
+        uvloop.run(_serve(node, hint, ServiceManager(given.notify)))
     except SettingsError as error:
         fail(str(error), 2)
     except ListenError as error:
@@ -67,14 +75,18 @@ def configure_log(settings: Settings, *, dated: bool = True) -> None:
     logging.getLogger("p2pcache").setLevel(settings.log_level.upper())
 
 
-async def _serve(node: Node, hint: str) -> None:
+async def _serve(node: Node, hint: str, manager: ServiceManager) -> None:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    handled = HANDLED if node.settings.hub else STOPS  # a member's terminal ends it by SIGHUP
+    for number in handled:
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    terminal = os.isatty(sys.stderr.fileno())
     try:
         async with node:
             logging.getLogger("p2pcache").info("gateway at %s and %s", node.address, node.socket)
+            if node.listening and (node.settings.hub or node.settings.gateway_host):
+                node.listening.log_exposure()
             if hint:
                 logging.getLogger("p2pcache").info("%s", hint)
             if node.alone:
@@ -82,7 +94,12 @@ async def _serve(node: Node, hint: str) -> None:
             # The objects made so far are permanent: exclude them from every later collection.
             gc.collect()
             gc.freeze()
-            await stop.wait()
+            manager.ready()
+            while (await signals.get()) == signal.SIGHUP and os.isatty(sys.stderr.fileno()) == terminal:
+                manager.reloading()
+                node.reload()
+                manager.ready()
+            manager.stopping()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in handled:
             loop.remove_signal_handler(number)

@@ -18,7 +18,7 @@ from p2pcache.gateway.http_upstream import HttpUpstream, UpstreamResponse, Upstr
 from p2pcache.gateway.listen import here
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
-from p2pcache.gateway.routing import Api, Control, Misdirected, RawFile, Router, Stream
+from p2pcache.gateway.routing import CONTROL_PREFIX, Api, Control, Destination, Misdirected, RawFile, Router, Stream
 from p2pcache.github import graphql, writes
 from p2pcache.github.classify import classify, raw_file
 from p2pcache.github.methods import SAFE, label
@@ -86,9 +86,9 @@ class Gateway:
             await exchange.refuse(500, "An error inside the cache; its log says more.", "error")
 
     async def _dispatch(self, exchange: Exchange) -> None:
-        destination = self._router.route(exchange.host, exchange.target, exchange.own_user)
-        if self._local and not isinstance(destination, Control) and not here(exchange.client):
-            raise BadRequest(403, f"To other machines this gateway answers {self._control.names} alone.")
+        destination = self._router.route(exchange.host, exchange.target, exchange.own_user, exchange.scheme)
+        if self._local and not here(exchange.client):
+            destination = self._for_others(exchange, destination)
         match destination:
             case Api(target, base):
                 await self._api(exchange, target, base)
@@ -100,6 +100,18 @@ class Gateway:
                 await self._raw(exchange, target)
             case Misdirected():
                 raise BadRequest(421, "This gateway speaks for GitHub's API; the Host names something else.")
+
+    def _for_others(self, exchange: Exchange, destination: Destination) -> Control:
+        """Return the destination of another machine's request, which knows this one by a name of its network's DNS.
+
+        The names of the router are to keep pages in a browser on this machine out (DNS rebinding); another machine
+        needs the control token in any case.
+        """
+        if isinstance(destination, Misdirected) and exchange.target.startswith(CONTROL_PREFIX):
+            return Control(exchange.target.removeprefix(CONTROL_PREFIX))
+        if not isinstance(destination, Control):
+            raise BadRequest(403, f"To other machines this gateway answers {self._control.names} alone.")
+        return destination
 
     async def _api(self, exchange: Exchange, target: str, base: str) -> None:
         if exchange.method == "POST" and target.partition("?")[0] == "/graphql":

@@ -36,10 +36,10 @@ def own_user(transport: asyncio.BaseTransport) -> bool:
     return user in (ROOT, os.geteuid())
 
 
-def foreign_page(headers: Mapping[str, str], host: str) -> bool:
-    """Return whether a page of another site asks, in a browser on this machine (RFC 6454 section 7.3)."""
+def foreign_page(headers: Mapping[str, str], host: str, scheme: str = "http") -> bool:
+    """Return whether a page of another site asks, in a browser (RFC 6454 section 7.3)."""
     origin = headers.get("origin")
-    return origin is not None and origin != f"http://{host}"
+    return origin is not None and origin != f"{scheme}://{host}"
 
 
 class Accepted:

@@ -47,6 +47,7 @@ class Exchange:
         self.raw_headers: list[Line] = end_to_end(scope["headers"], FRAMING)
         """The header lines without those of the client's connection: nothing here is computed from these."""
         self.client: tuple[str, int] | None = scope.get("client")
+        self.scheme: str = scope.get("scheme", "http")
         self.started = False
         self._old = scope["http_version"] == "1.0"
         self._held: tuple[int, list[Line], bytearray] | None = None
@@ -108,7 +109,7 @@ class Exchange:
     @property
     def foreign(self) -> bool:
         """Whether a page of another site asks, through a browser."""
-        return foreign_page(self.headers, self.host)
+        return foreign_page(self.headers, self.host, self.scheme)
 
     @property
     def length(self) -> int | None:

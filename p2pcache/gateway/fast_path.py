@@ -90,6 +90,10 @@ class FastPath:
         route = self._ledger.route(wanted.read.route)
         self._prepared[key] = Prepared(entry.pointer, variant, route, head, (wanted.bucket, wanted.quota))
 
+    def clear(self) -> None:
+        """Forget all prepared answers."""
+        self._prepared.clear()
+
     def answer(self, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
         """Head and body of the answer, or None for the long way."""
         key = key_of(url, headers)

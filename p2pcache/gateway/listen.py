@@ -24,7 +24,7 @@ class ListenError(Exception):
     """An address that cannot be listened on: one sentence that names the flag and says what would be right."""
 
 
-def tcp(host: str, port: int) -> socket.socket:
+def tcp(host: str, port: int, flag: str = "--listen") -> socket.socket:
     """A listening TCP socket; port 0 is any free one, a name is what it resolves to first.
 
     Raises:
@@ -41,7 +41,7 @@ def tcp(host: str, port: int) -> socket.socket:
             taken = getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES)
             advice = "name another port, or 0 for any free one" if taken else "name an address of this machine"
             reason = getattr(error, "strerror", None) or "it is not an address"
-            raise ListenError(f"--listen {host}:{port}: {reason}; {advice}") from None
+            raise ListenError(f"{flag} {host}:{port}: {reason}; {advice}") from None
         undo.pop_all()
         return listener
 

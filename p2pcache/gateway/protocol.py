@@ -30,6 +30,8 @@ from p2pcache.gateway.listen import here
 
 MAX_HEAD = 64 << 10
 """Bytes of request line and header block; GitHub's own limit is lower."""
+NO_DESCRIPTOR = -1
+"""Of a connection that TLS encrypts: its socket is not to be written to."""
 PIPELINED = 64
 """Requests on one connection that may wait for the answer to an earlier one."""
 MAX_OVERHEAD = 64 << 10
@@ -81,7 +83,8 @@ class GatewayProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; the client has to send a request's head in time."""
         super().connection_made(transport)
-        self._descriptor = transport.get_extra_info("socket").fileno()
+        encrypted = transport.get_extra_info("sslcontext") is not None
+        self._descriptor = NO_DESCRIPTOR if encrypted else transport.get_extra_info("socket").fileno()
         self._hot = not self._front.local or here(self.client)
         self._head_timer = self.loop.call_later(self._bounds.head_seconds, self._head_late)
         most = self._bounds.connections
@@ -205,7 +208,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def _write_now(self, head: bytes, body: bytes) -> None:
         """Write within this callback: uvloop would keep both until the end of its iteration."""
         sent = 0
-        if not self.transport.get_write_buffer_size():
+        if self._descriptor != NO_DESCRIPTOR and not self.transport.get_write_buffer_size():
             with contextlib.suppress(OSError):  # full: the transport waits for room; gone: it finds out
                 sent = os.writev(self._descriptor, (head, body))
         if sent < len(head):

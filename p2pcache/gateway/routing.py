@@ -136,10 +136,12 @@ class Router:
         uploads = urlsplit(upstreams.uploads).hostname or ""
         self._uploads = {uploads} if upstreams.enterprise else {uploads, UPLOADS_HOST}
 
-    def route(self, host: str, target: str, own_user: Callable[[], bool] = lambda: False) -> Destination:
+    def route(
+        self, host: str, target: str, own_user: Callable[[], bool] = lambda: False, scheme: str = "http"
+    ) -> Destination:
         """Choose the destination of a request for `target` (origin-form) that names `host` (with or without port).
 
-        `own_user` returns whether this node's user asks; it is called where that matters.
+        `own_user` returns whether this node's user asks; it is called where that matters. `scheme` is the client's.
         """
         name = split_port(host)
         if name == hosts.API_HOST and not self._upstreams.enterprise:
@@ -147,7 +149,7 @@ class Router:
         if name in self._own or _is_address(name):
             if target.startswith(CONTROL_PREFIX):
                 return Control(target.removeprefix(CONTROL_PREFIX))
-            return self._layout(target, f"http://{host}")
+            return self._layout(target, f"{scheme}://{host}")
         if name == self._upstreams.host:
             return self._upstream_host(target)
         if name in self._uploads:

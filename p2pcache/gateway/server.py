@@ -18,6 +18,7 @@ from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.listen import BACKLOG, ListenError
 from p2pcache.gateway.protocol import Front, GatewayProtocol
 from p2pcache.gateway.survival import Survival
+from p2pcache.gateway.tls import Certificate, TlsListener
 
 SHUTDOWN_SECONDS = 5
 KEEP_ALIVE_SECONDS = 75
@@ -68,9 +69,12 @@ class Server:
         bounds = dataclasses.replace(bounds, connections=_room(bounds.connections))
         self._front = Front(self._server, hot, bounds, local)
         self._task: asyncio.Task[None] | None = None
+        self._tls: TlsListener | None = None
 
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Serve on `sockets`; return once requests are answered.
+    async def start(
+        self, sockets: Sequence[socket.socket], tls: tuple[socket.socket, Certificate] | None = None
+    ) -> None:
+        """Serve on `sockets`, and by TLS on that of `tls`; return once requests are answered.
 
         Raises:
             ListenError: the server stopped before that.
@@ -85,11 +89,18 @@ class Server:
             raise ListenError("the gateway stopped while starting")
         if self._survival is not None:
             await self._survival.start(sockets, self._front)
+        if tls is not None:
+            listener, certificate = tls
+            seconds = self._front.bounds.head_seconds
+            self._tls = TlsListener(listener, certificate, lambda: GatewayProtocol(self._front), seconds)
+            self._tls.start()
 
     async def stop(self) -> None:
         """Answer what is under way, within `SHUTDOWN_SECONDS`, and stop listening."""
         if self._survival is not None:
             self._survival.close()
+        if self._tls is not None:
+            await self._tls.stop()
         self._server.leave()
         if self._task is not None:
             await self._task

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from p2pcache.addresses import Address, parse
@@ -128,6 +129,12 @@ class Swarm:
         """Send members the newest bucket state of a scope, at most 1,024 sealed bytes."""
         if self._bridge is not None and self._mesh is not None:
             self._bridge.post(self._mesh.quotas.publish, scope, state)
+
+    def rotate(self, membership_keys: tuple[bytes, ...]) -> None:
+        """Use other membership keys, 32 bytes each, for every handshake from now on; links that are there stay."""
+        self._config = replace(self._config, membership_keys=membership_keys)
+        if self._bridge is not None and self._mesh is not None:
+            self._bridge.post(self._mesh.rotate, membership_keys)
 
     def peers(self) -> list[PeerRow]:
         """Return the table of `p2pcache peers`: connected, relayed, and what was refused or dropped lately."""

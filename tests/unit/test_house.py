@@ -17,7 +17,7 @@ ROWS = (
     ("github", "settings", "values", "clock", "unknown", "proxies"),
     ("cache", "ledger"),
     ("gateway", "stores", "swarm", "testing"),
-    ("runner", "client", "hub"),
+    ("runner", "client", "hub", "listening", "service_manager"),
     ("node", "peering", "keys", "health", "reporting", "participation"),
     ("commands",),
     ("cli", "__init__"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from p2pcache.cache.sealing import generate_secret
-from p2pcache.keys import identity_of, keyring_of, with_secret
+from p2pcache.keys import identity_of, keyring_of, reread, with_secret
 from p2pcache.settings import Settings, SettingsError, load
 
 HOME = {"XDG_CACHE_HOME": "/var/cache"}
@@ -165,3 +165,51 @@ def test_a_hub_that_would_work_alone_is_refused(
     assert why in keyring_of(settings(CACHE_SECRET=SECRET, **variables))[1]
     with pytest.raises(SettingsError, match=f"--hub: {why}"):
         keyring_of(settings("hub", CACHE_SECRET=SECRET, **variables))
+
+
+def test_a_hubs_file_is_read_again(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    given, _ = with_secret(settings("hub"))
+    keyring, _ = keyring_of(given)
+    new = generate_secret()
+    (tmp_path / "secret").write_text(f"{new}\n{given.secrets[0].reveal()}\n")
+    assert reread(given, keyring)
+    expected = keyring_of(settings(CACHE_SECRET=(tmp_path / "secret").read_text()))[0]
+    assert (keyring.key_id, keyring.membership_keys) == (expected.key_id, expected.membership_keys)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "it is empty"),
+        (b"weak", "the secret needs letters and digits"),
+        (b"\xff", "it is no text"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_used_changes_nothing_and_is_one_line(
+    settings: Callable[..., Settings],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    content: bytes | None,
+    says: str,
+) -> None:
+    file = tmp_path / "mounted"
+    file.write_text(SECRET)
+    given = settings(CACHE_SECRET_FILE=str(file))
+    keyring, _ = keyring_of(given)
+    before = keyring.membership_keys
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    assert not reread(given, keyring)
+    assert keyring.membership_keys == before
+    (line,) = caplog.messages
+    assert line.startswith(f"{file}: ")
+    assert line.endswith("; the former secret stays in use")
+    assert says in line
+
+
+def test_a_secret_that_no_file_gave_is_not_read_again(settings: Callable[..., Settings]) -> None:
+    given = settings("hub", CACHE_SECRET=SECRET)
+    assert not reread(given, keyring_of(given)[0])

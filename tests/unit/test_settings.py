@@ -21,7 +21,7 @@ from p2pcache.settings import (
     load,
     unset_empty,
 )
-from p2pcache.values import BucketName
+from p2pcache.values import BucketName, GatewayHost
 
 PEER = "12D3KooWGRYZDHBembyGJQqQ6WgLqJWYNjnECJwGBnCg8vbCeo8F"
 HOME = {"XDG_CACHE_HOME": "/var/cache"}
@@ -328,3 +328,43 @@ def test_commands_get_no_secret_of_a_service_that_ended(monkeypatch: pytest.Monk
     monkeypatch.setenv("GITHUB_TOKEN", "ghs_job")
     assert name not in for_commands()
     assert for_commands()["GITHUB_TOKEN"] == "ghs_job"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.0.0.0", GatewayHost("0.0.0.0")),
+        ("hub.example.org", GatewayHost("hub.example.org")),
+        ("::", GatewayHost("::")),
+        ("[::1]", GatewayHost("::1")),
+        ("0.0.0.0:8443", GatewayHost("0.0.0.0", 8443)),
+        ("[::]:0", GatewayHost("::", 0)),
+    ],
+)
+def test_the_address_for_other_machines_may_have_a_port_of_its_own(text: str, expected: GatewayHost) -> None:
+    assert of({"CACHE_CONTROL_TOKEN": "c"}, gateway_host=text).gateway_host == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({"gateway_host": "0.0.0.0:65536"}, "--gateway-host: read '0.0.0.0:65536': expected an address"),
+        ({"tls_cert": "c.pem"}, "--tls-cert and --tls-key: one is of no use without the other"),
+        ({"tls_cert": "c", "tls_key": "k"}, "name one with its port, e.g. --gateway-host 0.0.0.0:8443"),
+        ({"tls_cert": "c", "tls_key": "k", "gateway_host": "0.0.0.0"}, "TLS is for an address beside --listen"),
+    ],
+)
+def test_tls_that_would_protect_nothing_is_refused(flags: dict[str, str], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        of({"CACHE_CONTROL_TOKEN": "c"}, **flags)
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("one\n\ntwo\n")
+    assert of({"CACHE_SECRET_FILE": str(file)}).secrets == (Secret("one"), Secret("two"))
+    with pytest.raises(SettingsError, match="CACHE_SECRET is set too: set one of the two"):
+        of({"CACHE_SECRET_FILE": str(file), "CACHE_SECRET": "three"})
+    file.write_text("")
+    with pytest.raises(SettingsError, match=r"CACHE_SECRET_FILE: read '.*secret' .it is empty.: expected a file"):
+        of({"CACHE_SECRET_FILE": str(file)})

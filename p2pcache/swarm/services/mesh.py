@@ -145,6 +145,10 @@ class Mesh:
         self._warn(link, ended)
         return ended
 
+    def rotate(self, membership_keys: tuple[bytes, ...]) -> None:
+        """Use other membership keys for every handshake from now on."""
+        self._config = replace(self._config, membership_keys=membership_keys)
+
     async def _meet(self, link: Link) -> Ended:
         limits = self._config.limits
         incoming = Incoming(link)

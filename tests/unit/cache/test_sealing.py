@@ -169,6 +169,17 @@ class TestRotation:
             *KEYRING.record_seeds(name),
         )
 
+    def test_a_keyring_changes_for_all_that_hold_it(self) -> None:
+        held = Keyring.from_secrets([OLD])
+        sealed = held.seal(b"old", BLOCK)
+        held.replace(self.both)
+        assert held.membership_keys == self.both.membership_keys
+        assert held.key_id == self.both.key_id
+        assert held.open(sealed, BLOCK) == b"old"
+        held.replace(Keyring.from_secrets([NEW]))
+        with pytest.raises(SealError, match="a secret this node does not have"):
+            held.open(sealed, BLOCK)
+
     def test_there_is_a_bound(self) -> None:
         many = [generate_secret() for _ in range(MOST_SECRETS + 1)]
         assert len(Keyring.from_secrets(many[1:]).membership_keys) == MOST_SECRETS

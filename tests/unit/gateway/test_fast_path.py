@@ -106,6 +106,7 @@ def test_a_clock_that_was_set_back_gives_no_negative_age(world: World) -> None:
         pytest.param(lambda w: setattr(w, "now", 160.0), id="expired"),
         pytest.param(lambda w: w.memory.drop([b"t" * 16]), id="dropped"),
         pytest.param(lambda w: w.memory.clear(), id="evicted"),
+        pytest.param(lambda w: w.hot.clear(), id="the secret was rotated"),
         pytest.param(lambda w: w.keep(b"new"), id="replaced"),
     ],
 )

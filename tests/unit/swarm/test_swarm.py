@@ -193,6 +193,34 @@ async def test_a_rotation_in_progress(config: Configs) -> None:
         assert len(nodes) == 2
 
 
+async def test_a_member_that_rotates_accepts_the_new_key_and_keeps_its_links(config: Configs) -> None:
+    old, new = b"o" * 32, b"n" * 32
+    async with running(config("hub", membership_keys=(old,)), config("a", membership_keys=(old,))) as nodes:
+        _, hub = nodes[0]
+        hub.rotate((old, new))
+        async with running(config("b", *hub.multiaddrs, membership_keys=(new, old))) as [(_, b)]:
+            assert await b.connected(1, 5)
+            assert await hub.connected(2, 5)
+            hub.rotate((new,))
+            async with running(config("late", *hub.multiaddrs, membership_keys=(old,))) as [(_, late)]:
+                async with asyncio.timeout(10):
+                    while not [row for row in late.peers() if row.state == "refused"]:  # noqa: ASYNC110  # as above
+                        await asyncio.sleep(0.002)
+            assert await hub.connected(2, 5)
+
+
+async def test_keys_may_change_before_the_start(config: Configs) -> None:
+    new = b"n" * 32
+    made = Swarm(config("a", membership_keys=(b"o" * 32,)), Store(), Store())
+    made.rotate((new,))
+    await made.start()
+    try:
+        async with running(config("b", *made.multiaddrs, membership_keys=(new,))) as [(_, b)]:
+            assert await b.connected(1, 5)
+    finally:
+        await made.stop()
+
+
 async def test_limits_are_the_configurations(config: Configs) -> None:
     async with running(config("a", limits=Limits(members=1)), config("b")) as [(_, a), _]:
         assert a._mesh is not None
