@@ -35,6 +35,7 @@ from p2pcache.gateway.survival import Survival
 from p2pcache.github import scopes, writes
 from p2pcache.github.quota import Bucket, charged
 from p2pcache.health import Health
+from p2pcache.hub.page import StatusPage
 from p2pcache.keys import identity_of, keyring_of, reread
 from p2pcache.listening import Listening, open_all, socket_path
 from p2pcache.participation import Participation
@@ -88,6 +89,7 @@ class Node:
         self._reporting = Reporting(
             settings.upstream, self.ledger, self.library, self.swarm, self.engine.trial, self._health
         )
+        self._page = StatusPage(stats=self.stats, peers=self.participation.rows, ready=self.ready, hub=settings.hub)
         self._foreign_logged = False
         self._server: Server | None = None
         self._exit = contextlib.ExitStack()
@@ -154,7 +156,7 @@ class Node:
             bases=self._upstreams.bases,
             authorize=self.authorize,
         )
-        return ControlPlane(gate, (*endpoints.all(), *self._webhook()))
+        return ControlPlane(gate, (*endpoints.all(), *self._page.endpoints(), *self._webhook()))
 
     def _webhook(self) -> tuple[Endpoint, ...]:
         if not self.settings.webhook_secrets:
@@ -197,6 +199,8 @@ class Node:
                 await joining
                 if self.participation.failure:  # a hub that works alone would look like one for ever
                     raise SettingsError(self.participation.failure)
+        if settings.hub:
+            self._page.start()
         if settings.stats_file:
             keeping = reporting.keep(settings.stats_file, self.stats)
             self._background.append(asyncio.create_task(keeping, name="stats"))
@@ -219,6 +223,7 @@ class Node:
 
     async def stop(self) -> None:
         """Answer what is under way, leave the swarm, write the counts; every part within its bound."""
+        await self._page.close()
         if self._server is not None:
             await self._server.stop()
         for task in self._background:

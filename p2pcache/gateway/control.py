@@ -27,6 +27,12 @@ STATUS: Line = cache_status("detail=control")
 """What every answer of an endpoint has."""
 JSON_LINE: Line = (b"content-type", b"application/json; charset=utf-8")
 
+CHALLENGES: tuple[Line, ...] = (
+    (b"www-authenticate", b'Bearer realm="p2pcache"'),
+    (b"www-authenticate", b'Basic realm="p2pcache: any name, the control token as password", charset="UTF-8"'),
+)
+"""The second is what has a browser ask its user."""
+
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 TOKEN_FILE = "control-token"  # noqa: S105 - its name
@@ -96,10 +102,13 @@ class Gate:
                 return
         if self._token is None:
             raise BadRequest(403, "From elsewhere this needs CACHE_CONTROL_TOKEN set at the node, and sent.")
-        given = token_in(headers.get("authorization", "")) or ""
+        authorization = headers.get("authorization", "")
+        # A browser sends Basic credentials again by itself, for any page that has it ask: they are for reading alone.
+        basic = authorization.strip().lower().startswith("basic")
+        given = "" if changes and basic else token_in(authorization) or ""
         if not hmac.compare_digest(given.encode(), self._token.encode()):
-            challenge = (b"www-authenticate", b'Bearer realm="p2pcache"')
-            raise BadRequest(401, f"Send the node's CACHE_CONTROL_TOKEN as a bearer token{MADE}.", challenge)
+            challenges = CHALLENGES[:1] if changes else CHALLENGES
+            raise BadRequest(401, f"Send the node's CACHE_CONTROL_TOKEN as a bearer token{MADE}.", *challenges)
 
     def may_read(self, exchange: Exchange) -> bool:
         """Return whether this caller may ask the endpoints that are not for everybody."""

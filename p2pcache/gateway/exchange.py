@@ -107,6 +107,11 @@ class Exchange:
         return values[0].decode("ascii")
 
     @property
+    def streams(self) -> bool:
+        """Whether an answer without an end in sight can be sent: a client of HTTP/1.0 knows no chunks."""
+        return not self._old
+
+    @property
     def foreign(self) -> bool:
         """Whether a page of another site asks, through a browser."""
         return foreign_page(self.headers, self.host, self.scheme)

@@ -23,6 +23,7 @@ from p2pcache.cli import main
 from p2pcache.commands.explain import _FROM
 from p2pcache.gateway.control import Gate
 from p2pcache.gateway.endpoints import NodeEndpoints
+from p2pcache.hub.page import StatusPage
 from p2pcache.ledger.stats import TIERS, Stats
 from p2pcache.swarm.rules.config import PeerRow
 
@@ -276,10 +277,11 @@ def test_all_inputs_and_outputs_are_documented() -> None:
 
 
 def test_all_control_endpoints_are_documented() -> None:
-    rows = re.findall(r"^\| `/-/(\w+)` \| (\w+) \|", chapter("Control endpoints"), re.MULTILINE)
+    rows = re.findall(r"^\| `/-/(\w*)` \| (\w+) \|", chapter("Control endpoints"), re.MULTILINE)
     nothing = cast("Any", None)
     endpoints = NodeEndpoints(gate=Gate(None), stats=nothing, peers=nothing, purge=nothing, authorize=nothing, bases=())
-    assert rows == [(endpoint.name, *endpoint.methods) for endpoint in endpoints.all()]
+    page = StatusPage(stats=nothing, peers=nothing, ready=nothing)
+    assert rows == [(endpoint.name, *endpoint.methods) for endpoint in (*endpoints.all(), *page.endpoints())]
 
 
 def test_all_fields_are_documented() -> None:

@@ -1,3 +1,4 @@
+import base64
 import json
 from collections.abc import MutableMapping, Sequence
 from typing import Any
@@ -240,6 +241,26 @@ async def test_who_may_not(
 @pytest.mark.parametrize("scheme", [b"Bearer t", b"bearer t", b"token t"])
 async def test_from_afar_with_the_token(scheme: bytes) -> None:
     assert (await Asked("t")("stats", client=FAR, headers=[(b"authorization", scheme)]))[0] == 200
+
+
+BASIC = (b"authorization", b"Basic " + base64.b64encode(b"anyone:t"))
+
+
+async def test_a_browser_is_asked_for_the_token_and_may_read_with_it() -> None:
+    with pytest.raises(BadRequest) as refused:
+        await Asked("t")("stats", client=FAR)
+    assert [value.split()[0] for _, value in refused.value.lines] == [b"Bearer", b"Basic"]
+    assert (await Asked("t")("stats", client=FAR, headers=[BASIC]))[0] == 200
+
+
+@pytest.mark.parametrize("client", [HERE, FAR])
+async def test_what_a_browser_sends_by_itself_changes_nothing(client: tuple[str, int]) -> None:
+    asked = Asked("t")
+    with pytest.raises(BadRequest) as refused:
+        await asked("purge", "POST", client=client, headers=[BASIC], body=b'{"all": true}')
+    assert refused.value.status == 401
+    assert [value.split()[0] for _, value in refused.value.lines] == [b"Bearer"]
+    assert not asked.purged
 
 
 async def test_the_own_page_may_ask() -> None:
