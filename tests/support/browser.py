@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 PROGRAM = "chromium-headless-shell"
-SECONDS = 30.0
+SECONDS = 15.0
 POLL_SECONDS = 0.05
 COMPLAINTS = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
 
