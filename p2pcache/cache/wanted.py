@@ -75,9 +75,9 @@ def want(keyring: Keyring, identity: ScopePolicy, read: Read, request: Request) 
         name=name,
         scope=keyring.scope_name(scope),
         topics=keyring.topic_names(read.topics),
-        bucket=bucket,
+        bucket=f"raw {bucket}" if request.raw else bucket,  # a server with limits of its own
         credential=digest,
-        quota="raw" if request.raw else quota_resource(read.resource.path),  # GitHub reports no limit of raw files
+        quota=quota_resource(read.resource.path),
         authorised=credential is not None,
         older=tuple(older),
         oldest=oldest(request.headers),

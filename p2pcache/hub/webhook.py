@@ -44,6 +44,8 @@ SECONDS = 10.0
 """For a body to come: GitHub gives a delivery up after that time (docs.github.com, "Best practices")."""
 MAX_SEEN = 16_384
 """Deliveries that are remembered, at 200 bytes each."""
+MAX_PENDING = 4096
+"""Topics that wait to be dropped; beyond that everything is."""
 
 _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
 _DELIVERY = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -226,10 +228,16 @@ class Webhook:
     async def _drop(self, drops: tuple[str, ...]) -> None:
         """Drop topics; those of deliveries that come while others are dropped are dropped together."""
         self._pending |= dict.fromkeys(drops)
+        if len(self._pending) > MAX_PENDING:
+            self._pending = {ALL: None}
         async with self._dropping:
-            if self._pending:
-                together, self._pending = tuple(self._pending), {}
-                await self._wrote(together)
+            together, self._pending = self._pending, {}
+            try:
+                if together:
+                    await self._wrote(tuple(together))
+            except BaseException:
+                self._pending = together | self._pending  # those of other deliveries are theirs to drop now
+                raise
 
 
 def _unsigned() -> BadRequest:

@@ -94,6 +94,19 @@ async def test_before_github_the_token_goes_to_its_server_of_raw_files_and_with_
     assert "x-secret" not in head.lower()
 
 
+async def test_limits_of_one_server_are_not_the_others(node: Node, github: StandIn) -> None:
+    github.fault(match="/raw/*", status=429, headers={"retry-after": "60"})
+    assert (await ask(node, by(TOKEN, "/raw/octo/app/HEAD/README.md"))).status == 429
+    assert (await ask(node, by(TOKEN, "/repos/octo/app/issues"))).status == 200
+    github.secondary("GET /repos/*")
+    assert (await ask(node, by(TOKEN, "/repos/octo/app/labels"))).status == 403
+    assert (await ask(node, by(TOKEN, "/repos/octo/app/branches"))).headers["cache-status"].endswith("detail=quota")
+    refused = await ask(node, by(TOKEN, "/raw/octo/app/HEAD/src/main.py"))
+    assert refused.headers["cache-status"].endswith("detail=quota")  # of the 429 before
+    github.token("ghp_another", repos=["octo/app"])
+    assert (await ask(node, by("ghp_another", "/raw/octo/app/HEAD/README.md"))).status == 200
+
+
 async def test_a_raw_path_at_the_apis_own_name_is_the_apis(node: Node, github: StandIn) -> None:
     await ask(node, get("/raw/octo/app/HEAD/README.md"))
     assert [call.target for call in github.calls] == ["/raw/octo/app/HEAD/README.md"]

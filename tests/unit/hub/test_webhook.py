@@ -15,7 +15,17 @@ import pytest
 from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.hub import webhook
-from p2pcache.hub.webhook import ALWAYS_KEPT, MAX_BODY, MAX_HELD, MAX_KEPT, MAX_SECRETS, MAX_SEEN, Webhook, endpoints
+from p2pcache.hub.webhook import (
+    ALWAYS_KEPT,
+    MAX_BODY,
+    MAX_HELD,
+    MAX_KEPT,
+    MAX_PENDING,
+    MAX_SECRETS,
+    MAX_SEEN,
+    Webhook,
+    endpoints,
+)
 from p2pcache.ledger.ledger import Ledger
 from p2pcache.settings import Secret, Settings, SettingsError
 
@@ -340,6 +350,45 @@ async def test_a_drop_that_failed_is_not_remembered_as_done() -> None:
         await hook.deliver(x_github_delivery="a")
     hook.hook._wrote = works
     assert (await hook.deliver(x_github_delivery="a"))[1]["status"] == "dropped"
+
+
+async def test_what_a_failed_drop_had_taken_is_dropped_with_the_next() -> None:
+    hook = Hook()
+    works = hook.hook._wrote
+    failing = True
+
+    async def wrote(topics: tuple[str, ...]) -> None:
+        nonlocal failing
+        await hook.gate.wait()
+        if failing:
+            failing = False
+            raise OSError
+        await works(topics)
+
+    hook.hook._wrote = wrote
+    hook.gate.clear()
+    other = json.dumps({"repository": {"full_name": "octo/lib", "id": 8}}).encode()
+    first, second = asyncio.create_task(hook.deliver()), asyncio.create_task(hook.deliver(other))
+    await asyncio.sleep(0)
+    hook.gate.set()
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    assert isinstance(outcomes[0], OSError)
+    assert outcomes[1] == (200, {"status": "dropped", "event": "push"})
+    assert {"repo:octo/app:code", "repo:octo/lib:code"} <= {*hook.dropped[0]}
+
+
+async def test_what_waits_to_be_dropped_is_bounded() -> None:
+    hook = Hook()
+    hook.gate.clear()
+    bodies = [json.dumps({"repository": {"full_name": f"octo/r{n}", "id": n + 1}}).encode() for n in range(600)]
+    async with asyncio.TaskGroup() as group:
+        for body in bodies:
+            group.create_task(hook.deliver(body))
+        await asyncio.sleep(0)
+        assert hook.ids == len(bodies)
+        assert len(hook.hook._pending) <= MAX_PENDING
+        hook.gate.set()
+    assert "all" in hook.dropped[-1]
 
 
 async def test_a_webhook_that_is_deleted_is_logged(caplog: pytest.LogCaptureFixture) -> None:
