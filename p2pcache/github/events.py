@@ -15,10 +15,10 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
+from p2pcache.github.payload import Named, NamedRepository, Payload
 from p2pcache.github.writes import ALL
 
 PING = "ping"
@@ -79,78 +79,11 @@ IGNORED: Mapping[str, str] = {
 }
 """Events that drop nothing, and why."""
 
-_FULL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
-_LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,100}(?:\[bot\])?")
-_MOST_NAMED = 64
-"""Repositories in one delivery that are dropped one by one; beyond that the whole account is."""
 _WORDS = {"self": ""}
 _WIDE = frozenset({"repository", "lists", "account", "owner"})
 _NARROW = frozenset({"lists", "account"})
-_MOVING = frozenset({"discussion", "installation_target", "issues", "organization", "repository"})
-"""Events with two names, the former one below `changes`; others have other things there."""
 _UNKNOWN = ("repository",)
 """What changes by an event without a row: GitHub adds some every year."""
-
-
-class _Account(msgspec.Struct):
-    login: str = ""
-
-
-class _Repository(msgspec.Struct):
-    full_name: str = ""
-    id: int = 0
-
-
-class _Installation(msgspec.Struct):
-    account: _Account | None = None
-
-
-class _Was(msgspec.Struct):
-    """A former value: of a name, or of an owner."""
-
-    value: str | _Owners | None = msgspec.field(default=None, name="from")
-
-
-class _Owners(msgspec.Struct):
-    user: _Account | None = None
-    organization: _Account | None = None
-
-
-class _RenamedRepository(msgspec.Struct):
-    name: _Was | None = None
-
-
-class _Moves(msgspec.Struct):
-    """Those of `changes` that lead from one name to another."""
-
-    login: _Was | None = None
-    owner: _Was | None = None
-    repository: _RenamedRepository | None = None
-    new_repository: _Repository | None = None
-    old_repository: _Repository | None = None
-
-
-class Payload(msgspec.Struct):
-    """What a payload names, of all that is in it."""
-
-    action: str | None = None
-    repository: _Repository | None = None
-    organization: _Account | None = None
-    installation: _Installation | None = None
-    user: _Account | None = None
-    account: _Account | None = None
-    repositories_added: list[_Repository] = []
-    repositories_removed: list[_Repository] = []
-    changes: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """The repositories and accounts that a delivery is about, lower case, and whether that is all of them."""
-
-    repositories: tuple[_Repository, ...]
-    accounts: tuple[str, ...]
-    complete: bool
 
 
 def known(event: str) -> bool:
@@ -175,7 +108,7 @@ def drops(event: str, body: bytes) -> tuple[str, ...]:
             msgspec.json.decode(body, type=dict[str, msgspec.Raw])
             return ()
         payload = msgspec.json.decode(body, type=Payload)
-        named = _named(payload, _moves(event, payload.changes))
+        named = payload.names(event)
     except msgspec.ValidationError:
         if not body.lstrip().startswith(b"{"):
             raise ValueError("no JSON object") from None
@@ -198,7 +131,7 @@ def _rows() -> Mapping[str, tuple[str, ...]]:
     return rows
 
 
-def _topics(words: tuple[str, ...], named: _Named) -> Iterator[str]:
+def _topics(words: tuple[str, ...], named: Named) -> Iterator[str]:
     if "owner" in words or not named.repositories:
         narrow = _NARROW.issuperset(words)
         if not named.accounts:
@@ -218,7 +151,7 @@ def _of_account(account: str, *, whole: bool) -> Iterator[str]:
     yield from (f"account:{account}", "account:#", "across", "graphql")
 
 
-def _of_repository(words: tuple[str, ...], repository: _Repository) -> Iterator[str]:
+def _of_repository(words: tuple[str, ...], repository: NamedRepository) -> Iterator[str]:
     name = repository.full_name
     mine = [f"repo:{name}", *([f"repo:#{repository.id}"] if repository.id > 0 else ["numeric"])]
     if "repository" in words:
@@ -231,46 +164,3 @@ def _of_repository(words: tuple[str, ...], repository: _Repository) -> Iterator[
     if "repository" in words or "account" in words:
         yield from (f"account:{name.partition('/')[0]}", "account:#")
     yield from (f"graphql:{name}", "graphql:*")
-
-
-def _named(payload: Payload, moves: _Moves) -> _Named:
-    """Return what a payload names; under its former names too, where it was moved."""
-    found = [payload.repository, *payload.repositories_added, *payload.repositories_removed]
-    found += [moves.new_repository, moves.old_repository, *_former(payload.repository, moves)]
-    repositories = [r for r in found if r is not None]
-    installed = payload.installation.account if payload.installation else None
-    accounts = [a.login for a in (payload.organization, payload.account, installed, payload.user) if a][:1]
-    if moves.login and isinstance(moves.login.value, str):
-        accounts.append(moves.login.value)
-    if not accounts and payload.repository:
-        accounts.append(payload.repository.full_name.partition("/")[0])
-    complete = all(_FULL_NAME.fullmatch(r.full_name) for r in repositories) and all(map(_LOGIN.fullmatch, accounts))
-    if len(repositories) > _MOST_NAMED:
-        repositories = []
-    return _Named(
-        tuple(_Repository(r.full_name.lower(), r.id) for r in repositories),
-        tuple(dict.fromkeys(account.lower() for account in accounts)),
-        complete,
-    )
-
-
-def _moves(event: str, changes: msgspec.Raw) -> _Moves:
-    """Return the moves among `changes`.
-
-    Raises:
-        msgspec.ValidationError: a name is not where GitHub has it.
-    """
-    return msgspec.json.decode(changes, type=_Moves) if event in _MOVING else _Moves()
-
-
-def _former(repository: _Repository | None, moves: _Moves) -> Iterator[_Repository]:
-    """Yield a repository under the name it had before."""
-    if repository is None:
-        return
-    owner, _, name = repository.full_name.partition("/")
-    renamed = moves.repository.name if moves.repository else None
-    if renamed and isinstance(renamed.value, str):
-        yield _Repository(f"{owner}/{renamed.value}", repository.id)
-    if moves.owner and isinstance(moves.owner.value, _Owners):
-        for account in filter(None, (moves.owner.value.user, moves.owner.value.organization)):
-            yield _Repository(f"{account.login}/{name}", repository.id)

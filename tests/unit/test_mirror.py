@@ -47,6 +47,7 @@ TRIED_BY = {
     "gateway/relay": ("integration/gateway/test_passing.py", "a whole gateway"),
     "gateway/survival/acceptor": ("unit/gateway/survival/test_held_connection.py", "real connections"),
     "gateway/survival/takeover": ("unit/gateway/survival/test_held_connection.py", "connections of a node that died"),
+    "github/payload": ("unit/github/test_events.py", "what an event drops is what its payload names"),
     "ledger/stats": ("unit/ledger/test_ledger.py", "the shape of what the ledger gives"),
     "hub/page": ("integration/hub/test_page.py", "asked as a browser asks it"),
     "hub/page_chart": ("unit/hub/test_page_sections.py", "drawn in a section"),

@@ -1,104 +1,24 @@
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
 import logging
 import subprocess
 import sys
-from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
 
-from p2pcache.gateway.exchange import BadRequest, Disconnected, Exchange
+from p2pcache.gateway.exchange import BadRequest
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.hub import webhook
-from p2pcache.hub.webhook import (
-    ALWAYS_KEPT,
-    MAX_BODY,
-    MAX_HELD,
-    MAX_KEPT,
-    MAX_PENDING,
-    MAX_SECRETS,
-    MAX_SEEN,
-    Webhook,
-    endpoints,
-)
+from p2pcache.hub.webhook import MAX_SECRETS, endpoints
 from p2pcache.ledger.ledger import Ledger
 from p2pcache.settings import Secret, Settings, SettingsError
+from tests.support.webhook import PUSH, SECRET, Hook, signature
 
-SECRET = "It's a Secret to Everybody"
 STRONG = "0123456789abcdef0f1e2d3c4b5a69788796a5b4c3d2e1f0"
-PUSH = json.dumps({"repository": {"full_name": "octo/app", "id": 7}}).encode()
-
-
-def signature(body: bytes, secret: str = SECRET) -> str:
-    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-
-
-class Hook:
-    """A webhook, what it dropped and how it counted."""
-
-    def __init__(self, *secrets: str, host: str = "api.github.com") -> None:
-        self.dropped: list[tuple[str, ...]] = []
-        self.counted: list[str] = []
-        self.reads = 0
-        self.ids = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.hook = Webhook([s.encode() for s in secrets or (SECRET,)], host, self.wrote, self.counted.append)
-
-    async def wrote(self, topics: tuple[str, ...]) -> None:
-        await self.gate.wait()
-        self.dropped.append(topics)
-
-    async def deliver(
-        self, body: bytes | list[bytes] = PUSH, event: str = "push", announced: int | None = -1, **fields: str | None
-    ) -> tuple[int, dict[str, str]]:
-        pieces = [body] if isinstance(body, bytes) else body
-        whole = b"".join(pieces)
-        self.ids += 1
-        headers = {
-            "host": "127.0.0.1:1",
-            "content-type": "application/json",
-            "x-github-event": event,
-            "x-github-delivery": f"72d3162e-cc78-11e3-81ab-{self.ids:012}",
-            "x-hub-signature-256": signature(whole),
-            **{name.replace("_", "-"): value for name, value in fields.items()},
-        }
-        if announced is not None:
-            headers["content-length"] = str(len(whole) if announced < 0 else announced)
-        else:
-            headers["transfer-encoding"] = "chunked"
-        lines = [(name.encode(), value.encode()) for name, value in headers.items() if value is not None]
-        sent: list[MutableMapping[str, Any]] = []
-        left = [*pieces]
-
-        async def receive() -> dict[str, Any]:
-            self.reads += 1
-            return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            sent.append(message)
-
-        scope = {
-            "method": "POST",
-            "raw_path": b"/-/webhook",
-            "query_string": b"",
-            "headers": lines,
-            "client": ("192.0.2.1", 1),
-            "http_version": "1.1",
-        }
-        await self.hook.answer(Exchange(scope, receive, send))
-        return sent[0]["status"], json.loads(sent[1]["body"])
-
-    async def refused(self, *args: Any, **fields: Any) -> tuple[int, str]:
-        with pytest.raises(BadRequest) as refused:
-            await self.deliver(*args, **fields)
-        assert self.dropped == []
-        return refused.value.status, str(refused.value)
 
 
 async def test_the_signature_is_githubs() -> None:
@@ -228,13 +148,6 @@ async def test_what_could_not_be_used_may_come_again() -> None:
     assert (await hook.deliver(x_github_delivery="b"))[1]["status"] == "dropped"
 
 
-async def test_what_is_remembered_is_bounded() -> None:
-    hook = Hook()
-    for number in range(MAX_SEEN + 1):
-        hook.hook._seen[b"%d" % number] = None
-    assert len(hook.hook._seen) == MAX_SEEN
-
-
 @pytest.mark.parametrize(
     ("upstream", "host", "status"),
     [
@@ -253,142 +166,6 @@ async def test_another_github_is_refused(upstream: str, host: str | None, status
         assert (await hook.deliver(x_github_enterprise_host=host))[0] == 200
     else:
         assert (await hook.refused(x_github_enterprise_host=host))[0] == status
-
-
-async def test_a_body_beyond_the_bound_is_refused_unread_where_it_is_announced() -> None:
-    hook = Hook()
-    assert (await hook.refused([b"x"], announced=MAX_BODY + 1))[0] == 413
-    assert hook.reads == 0
-
-
-async def test_a_body_beyond_the_bound_is_refused_where_it_is_not_announced() -> None:
-    hook = Hook()
-    assert (await hook.refused([b"x" * (1 << 20)] * 40, announced=None))[0] == 413
-    assert hook.reads == (MAX_BODY >> 20) + 1
-    assert hook.hook._room.held == 0
-
-
-async def test_a_signed_body_too_large_to_be_kept_drops_everything() -> None:
-    hook = Hook()
-    pieces = [PUSH, *[b" " * (1 << 20)] * 5]
-    assert (await hook.deliver(pieces))[1] == {"status": "dropped", "event": "push"}
-    assert hook.dropped == [("all",)]
-    assert hook.hook._room.held == 0
-
-
-async def test_a_body_larger_than_what_is_kept_is_never_held() -> None:
-    hook = Hook()
-    with pytest.raises(BadRequest):
-        await hook.deliver([b" " * (1 << 20)] * 25, x_hub_signature_256=signature(b""))
-    assert hook.hook._room.held == 0
-    assert MAX_KEPT < MAX_HELD < 2 * MAX_BODY
-
-
-@pytest.mark.parametrize(("size", "everything"), [(0, False), (ALWAYS_KEPT, True)])
-async def test_while_others_take_all_the_room_a_large_signed_body_drops_everything(size: int, everything: bool) -> None:
-    hook = Hook()
-    hook.hook._room.held = MAX_HELD
-    await hook.deliver([PUSH, b" " * size])
-    assert (hook.dropped == [("all",)]) is everything
-    assert hook.hook._room.held == MAX_HELD
-
-
-async def test_a_body_shorter_than_announced_drops_nothing() -> None:
-    hook = Hook()
-    with pytest.raises(Disconnected):
-        await hook.deliver(announced=len(PUSH) + 1)
-    assert hook.dropped == []
-    assert hook.hook._room.held == 0
-
-
-async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "SECONDS", 0.01)
-    hook = Hook()
-
-    async def receive() -> dict[str, Any]:
-        await asyncio.sleep(60)
-        raise AssertionError
-
-    scope = {
-        "method": "POST",
-        "raw_path": b"/-/webhook",
-        "query_string": b"",
-        "headers": [
-            (b"content-length", b"9"),
-            (b"content-type", b"application/json"),
-            (b"x-hub-signature-256", signature(PUSH).encode()),
-        ],
-        "http_version": "1.1",
-    }
-    with pytest.raises(BadRequest) as refused:
-        await hook.hook.answer(Exchange(scope, receive, lambda _: asyncio.sleep(0)))
-    assert refused.value.status == 408
-
-
-async def test_deliveries_of_a_moment_are_dropped_together() -> None:
-    hook = Hook()
-    hook.gate.clear()
-    bodies = [json.dumps({"repository": {"full_name": f"octo/r{n}", "id": n + 1}}).encode() for n in range(9)]
-    async with asyncio.TaskGroup() as group:
-        for body in bodies:
-            group.create_task(hook.deliver(body))
-        await asyncio.sleep(0)
-        hook.gate.set()
-    assert 1 <= len(hook.dropped) <= 2
-    assert {f"repo:octo/r{n}:code" for n in range(9)} <= {topic for topics in hook.dropped for topic in topics}
-    assert hook.counted == ["dropped"] * 9
-
-
-async def test_a_drop_that_failed_is_not_remembered_as_done() -> None:
-    hook = Hook()
-
-    async def fails(_: tuple[str, ...]) -> None:
-        raise OSError
-
-    works, hook.hook._wrote = hook.hook._wrote, fails
-    with pytest.raises(OSError):
-        await hook.deliver(x_github_delivery="a")
-    hook.hook._wrote = works
-    assert (await hook.deliver(x_github_delivery="a"))[1]["status"] == "dropped"
-
-
-async def test_what_a_failed_drop_had_taken_is_dropped_with_the_next() -> None:
-    hook = Hook()
-    works = hook.hook._wrote
-    failing = True
-
-    async def wrote(topics: tuple[str, ...]) -> None:
-        nonlocal failing
-        await hook.gate.wait()
-        if failing:
-            failing = False
-            raise OSError
-        await works(topics)
-
-    hook.hook._wrote = wrote
-    hook.gate.clear()
-    other = json.dumps({"repository": {"full_name": "octo/lib", "id": 8}}).encode()
-    first, second = asyncio.create_task(hook.deliver()), asyncio.create_task(hook.deliver(other))
-    await asyncio.sleep(0)
-    hook.gate.set()
-    outcomes = await asyncio.gather(first, second, return_exceptions=True)
-    assert isinstance(outcomes[0], OSError)
-    assert outcomes[1] == (200, {"status": "dropped", "event": "push"})
-    assert {"repo:octo/app:code", "repo:octo/lib:code"} <= {*hook.dropped[0]}
-
-
-async def test_what_waits_to_be_dropped_is_bounded() -> None:
-    hook = Hook()
-    hook.gate.clear()
-    bodies = [json.dumps({"repository": {"full_name": f"octo/r{n}", "id": n + 1}}).encode() for n in range(600)]
-    async with asyncio.TaskGroup() as group:
-        for body in bodies:
-            group.create_task(hook.deliver(body))
-        await asyncio.sleep(0)
-        assert hook.ids == len(bodies)
-        assert len(hook.hook._pending) <= MAX_PENDING
-        hook.gate.set()
-    assert "all" in hook.dropped[-1]
 
 
 async def test_a_webhook_that_is_deleted_is_logged(caplog: pytest.LogCaptureFixture) -> None:
