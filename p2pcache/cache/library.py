@@ -258,7 +258,11 @@ class Library:
     def sealed(self, cid: bytes) -> bytes | None:
         """Return a block of memory, sealed again (sealing is deterministic), for a peer; None without one."""
         entry = self.memory.get(self._places.get(cid, (b"", b"")))
-        return codec.seal_block(self.keyring, entry.block)[1] if entry and entry.pointer.cid == cid else None
+        if entry is None or entry.pointer.cid != cid:
+            return None
+        # Each secret makes another block: it may be from before a rotation.
+        again = (codec.seal_block(keyring, entry.block) for keyring in self.keyring.each())
+        return next((sealed for made, sealed in again if made == cid), None)
 
     def epoch(self, topics: Collection[bytes], scope: bytes) -> int:
         """Return a number that grows with each drop of one of `topics` in `scope`; 0 before the first.

@@ -167,8 +167,9 @@ class Origin:
             vary = vary_of(response.headers) or (before.vary if before else None)
             self._learn_empty_accept(call.wanted, block, vary, tag.text)
         block = _updated(block, response)
-        # Sealed anew where memory had it, which may make another block: another node's zlib may have compressed it.
-        if old and proved.sealed and block is proved.block:
+        # Sealed anew where memory had it, which may make another block: another node's zlib may have compressed it. And
+        # in a rotation: the nodes that will have the new secret alone could not open what an older one sealed.
+        if old and proved.sealed and block is proved.block and self._library.keyring.sealed_first(proved.sealed):
             cid, sealed = old.cid, proved.sealed
         else:
             cid, sealed = await self._library.seal(block)

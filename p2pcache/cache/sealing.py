@@ -16,7 +16,7 @@ import hmac
 import math
 import secrets
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -233,6 +233,14 @@ class Keyring:
         digest.update(plaintext)
         nonce = digest.digest()[:_NONCE]
         return b"".join((header, nonce, keys.cipher.encrypt(nonce, plaintext, bound)))
+
+    def sealed_first(self, sealed: bytes) -> bool:
+        """Return whether the first secret sealed this, as `seal` would do now."""
+        return sealed[len(_VERSION) : _HEADER] == self.key_id
+
+    def each(self) -> Iterator[Keyring]:
+        """Give a keyring for each secret alone, the first secret's first."""
+        return (Keyring((keys,), self.lasting) for keys in self._keys)
 
     def open(self, sealed: bytes, kind: SealedKind, *place: bytes) -> bytes:
         """Return the plaintext of what was sealed as `kind`, for `place`.

@@ -16,6 +16,7 @@ from p2pcache.backends import Backend, Reach
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.entry import Block, Pointer
 from p2pcache.cache.library import LARGE, TierLimits
+from p2pcache.cache.sealing import Keyring, generate_secret
 from p2pcache.cache.tiers import Freed
 from p2pcache.testing import MemorySwarm
 from p2pcache.testing.nodes import MemoryNode
@@ -303,6 +304,27 @@ async def test_a_peer_gets_from_memory_what_is_there(lab: Lab) -> None:
     lab.expire()
     await node.get(REPO, ONE)
     assert node.library.sealed(cid) is None
+
+
+async def test_in_a_rotation_a_peer_gets_the_very_block_that_was_announced(lab: Lab) -> None:
+    old, new = generate_secret(), generate_secret()
+    node = lab.node(keyring=Keyring.from_secrets([old]))
+    entry = kept(await node.get(REPO, ONE)).entry
+    cid, sealed = await node.library.seal(entry.block)
+    node.keyring.replace(Keyring.from_secrets([new, old]))
+    assert node.library.sealed(cid) == sealed
+    node.keyring.replace(Keyring.from_secrets([new]))
+    assert node.library.sealed(cid) is None, "better than bytes under another name"
+
+
+async def test_a_proof_in_a_rotation_seals_for_those_that_have_the_new_secret_alone(lab: Lab, shelf: Shelf) -> None:
+    old, new = generate_secret(), generate_secret()
+    for secrets in ([old], [new, old], [new]):
+        node = lab.node(tiers=[shelf], keyring=Keyring.from_secrets(secrets))
+        assert kept(await node.get(REPO, ONE)).entry.block.status == 200
+        await node.close()
+        lab.clock.sleep(1)
+    assert [call.status for call in lab.github.calls] == [200, 304], "and no third"
 
 
 async def test_what_peers_hold_is_adopted_but_not_announced_again(lab: Lab) -> None:

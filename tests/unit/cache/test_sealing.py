@@ -180,6 +180,12 @@ class TestRotation:
         with pytest.raises(SealError, match="a secret this node does not have"):
             held.open(sealed, BLOCK)
 
+    def test_what_an_older_secret_sealed_can_be_told_and_sealed_again(self) -> None:
+        by_old = KEYRING.seal(b"x", BLOCK)
+        assert not self.both.sealed_first(by_old)
+        assert self.both.sealed_first(self.both.seal(b"x", BLOCK))
+        assert [ring.seal(b"x", BLOCK) for ring in self.both.each()] == [self.both.seal(b"x", BLOCK), by_old]
+
     def test_there_is_a_bound(self) -> None:
         many = [generate_secret() for _ in range(MOST_SECRETS + 1)]
         assert len(Keyring.from_secrets(many[1:]).membership_keys) == MOST_SECRETS
