@@ -36,7 +36,7 @@ def units(tmp_path: Path) -> list[str]:
     """The units, with a program that is installed here: `verify` looks for it."""
     python = shutil.which("python3")
     for name, text in (("p2pcache-hub.service", SERVICE), ("p2pcache-hub.socket", SOCKET)):
-        (tmp_path / name).write_text(text.replace("/opt/p2pcache/bin/p2pcache", str(python)))
+        (tmp_path / name).write_text(text.replace("/usr/local/bin/p2pcache", str(python)))
     return [str(tmp_path / "p2pcache-hub.service"), str(tmp_path / "p2pcache-hub.socket")]
 
 
@@ -46,6 +46,20 @@ def test_the_units_are_what_systemd_understands(units: list[str]) -> None:
         ["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), "a misspelt name is a line, and status 0"
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_what_the_document_adds_to_the_unit_is_understood_and_declared(units: list[str]) -> None:
+    (added,) = re.findall(r"```ini\n(.*?)```", (ROOT / "docs/deploying.md").read_text("utf-8"), re.DOTALL)
+    folder = Path(f"{units[0]}.d")
+    folder.mkdir()
+    (folder / "override.conf").write_text("\n".join(line.strip() for line in added.splitlines()))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    declared = {variable for setting in SETTINGS for variable in setting.variables}
+    assert {name for name in re.findall(r"\b([A-Z][A-Z_]+)=", added) if name.startswith("CACHE_")} <= declared
 
 
 @pytest.mark.needs("systemd-analyze")
