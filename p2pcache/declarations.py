@@ -304,6 +304,22 @@ SETTINGS = (
         variables=("CACHE_LOG_LEVEL",),
         default="info",
     ),
+    Setting(
+        "log_format",
+        "The form of the log's lines: for people, or one JSON object each.",
+        "text or json",
+        flag="--log-format",
+        metavar="text|json",
+        variables=("CACHE_LOG_FORMAT",),
+        default="text",
+    ),
+    Setting(
+        "log_requests",
+        "Log each request, whatever the level: operation, decision, status, time.",
+        flag="--log-requests",
+        variables=("CACHE_LOG_REQUESTS",),
+        default="false",
+    ),
 )
 SETTING = {setting.field: setting for setting in SETTINGS}
 FLAGS = tuple(setting for setting in SETTINGS if setting.flag)

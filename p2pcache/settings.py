@@ -44,6 +44,13 @@ class LogLevel(enum.StrEnum):
     ERROR = "error"
 
 
+class LogFormat(enum.StrEnum):
+    """The form of the log's lines."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 def _parser(setting: Setting) -> Callable[[str], Any]:
     if setting.parse:
         return getattr(read, setting.parse)  # type: ignore[no-any-return]
@@ -96,6 +103,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stats_file: Path | None = None
     hub: bool = False
     log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.TEXT
+    log_requests: bool = False
     options: Mapping[str, Any] = msgspec.field(default_factory=lambda: _options({}))
 
 

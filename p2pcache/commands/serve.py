@@ -8,19 +8,20 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping
 
 import uvloop
 
 from p2pcache.commands.console import fail, settings_or_exit
+from p2pcache.commands.log_format import JsonLines, TextLines
+from p2pcache.gateway import request_log
 from p2pcache.gateway.listen import ListenError
 from p2pcache.keys import with_secret
 from p2pcache.listening import activated
 from p2pcache.node import Node
 from p2pcache.runner import watch
 from p2pcache.service_manager import ServiceManager
-from p2pcache.settings import ManagerSettings, Settings, SettingsError, environment, hide
+from p2pcache.settings import LogFormat, ManagerSettings, Settings, SettingsError, environment, hide
 from p2pcache.unknown import unknown, unused
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -65,14 +66,13 @@ def _receive_secrets(descriptor: str) -> None:
 
 
 def configure_log(settings: Settings, *, dated: bool = True) -> None:
-    """Log to stderr, `dated` with UTC time and level; of libraries only warnings."""
-    line = "p2pcache: %(message)s"
-    formatter = logging.Formatter(f"%(asctime)s %(levelname)s {line}" if dated else line, "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
+    """Log to stderr, text `dated` with UTC time and level; of libraries only warnings."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(JsonLines() if settings.log_format is LogFormat.JSON else TextLines(dated=dated))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("p2pcache").setLevel(settings.log_level.upper())
+    if settings.log_requests:
+        request_log.log.setLevel(logging.DEBUG)
 
 
 async def _serve(node: Node, hint: str, manager: ServiceManager) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import MutableMapping
 from typing import Any
 
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.upstream import UpstreamError
+from p2pcache.gateway import request_log
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.caller_limits import CallerLimits
 from p2pcache.gateway.control import ControlPlane
@@ -71,6 +73,14 @@ class Gateway:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong, the client gets a sentence and never a traceback."""
         exchange = Exchange(scope, receive, send, self._bounds.body_seconds)
+        began = time.monotonic()
+        try:
+            await self._answer(exchange)
+        finally:
+            if request_log.enabled():
+                request_log.write(exchange, time.monotonic() - began)
+
+    async def _answer(self, exchange: Exchange) -> None:
         try:
             await self._dispatch(exchange)
         except Disconnected:
@@ -168,13 +178,15 @@ class Gateway:
     ) -> None:
         """Stream through; after a write, drop what it may have changed before its answer goes out."""
         write = isinstance(classified, Write)
+        exchange.route = classified.route
         self._ledger.bypassed(self._ledger.route(classified.route))
         if refused := self._limits.refusal(exchange.headers):
+            exchange.rule = refused.rule
             self._ledger.decided(refused.rule)
             await self._limits.refuse(exchange, refused)
             return
-        self._ledger.decided("write" if isinstance(classified, Write) else f"bypass: {classified.reason}")
-        log.debug("%s: passed on", classified.route)
+        exchange.rule = "write" if isinstance(classified, Write) else f"bypass: {classified.reason}"
+        self._ledger.decided(exchange.rule)
         if exchange.method not in SAFE:
             exchange.unsafe()
         try:
@@ -219,8 +231,9 @@ class Gateway:
 
     async def _stream(self, exchange: Exchange, url: str, target: str) -> None:
         """Another of GitHub's hosts; `target` names what an upload there changes, in terms of the API."""
-        self._ledger.bypassed(self._ledger.route(f"{label(exchange.method)} other GitHub hosts"))
-        self._ledger.decided("bypass: host")
+        exchange.route, exchange.rule = f"{label(exchange.method)} other GitHub hosts", "bypass: host"
+        self._ledger.bypassed(self._ledger.route(exchange.route))
+        self._ledger.decided(exchange.rule)
         if exchange.method not in SAFE:
             exchange.unsafe()
         drops = writes.drops(exchange.method, target.partition("?")[0]) if target else ()

@@ -146,6 +146,7 @@ class ControlPlane:
         endpoint = self._endpoints.get(name)
         if endpoint is None or (below and not endpoint.below):
             raise BadRequest(404, f"There is no such control endpoint; these are: {self.names}.")
+        exchange.route = f"{exchange.method} /-/{name}"
         if exchange.method not in endpoint.methods:
             allowed = ", ".join(endpoint.methods)
             raise BadRequest(405, f"/-/{name} takes {allowed}.", (b"allow", allowed.encode()))

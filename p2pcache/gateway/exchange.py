@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -49,6 +50,13 @@ class Exchange:
         self.client: tuple[str, int] | None = scope.get("client")
         self.scheme: str = scope.get("scheme", "http")
         self.started = False
+        self.status = 0
+        self.head: list[Line] = []
+        self.route = self.rule = ""
+        """What was asked and what decided it, for the log; empty until that is known."""
+        self.first_after = 0.0
+        """Seconds until the answer began."""
+        self._began = time.monotonic()
         self._old = scope["http_version"] == "1.0"
         self._held: tuple[int, list[Line], bytearray] | None = None
         extensions: dict[str, Callable[[], Any]] = scope.get("extensions", {})
@@ -169,7 +177,8 @@ class Exchange:
     async def start(self, status: int, lines: Iterable[Line]) -> None:
         """Send status and header lines; lines that are not valid header lines are omitted."""
         head = clean(lines)
-        self.started = True
+        self.started, self.status, self.head = True, status, head
+        self.first_after = time.monotonic() - self._began
         unframed = status not in BODILESS and self.method != "HEAD" and all(n != b"content-length" for n, _ in head)
         if self._old and unframed:
             self._held = status, head, bytearray()

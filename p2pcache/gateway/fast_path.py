@@ -6,6 +6,7 @@ stands here is void as soon as its entry is no longer the memory's, or no longer
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from p2pcache.cache.decide import Rule
 from p2pcache.cache.entry import Entry, Pointer
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.wanted import Wanted
+from p2pcache.gateway import request_log
 from p2pcache.gateway.head import cache_status, render, status_line
 from p2pcache.gateway.respond import Shown
 from p2pcache.ledger.ledger import Ledger, RouteCount
@@ -74,6 +76,7 @@ class FastPath:
         self._ledger = ledger
         self._clock = clock
         self._prepared: dict[Key, Prepared] = {}
+        self._logged = request_log.enabled()
 
     def remember(self, key: Key, entry: Entry, wanted: Wanted, shown: Shown) -> None:
         """Keep the answer to a memory hit ready for its next request, if its body is one that memory holds."""
@@ -96,6 +99,7 @@ class FastPath:
 
     def answer(self, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
         """Head and body of the answer, or None for the long way."""
+        began = time.monotonic() if self._logged else 0.0
         key = key_of(url, headers)
         prepared = self._prepared.get(key) if key else None
         if prepared is None or key is None:
@@ -115,4 +119,7 @@ class FastPath:
             self._buckets.lines(*prepared.bucket),
             pointer.expires_at - now,
         )
+        if self._logged:
+            seconds = time.monotonic() - began
+            request_log.line(prepared.route.route, Rule.FRESH, "memory", 200, seconds, seconds)
         return head, body

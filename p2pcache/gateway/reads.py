@@ -82,6 +82,7 @@ class Reads:
             UpstreamError: GitHub cannot be reached and nothing can stand in.
         """
         route = self._ledger.route(read.route)
+        exchange.route = read.route
         began = time.monotonic()
         try:
             wanted = want(self._keyring, self._identity, read, request)
@@ -98,11 +99,11 @@ class Reads:
             status = head.cache_status("fwd=bypass", f"fwd-status={passed.status}", "detail=error")
             await self._relay.answer(exchange, passed, base, [status])
             return
-        self._ledger.decided(shown_rule(answer))
-        log.debug("%s: %s", read.route, shown_rule(answer))
+        exchange.rule = shown_rule(answer)
+        self._ledger.decided(exchange.rule)
         explained = []
         if ASK_RULE in exchange.headers:
-            explained = [(RULE, shown_rule(answer).encode()), (ETAG_RULE, self._believed(wanted).encode())]
+            explained = [(RULE, exchange.rule.encode()), (ETAG_RULE, self._believed(wanted).encode())]
         if isinstance(answer, Cached) and shown is not None:
             self._count(wanted, answer, shown, route)
             if explained and answer.hit not in WITHOUT_PEERS:

@@ -179,7 +179,11 @@ def _tiers(stats: Stats) -> Markup:
     }
     shown = {name: n for name, n in counts.items() if n}
     if not shown:
-        return _section("tiers", "Answered by", _empty("Which tier answered how much: memory, disk, peers, GitHub."))
+        ring = tag("svg", tag("circle", r=40, class_="shade-passed"), viewBox="-50 -50 100 100", class_="donut",
+                   aria_hidden="true")  # fmt: skip
+        return _section(
+            "tiers", "Answered by", ring, _empty("Which tier answered how much: memory, disk, peers, GitHub.")
+        )
     shades = _shades(shown)
     whole, begin = sum(shown.values()), 0.0
     arcs, rows = [], []

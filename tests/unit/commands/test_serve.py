@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,16 @@ def test_a_hubs_log_names_the_variables_that_nothing_reads(
     assert line.endswith(f" WARNING {NAMED}")
     (line,) = [line for line in said.splitlines() if "CACHE_S3_BUCKET" in line]
     assert line.endswith("not used: CACHE_S3_BUCKET (of s3): set CACHE_BACKENDS to disk,p2p,s3")
+
+
+def test_the_log_is_json_where_that_is_wanted(hub: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    where = ("--p2p-listen", "/ip4/127.0.0.1/tcp/0", "--ready-file", str(tmp_path / "ready"))
+    process = hub(*where, "--log-format", "json", CACHE_LOG_REQUESTS="true", CACHE_SECRET=generate_secret())
+    address = ready(tmp_path / "ready", process)["api_url"]
+    with urllib.request.urlopen(f"{address}/-/healthz", timeout=20) as answer:
+        assert answer.status == 200
+    process.terminate()
+    _, said = process.communicate(timeout=20)
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    assert [line["status"] for line in lines if line.get("route") == "GET /-/healthz"] == [200]
