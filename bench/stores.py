@@ -28,6 +28,7 @@ from p2pcache.stores.driver import Driver
 from p2pcache.stores.ipfs.ipfs_driver import IpfsDriver
 from p2pcache.stores.ipfs.kubo import Kubo
 from p2pcache.stores.ipfs.pins import Pins
+from p2pcache.stores.s3.egress_proxy import egress_proxy
 from p2pcache.stores.s3.object_driver import ObjectDriver
 from p2pcache.testing.conformance import KEYRING, Stored, make
 from p2pcache.values import ipfs_api
@@ -83,14 +84,20 @@ async def s3(scratch: Path) -> AsyncIterator[Row | None]:
     flags = ["--port", f"127.0.0.1:{port}", "--access", "bench", "--secret", "benchbench", "--keep-alive", "--quiet"]
     with process(str(program), *flags, "posix", str(folder), log=scratch / "s3.log"):
         listening(port)
-        store = S3Store(
-            "bench",
-            aws_endpoint_url_s3=f"http://127.0.0.1:{port}",
-            access_key_id="bench",
-            secret_access_key="benchbench",
-            client_options={"allow_http": True},
-        )
-        async with row_of("s3", ObjectDriver("the bucket bench", lambda: store)) as row:
+        endpoint = f"http://127.0.0.1:{port}"
+
+        @contextlib.asynccontextmanager
+        async def connected() -> AsyncIterator[S3Store]:
+            async with egress_proxy([endpoint]) as proxy:
+                yield S3Store(
+                    "bench",
+                    aws_endpoint_url_s3=endpoint,
+                    access_key_id="bench",
+                    secret_access_key="benchbench",
+                    client_options={"allow_http": True, "proxy_url": proxy.url},
+                )
+
+        async with row_of("s3", ObjectDriver("the bucket bench", connected)) as row:
             yield row
 
 

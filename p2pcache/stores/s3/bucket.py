@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,8 @@ from p2pcache.backends.s3 import BACKEND
 from p2pcache.cache.tiers import Opening
 from p2pcache.settings import environment, unset_empty
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.s3.s3_credentials import credentials
+from p2pcache.stores.s3.egress_proxy import IDLE_SECONDS, egress_proxy
+from p2pcache.stores.s3.s3_credentials import credential_services, credentials
 from p2pcache.stores.store_tier import StoreTier
 from p2pcache.values import BucketName
 
@@ -22,10 +24,7 @@ _log = logging.getLogger(__name__)
 AMAZONS_REGION = "us-east-1"
 """Where Amazon looks for a bucket of unknown region; other stores take it for whichever they have."""
 CONNECT_SECONDS, CALL_SECONDS, RETRY_SECONDS = 2, 5, 2
-"""Bounds of the client library, whose own are 5, 30 and 180.
-
-It reads the bodies of listings and of errors whole, so the second alone bounds their size.
-"""
+"""Bounds of the client library, whose own are 5, 30 and 180."""
 RETRIES = 1
 HONOURED = (
     "AWS_CHECKSUM_ALGORITHM",
@@ -73,8 +72,11 @@ def open_tier(opening: Opening) -> StoreTier | None:
     return StoreTier(BACKEND, driver, opening.keyring)
 
 
-def _connected(bucket: BucketName, endpoint: str, options: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
-    """Return a store of obstore.
+@asynccontextmanager
+async def _connected(
+    bucket: BucketName, endpoint: str, options: Mapping[str, Any], environ: Mapping[str, str]
+) -> AsyncIterator[Any]:
+    """Open a store of obstore, behind a proxy that bounds what answers it.
 
     Raises:
         StoreError: there are no credentials, or a variable has a value that cannot be used.
@@ -85,37 +87,44 @@ def _connected(bucket: BucketName, endpoint: str, options: Mapping[str, Any], en
     keys = credentials(options, environ)
     region = options["s3_region"] or _region(environ)
     unset_empty(name for name in environ if name.startswith("AWS_"))  # which the library would take for values
-    place: dict[str, Any] = {"aws_endpoint_url_s3": endpoint} if endpoint else {}
-    try:
-        return S3Store(
-            bucket.name,
-            prefix="/".join(filter(None, (bucket.folder, options["s3_prefix"]))) or None,
-            region=region,
-            virtual_hosted_style_request=not endpoint and "." not in bucket.name,
-            client_options={
-                "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-                "timeout": timedelta(seconds=CALL_SECONDS),
-                "allow_http": endpoint.startswith("http:"),
-                "user_agent": f"p2pcache/{__version__}",
-            },
-            retry_config={
-                "max_retries": RETRIES,
-                "retry_timeout": timedelta(seconds=RETRY_SECONDS),
-                "backoff": {
-                    "init_backoff": timedelta(milliseconds=50),
-                    "max_backoff": timedelta(milliseconds=500),
-                    "base": 2,
+    by_host = not endpoint and "." not in bucket.name
+    place = endpoint or f"https://{bucket.name + '.' if by_host else ''}s3.{region}.amazonaws.com"
+    async with egress_proxy([place, *(() if keys else credential_services(environ, region))]) as proxy:
+        try:
+            store = S3Store(
+                bucket.name,
+                prefix="/".join(filter(None, (bucket.folder, options["s3_prefix"]))) or None,
+                region=region,
+                aws_endpoint_url_s3=place,
+                virtual_hosted_style_request=by_host,
+                client_options={
+                    "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+                    "timeout": timedelta(seconds=CALL_SECONDS),
+                    "allow_http": place.startswith("http:"),
+                    "user_agent": f"p2pcache/{__version__}",
+                    "http1_only": True,
+                    "pool_idle_timeout": timedelta(seconds=IDLE_SECONDS / 2),  # so that the library ends them first
+                    "proxy_url": proxy.url,
+                    "root_certificate": proxy.certificate,
                 },
-            },
-            **_NEUTRAL,
-            **place,
-            **keys,
-        )
-    except (BaseError, ValueError):
-        given = ", ".join(name for name in HONOURED if environ.get(name, "").strip())
-        raise StoreError(
-            f"a value cannot be used: {given or 'a setting'} (docs/s3.md#variables)", lasting=True
-        ) from None
+                retry_config={
+                    "max_retries": RETRIES,
+                    "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+                    "backoff": {
+                        "init_backoff": timedelta(milliseconds=50),
+                        "max_backoff": timedelta(milliseconds=500),
+                        "base": 2,
+                    },
+                },
+                **_NEUTRAL,
+                **keys,
+            )
+        except (BaseError, ValueError):
+            given = ", ".join(name for name in HONOURED if environ.get(name, "").strip())
+            raise StoreError(
+                f"a value cannot be used: {given or 'a setting'} (docs/s3.md#variables)", lasting=True
+            ) from None
+        yield store
 
 
 def _endpoint(environ: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -40,16 +41,17 @@ class ObjectDriver:
 
     Args:
         where: for the log.
-        connect: returns the library's store; may raise `StoreError`.
+        connect: opens the library's store, until the driver closes it; may raise `StoreError`.
     """
 
     largest_block = MAX_BLOCK
     largest_record = MAX_BUNDLE
 
-    def __init__(self, where: str, connect: Callable[[], Any]) -> None:
+    def __init__(self, where: str, connect: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
         self.where = where
         self.writable = True
         self._connect = connect
+        self._connection = AsyncExitStack()
         self._store: Any = None
         self._conditional = True
         self._names = RecordNames(self._pages)
@@ -57,7 +59,8 @@ class ObjectDriver:
 
     async def open(self) -> None:
         """Connect, and list the first names."""
-        self._store = self._connect()
+        await self.close()
+        self._store = await self._connection.enter_async_context(self._connect())
         await self._names.open()
 
     def lacks(self, name: bytes) -> bool:
@@ -103,9 +106,10 @@ class ObjectDriver:
                 raise result
 
     async def close(self) -> None:
-        """End a listing that is under way; connections end with the store."""
+        """End a listing that is under way, and disconnect."""
         await self._names.close()
         self._store = None
+        await self._connection.aclose()
 
     # Calls of the service
 

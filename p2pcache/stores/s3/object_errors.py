@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from p2pcache.stores.driver import StoreError
+from p2pcache.stores.s3 import forwarding
 
 _ACCESS_KEY = "it does not know this access key: check AWS_ACCESS_KEY_ID, or CACHE_S3_ACCESS_KEY_ID"
 _EXPIRED = "the credentials have expired: let the step that fetches them ask for a longer session"
@@ -16,6 +17,11 @@ _TOKEN = "the session token is not valid for this access key"  # noqa: S105 - a 
 _REGION = "the bucket is in another region: set CACHE_S3_REGION"
 _BUSY = "it asks for fewer requests"
 _DENIED = "the credentials do not allow it (docs/s3.md#policy)"
+_CERTIFICATE = "its certificate is not trusted here: let SSL_CERT_FILE name the certificate of its authority"
+_REDIRECTS = "it redirects, which is not followed: check CACHE_S3_ENDPOINT and CACHE_S3_REGION"
+_SLOW = "no answer in time"
+_UNREACHABLE = "it cannot be reached"
+_BROKEN = "an answer of it was cut off or malformed"
 _ROLE = "the role is not given to this job: check AWS_ROLE_ARN and the role's trust policy (docs/s3.md#credentials)"
 
 _LASTING = {
@@ -36,8 +42,17 @@ _LASTING = {
     "AllAccessDisabled": _DENIED,
     "ExpiredTokenException": _ROLE,
     "InvalidIdentityToken": _ROLE,
+    forwarding.REDIRECTS: _REDIRECTS,
+    forwarding.UNTRUSTED: _CERTIFICATE,
 }
-_PASSING = {"SlowDown": _BUSY, "ServiceUnavailable": _BUSY, "TooManyRequests": _BUSY}
+_PASSING = {
+    "SlowDown": _BUSY,
+    "ServiceUnavailable": _BUSY,
+    "TooManyRequests": _BUSY,
+    forwarding.SLOW: _SLOW,
+    forwarding.UNREACHABLE: _UNREACHABLE,
+    forwarding.BROKEN: _BROKEN,
+}
 _BY_STATUS = {"301": _REGION, "401": _DENIED, "403": _DENIED}
 
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
@@ -46,7 +61,6 @@ _KIND = re.compile(r"kind: (Connect|Timeout)\b")
 _STS = re.compile(r"performing POST REDACTED\b")
 """The request for a role: its address has the token in it, so the library does not show it."""
 _METADATA = re.compile(r"http://(?:169\.254\.169\.254|\[?fd00:ec2::254)")
-_CERTIFICATE = "its certificate is not trusted here: let SSL_CERT_FILE name the certificate of its authority"
 _HEAD = 1 << 14
 """Characters of a message that are looked at."""
 
@@ -77,9 +91,7 @@ def explained(error: Exception) -> StoreError:
         return StoreError(_BUSY if status[1] in ("429", "503") else f"it answers with status {status[1]}")
     kind = _KIND.search(text)
     if kind and kind[1] == "Timeout":
-        return StoreError("no answer in time")
-    if "InvalidCertificate(" in text:
-        return StoreError(_CERTIFICATE, lasting=True)
+        return StoreError(_SLOW)
     if "incorrectly configured region" in text:  # a redirect that names no place
         return StoreError(_REGION, lasting=True)
-    return StoreError("it cannot be reached" if kind else "an answer of it was cut off or malformed")
+    return StoreError(_UNREACHABLE if kind else _BROKEN)

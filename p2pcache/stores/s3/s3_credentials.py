@@ -17,6 +17,9 @@ VENDOR = Path("/sys/class/dmi/id/sys_vendor")
 """The maker of this machine; "Amazon EC2" on a virtual machine of Amazon's, and in its containers."""
 _OWN = ("CACHE_S3_ACCESS_KEY_ID", "CACHE_S3_SECRET_ACCESS_KEY", "CACHE_S3_SESSION_TOKEN")
 _AMBIENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_SERVICES = ("AWS_ENDPOINT_URL_STS", "AWS_METADATA_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+_METADATA = ("http://169.254.169.254", "http://169.254.170.2")
+"""Of a virtual machine, and of a container that has a relative URI."""
 _NONE = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let a step assume a role"
 _PROFILE = "AWS_PROFILE is not read: export the profile's credentials (aws configure export-credentials --format env)"
 _WHERE = " (docs/s3.md#credentials)"
@@ -43,6 +46,12 @@ def credentials(options: Mapping[str, Any], environ: Mapping[str, str], vendor: 
     if ambient or _role(environ) or _on_ec2(environ, vendor or VENDOR):
         return ambient
     raise StoreError((_PROFILE if environ.get("AWS_PROFILE") else _NONE) + _WHERE, lasting=True)
+
+
+def credential_services(environ: Mapping[str, str], region: str) -> list[str]:
+    """Return the URLs that the client library may ask for a role's credentials: its own, and those of variables."""
+    given = (environ.get(name, "").strip() for name in _SERVICES)
+    return [f"https://sts.{region}.amazonaws.com", *_METADATA, *filter(None, given)]
 
 
 def _pair(names: Sequence[str], access: Secret, secret: Secret, token: Secret) -> dict[str, Any]:

@@ -48,27 +48,29 @@ def opened(monkeypatch: pytest.MonkeyPatch, **variables: str) -> StoreTier | Non
     return tier
 
 
-def connected(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+async def connected(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
     tier = opened(monkeypatch, **{**KEYS, **variables})
     assert tier is not None
-    tier._driver._connect()  # type: ignore[attr-defined]  # what the driver calls when it opens
+    async with tier._driver._connect():  # type: ignore[attr-defined]  # what the driver calls when it opens
+        pass
 
 
-def test_amazons_store(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
-    connected(monkeypatch, CACHE_S3_BUCKET="example")
+async def test_amazons_store(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+    await connected(monkeypatch, CACHE_S3_BUCKET="example")
     assert (store["bucket"], store["prefix"], store["region"]) == ("example", "p2pcache", "us-east-1")
     assert store["virtual_hosted_style_request"]
-    assert "aws_endpoint_url_s3" not in store
+    assert store["aws_endpoint_url_s3"] == "https://example.s3.us-east-1.amazonaws.com"
     assert not store["client_options"]["allow_http"]
 
 
-def test_a_name_with_dots_is_no_host_of_amazons(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
-    connected(monkeypatch, CACHE_S3_BUCKET="example.org")
+async def test_a_name_with_dots_is_no_host_of_amazons(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+    await connected(monkeypatch, CACHE_S3_BUCKET="example.org")
     assert not store["virtual_hosted_style_request"]
+    assert store["aws_endpoint_url_s3"] == "https://s3.us-east-1.amazonaws.com"
 
 
-def test_another_store(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
-    connected(
+async def test_another_store(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+    await connected(
         monkeypatch,
         CACHE_S3_BUCKET="s3://example/ci",
         CACHE_S3_PREFIX="cache",
@@ -82,22 +84,22 @@ def test_another_store(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -
     assert store["client_options"]["allow_http"]
 
 
-def test_the_jobs_variables_count(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
-    connected(monkeypatch, CACHE_S3_BUCKET="example", AWS_ENDPOINT_URL="https://r2.example", AWS_REGION="auto")
+async def test_the_jobs_variables_count(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+    await connected(monkeypatch, CACHE_S3_BUCKET="example", AWS_ENDPOINT_URL="https://r2.example", AWS_REGION="auto")
     assert (store["aws_endpoint_url_s3"], store["region"]) == ("https://r2.example", "auto")
 
 
-def test_the_library_never_tries_for_long(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
-    connected(monkeypatch, CACHE_S3_BUCKET="example")
+async def test_the_library_never_tries_for_long(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+    await connected(monkeypatch, CACHE_S3_BUCKET="example")
     assert store["retry_config"]["max_retries"] <= 1
     assert store["retry_config"]["retry_timeout"].total_seconds() <= 2
     assert store["client_options"]["timeout"].total_seconds() <= 5
     assert store["client_options"]["connect_timeout"].total_seconds() <= 2
 
 
-def test_empty_keys_do_not_hide_a_role(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
+async def test_empty_keys_do_not_hide_a_role(monkeypatch: pytest.MonkeyPatch, store: dict[str, Any]) -> None:
     role = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials"}
-    connected(monkeypatch, CACHE_S3_BUCKET="example", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", **role)
+    await connected(monkeypatch, CACHE_S3_BUCKET="example", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", **role)
     assert "credential_provider" not in store
     assert os.environ.keys().isdisjoint({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
 
@@ -117,14 +119,14 @@ LIBRARYS_OWN = (
 
 
 @pytest.mark.parametrize("name", LIBRARYS_OWN)
-def test_a_variable_of_the_librarys_own_has_no_effect(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+async def test_a_variable_of_the_librarys_own_has_no_effect(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     # A value that counted would be refused when the store is made.
-    connected(monkeypatch, CACHE_S3_BUCKET="example", **{name: "garbage"})
+    await connected(monkeypatch, CACHE_S3_BUCKET="example", **{name: "garbage"})
 
 
 @pytest.mark.parametrize("name", [*HONOURED, "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"])
-def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    connected(monkeypatch, CACHE_S3_BUCKET="example", **{name: " "})
+async def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    await connected(monkeypatch, CACHE_S3_BUCKET="example", **{name: " "})
     assert name not in os.environ
 
 
@@ -141,11 +143,11 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name
         ({"AWS_DEFAULT_REGION": "somewhere else"}, "AWS_DEFAULT_REGION is no name of a region: set CACHE_S3_REGION"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_one_sentence(
+async def test_a_value_that_cannot_be_used_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], sentence: str
 ) -> None:
     with pytest.raises(StoreError) as caught:
-        connected(monkeypatch, CACHE_S3_BUCKET="example", **variables)
+        await connected(monkeypatch, CACHE_S3_BUCKET="example", **variables)
     assert str(caught.value) == sentence
     assert caught.value.lasting
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -90,7 +91,7 @@ def store() -> Store:
 
 @pytest.fixture
 async def driver(store: Store) -> AsyncIterator[ObjectDriver]:
-    driver = ObjectDriver("the bucket example", lambda: store)
+    driver = ObjectDriver("the bucket example", lambda: nullcontext(store))
     await driver.open()
     yield driver
     await driver.close()
@@ -143,7 +144,7 @@ async def test_without_versions_a_write_has_no_condition(store: Store, driver: O
 
 async def test_only_the_records_that_are_there_are_looked_up(store: Store) -> None:
     store.objects = {f"v1/p/{NAME.hex()}": b"x", "v1/p/README": b"x", "v1/p/" + "AB" * 32: b"x"}
-    driver = ObjectDriver("the bucket example", lambda: store)
+    driver = ObjectDriver("the bucket example", lambda: nullcontext(store))
     await driver.open()
     assert not driver.lacks(NAME)
     assert driver.lacks(b"o" * 32)
@@ -247,8 +248,26 @@ async def test_after_the_end_nothing_is_asked(driver: ObjectDriver) -> None:
 
 
 async def test_what_connecting_raises_is_the_callers() -> None:
-    def connect() -> Any:
+    def connect() -> AbstractAsyncContextManager[Any]:
         raise StoreError("no credentials", lasting=True)
 
     with pytest.raises(StoreError, match="no credentials"):
         await ObjectDriver("the bucket example", connect).open()
+
+
+async def test_each_connection_ends_before_the_next_and_with_the_driver() -> None:
+    events: list[str] = []
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Store]:
+        events.append("opened")
+        yield Store()
+        events.append("closed")
+
+    driver = ObjectDriver("the bucket example", connect)
+    await driver.open()
+    await driver.open()
+    assert events == ["opened", "closed", "opened"]
+    await driver.close()
+    await driver.close()
+    assert events == ["opened", "closed"] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from p2pcache.stores.s3 import forwarding
 from p2pcache.stores.s3.object_errors import code, explained
 
 HOSTILE = "<Message>secret of mona: hunter2</Message>"
@@ -38,6 +39,12 @@ def answered(
         ("503 Slow Down", "SlowDown", "it asks for fewer requests", False),
         ("429 Too Many Requests", "", "it asks for fewer requests", False),
         ("500 Internal Server Error", "InternalError", "it answers with status 500", False),
+        ("421 Misdirected Request", forwarding.REDIRECTS, "it redirects, which is not followed", True),
+        ("421 Misdirected Request", forwarding.UNTRUSTED, "its certificate is not trusted here", True),
+        ("421 Misdirected Request", "", "it answers with status 421", False),
+        ("502 Bad Gateway", forwarding.UNREACHABLE, "it cannot be reached", False),
+        ("502 Bad Gateway", forwarding.BROKEN, "an answer of it was cut off or malformed", False),
+        ("504 Gateway Timeout", forwarding.SLOW, "no answer in time", False),
         ("507 Insufficient Storage", "", "it answers with status 507", False),
     ],
 )
@@ -63,11 +70,6 @@ def test_a_role_that_is_not_given_is_named(name: str) -> None:
             "HTTP error: error sending request\n\nDebug source: HttpError {\n kind: Connect,",
             "it cannot be reached",
             False,
-        ),
-        (
-            "HTTP error\n kind: Connect,\n error: InvalidCertificate(\n UnknownIssuer",
-            "its certificate is not trusted",
-            True,
         ),
         ("HTTP error: request timed out\n\nDebug source: HttpError {\n kind: Timeout,", "no answer in time", False),
         (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.s3.s3_credentials import credentials
+from p2pcache.stores.s3.s3_credentials import credential_services, credentials
 from p2pcache.values import Secret
 
 KEYS = {"AWS_ACCESS_KEY_ID": "job", "AWS_SECRET_ACCESS_KEY": "job-secret"}
@@ -107,6 +107,18 @@ def test_a_machine_is_asked_where_it_is_amazons(tmp_path: Path) -> None:
         credentials(options(), {"AWS_EC2_METADATA_DISABLED": "true"}, vendor)
     with pytest.raises(StoreError, match="no credentials"):
         credentials(options(), {}, tmp_path / "not there")
+
+
+def test_the_services_that_give_a_roles_credentials() -> None:
+    usual = ["https://sts.eu-west-1.amazonaws.com", "http://169.254.169.254", "http://169.254.170.2"]
+    assert credential_services({}, "eu-west-1") == usual
+    own = {
+        "AWS_ENDPOINT_URL_STS": "https://sts.example",
+        "AWS_METADATA_ENDPOINT": " ",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials",
+    }
+    named = ["https://sts.example", "http://169.254.170.23/v1/credentials"]
+    assert credential_services(own, "eu-west-1") == [*usual, *named]
 
 
 def test_no_secret_is_shown(elsewhere: Path) -> None:
