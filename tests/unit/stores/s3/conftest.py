@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from p2pcache.stores.s3.egress_proxy import EgressProxy
 from p2pcache.stores.s3.interception import intercepting
 
 SECONDS = 30.0
@@ -85,6 +86,18 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     (tmp_path / "trusted.pem").write_text(certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
     return context
+
+
+async def secured(proxy: EgressProxy, client: ProxyClient, server: str) -> ProxyClient:
+    """Open a tunnel to a server, and shake hands with what answers there."""
+    parts = urlsplit(server)
+    await client.send(f"CONNECT {parts.netloc} HTTP/1.1", client.authorization)
+    async with asyncio.timeout(SECONDS):
+        assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        context = ssl.create_default_context(cadata=proxy.certificate)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        await client.writer.start_tls(context, server_hostname=parts.hostname)
+    return client
 
 
 Connect = Callable[[str], Awaitable[ProxyClient]]

@@ -11,28 +11,16 @@ import pytest
 
 from p2pcache.cache.codec import MAX_BLOCK
 from p2pcache.stores.s3 import egress_proxy as module
-from p2pcache.stores.s3.egress_proxy import HEAD_BYTES, EgressProxy, egress_proxy
+from p2pcache.stores.s3.egress_proxy import HEAD_BYTES, egress_proxy
 from p2pcache.stores.s3.forwarding import Forwarder
 from p2pcache.stores.s3.interception import intercepting
 from tests.support.fleet import until
 from tests.support.hostile_server import Asked, Sender, hanging, hostile_server, whole
-from tests.unit.stores.s3.conftest import SECONDS, Connect, ProxyClient
+from tests.unit.stores.s3.conftest import Connect, secured
 
 
 async def fine(asked: Asked, send: Sender) -> None:
     await whole(send, "200 OK", b"fine")
-
-
-async def secured(proxy: EgressProxy, client: ProxyClient, server: str) -> ProxyClient:
-    """Open a tunnel to a server, and shake hands with what answers there."""
-    parts = urlsplit(server)
-    await client.send(f"CONNECT {parts.netloc} HTTP/1.1", client.authorization)
-    async with asyncio.timeout(SECONDS):
-        assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
-        context = ssl.create_default_context(cadata=proxy.certificate)
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        await client.writer.start_tls(context, server_hostname=parts.hostname)
-    return client
 
 
 async def test_other_places_see_no_request(connect: Connect) -> None:

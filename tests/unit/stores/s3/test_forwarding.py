@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -24,7 +26,7 @@ from tests.support.hostile_server import (
     redirect,
     whole,
 )
-from tests.unit.stores.s3.conftest import Connect, ProxyClient
+from tests.unit.stores.s3.conftest import Connect, ProxyClient, secured
 
 MOST = 256 << 10
 ON_THE_WAY = 24 << 20
@@ -260,3 +262,30 @@ async def test_the_environments_proxy_is_asked(connect: Connect, monkeypatch: py
         assert asked.line == "GET http://store.invalid/b HTTP/1.1"
         assert asked.headers["host"] == "store.invalid"
         assert asked.headers["proxy-authorization"] == "Basic bW9uYTpsaXNh", "the corporate one's, not this proxy's"
+
+
+async def test_the_environments_proxy_carries_https(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, trusted: ssl.SSLContext
+) -> None:
+    async def tunnel(asked: Asked, send: Sender) -> None:
+        reader, writer = await asyncio.open_connection(*urlsplit(server.url).netloc.split(":"))
+        await send(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while piece := await source.read(1 << 16):
+                sink.write(piece)
+            sink.close()
+
+        await asyncio.gather(pump(send.reader, writer), pump(reader, send.writer))
+
+    async with hostile_server(echo, trusted) as server, hostile_server(tunnel) as corporate:
+        monkeypatch.setenv("HTTPS_PROXY", corporate.url.replace("http://", "http://mona:lisa@"))
+        monkeypatch.setenv("NO_PROXY", "")
+        async with egress_proxy([server.url]) as proxy:
+            client = await secured(proxy, await connect(proxy.url), server.url)
+            await client.send("GET /b HTTP/1.1", "Host: x")
+            assert await client.status() == 200
+        (asked,) = corporate.asked
+        assert asked.line == f"CONNECT {urlsplit(server.url).netloc} HTTP/1.1"
+        assert asked.headers["proxy-authorization"] == "Basic bW9uYTpsaXNh"
+        assert [asked.line for asked in server.asked] == ["GET /b HTTP/1.1"]
