@@ -147,6 +147,8 @@ class Library:
         self._limits = limits
         self._failed = failed
         self._tombstones = Tombstones()
+        self.watchers: list[Callable[[Collection[bytes], bytes | None], None]] = []
+        """Called with the topics and the scope (None is all) of each drop."""
         self._places: OrderedDict[bytes, tuple[bytes, bytes]] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
         self._openings: set[asyncio.Task[None]] = set()
@@ -311,6 +313,8 @@ class Library:
         """Drop from memory what was proved by `until`; answers that are being fetched now are not kept."""
         self._tombstones.mark(topics, scope, min(until, self._clock()))
         self.memory.drop(topics, scope, until)
+        for watcher in self.watchers:
+            watcher(topics, scope)
 
     def require_proof(self, wanted: Wanted) -> None:
         """Let this one resource need a new proof in this scope, whichever tier has it: GitHub refused it."""

@@ -33,7 +33,7 @@ CHALLENGES: tuple[Line, ...] = (
 )
 """The second is what has a browser ask its user."""
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 TOKEN_FILE = "control-token"  # noqa: S105 - its name
 TOKEN_BYTES = 32
@@ -95,7 +95,7 @@ class Gate:
         headers = exchange.headers
         if exchange.foreign:
             raise BadRequest(403, "Pages of other sites may not ask this.")
-        if not any(name in headers for name in _FORWARDED):
+        if not proxied(exchange):
             if here(exchange.client) and not changes:
                 return
             if changes and "origin" not in headers and exchange.own_user():
@@ -105,10 +105,14 @@ class Gate:
         authorization = headers.get("authorization", "")
         # A browser sends Basic credentials again by itself, for any page that has it ask: they are for reading alone.
         basic = authorization.strip().lower().startswith("basic")
-        given = "" if changes and basic else token_in(authorization) or ""
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
+        if (changes and basic) or not self.holds(authorization):
             challenges = CHALLENGES[:1] if changes else CHALLENGES
             raise BadRequest(401, f"Send the node's CACHE_CONTROL_TOKEN as a bearer token{MADE}.", *challenges)
+
+    def holds(self, authorization: str) -> bool:
+        """Return whether an ``Authorization`` is the control token."""
+        given = token_in(authorization) or ""
+        return self._token is not None and hmac.compare_digest(given.encode(), self._token.encode())
 
     def may_read(self, exchange: Exchange) -> bool:
         """Return whether this caller may ask the endpoints that are not for everybody."""
@@ -117,6 +121,11 @@ class Gate:
         except BadRequest:
             return False
         return True
+
+
+def proxied(exchange: Exchange) -> bool:
+    """Return whether a request came through a proxy, so that its address is not the caller's."""
+    return any(name in exchange.headers for name in FORWARDED)
 
 
 class ControlPlane:

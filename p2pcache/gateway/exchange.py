@@ -148,6 +148,11 @@ class Exchange:
                 return bytes(pieces), False
         return bytes(pieces), True
 
+    async def gone(self) -> None:
+        """Wait until the client, whose body has been read, went away."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
     async def stream(self, first: bytes = b"") -> AsyncIterator[bytes]:
         """Yield the body in pieces, after `first`, which was read already: as long as was announced, or an error.
 

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 ETAG_RULE = b"p2pcache-etag-rule"
 PEERS = b"p2pcache-peers"
+LIFETIME = b"p2pcache-ttl"
+"""Seconds that an answer stays fresh; of a hit ``Cache-Status`` has them too."""
 WITHOUT_PEERS = ("memory", *(b.detail for b in backends.known() if b.reach is Reach.HOST), "coalesced")
 """Details of a hit that no peer was asked for."""
 
@@ -106,6 +108,8 @@ class Reads:
             explained = [(RULE, exchange.rule.encode()), (ETAG_RULE, self._believed(wanted).encode())]
         if isinstance(answer, Cached) and shown is not None:
             self._count(wanted, answer, shown, route)
+            if explained:
+                explained.append((LIFETIME, b"%d" % max(0, answer.entry.pointer.expires_at - self._clock())))
             if explained and answer.hit not in WITHOUT_PEERS:
                 # Only with an answer that the caller may read: it shows what others have.
                 asked = self._peers_asked(wanted.name, answer.entry.pointer.cid, began)

@@ -51,6 +51,7 @@ async def test_the_rule_is_told_to_who_asks(node: Node, github: StandIn) -> None
     asked = await ask(node, get(REPO, "P2pcache-Explain: 1"))
     assert "p2pcache-rule" not in plain.headers
     assert asked.headers["p2pcache-rule"] == "fresh"
+    assert 50 <= int(asked.headers["p2pcache-ttl"]) <= 60
 
 
 async def heads(node: Node, raw: bytes, count: int) -> list[bytes]:

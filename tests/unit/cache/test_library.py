@@ -189,6 +189,15 @@ async def test_a_write_heard_of_late_leaves_what_github_vouched_for_since(lab: L
     assert [p.name for p in shelf.pointers.values()] == [new.name]
 
 
+async def test_watchers_are_called_with_each_drop(lab: Lab) -> None:
+    node, seen = lab.node(), []
+    node.library.watchers.append(lambda topics, scope: seen.append((set(topics), scope)))
+    node.library.drop_soon({b"a"}, None)
+    await node.library.drop({b"b", b"c"}, b"scope")
+    assert seen == [({b"a"}, None), ({b"b", b"c"}, b"scope")]
+    await node.close()
+
+
 async def test_a_local_drop_leaves_the_peers_alone(lab: Lab) -> None:
     swarm = MemorySwarm()
     shelf, peer = Shelf(), swarm.join()
