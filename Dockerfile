@@ -3,12 +3,13 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /src
-COPY requirements.lock requirements-s3.lock ./
-# Two pure Python packages come as sources; nothing here needs a compiler. With what every backend needs: an image is
-# built before a job names one.
+COPY requirements.lock requirements-s3.lock requirements-mcp.lock ./
+# Two pure Python packages come as sources; nothing here needs a compiler. With what every backend needs, and MCP: an
+# image is built before a job names one, and a hub runs from it.
 RUN python -m venv /opt/p2pcache \
  && /opt/p2pcache/bin/pip install -q --no-cache-dir --disable-pip-version-check --no-compile --use-pep517 \
-      --require-hashes --no-deps -r requirements.lock -r requirements-s3.lock
+      --require-hashes --no-deps -r requirements.lock -r requirements-s3.lock \
+      -r requirements-mcp.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY p2pcache p2pcache
 RUN /opt/p2pcache/bin/pip install -q --no-cache-dir --disable-pip-version-check --no-compile --no-deps . \

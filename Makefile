@@ -70,7 +70,8 @@ bench: $(READY)  ## the benchmarks
 	@for bench in bench/*.py; do [[ $$bench == */_* ]] || $(RUN) "$$bench"; done
 
 # Left out of the lock: what pyproject.toml's override-dependencies say is never imported. `--no-emit-index-url` and
-# friends keep the lock free of the registry it was made against. requirements-s3.lock is installed on top of the first.
+# friends keep the lock free of the registry it was made against. requirements-s3.lock and requirements-mcp.lock are
+# installed on top of the first.
 LEFT_OUT := fastecdsa grpcio mypy-protobuf rpcudp types-protobuf types-requests u-msgpack-python
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate $(addprefix --no-emit-package ,$(LEFT_OUT))
@@ -83,6 +84,8 @@ lock:  ## refresh the locks (needs uv; LOCK_FLAGS=--upgrade for newer versions)
 	@$(COMPILE) $(LOCK_FLAGS) --group dev --all-extras -c requirements.lock -o requirements-dev.lock pyproject.toml
 	@echo obstore | $(COMPILE) $(LOCK_FLAGS) -c requirements-dev.lock --no-emit-package typing-extensions \
 	  -o requirements-s3.lock -
+	@echo 'mcp>=2.3,<3' | $(COMPILE) $(LOCK_FLAGS) -c requirements-dev.lock $$(sed -nE \
+	  's/^([a-z0-9.-]+)==.*/--no-emit-package \1/p' requirements.lock) -o requirements-mcp.lock -
 	@echo uv | $(COMPILE) $(LOCK_FLAGS) -o requirements-uv.lock -
 
 pyz:  ## dist/p2pcache-PLATFORM.pyz, p2pcache in one file (PYTHON needs pip; PLATFORM=Linux-aarch64 for another one)

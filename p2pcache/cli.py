@@ -151,6 +151,19 @@ def peers(as_json: bool, directory: str | None) -> None:
 
 
 @main.command()
+@click.option("--node", metavar="URL", help="Ask that node, or hub.  [default: as --dir, else a node of its own]")
+@_of_node
+def mcp(node: str | None, directory: str | None) -> None:
+    """Serve MCP on stdin and stdout: GitHub's API through the running node, or one of its own.
+
+    Needs the packages of the extra: pip install 'p2pcache[mcp]'.
+    """
+    from p2pcache.commands.mcp import mcp as run
+
+    run(node, directory)
+
+
+@main.command()
 def keygen() -> None:
     """Print a new swarm secret."""
     from p2pcache.cache.sealing import generate_secret

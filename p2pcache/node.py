@@ -8,9 +8,9 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from p2pcache import __version__, backends, reporting
 from p2pcache.backends import Reach
@@ -25,6 +25,7 @@ from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.caller_limits import CallerLimits
 from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, Endpoint, Gate, own_token
 from p2pcache.gateway.endpoints import NodeEndpoints
+from p2pcache.gateway.exchange import Receive, Send
 from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.http_upstream import HttpUpstream
 from p2pcache.gateway.reads import Reads
@@ -43,6 +44,9 @@ from p2pcache.peering import Peering
 from p2pcache.reporting import Reporting, write_json
 from p2pcache.settings import Settings, SettingsError, Share
 from p2pcache.values import Secret
+
+if TYPE_CHECKING:
+    from p2pcache.hub.mcp.http_endpoint import McpEndpoint
 
 log = logging.getLogger("p2pcache")
 
@@ -91,6 +95,8 @@ class Node:
         )
         self._page = StatusPage(stats=self.stats, peers=self.participation.rows, ready=self.ready, hub=settings.hub)
         self._foreign_logged = False
+        self._app: Gateway | None = None
+        self._mcp: McpEndpoint | None = None
         self._server: Server | None = None
         self._exit = contextlib.ExitStack()
         self.listening: Listening | None = None
@@ -156,7 +162,8 @@ class Node:
             bases=self._upstreams.bases,
             authorize=self.authorize,
         )
-        return ControlPlane(gate, (*endpoints.all(), *self._page.endpoints(), *self._webhook()))
+        of_a_hub = self._of_a_hub(gate) if self.settings.hub else ()
+        return ControlPlane(gate, (*endpoints.all(), *self._page.endpoints(), *self._webhook(), *of_a_hub))
 
     def _webhook(self) -> tuple[Endpoint, ...]:
         if not self.settings.webhook_secrets:
@@ -164,6 +171,17 @@ class Node:
         from p2pcache.hub import webhook  # none of its memory where there are no webhooks
 
         return webhook.endpoints(self.settings, self._upstreams, self.engine.wrote, self.ledger)
+
+    def _of_a_hub(self, gate: Gate) -> tuple[Endpoint, ...]:
+        from p2pcache.hub.mcp.http_endpoint import McpEndpoint  # other nodes have no use for it
+
+        self._mcp = McpEndpoint(self._asked, self._upstreams, gate, self.library, self.settings.token)
+        return (self._mcp.endpoint(),)
+
+    async def _asked(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer a request that a part of this node makes."""
+        if self._app is not None:
+            await self._app(scope, receive, send)
 
     def _own_token(self) -> str | None:
         # Several nodes may share a directory, a hub and that of `up` for one; a socket is one node's alone.
@@ -189,7 +207,8 @@ class Node:
         self.address = self.listening.url
         await self.upstream.__aenter__()
         survival = Survival.inherit(*settings.keeper, settings.adopt) if settings.keeper else None
-        self._server = Server(self._gateway(), self._hot, survival, self._bounds, local=bool(settings.gateway_host))
+        self._app = self._gateway()
+        self._server = Server(self._app, self._hot, survival, self._bounds, local=bool(settings.gateway_host))
         await self._server.start(self.listening.plain, self.listening.tls)
         self.library.start()
         if self.swarm is not None:
@@ -224,6 +243,8 @@ class Node:
     async def stop(self) -> None:
         """Answer what is under way, leave the swarm, write the counts; every part within its bound."""
         await self._page.close()
+        if self._mcp is not None:
+            await self._mcp.close()
         if self._server is not None:
             await self._server.stop()
         for task in self._background:

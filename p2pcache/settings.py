@@ -130,6 +130,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     socket: Path | None = None
     token: Secret | None = None
     second_token: Secret | None = None
+    control_token: Secret | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> ClientSettings:
@@ -137,10 +138,12 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         socket = environ.get("P2PCACHE_SOCKET")
         token = environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN")
         second = environ.get("P2PCACHE_SECOND_TOKEN")
+        control = environ.get("CACHE_CONTROL_TOKEN")
         return cls(
             socket=Path(socket) if socket else None,
             token=Secret(token) if token else None,
             second_token=Secret(second) if second else None,
+            control_token=Secret(control) if control else None,
         )
 
 

@@ -27,11 +27,16 @@ GET_SECONDS = 90.0
 
 def node_socket(named: str | None) -> str:
     """Return the socket of the node in the directory `named`; without it, of this shell's or the default node."""
+    return found_socket(named) or no_node()
+
+
+def found_socket(named: str | None) -> str | None:
+    """Return that of `node_socket`, None where no node runs."""
     exported = None if named else ClientSettings.from_env().socket
     directory = settings_or_exit({"directory": named} if named else {}).directory
     started = running(directory)
     known = (exported, started and started["socket"], foreground(directory))
-    return next((str(path) for path in known if path and listens(Path(path))), None) or no_node()
+    return next((str(path) for path in known if path and listens(Path(path))), None)
 
 
 def get(path: str, directory: str | None, *, explain: bool, accept: str) -> int:

@@ -21,6 +21,7 @@ WRONG = {
     "get": ["/a b"],
     "stats": ["surplus"],
     "peers": ["surplus"],
+    "mcp": ["--node", "nowhere"],
     "keygen": ["surplus"],
     "demo": ["--requests", "0"],
     "rule-check": ["surplus"],
