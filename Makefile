@@ -11,6 +11,7 @@ READY := $(VENV)/.p2pcache-ready
 UV := $(shell command -v uv 2>/dev/null)
 NPM := $(shell command -v npm 2>/dev/null)
 RECORDINGS := tests/recordings/github3.py-4.0.1.tar.gz
+MCP_READY := $(if $(NPM),tests/mcp/node_modules/.package-lock.json)
 NODE_READY := $(if $(NPM),tests/node/node_modules/.package-lock.json)
 # Two cores are what CI and most laptops under load have. There are more workers than that, since tests wait for processes
 # and peers as long as they compute; tests that share an engine stay on one worker.
@@ -29,8 +30,8 @@ $(READY): requirements-dev.lock pyproject.toml
 	@touch $@
 
 # --ignore-scripts: what the tests need of these packages is files.
-tests/node/node_modules/.package-lock.json: tests/node/package-lock.json
-	@cd tests/node && npm ci --ignore-scripts --no-progress --loglevel=error
+tests/%/node_modules/.package-lock.json: tests/%/package-lock.json
+	@cd tests/$* && npm ci --ignore-scripts --no-progress --loglevel=error
 	@touch $@
 
 $(RECORDINGS): tests/recordings/requirements.txt | $(READY)
@@ -54,7 +55,7 @@ coverage: $(READY)  ## every line and branch of github/, cache/ and swarm/ runs 
 	@$(RUN) -m coverage combine -q
 	@$(RUN) -m coverage report
 
-e2e: $(READY) $(NODE_READY)  ## what needs Docker, act, a browser, or builds environments
+e2e: $(READY) $(NODE_READY) $(MCP_READY)  ## what needs Docker, act, a browser, or builds environments
 	@$(PYTEST) --timeout=600 tests/e2e
 
 lint: $(READY)  ## ruff, formatting, types
@@ -92,4 +93,4 @@ pyz:  ## dist/p2pcache-PLATFORM.pyz, p2pcache in one file (PYTHON needs pip; PLA
 	@$(PYTHON) release/pyz.py $(if $(PLATFORM),dist/p2pcache-$(PLATFORM).pyz $(PLATFORM))
 
 clean:  ## remove what the targets above made
-	@rm -rf $(VENV) $(RECORDINGS) tests/node/node_modules build dist .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(RECORDINGS) tests/node/node_modules tests/mcp/node_modules build dist .mypy_cache .ruff_cache .pytest_cache

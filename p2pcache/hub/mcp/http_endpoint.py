@@ -13,7 +13,7 @@ from p2pcache.gateway.control import STATUS, Access, Endpoint, Gate
 from p2pcache.gateway.exchange import BadRequest, Exchange, Message
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.hub import mcp
-from p2pcache.hub.mcp.gateway_api import Application, GatewayApi
+from p2pcache.hub.mcp.gateway_api import CONTROL_FIELD, Application, GatewayApi
 from p2pcache.hub.mcp.mcp_caller import McpCaller, authorization_of, digest_of
 from p2pcache.hub.mcp.watches import MOST, Watches
 from p2pcache.values import Secret
@@ -31,6 +31,8 @@ BODY_SECONDS = 30.0
 """How long a request's body may take in all."""
 REQUESTS = MOST + 128
 """Requests at a time, subscriptions among them."""
+CREDENTIALS = (b"authorization", b"cookie", CONTROL_FIELD.encode())
+"""Fields that the SDK has no use for."""
 CALLER = "p2pcache.caller"
 """The key of the caller in the ASGI scope."""
 
@@ -149,7 +151,8 @@ class _Client:
             "raw_path": f"/-/{NAME}".encode(),
             "query_string": b"",
             "root_path": "",
-            "headers": [line for line in exchange.raw_headers if line[0] not in (b"authorization", b"cookie")],
+            # The SDK compares some of them with the body, without the spaces around them (RFC 9110 section 5.5).
+            "headers": [(n, v.strip(b" \t")) for n, v in exchange.raw_headers if n not in CREDENTIALS],
             "client": exchange.client,
             "server": None,
             CALLER: caller,

@@ -39,6 +39,7 @@ Context = ServerRequestContext[Any, Any]
 _STEADY = CacheHint(ttl_ms=3_600_000, scope="public")
 _HINTS: dict[CacheableMethod, CacheHint] = {
     "tools/list": _STEADY,
+    "prompts/list": _STEADY,
     "resources/list": _STEADY,
     "resources/templates/list": _STEADY,
 }
@@ -65,6 +66,7 @@ class McpServer:
             cache_hints=_HINTS,
             get_tool_input_schema=_input_schema,
             on_list_tools=_list_tools,
+            on_list_prompts=_list_prompts,
             on_call_tool=self._call,
             on_list_resources=_list_resources,
             on_list_resource_templates=_list_templates,
@@ -186,6 +188,10 @@ async def _list_tools(_: Context, __: types.PaginatedRequestParams | None) -> ty
             for tool in TOOLS
         ]
     )
+
+
+async def _list_prompts(_: Context, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
+    return types.ListPromptsResult(prompts=[])  # clients ask, whatever a server says that it has
 
 
 async def _list_resources(_: Context, __: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
