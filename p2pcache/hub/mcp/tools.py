@@ -142,5 +142,7 @@ async def call(api: NodeApi, tool: ToolRow, arguments: dict[str, Any] | None) ->
         raise ToolError(f"arguments: {error}") from None
     except (AskError, ApiError, CursorError) as error:
         raise ToolError(str(error)) from None
+    except RecursionError:
+        raise ToolError("that is nested too deeply") from None
     except TimeoutError:
         raise ToolError(f"no answer within {CALL_SECONDS:g} s: try again") from None

@@ -67,6 +67,13 @@ async def test_what_is_no_json_is_a_sentence(api: ScriptedApi) -> None:
     assert "not JSON" in await refused(api, "repository", repo="octo/app")
 
 
+async def test_what_is_nested_deeply_is_a_sentence(api: ScriptedApi) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    assert "nested" in await refused(api, "github_graphql", query="{a}", variables=deep)
+
+
 async def test_a_call_has_an_end(api: ScriptedApi, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*_: object) -> None:
         raise TimeoutError
