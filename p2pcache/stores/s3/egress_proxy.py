@@ -14,9 +14,9 @@ import contextlib
 import hmac
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from yarl import URL
 
@@ -141,11 +141,21 @@ class _Connections:
         writer: asyncio.StreamWriter,
         url: Callable[[_Head], str],
     ) -> None:
-        while True:
+        answered = True
+        while answered:
             request = ProxyRequest(head.method, url(head), head.headers, await self._body(head, reader))
-            if not await _unless_gone(reader, self._forwarder.answer(request, writer)):
-                return
-            head = await self._head(reader)
+            answer = asyncio.create_task(self._forwarder.answer(request, writer))
+            following = asyncio.create_task(self._head(reader))
+            try:
+                await asyncio.wait((answer, following), return_when=asyncio.FIRST_COMPLETED)
+                if following.done():  # with an error where the client went away, and then the answer is not awaited
+                    following.result()
+                if answered := await answer:
+                    head = await following
+            finally:
+                answer.cancel()
+                following.cancel()
+                await asyncio.gather(answer, following, return_exceptions=True)
 
     async def _head(self, reader: asyncio.StreamReader) -> _Head:
         async with asyncio.timeout(self._idle):
@@ -212,18 +222,6 @@ async def _refusing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
         writer.write(b"HTTP/1.1 %d \r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % refused.status)
         await writer.drain()
         raise
-
-
-async def _unless_gone(reader: asyncio.StreamReader, exchange: Coroutine[Any, Any, bool]) -> bool:
-    """Return the result of an exchange; False, and end it, as soon as the client ends its connection."""
-    answering, gone = asyncio.create_task(exchange), asyncio.create_task(reader.read(1))
-    try:
-        await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
-        return not gone.done() and answering.result()
-    finally:
-        answering.cancel()
-        gone.cancel()
-        await asyncio.gather(answering, gone, return_exceptions=True)
 
 
 def _below(base: str, head: _Head) -> str:

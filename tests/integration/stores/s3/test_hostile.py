@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pcache.cache.codec import MAX_BLOCK
+from p2pcache.cache.codec import MAX_BLOCK, cid_text
 from p2pcache.stores.s3.interception import intercepting
 from p2pcache.testing.conformance import make
 from tests.integration.stores.s3.conftest import Open
@@ -31,6 +31,8 @@ pytestmark = pytest.mark.needs("versitygw")
 EMPTY = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 ON_THE_WAY = 24 << 20
 """What this machine's sockets and buffers may hold."""
+ROUNDS = 15
+"""Of 16 calls each, within the bound on calls a minute."""
 TRIES = 4
 """For one call: two of the client library, each with a second one where the connection ended at once."""
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "very-secret", "AWS_SESSION_TOKEN": "session-secret"}
@@ -162,6 +164,24 @@ async def test_a_certificate_that_is_not_trusted(open_tier: Open, caplog: pytest
         await tier.open()
         assert "its certificate is not trusted here: let SSL_CERT_FILE name" in tier.trouble
         assert server.asked == []
+
+
+async def test_many_calls_at_once_are_answered(open_tier: Open, tls: ssl.SSLContext | None) -> None:
+    """Connections are used again as soon as they are free, by whichever call is next."""
+    entries = {cid_text(kept.pointer.cid): kept for kept in (make(f"/{n}", body=b"%d" % n) for n in range(16))}
+
+    async def fine(asked: Asked, send: Sender) -> None:
+        kept = entries[asked.line.split(" ")[1].rpartition("/")[2]]
+        await whole(send, "200 OK", kept.sealed, 'ETag: "x"', "Last-Modified: Wed, 21 Oct 2015 07:28:00 GMT")
+
+    async with bucket(fine, tls) as server:
+        tier = open_tier(server.url, **KEYS)
+        await tier.open()
+        for _ in range(ROUNDS):
+            got = await asyncio.gather(*(tier.block(kept.pointer) for kept in entries.values()))
+            assert got == [kept.sealed for kept in entries.values()]
+        assert tier.report()["why"] == ""
+        assert len(server.asked) == 1 + ROUNDS * len(entries), "none was asked twice"
 
 
 async def test_many_calls_of_a_hostile_endpoint_end_with_their_callers(open_tier: Open) -> None:

@@ -65,6 +65,19 @@ async def test_only_who_has_the_password(connect: Connect) -> None:
         assert server.asked == []
 
 
+async def test_a_request_that_comes_before_the_answer_is_not_lost(connect: Connect) -> None:
+    """A client may send the next one as soon as it has an answer, which is before the proxy is done with it."""
+
+    async def line(asked: Asked, send: Sender) -> None:
+        await whole(send, "200 OK", asked.line.encode())
+
+    async with hostile_server(line) as server, egress_proxy([server.url]) as proxy:
+        client = await connect(proxy.url)
+        asks = [f"GET {server.url}/{n} HTTP/1.1\r\n{client.authorization}\r\n\r\n".encode() for n in range(20)]
+        client.writer.write(b"".join(asks))
+        assert [(await client.answer())[2] for _ in asks] == [f"GET /{n} HTTP/1.1".encode() for n in range(20)]
+
+
 async def test_an_origin_by_https(connect: Connect, trusted: ssl.SSLContext) -> None:
     async with hostile_server(fine, trusted) as server, egress_proxy([server.url]) as proxy:
         client = await secured(proxy, await connect(proxy.url), server.url)
