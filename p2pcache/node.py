@@ -170,7 +170,9 @@ class Node:
             return ()
         from p2pcache.hub import webhook  # none of its memory where there are no webhooks
 
-        return webhook.endpoints(self.settings, self._upstreams, self.engine.wrote, self.ledger)
+        made = webhook.webhook_of(self.settings, self._upstreams, self.engine.wrote, self.ledger)
+        self._exit.callback(made.close)
+        return made.endpoints()
 
     def _of_a_hub(self, gate: Gate) -> tuple[Endpoint, ...]:
         from p2pcache.hub.mcp.http_endpoint import McpEndpoint  # other nodes have no use for it

@@ -44,6 +44,9 @@ SECONDS = 10.0
 """For a body to come: GitHub gives a delivery up after that time (docs.github.com, "Best practices")."""
 MAX_SEEN = 16_384
 """Deliveries that are remembered, at 200 bytes each."""
+LAG = 3.0
+"""Seconds that GitHub's API may be behind its webhooks: "a few", says https://github.com/octokit/octokit.js/issues/900.
+What was asked for between a delivery and then may be the state before."""
 MAX_PENDING = 4096
 """Topics that wait to be dropped; beyond that everything is."""
 
@@ -54,8 +57,8 @@ _TENANT = "api."
 Drop = Callable[[tuple[str, ...]], Awaitable[None]]
 
 
-def endpoints(settings: Settings, upstreams: Upstreams, wrote: Drop, ledger: Ledger) -> tuple[Endpoint, ...]:
-    """Return the endpoint, where there is a secret to verify deliveries with.
+def webhook_of(settings: Settings, upstreams: Upstreams, wrote: Drop, ledger: Ledger) -> Webhook:
+    """Return the webhook of a node that has a secret to verify deliveries with.
 
     Args:
         settings: the secrets, and those that must be other ones.
@@ -66,8 +69,6 @@ def endpoints(settings: Settings, upstreams: Upstreams, wrote: Drop, ledger: Led
     Raises:
         SettingsError: a secret can be guessed, is used for something else too, or they are too many.
     """
-    if not settings.webhook_secrets:
-        return ()
     if len(settings.webhook_secrets) > MAX_SECRETS:
         raise SettingsError(f"{VARIABLE}: at most {MAX_SECRETS} are accepted at a time, a line each")
     others = {*settings.secrets, settings.control_token, settings.token}
@@ -79,8 +80,7 @@ def endpoints(settings: Settings, upstreams: Upstreams, wrote: Drop, ledger: Led
         except ValueError as error:
             raise SettingsError(f"{VARIABLE}: {error}") from None
     secrets = [secret.reveal().encode() for secret in settings.webhook_secrets]
-    webhook = Webhook(secrets, upstreams.host, wrote, ledger.delivered)
-    return (Endpoint("webhook", ("POST",), Access.OPEN, webhook.answer),)
+    return Webhook(secrets, upstreams.host, wrote, ledger.delivered)
 
 
 class _Room:
@@ -156,6 +156,21 @@ class Webhook:
         self._seen: Bounded[bytes, None] = Bounded(MAX_SEEN)
         self._pending: dict[str, None] = {}
         self._dropping = asyncio.Lock()
+        self._young: dict[str, None] = {}
+        self._old: dict[str, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._repeats: set[asyncio.Task[None]] = set()
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return the endpoint."""
+        return (Endpoint("webhook", ("POST",), Access.OPEN, self.answer),)
+
+    def close(self) -> None:
+        """Drop nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for repeat in self._repeats:
+            repeat.cancel()
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one delivery, once what it names is dropped.
@@ -194,6 +209,7 @@ class Webhook:
         except ValueError as error:
             raise BadRequest(400, f"The body of this delivery is {error}.") from None
         await self._drop(drops)
+        self._repeat(drops)
         self._seen[seen] = None
         log.debug("webhook %s: %d topics", event, len(drops))
         if event == "meta":
@@ -227,9 +243,7 @@ class Webhook:
 
     async def _drop(self, drops: tuple[str, ...]) -> None:
         """Drop topics; those of deliveries that come while others are dropped are dropped together."""
-        self._pending |= dict.fromkeys(drops)
-        if len(self._pending) > MAX_PENDING:
-            self._pending = {ALL: None}
+        self._pending = _bounded(self._pending, drops)
         async with self._dropping:
             together, self._pending = self._pending, {}
             try:
@@ -238,6 +252,27 @@ class Webhook:
             except BaseException:
                 self._pending = together | self._pending  # those of other deliveries are theirs to drop now
                 raise
+
+    def _repeat(self, drops: tuple[str, ...]) -> None:
+        """Drop the same once more, `LAG` to twice `LAG` seconds from now, all of that time with one timer."""
+        self._young = _bounded(self._young, drops)
+        if self._young and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LAG, self._ripen)
+
+    def _ripen(self) -> None:
+        ripe, self._old, self._young = self._old, self._young, {}
+        again = bool(self._old)
+        self._timer = asyncio.get_running_loop().call_later(LAG, self._ripen) if again else None
+        if ripe:
+            repeat = asyncio.create_task(self._drop(tuple(ripe)))
+            self._repeats.add(repeat)
+            repeat.add_done_callback(self._repeats.discard)
+
+
+def _bounded(waiting: dict[str, None], drops: tuple[str, ...]) -> dict[str, None]:
+    """Return the topics that wait with further ones; everything where these are too many."""
+    together = waiting | dict.fromkeys(drops)
+    return together if len(together) <= MAX_PENDING else {ALL: None}
 
 
 def _unsigned() -> BadRequest:

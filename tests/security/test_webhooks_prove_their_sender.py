@@ -21,8 +21,9 @@ BODY = about(action="edited")
 
 
 @pytest.fixture
-async def filled(github: StandIn, tmp_path: Path) -> AsyncIterator[Node]:
+async def filled(github: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
     """A node that has `KEPT`, and receives webhooks."""
+    monkeypatch.setattr(webhook, "LAG", 3600.0)
     async with running(github.url, tmp_path, webhook_secrets=(Secret(SECRET),)) as node:
         assert (await ask(node, get(KEPT))).status == 200
         yield node

@@ -30,12 +30,23 @@ class Hook:
         self.reads = 0
         self.ids = 0
         self.gate = asyncio.Event()
+        self.came = asyncio.Event()
+        self.called = asyncio.Event()
         self.gate.set()
         self.hook = Webhook([s.encode() for s in secrets or (SECRET,)], host, self.wrote, self.counted.append)
 
     async def wrote(self, topics: tuple[str, ...]) -> None:
+        self.called.set()
         await self.gate.wait()
         self.dropped.append(topics)
+        self.came.set()
+
+    async def until(self, drops: int) -> None:
+        """Wait for so many drops."""
+        async with asyncio.timeout(10):
+            while len(self.dropped) < drops:
+                self.came.clear()
+                await self.came.wait()
 
     async def deliver(
         self, body: bytes | list[bytes] = PUSH, event: str = "push", announced: int | None = -1, **fields: str | None

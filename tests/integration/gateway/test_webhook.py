@@ -1,5 +1,6 @@
 """A delivery of GitHub, through a whole gateway: the next read sees what changed there, and nothing else is lost."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,11 +8,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from p2pcache.hub import webhook
 from p2pcache.node import Node
 from p2pcache.settings import Secret
 from p2pcache.testing import StandIn
 from tests.support.deliveries import SECRET, about, fields
-from tests.support.gateway import ask, get, running
+from tests.support.gateway import LIMIT, ask, get, running
 
 ISSUE = "/repos/octo/app/issues/1"
 
@@ -52,6 +54,19 @@ async def test_what_changed_at_github_is_new_after_its_delivery(
     assert await title(hooked) == "Changed by somebody else"
     assert await hit(hooked, "/repos/octo/app/branches")
     assert await hit(hooked, "/repos/octo/lib/issues")
+
+
+async def test_what_github_gave_while_it_was_behind_its_webhook_does_not_stay(
+    hooked: Node, github: StandIn, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "LAG", 0.05)
+    before = await title(hooked)
+    await deliver(hooked, client, about(action="edited"), "issues")
+    assert await title(hooked) == before
+    github.edit("octo/app", issue=1, title="Seen by all replicas")
+    async with asyncio.timeout(LIMIT):
+        while await title(hooked) == before:
+            pass
 
 
 async def test_what_is_read_by_number_is_dropped_by_name(

@@ -13,7 +13,7 @@ import pytest
 from p2pcache.gateway.exchange import BadRequest
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.hub import webhook
-from p2pcache.hub.webhook import MAX_SECRETS, endpoints
+from p2pcache.hub.webhook import MAX_SECRETS, webhook_of
 from p2pcache.ledger.ledger import Ledger
 from p2pcache.settings import Secret, Settings, SettingsError
 from tests.support.webhook import PUSH, SECRET, Hook, signature
@@ -185,12 +185,12 @@ def made(*secrets: str, **settings: Any) -> int:
 
     async def wrote(_: tuple[str, ...]) -> None: ...
 
-    return len(endpoints(given, Upstreams(given.upstream), wrote, Ledger()))
+    return len(webhook_of(given, Upstreams(given.upstream), wrote, Ledger()).endpoints())
 
 
 def test_there_is_an_endpoint_where_there_is_a_secret() -> None:
-    assert made() == 0
     assert made(STRONG) == 1
+    assert made(STRONG, STRONG[::-1]) == 1
 
 
 @pytest.mark.parametrize(

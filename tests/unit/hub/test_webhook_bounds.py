@@ -155,3 +155,38 @@ async def test_what_waits_to_be_dropped_is_bounded() -> None:
         assert len(hook.hook._pending) <= MAX_PENDING
         hook.gate.set()
     assert "all" in hook.dropped[-1]
+
+
+async def test_what_was_dropped_is_dropped_once_more_when_github_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "LAG", 0.01)
+    hook = Hook()
+    for number, repository in enumerate(("octo/app", "octo/lib")):
+        await hook.deliver(json.dumps({"repository": {"full_name": repository, "id": 7 + number}}).encode())
+        await hook.deliver(b"{}", "ping")
+        await hook.until(2 * number + 2)
+    assert [sorted(topics) for topics in hook.dropped[::2]] == [sorted(topics) for topics in hook.dropped[1::2]]
+    assert hook.counted == ["dropped", "ignored"] * 2
+
+
+async def test_nothing_is_dropped_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "LAG", 0.0)
+    hook = Hook()
+    await hook.deliver()
+    hook.hook.close()
+    await asyncio.sleep(0.01)
+    assert len(hook.dropped) == 1
+
+
+async def test_a_repeat_under_way_ends_with_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "LAG", 0.0)
+    hook = Hook()
+    await hook.deliver()
+    hook.gate.clear()
+    hook.called.clear()
+    async with asyncio.timeout(10):
+        await hook.called.wait()
+    (repeat,) = hook.hook._repeats
+    hook.hook.close()
+    await asyncio.wait([repeat])
+    assert repeat.cancelled()
+    assert len(hook.dropped) == 1
