@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -21,9 +22,9 @@ from p2pcache.settings import Secret
 from p2pcache.testing import StandIn
 from p2pcache.values import GatewayHost
 from tests.support import certificates
-from tests.support.gateway import LIMIT, TOKEN, Raw, github, running
+from tests.support.gateway import LIMIT, TOKEN, Raw, Upstream, get, github, running, upstream
 
-__all__ = ["github"]
+__all__ = ["github", "upstream"]
 
 READS = {"Authorization": f"token {TOKEN}"}
 
@@ -156,6 +157,39 @@ class Greeting(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         transport.write(b"hello")
         transport.close()
+
+
+async def test_who_waits_for_an_answer_by_tls_gets_it_from_a_server_that_stops(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    go = asyncio.Event()
+
+    async def slow(_: Any, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await go.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")
+
+    upstream.answers(slow)
+    chain, key = certificates.write(tmp_path, "first")
+    life = AsyncExitStack()
+    node = await life.enter_async_context(
+        running(upstream.url, tmp_path, gateway_host=GatewayHost("127.0.0.1", 0), tls_cert=chain, tls_key=key)
+    )
+    here = port(node)
+    reader, writer = await asyncio.open_connection("localhost", here, ssl=trusting(tmp_path))
+    client = Raw(reader, writer)
+    await client.send(get("/repos/octo/app", host=f"localhost:{here}"))
+    await upstream.until(lambda: upstream.heads)
+    stopping = asyncio.create_task(life.aclose())
+    async with asyncio.timeout(LIMIT):
+        while True:
+            try:
+                (await asyncio.open_connection("localhost", here))[1].close()
+            except ConnectionRefusedError:
+                break
+    go.set()
+    assert (await client.reply()).body == b"ok"
+    await stopping
+    writer.close()
 
 
 async def test_silent_clients_keep_nobody_out_and_the_oldest_gives_way(tmp_path: Path) -> None:
