@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import shutil
 import signal
@@ -14,7 +15,7 @@ import pytest
 
 import p2pcache
 from p2pcache.swarm.protocol.frames import MINOR
-from tests.support.fleet import Fleet, Member, until
+from tests.support.fleet import PATIENT, Fleet, Member, until
 from tests.support.processes import GitHub, Node, job, running
 
 
@@ -160,6 +161,12 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert text.count(before) == 1, before
         text = text.replace(before, after)
     frames.write_text(text, "utf-8")
+    config = folder / "p2pcache/swarm/rules/config.py"
+    text = config.read_text("utf-8")
+    for name, seconds in PATIENT.items():
+        text, found = re.subn(rf"\b{name}: float = [0-9.]+$", f"{name}: float = {seconds}", text, flags=re.MULTILINE)
+        assert found == 1, name
+    config.write_text(text, "utf-8")
     return folder
 
 
@@ -190,10 +197,17 @@ async def test_an_upgrade_may_take_its_time(
         )
         await until(lambda: other.control("stats")["peers"]["connected"] == 1, "the two together")
         github.order("reset-calls")
-        for target, first_is_this in ((f"/repos/{repository}/labels", True), (f"/repos/{repository}/branches", False)):
-            for asks in (first_is_this, not first_is_this):
-                if asks:
-                    assert (await this.get(target)).status == 200
-                else:
-                    assert (await asyncio.to_thread(other.get, target, tokens[1]))[0] == 200
-            assert len(github.calls(target)) == 1, "the other one has it from its peer"
+        labels, branches = f"/repos/{repository}/labels", f"/repos/{repository}/branches"
+        assert (await this.get(labels)).status == 200
+        await until(lambda: other.control("peers")[0]["announced"], "what this release announced")
+        status, headers, _ = await asyncio.to_thread(other.get, labels, tokens[1])
+        assert (status, headers["cache-status"].rpartition("=")[2]) == (200, "peer")
+        before = (await this.control("peers"))[0]["announced"]
+        assert (await asyncio.to_thread(other.get, branches, tokens[1]))[0] == 200
+
+        async def announced() -> bool:
+            return bool((await this.control("peers"))[0]["announced"] > before)
+
+        await until(announced, "what the next release announced")
+        assert (await this.get(branches)).detail == "peer"
+        assert len(github.calls(labels)) == len(github.calls(branches)) == 1
