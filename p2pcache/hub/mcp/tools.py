@@ -49,11 +49,7 @@ class ToolRow:
     @property
     def input_schema(self) -> dict[str, Any]:
         """The JSON Schema of its arguments."""
-        _, found = msgspec.json.schema_components((self.takes,))
-        made = found[self.takes.__name__]
-        properties = {name: _bare(each) for name, each in made["properties"].items()}
-        required = {"required": made["required"]} if made.get("required") else {}
-        return {"type": "object", "properties": properties, **required}
+        return _schema_of(self.takes)
 
     @property
     def output_schema(self) -> dict[str, Any]:
@@ -61,6 +57,15 @@ class ToolRow:
         parts = {"next": {"type": "string"}} if issubclass(self.takes, Paged) else {}
         properties = {"data": self.gives, **parts, **_ABOUT}
         return {"type": "object", "properties": properties, "required": ["data", "source"]}
+
+
+@functools.cache
+def _schema_of(takes: type[Arguments]) -> dict[str, Any]:
+    _, found = msgspec.json.schema_components((takes,))
+    made = found[takes.__name__]
+    properties = {name: _bare(each) for name, each in made["properties"].items()}
+    required = {"required": made["required"]} if made.get("required") else {}
+    return {"type": "object", "properties": properties, **required}
 
 
 def _bare(made: dict[str, Any]) -> dict[str, Any]:

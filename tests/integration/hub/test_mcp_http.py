@@ -21,6 +21,8 @@ from p2pcache.hub import mcp
 from p2pcache.hub.mcp.results import MAX_RESULT
 from p2pcache.node import Node
 from p2pcache.testing import StandIn
+from p2pcache.values import Secret
+from tests.support.deliveries import SECRET, about, fields
 from tests.support.gateway import LIMIT, TOKEN, ask_as_another_user, connect_tcp, running
 from tests.support.mcp import hub
 
@@ -89,8 +91,8 @@ async def test_a_client_lists_and_calls(node: Node, mode: str) -> None:
 
 
 async def test_a_runner_and_an_agent_share_one_call(node: Node, github: StandIn) -> None:
-    fields = {"authorization": f"token {TOKEN}", "accept": "application/vnd.github+json"}
-    async with aiohttp.ClientSession() as http, http.get(node.address + REPOSITORY, headers=fields) as runner:
+    named = {"authorization": f"token {TOKEN}", "accept": "application/vnd.github+json"}
+    async with aiohttp.ClientSession() as http, http.get(node.address + REPOSITORY, headers=named) as runner:
         assert runner.status == 200
     async with speaking(node, authorization=f"Bearer {TOKEN}") as client:
         found = await client.call_tool("repository", {"repo": "octo/app"})
@@ -154,6 +156,19 @@ async def test_a_write_through_the_gateway_is_pushed(node: Node) -> None:
 async def test_a_peers_write_is_pushed(node: Node) -> None:
     async with speaking(node) as client, client.listen(resource_subscriptions=[URI]) as updates:
         node.library.drop_soon(set(node.keyring.topic_names(["repo:octo/app:talk"])), None)
+        assert await next_of(updates) == URI
+
+
+async def test_a_delivery_of_githubs_is_pushed(github: StandIn, tmp_path: Path) -> None:
+    body = about(action="edited")
+    async with (
+        hub(github.url, tmp_path, webhook_secrets=(Secret(SECRET),)) as node,
+        speaking(node) as client,
+        client.listen(resource_subscriptions=[URI]) as updates,
+        aiohttp.ClientSession() as http,
+    ):
+        async with http.post(f"{node.address}/-/webhook", data=body, headers=fields(body, "issues")) as answer:
+            assert answer.status == 200
         assert await next_of(updates) == URI
 
 
