@@ -69,6 +69,7 @@ class GatewayApi:
             fields |= {"content-type": "application/json", "content-length": str(len(body))}
         scope = {
             "type": "http",
+            "scheme": self._caller.scheme,
             "http_version": "1.1",
             "method": "GET" if body is None else "POST",
             "raw_path": path.encode("ascii"),

@@ -118,9 +118,9 @@ class McpEndpoint:
         try:
             sdk = await asyncio.to_thread(_imported)
             watches = Watches(self._library.keyring.topic_names)
-            self._library.watchers.append(watches.dropped)
             self._server = sdk.McpServer(lambda context: context.request.scope[CALLER], watches)
             async with sdk.over_http(self._server) as manager:
+                self._library.watchers.append(watches.dropped)
                 ready.set_result(manager)
                 await asyncio.Event().wait()
         except Exception as error:

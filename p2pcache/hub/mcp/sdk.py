@@ -112,7 +112,11 @@ class McpServer:
         uris = list(dict.fromkeys(params.notifications.resource_subscriptions or ()))
         if len(uris) > MOST_URIS:
             raise MCPError(INVALID_PARAMS, f"more than {MOST_URIS} resources at a time")
-        readable = [uri for uri in uris if await self._readable(caller, uri)]
+        try:
+            async with asyncio.timeout(tools.CALL_SECONDS):
+                readable = [uri for uri in uris if await self._readable(caller, uri)]
+        except TimeoutError:
+            raise MCPError(INTERNAL_ERROR, "these resources could not be read in time: watch fewer") from None
         if uris and not readable:
             raise MCPError(INVALID_PARAMS, "none of these resources can be read with this token")
         assert self._watches is not None  # noqa: S101 - registered with it alone
