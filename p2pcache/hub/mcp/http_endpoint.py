@@ -128,6 +128,9 @@ class McpEndpoint:
             if not ready.done():
                 ready.set_exception(BadRequest(500, f"The MCP server could not be started: {type(error).__name__}."))
                 self._manager = None  # the next caller tries again
+        finally:
+            if not ready.done():  # the node stops
+                ready.set_exception(BadRequest(503, "This node is being stopped."))
 
 
 def _imported() -> Any:

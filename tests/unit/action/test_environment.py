@@ -148,10 +148,11 @@ def test_what_a_named_backend_needs_is_installed_too(variables: dict[str, str], 
     assert environment.extra_locks(variables) == extra
 
 
-def test_each_extra_has_a_lock_of_what_the_first_lacks() -> None:
-    assert S3.is_file()
-    pinned = [set(re.findall(r"^([a-z0-9-]+)==", lock.read_text(), re.MULTILINE)) for lock in (environment.LOCK, S3)]
-    assert "obstore" in pinned[1] - pinned[0]
+@pytest.mark.parametrize(("extra", "package"), [("s3", "obstore"), ("mcp", "mcp")])
+def test_each_extra_has_a_lock_of_what_the_first_lacks(extra: str, package: str) -> None:
+    locks = (environment.LOCK, environment.ROOT / f"requirements-{extra}.lock")
+    pinned = [set(re.findall(r"^([a-z0-9-]+)==", lock.read_text(), re.MULTILINE)) for lock in locks]
+    assert package in pinned[1] - pinned[0]
     assert not pinned[0] & pinned[1]
 
 
