@@ -320,6 +320,13 @@ SETTINGS = (
         variables=("CACHE_LOG_REQUESTS",),
         default="false",
     ),
+    Setting(
+        "traces_endpoint",
+        "Send OpenTelemetry traces there, by OTLP over HTTP; needs the extra `otel`. Its other variables count too.",
+        "an http(s) URL",
+        variables=("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        otherwise="none",
+    ),
 )
 SETTING = {setting.field: setting for setting in SETTINGS}
 FLAGS = tuple(setting for setting in SETTINGS if setting.flag)

@@ -20,6 +20,7 @@ from p2pcache.cache.library import Library
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.tiers import Authorized, Opening, Tier
 from p2pcache.clock import unix_time
+from p2pcache.gateway import request_log
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.caller_limits import CallerLimits
@@ -47,6 +48,7 @@ from p2pcache.values import Secret
 
 if TYPE_CHECKING:
     from p2pcache.hub.mcp.http_endpoint import McpEndpoint
+    from p2pcache.hub.traces import Traces
 
 log = logging.getLogger("p2pcache")
 
@@ -86,7 +88,13 @@ class Node:
         self.disk = self.library.store
         policy = Policy(settings.lifetimes, node=lambda: self.participation.peer_id, rule_failed=self._rule_failed)
         self.engine = Engine(self.library, self.upstream, self.buckets, policy, self.participation.leases)
-        self._hot = FastPath(self.library.memory, self.buckets, self.ledger, unix_time)
+        self._traces: Traces | None = None
+        if settings.traces_endpoint:
+            from p2pcache.hub import traces  # a node that sends none does not pay for it
+
+            self._traces = traces.opened(settings.traces_endpoint)
+        self._observers = (*request_log.observers(), *((self._traces.observe,) if self._traces else ()))
+        self._hot = FastPath(self.library.memory, self.buckets, self.ledger, unix_time, self._observers)
         self._health = Health(
             self.disk, self.library.remotes, self.upstream, self.swarm, expects_peers=bool(settings.bootstrap)
         )
@@ -147,6 +155,7 @@ class Node:
             ledger=self.ledger,
             control=self._control(),
             bounds=self._bounds,
+            observers=self._observers,
             local=bool(settings.gateway_host),
         )
 
@@ -249,6 +258,8 @@ class Node:
             await self._mcp.close()
         if self._server is not None:
             await self._server.stop()
+        if self._traces is not None:
+            await self._traces.close()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

@@ -105,6 +105,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.TEXT
     log_requests: bool = False
+    traces_endpoint: str = ""
     options: Mapping[str, Any] = msgspec.field(default_factory=lambda: _options({}))
 
 

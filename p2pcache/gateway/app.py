@@ -10,7 +10,6 @@ from typing import Any
 
 from p2pcache.cache.engine import Engine
 from p2pcache.cache.upstream import UpstreamError
-from p2pcache.gateway import request_log
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.caller_limits import CallerLimits
 from p2pcache.gateway.control import ControlPlane
@@ -21,6 +20,7 @@ from p2pcache.gateway.listen import here
 from p2pcache.gateway.reads import Reads
 from p2pcache.gateway.relay import Relay
 from p2pcache.gateway.routing import CONTROL_PREFIX, Api, Control, Destination, Misdirected, RawFile, Router, Stream
+from p2pcache.gateway.seen import Observer, collected, seen
 from p2pcache.github import graphql, writes
 from p2pcache.github.classify import classify, raw_file
 from p2pcache.github.methods import SAFE, label
@@ -56,7 +56,9 @@ class Gateway:
         control: ControlPlane,
         bounds: ClientBounds = DEFAULT_BOUNDS,
         local: bool = False,
+        observers: tuple[Observer, ...] = (),
     ) -> None:
+        self._observers = observers
         self._router = router
         self._engine = engine
         self._upstream = upstream
@@ -73,12 +75,16 @@ class Gateway:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong, the client gets a sentence and never a traceback."""
         exchange = Exchange(scope, receive, send, self._bounds.body_seconds)
-        began = time.monotonic()
+        if not self._observers:
+            await self._answer(exchange)
+            return
+        began, calls = time.monotonic(), collected()
         try:
             await self._answer(exchange)
         finally:
-            if request_log.enabled():
-                request_log.write(exchange, time.monotonic() - began)
+            found = seen(exchange, began, calls)
+            for observe in self._observers:
+                observe(found)
 
     async def _answer(self, exchange: Exchange) -> None:
         try:

@@ -54,9 +54,8 @@ class Exchange:
         self.head: list[Line] = []
         self.route = self.rule = ""
         """What was asked and what decided it, for the log; empty until that is known."""
-        self.first_after = 0.0
-        """Seconds until the answer began."""
-        self._began = time.monotonic()
+        self.first_at = 0.0
+        """When the answer began, by `time.monotonic`; 0 before."""
         self._old = scope["http_version"] == "1.0"
         self._held: tuple[int, list[Line], bytearray] | None = None
         extensions: dict[str, Callable[[], Any]] = scope.get("extensions", {})
@@ -183,7 +182,7 @@ class Exchange:
         """Send status and header lines; lines that are not valid header lines are omitted."""
         head = clean(lines)
         self.started, self.status, self.head = True, status, head
-        self.first_after = time.monotonic() - self._began
+        self.first_at = time.monotonic()
         unframed = status not in BODILESS and self.method != "HEAD" and all(n != b"content-length" for n, _ in head)
         if self._old and unframed:
             self._held = status, head, bytearray()

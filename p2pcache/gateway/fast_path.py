@@ -15,9 +15,9 @@ from p2pcache.cache.decide import Rule
 from p2pcache.cache.entry import Entry, Pointer
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.wanted import Wanted
-from p2pcache.gateway import request_log
 from p2pcache.gateway.head import cache_status, render, status_line
 from p2pcache.gateway.respond import Shown
+from p2pcache.gateway.seen import Observer, Seen
 from p2pcache.ledger.ledger import Ledger, RouteCount
 
 MAX_PREPARED = 4096
@@ -70,13 +70,20 @@ def key_of(url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Key | None:
 class FastPath:
     """Prepared answers by request key."""
 
-    def __init__(self, memory: Memory, buckets: Buckets, ledger: Ledger, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        buckets: Buckets,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        observers: tuple[Observer, ...] = (),
+    ) -> None:
         self._memory = memory
         self._buckets = buckets
         self._ledger = ledger
         self._clock = clock
         self._prepared: dict[Key, Prepared] = {}
-        self._logged = request_log.enabled()
+        self._observers = observers
 
     def remember(self, key: Key, entry: Entry, wanted: Wanted, shown: Shown) -> None:
         """Keep the answer to a memory hit ready for its next request, if its body is one that memory holds."""
@@ -99,7 +106,7 @@ class FastPath:
 
     def answer(self, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
         """Head and body of the answer, or None for the long way."""
-        began = time.monotonic() if self._logged else 0.0
+        began = time.monotonic() if self._observers else 0.0
         key = key_of(url, headers)
         prepared = self._prepared.get(key) if key else None
         if prepared is None or key is None:
@@ -119,7 +126,9 @@ class FastPath:
             self._buckets.lines(*prepared.bucket),
             pointer.expires_at - now,
         )
-        if self._logged:
-            seconds = time.monotonic() - began
-            request_log.line(prepared.route.route, Rule.FRESH, "memory", 200, seconds, seconds)
+        if self._observers:
+            ended = time.monotonic()
+            found = Seen(prepared.route.route, Rule.FRESH, "memory", 200, began, ended, ended)
+            for observe in self._observers:
+                observe(found)
         return head, body

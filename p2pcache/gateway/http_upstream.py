@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from p2pcache.bounded import Bounded
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.callers import CREDENTIALS, Accepted
 from p2pcache.gateway.routing import Upstreams
+from p2pcache.gateway.seen import called
 from p2pcache.github import quota
 from p2pcache.github.headers import forwarded, upstream_user_agent
 from p2pcache.github.methods import SAFE
@@ -222,7 +224,7 @@ class HttpUpstream:
         credential = next((value for name, value in lines if name == "authorization"), "")
         place = await self._place(credential)
         proxy = self._proxies.of(url)
-        idle = self.deadlines.idle
+        idle, began = self.deadlines.idle, time.monotonic()
         try:
             async with asyncio.timeout(self.deadlines.connect + idle) as deadline:
                 response = await session.request(
@@ -236,12 +238,14 @@ class HttpUpstream:
                 )
         except BaseException as error:
             place.release()
+            called(began, 0)
             if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError, ValueError)):
                 failure = _failure(f"at {urlsplit(url).hostname} cannot be reached", error)
                 if url.startswith(self._upstreams.api):
                     self.unreachable = str(failure)
                 raise failure from error
             raise
+        called(began, response.status)
         if url.startswith(self._upstreams.api):
             self.unreachable = ""
         if url.startswith(self._own):
