@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import urllib.request
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -36,10 +38,22 @@ class Proxies:
         netloc = rest.partition("/")[0]
         origin = f"{scheme}://{netloc}"
         if origin not in self._by_origin:
-            named = None if urllib.request.proxy_bypass(netloc) else urllib.request.getproxies().get(scheme)
+            direct = urllib.request.proxy_bypass(netloc) or _in_a_range(netloc)
+            named = None if direct else urllib.request.getproxies().get(scheme)
             proxy = URL(named) if named else None
             headers = {}
             if proxy and proxy.user:
                 headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
             self._by_origin[origin] = Proxy(proxy.with_user(None) if proxy else None, headers)
         return self._by_origin[origin]
+
+
+def _in_a_range(netloc: str) -> bool:
+    """Return whether NO_PROXY has this address, or a range with it (CIDR): curl takes them, Python does not."""
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(URL(f"//{netloc}").host or "")
+        for name in urllib.request.getproxies().get("no", "").split(","):
+            with contextlib.suppress(ValueError):
+                if address in ipaddress.ip_network(name.strip(), strict=False):
+                    return True
+    return False

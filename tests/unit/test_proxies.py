@@ -28,3 +28,27 @@ def test_the_proxy_of_the_environment(
         monkeypatch.setenv(name, value)
     found, sent = Proxies().of("https://api.github.com/zen")
     assert (found and str(found).rstrip("/"), sent) == (proxy, headers)
+
+
+@pytest.mark.parametrize(
+    ("netloc", "no_proxy", "direct"),
+    [
+        ("10.1.2.3:9000", "10.0.0.0/8", True),
+        ("10.1.2.3:9000", "localhost, 10.1.2.0/24", True),
+        ("10.1.2.3:9000", "10.1.2.3", True),
+        ("11.1.2.3:9000", "10.0.0.0/8", False),
+        ("[fd00::1]:9000", "fd00::/8", True),
+        ("[::1]:9000", "::1", True),
+        ("[::1]:9000", "10.0.0.0/8,fd00::/8", False),
+        ("minio.internal", "10.0.0.0/8,.internal", True),
+        ("minio.example", "10.0.0.0/8,nonsense/99,", False),
+    ],
+)
+def test_an_address_may_be_left_out_by_its_range(
+    monkeypatch: pytest.MonkeyPatch, netloc: str, no_proxy: str, direct: bool
+) -> None:
+    for name in ("http_proxy", "no_proxy"):
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", no_proxy)
+    assert (Proxies().of(f"http://{netloc}/b").url is None) is direct
