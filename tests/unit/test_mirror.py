@@ -38,7 +38,7 @@ TRIED_BY = {
     "commands/demo": ("e2e/test_install.py", "run where nothing but Python is"),
     "commands/environment": ("integration/supervised/test_shell.py", "what it prints is for a shell"),
     "commands/mcp": ("integration/hub/test_mcp_stdio.py", "a real process, as an editor starts it"),
-    "commands/mcp_node": ("integration/hub/test_mcp_stdio.py", "a real process that starts one"),
+    "commands/mcp_node": ("e2e/test_mcp_stdio.py", "a real process that starts one"),
     "commands/inspect": ("integration/supervised/test_get.py", "it asks a node that runs"),
     "gateway/app": ("integration/gateway/test_reads.py", "a whole gateway"),
     "gateway/ask": ("unit/client/test_discovery.py", "asked of a real socket"),

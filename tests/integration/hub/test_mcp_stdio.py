@@ -1,20 +1,12 @@
-"""``p2pcache mcp``: the process that an editor starts, with the node that runs, or one of its own."""
+"""``p2pcache mcp``: the process that an editor starts, through the node that runs."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
-from mcp import Client, StdioServerParameters
-from mcp.shared.subscriptions import ResourceUpdated
+from mcp import Client
 
 from p2pcache.commands import mcp as command
 from p2pcache.commands.mcp import _address
@@ -24,22 +16,9 @@ from p2pcache.hub.mcp.remote_api import RemoteApi
 from p2pcache.testing import StandIn
 from tests.support.gateway import TOKEN
 from tests.support.mcp import hub
+from tests.support.mcp_process import started, variables
 
-COMMAND = (sys.executable, "-m", "p2pcache", "mcp")
-SECONDS = 40
-URI = "github://repos/octo/app"
 ACCEPT = {"authorization": f"token {TOKEN}", "accept": "application/vnd.github+json"}
-
-
-def variables(home: Path, **given: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "GITHUB_TOKEN": TOKEN, **given}
-
-
-@asynccontextmanager
-async def started(*arguments: str, **environ: str) -> AsyncIterator[Client]:
-    parameters = StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:], *arguments], env=environ)
-    async with asyncio.timeout(SECONDS), Client(parameters) as client:
-        yield client
 
 
 async def test_runner_hub_and_editor_make_one_call(github: StandIn, tmp_path: Path) -> None:
@@ -57,41 +36,8 @@ async def test_runner_hub_and_editor_make_one_call(github: StandIn, tmp_path: Pa
             sources.append(await client.call_tool("repository", {"repo": "octo/app"}))
             purged = await client.call_tool("cache_purge", {"path": "/repos/octo/lib"})
             assert not purged.is_error, "its user asks, over its socket"
-        async with started("--node", node.address, **variables(tmp_path)) as client:
-            sources.append(await client.call_tool("repository", {"repo": "octo/app"}))
-            assert (await client.call_tool("cache_purge", {"all": True})).is_error, "anybody may be on the loopback"
-    assert [found.structured_content["source"] for found in sources if found.structured_content] == ["memory"] * 3
+    assert [found.structured_content["source"] for found in sources if found.structured_content] == ["memory"] * 2
     assert [call.target for call in github.calls] == ["/repos/octo/app"]
-
-
-async def test_without_a_node_it_starts_one_and_pushes_its_drops(github: StandIn, tmp_path: Path) -> None:
-    environ = variables(tmp_path, CACHE_UPSTREAM=github.url, CACHE_ENABLE_P2P="false")
-    async with started(**environ) as client:
-        first = await client.call_tool("repository", {"repo": "octo/app"})
-        assert first.structured_content is not None
-        assert (first.structured_content["source"], first.structured_content["charged"]) == ("github", 1)
-        async with client.listen(resource_subscriptions=[URI]) as updates:
-            await client.call_tool("cache_purge", {"path": "/repos/octo/app"})
-            update = await anext(aiter(updates))
-            assert isinstance(update, ResourceUpdated)
-            assert update.uri == URI
-        read = await client.read_resource(URI)
-        assert read.ttl_ms > 50_000
-
-
-def test_a_signal_ends_its_own_node_and_removes_what_it_made(tmp_path: Path) -> None:
-    environ = variables(tmp_path, CACHE_ENABLE_P2P="false", TMPDIR=str(tmp_path), CACHE_LOG_LEVEL="info")
-    process = subprocess.Popen(
-        COMMAND, env=environ, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdin is not None
-    assert process.stderr is not None
-    with process:
-        said = next(iter(process.stderr))  # the node has started: why it works alone
-        assert "p2pcache:" in said
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(SECONDS) == 128 + signal.SIGTERM
-    assert [*tmp_path.glob("p2pcache-*")] == []
 
 
 @pytest.mark.parametrize(
