@@ -35,9 +35,14 @@ def scope_of(headers: Mapping[str, str], job_token: str | None, repository: str 
         return ANONYMOUS
     token = _lone_token(headers)
     if job_token and repository and token and _same(token, job_token):
-        return f"actions:{repository.lower()}"
+        return job_scope(repository)
     # A token is one scope in every form; a credential with more than a token, or without, is hashed as a whole.
     return f"token:{hashlib.sha256(_bytes(token or secret)).hexdigest()}"
+
+
+def job_scope(repository: str) -> str:
+    """Return the scope of the jobs of ``owner/name``, any case."""
+    return f"actions:{repository.lower()}"
 
 
 def shown(scope: str) -> str:
