@@ -15,6 +15,8 @@ HUB_PORT = 9100
 SOCKET_PATH_BYTES = 107
 """The longest path a unix socket can have on Linux (unix(7): ``sun_path`` less its terminating zero)."""
 UPSTREAM = "https://api.github.com"
+OIDC_ISSUER = "https://token.actions.githubusercontent.com"
+"""Of github.com."""
 
 
 _FILE = "the path of a file"
@@ -252,6 +254,48 @@ SETTINGS = (
         variables=("GITHUB_REPOSITORY",),
         otherwise="none",
         parse="repository",
+    ),
+    Setting(
+        "oidc_repositories",
+        "Ids of repositories whose jobs this hub admits by their OIDC token, without its secret.",
+        "ids of digits, separated by commas: gh api repos/OWNER/NAME --jq .id",
+        variables=("CACHE_OIDC_REPOSITORIES",),
+        otherwise="none",
+        parse="ids",
+    ),
+    Setting(
+        "oidc_owners",
+        "Ids of users or organisations, all of whose repositories' jobs this hub admits so.",
+        "ids of digits, separated by commas: gh api users/OWNER --jq .id",
+        variables=("CACHE_OIDC_OWNERS",),
+        otherwise="none",
+        parse="ids",
+    ),
+    Setting(
+        "oidc_issuer",
+        "Whose OIDC tokens this hub accepts; an enterprise, ghe.com and an Enterprise Server have others.",
+        f"an https URL without credentials or query, e.g. {OIDC_ISSUER}",
+        variables=("CACHE_OIDC_ISSUER",),
+        default=OIDC_ISSUER,
+        parse="https_url",
+    ),
+    Setting(
+        "id_token_url",
+        "Where a job with `id-token: write` asks for an OIDC token; the runner sets it.",
+        "an https URL",
+        variables=("ACTIONS_ID_TOKEN_REQUEST_URL",),
+        otherwise="none",
+        internal=True,
+    ),
+    Setting(
+        "id_token_key",
+        "What it sends there; the runner sets it.",
+        "a token",
+        variables=("ACTIONS_ID_TOKEN_REQUEST_TOKEN",),
+        otherwise="none",
+        secret=True,
+        internal=True,
+        parse="secret",
     ),
     Setting(
         "ready_file",

@@ -5,30 +5,59 @@ from __future__ import annotations
 import contextlib
 import logging
 import shlex
+from typing import NamedTuple
 
 import msgspec
 
 from p2pcache import files, values
-from p2pcache.cache.sealing import Keyring, generate_secret
+from p2pcache.cache.sealing import JobKeys, Keyring, generate_secret
 from p2pcache.cache.wanted import ScopePolicy
 from p2pcache.github.tokens import LONG_LIVED, token_kind
 from p2pcache.settings import Settings, SettingsError, Share
+from p2pcache.values import Secret
 
 log = logging.getLogger("p2pcache")
 
 TOKEN_HINT = "where gh is logged in: export GITHUB_TOKEN=$(gh auth token)"  # noqa: S105 - a sentence, no secret
 
 
-def keyring_of(settings: Settings) -> tuple[Keyring, str]:
+class Enrolled(NamedTuple):
+    """What a hub gave this job for its OIDC token: keys, or a problem, a sentence; neither where none was asked."""
+
+    keys: tuple[JobKeys, ...] = ()
+    problem: str = ""
+
+
+NOT_ASKED = Enrolled()
+
+
+def keyring_of(settings: Settings, enrolled: Enrolled = NOT_ASKED) -> tuple[Keyring, str]:
     """Return the keys, and why the node works alone ("" when it does not).
 
+    Args:
+        settings: all that the user chose.
+        enrolled: what a hub gave this job for its OIDC token, if it was asked.
+
     Raises:
-        SettingsError: a secret is weak; or what is meant to be a hub would work alone.
+        SettingsError: a secret is weak; or what is meant to be a hub would work alone, or admit jobs without a secret.
     """
+    if enrolled.keys:
+        return Keyring.from_job_keys(enrolled.keys, settings.upstream), ""
     keyring, alone = _keyring_of(settings)
     if settings.hub and alone:
         raise SettingsError(f"--hub: {alone}, and a hub is there for the swarm: change one of the two")
-    return keyring, alone
+    if _has_list(settings):
+        if not settings.hub:
+            raise SettingsError("CACHE_OIDC_REPOSITORIES, CACHE_OIDC_OWNERS: a hub alone admits jobs: add --hub")
+        if not settings.secrets:
+            raise SettingsError("CACHE_OIDC_REPOSITORIES, CACHE_OIDC_OWNERS: jobs' keys come from CACHE_SECRET: set it")
+    return keyring, enrolled.problem or alone
+
+
+def asks_for_keys(settings: Settings) -> bool:
+    """Return whether this node asks its hub for keys by OIDC: without a secret, in a job with ``id-token: write``."""
+    possible = settings.id_token_url and settings.id_token_key and settings.bootstrap and not settings.hub
+    return bool(possible) and not settings.secrets and not _stands_in(settings) and not _alone(settings, "")
 
 
 def with_secret(settings: Settings) -> tuple[Settings, str]:
@@ -56,24 +85,26 @@ def with_secret(settings: Settings) -> tuple[Settings, str]:
         raise SettingsError(f"{path}: it is empty: remove it, and a new secret is made")
     hand_out = f"gh secret set CACHE_SECRET <{shlex.quote(str(path))}"
     hint = f"this hub's secret is in {path}; hand it to the jobs with: {hand_out}"
+    if _has_list(settings):
+        hint = f"this hub's secret is in {path}; the keys of all admitted jobs come from it: give it to no job"
     return msgspec.structs.replace(settings, secrets=secrets, secret_file=path), hint
 
 
-def reread(settings: Settings, keyring: Keyring) -> bool:
-    """Read the file of the secret again, where there is one, and change `keyring`; return whether that was done.
+def reread(settings: Settings, keyring: Keyring) -> tuple[Secret, ...]:
+    """Read the file of the secret again, where there is one, and change `keyring`; return the secrets if that was done.
 
     A file that cannot be used is logged, and the keys stay what they are.
     """
     if settings.secret_file is None:
-        return False
+        return ()
     try:
         secrets = values.secrets_in(settings.secret_file)
         keyring.replace(Keyring.from_secrets([secret.reveal() for secret in secrets], settings.upstream))
     except ValueError as error:
         log.warning("%s: %s; the former secret stays in use", settings.secret_file, error)
-        return False
+        return ()
     log.info("the secret was read again from %s: %d accepted, the first seals", settings.secret_file, len(set(secrets)))
-    return True
+    return secrets
 
 
 def _keyring_of(settings: Settings) -> tuple[Keyring, str]:
@@ -110,6 +141,10 @@ def identity_of(settings: Settings) -> ScopePolicy:
     if token is not None and token_kind(token) in LONG_LIVED:
         token = None
     return ScopePolicy(token, settings.repository or None, per_credential=settings.share is Share.VERIFIED)
+
+
+def _has_list(settings: Settings) -> bool:
+    return bool(settings.oidc_repositories or settings.oidc_owners)
 
 
 def _stands_in(settings: Settings) -> bool:

@@ -38,7 +38,7 @@ from p2pcache.github import scopes, writes
 from p2pcache.github.quota import Bucket, charged
 from p2pcache.health import Health
 from p2pcache.hub.page import StatusPage
-from p2pcache.keys import identity_of, keyring_of, reread
+from p2pcache.keys import NOT_ASKED, Enrolled, identity_of, keyring_of, reread
 from p2pcache.listening import Listening, open_all, socket_path
 from p2pcache.participation import Participation
 from p2pcache.peering import Peering
@@ -61,14 +61,17 @@ class Node:
     Args:
         settings: all that the user chose.
         bounds: what a client may take of the gateway.
+        enrolled: what a hub gave this job for its OIDC token, if it was asked.
     """
 
-    def __init__(self, settings: Settings, bounds: ClientBounds = DEFAULT_BOUNDS) -> None:
+    def __init__(
+        self, settings: Settings, bounds: ClientBounds = DEFAULT_BOUNDS, enrolled: Enrolled = NOT_ASKED
+    ) -> None:
         self.settings = settings
         self._bounds = bounds
         self.address = ""
         self.ledger = reporting.restored(settings.stats_file)
-        self.keyring, self.alone = keyring_of(settings)
+        self.keyring, self.alone = keyring_of(settings, enrolled)
         self._upstreams = Upstreams(settings.upstream)
         token = settings.token.reveal() if settings.token else None
         self.upstream = HttpUpstream(self._upstreams, __version__, self._counted, token)
@@ -82,7 +85,7 @@ class Node:
             failed=self.ledger.error,
         )
         peering = Peering(self.library, self.buckets, self.keyring, self._quota_known)
-        self.participation = Participation(settings, self.keyring, peering, alone=bool(self.alone))
+        self.participation = Participation(settings, self.keyring, peering, alone=bool(self.alone), enrolled=enrolled)
         self.swarm = self.participation.swarm
         self.library.mount(self._tiers(self.swarm.tier if self.swarm else None))
         self.disk = self.library.store
@@ -279,8 +282,8 @@ class Node:
         """Read the certificate and the file of the secret again; what cannot be used is logged, and changes nothing."""
         if self.listening is not None:
             self.listening.reload()
-        if reread(self.settings, self.keyring):
-            self.participation.rotate(self.keyring)
+        if secrets := reread(self.settings, self.keyring):
+            self.participation.rotate(self.keyring, secrets)
             self._hot.clear()  # its answers would outlive the names under which a drop reaches them
 
     async def __aenter__(self) -> Self:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from p2pcache.github.quota import Bucket
+from p2pcache.keys import NOT_ASKED, Enrolled, asks_for_keys
 from p2pcache.peering import Peering
 from p2pcache.settings import Settings
+from p2pcache.values import Secret
 
 if TYPE_CHECKING:
     from p2pcache.cache.entry import Pointer
     from p2pcache.cache.sealing import Keyring
     from p2pcache.cache.tiers import Leases
+    from p2pcache.hub.job_admission import JobAdmission
     from p2pcache.swarm import Swarm, SwarmConfig
+    from p2pcache.swarm.rules.admitted import TokenSource
 
 log = logging.getLogger("p2pcache")
 
@@ -31,6 +36,7 @@ class Participation:
         keyring: proves that it may.
         peering: what the swarm asks of this node.
         alone: it takes no part.
+        enrolled: what a hub gave this job for its OIDC token; that hub is dialled with tokens.
 
     Attributes:
         swarm: None when the node works alone.
@@ -38,16 +44,27 @@ class Participation:
         failure: that sentence.
     """
 
-    def __init__(self, settings: Settings, keyring: Keyring, peering: Peering, *, alone: bool) -> None:
+    def __init__(
+        self, settings: Settings, keyring: Keyring, peering: Peering, *, alone: bool, enrolled: Enrolled = NOT_ASKED
+    ) -> None:
         self._hub = settings.hub
         self._peering = peering
         self.swarm: Swarm | None = None
-        self.state = "off"
-        self.failure = ""
+        self.failure = enrolled.problem
+        self.state = f"failed: {self.failure}" if self.failure else "off"
+        self._admission: JobAdmission | None = None
         if not alone:
             from p2pcache.swarm import Swarm  # a node that works alone does not pay for it
 
-            self.swarm = Swarm(_config(settings, keyring), peering, peering)
+            config = _config(settings, keyring)
+            if enrolled.keys:
+                config = replace(config, token=token_source(settings))
+            if settings.hub and (settings.oidc_repositories or settings.oidc_owners):
+                from p2pcache.hub.job_admission import job_admission  # nor a hub without a list for this
+
+                self._admission = job_admission(settings)
+                config = replace(config, gatekeeper=self._admission.admit)
+            self.swarm = Swarm(config, peering, peering)
             self.state = "starting"
 
     @property
@@ -77,6 +94,8 @@ class Participation:
         if self.swarm is None:
             return
         await self._peering.load_earlier()
+        if self._admission is not None and (trouble := await self._admission.open()):
+            log.warning("%s; until it does, no job is admitted by its OIDC token", trouble)
         try:
             await self.swarm.start()
         except SwarmError as error:
@@ -88,15 +107,19 @@ class Participation:
             self.state = READY
             log.info("peer %s listens at %s", self.peer_id, ", ".join(self.multiaddrs))
 
-    def rotate(self, keyring: Keyring) -> None:
-        """Prove membership with the keys that `keyring` has now, and accept these alone."""
+    def rotate(self, keyring: Keyring, secrets: Sequence[Secret]) -> None:
+        """Prove membership with the keys that `keyring` has now, and accept these alone; grant keys of `secrets`."""
         if self.swarm is not None:
             self.swarm.rotate(keyring.membership_keys)
+        if self._admission is not None:
+            self._admission.rotate(secrets)
 
     async def leave(self) -> None:
         """Leave the swarm; returns within a few seconds."""
         if self.swarm is not None:
             await self.swarm.stop()
+        if self._admission is not None:
+            await self._admission.close()
 
     def publish(self, scope: str, bucket: Bucket) -> None:
         """Send the members a bucket as GitHub reported it to this node; `scope` is the clear one."""
@@ -112,12 +135,32 @@ class Participation:
         return self.swarm.explain(name, cid, since) if self.swarm else ()
 
 
+async def enrolled(settings: Settings) -> Enrolled:
+    """Ask a hub for keys by this job's OIDC token, where it has no secret, but a hub and ``id-token: write``."""
+    if not asks_for_keys(settings):
+        return NOT_ASKED
+    from p2pcache.swarm.enrolment import enrol
+    from p2pcache.swarm.rules.config import SwarmError
+
+    try:
+        return Enrolled(await enrol(_bootstrap(settings), token_source(settings)))
+    except SwarmError as error:
+        return Enrolled(problem=f"no CACHE_SECRET, and this job's OIDC token opened no hub: {error}")
+
+
+def token_source(settings: Settings) -> TokenSource:
+    """Return what asks the runner for OIDC tokens."""
+    from p2pcache.runner.id_tokens import IdTokens
+
+    return IdTokens(settings.id_token_url, settings.id_token_key or Secret("")).get
+
+
 def _config(settings: Settings, keyring: Keyring) -> SwarmConfig:
     from p2pcache.swarm import SwarmConfig
 
     return SwarmConfig(
         listen=settings.p2p_listen or f"/ip4/0.0.0.0/tcp/{settings.p2p_port}",
-        bootstrap=tuple(_with_peer(address, settings.hub_peer_id) for address in settings.bootstrap),
+        bootstrap=_bootstrap(settings),
         announce=settings.announce,
         # A hub and the jobs of one user share a directory; one key would make them one peer.
         identity=settings.directory / ("identity.key" if settings.hub else "member.key"),
@@ -125,6 +168,10 @@ def _config(settings: Settings, keyring: Keyring) -> SwarmConfig:
         hub=settings.hub,
         mdns=settings.mdns,
     )
+
+
+def _bootstrap(settings: Settings) -> tuple[str, ...]:
+    return tuple(_with_peer(address, settings.hub_peer_id) for address in settings.bootstrap)
 
 
 def _with_peer(address: str, peer_id: str) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from p2pcache import backends
 from p2pcache import values as read
-from p2pcache.declarations import HUB_PORT, SETTINGS, UPSTREAM
+from p2pcache.declarations import HUB_PORT, OIDC_ISSUER, SETTINGS, UPSTREAM
 from p2pcache.github.lifetimes import DEFAULT_SECONDS
 from p2pcache.github.request import Lifetime
 from p2pcache.options import Setting
@@ -99,6 +99,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     control_token: Secret | None = None
     webhook_secrets: tuple[Secret, ...] = ()
     repository: str = ""
+    oidc_repositories: tuple[str, ...] = ()
+    oidc_owners: tuple[str, ...] = ()
+    oidc_issuer: str = OIDC_ISSUER
+    id_token_url: str = ""
+    id_token_key: Secret | None = None
     ready_file: Path | None = None
     stats_file: Path | None = None
     hub: bool = False
@@ -152,6 +157,7 @@ FIRST_PASSED = 3
 """The first descriptor that a service manager passes (SD_LISTEN_FDS_START)."""
 _EXPLAIN = (read.multiaddr, read.multiaddrs, read.lifetimes)
 """Parsers whose errors are more specific than `Setting.expected`."""
+_OTHERS_TOO = {"GITHUB_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"}
 _TYPES = {f.name: f.type for f in msgspec.structs.fields(Settings)}
 
 
@@ -163,9 +169,9 @@ def environment() -> dict[str, str]:
 def for_commands() -> dict[str, str]:
     """Return all variables except the node's secrets, which a command that uses the node does not need.
 
-    `GITHUB_TOKEN` stays: the command sends it with its own requests.
+    `GITHUB_TOKEN` stays: the command sends it with its own requests. So does what the runner gives every step.
     """
-    own = {name for setting in SETTINGS if setting.secret for name in setting.variables} - {"GITHUB_TOKEN"}
+    own = {name for setting in SETTINGS if setting.secret for name in setting.variables} - _OTHERS_TOO
     return {name: value for name, value in environment().items() if name not in own}
 
 

@@ -24,6 +24,7 @@ Bytes = Annotated[int, msgspec.Meta(ge=1 << 20)]
 
 _BUCKET = re.compile(r"(?:(s3)://)?([A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9])((?:/.*)?)")
 _FOLDER = re.compile(r"[A-Za-z0-9._=-]{1,128}")
+_ID = re.compile(r"[1-9][0-9]{0,19}")
 _REGION = re.compile(r"[a-z0-9-]{0,64}")
 
 
@@ -148,6 +149,22 @@ def upstream(text: str) -> str:
     host = f"[{ipaddress.IPv6Address(name)}]" if ":" in name else name
     port = "" if url.port in (None, _PORTS[url.scheme]) else f":{url.port}"
     return f"{url.scheme}://{host}{port}{url.path.rstrip('/')}"
+
+
+def https_url(text: str) -> str:
+    """Parse the URL of a service that has to prove who it is, see `upstream`."""
+    url = upstream(text)
+    if not url.startswith("https:"):
+        raise ValueError
+    return url
+
+
+def ids(text: str) -> tuple[str, ...]:
+    """Parse GitHub's numeric ids; a name can come to mean another repository, an id cannot."""
+    found = tuple(dict.fromkeys(items(text)))
+    if not all(_ID.fullmatch(item) for item in found):
+        raise ValueError
+    return found
 
 
 def urls(text: str) -> tuple[str, ...]:

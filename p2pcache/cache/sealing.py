@@ -19,10 +19,13 @@ import string
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from p2pcache.cache.entry import Digest
 
 _VERSION = b"\x02"
 _KEY_ID = 8
@@ -47,6 +50,22 @@ class ForgedError(SealError):
     """Bytes under a key of this keyring that it did not seal for this place: damaged, changed, or moved."""
 
 
+class JobKeys(msgspec.Struct, frozen=True, array_like=True):
+    """What a hub derives from its secret for the jobs of one repository (see `job_keys`).
+
+    Attributes:
+        secret: of a swarm of their own: it seals, names scopes and proves membership.
+        names: names resources and topics. All jobs of the repository have the same, also those of different swarms:
+            they can tell what an answer is about, and open and seal none of it.
+    """
+
+    secret: Digest
+    names: Digest
+
+    def __repr__(self) -> str:
+        return "JobKeys(***)"
+
+
 class SealedKind(enum.Enum):
     """The kinds of sealed bytes."""
 
@@ -60,6 +79,24 @@ class SealedKind(enum.Enum):
 def generate_secret() -> str:
     """Return a new swarm secret: 256 random bits in hex, which need no quotes in a shell, YAML or environment file."""
     return secrets.token_hex(32)
+
+
+def job_keys(secret: str, owner: str, repository: str, context: str) -> JobKeys:
+    """Return what a hub with `secret` grants; from it nothing can be learned of the secret, or of other jobs' keys.
+
+    Args:
+        secret: the hub's.
+        owner: its id, as digits: a repository that changes hands gets other keys.
+        repository: its id, as digits.
+        context: "" for trusted jobs, else what these have in common.
+    """
+    of = f"{owner} {repository}"
+
+    def key(use: str) -> bytes:
+        info = f"p2pcache v2 granted {use}".encode()
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret.encode())
+
+    return JobKeys(secret=key(f"secret {of} {context}"), names=key(f"names {of}"))
 
 
 def check_secret(secret: str) -> None:
@@ -114,18 +151,20 @@ class _Keys:
     membership: bytes
 
     @classmethod
-    def derive(cls, secret: bytes, server: str) -> _Keys:
-        def key(use: str, of: str = server) -> bytes:
+    def derive(cls, secret: bytes, server: str, names: bytes | None = None) -> _Keys:
+        def key(use: str, of: str = server, base: bytes = secret) -> bytes:
             info = f"p2pcache v2 {use} {of}".encode()
-            return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
+            return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(base)
+
+        names = secret if names is None else names
 
         return cls(
             id=key("key id")[:_KEY_ID],
             cipher=AESGCMSIV(key("seal")),
             nonce=key("nonce"),
-            resource=key("resource name"),
+            resource=key("resource name", base=names),
             scope=key("scope name"),
-            topic=key("topic name"),
+            topic=key("topic name", base=names),
             record=key("record signature"),
             membership=key("membership", of=""),
         )
@@ -170,6 +209,17 @@ class Keyring:
         if len(distinct) > MOST_SECRETS:
             raise ValueError(f"{len(distinct)} secrets are more than a rotation needs: at most {MOST_SECRETS}")
         return cls(tuple(_Keys.derive(secret.encode(), server) for secret in distinct))
+
+    @classmethod
+    def from_job_keys(cls, granted: Sequence[JobKeys], server: str = "") -> Keyring:
+        """Return the keyring of all nodes that a hub granted the same; the first keys are of its newest secret.
+
+        Raises:
+            ValueError: there are no keys, or too many.
+        """
+        if not 0 < len(granted) <= MOST_SECRETS:
+            raise ValueError(f"{len(granted)} sets of keys: expected one to {MOST_SECRETS}")
+        return cls(tuple(_Keys.derive(keys.secret, server, keys.names) for keys in dict.fromkeys(granted)))
 
     @classmethod
     def ephemeral(cls) -> Keyring:

@@ -19,6 +19,7 @@ from p2pcache.gateway.listen import ListenError
 from p2pcache.keys import with_secret
 from p2pcache.listening import activated
 from p2pcache.node import Node
+from p2pcache.participation import enrolled
 from p2pcache.runner import watch
 from p2pcache.service_manager import ServiceManager
 from p2pcache.settings import LogFormat, ManagerSettings, Settings, SettingsError, environment, hide
@@ -37,8 +38,7 @@ def serve(flags: Mapping[str, str]) -> None:
         settings, hint = with_secret(settings)
         _log_ignored(settings)
         given = ManagerSettings.take()
-        node = Node(activated(settings, given.descriptors))
-        uvloop.run(_serve(node, hint, ServiceManager(given.notify)))
+        uvloop.run(_serve(activated(settings, given.descriptors), hint, ServiceManager(given.notify)))
     except SettingsError as error:
         fail(str(error), 2)
     except ListenError as error:
@@ -75,7 +75,8 @@ def configure_log(settings: Settings, *, dated: bool = True) -> None:
         request_log.log.setLevel(logging.DEBUG)
 
 
-async def _serve(node: Node, hint: str, manager: ServiceManager) -> None:
+async def _serve(settings: Settings, hint: str, manager: ServiceManager) -> None:
+    node = Node(settings, enrolled=await enrolled(settings))
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     handled = HANDLED if node.settings.hub else STOPS  # a member's terminal ends it by SIGHUP

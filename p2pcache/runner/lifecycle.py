@@ -109,8 +109,8 @@ def _detect(given: Inputs) -> tuple[Network, Bootstrap]:
         network = Network(given.mode, given.mode, f"as the input says, though it looks like {network.mode}")
     if not given.settings.p2p:
         found = Bootstrap((), False, "peer to peer is off (enable-p2p: false)")
-    elif not given.settings.secrets and _has_no_lasting_token(given):
-        found = Bootstrap((), False, "without `secret` this job's answers stay in this job: p2pcache keygen makes one")
+    elif not given.settings.secrets and _has_no_lasting_token(given) and not _can_enrol(given):
+        found = Bootstrap((), False, _without_secret(given))
     else:
         found = resolve(given.targets, network, seen, strict=given.strict)
     core.info(f"{network}: {network.reason}")
@@ -124,6 +124,24 @@ def _detect(given: Inputs) -> tuple[Network, Bootstrap]:
 def _has_no_lasting_token(given: Inputs) -> bool:
     token = given.settings.token
     return token is None or token_kind(token.reveal()) not in LONG_LIVED
+
+
+def _can_enrol(given: Inputs) -> bool:
+    """Return whether the job can prove itself to a hub by an OIDC token, which is bound to the hub's peer id."""
+    return _has_id_token(given) and any(target.peer_id for target in given.targets)
+
+
+def _has_id_token(given: Inputs) -> bool:
+    return bool(given.settings.id_token_url and given.settings.id_token_key)
+
+
+def _without_secret(given: Inputs) -> str:
+    sentence = "without `secret` this job's answers stay in this job: p2pcache keygen makes one"
+    if any(target.peer_id for target in given.targets):
+        return f"{sentence}; or give the job `id-token: write`, where the hub admits by OIDC"
+    if _has_id_token(given) and any(target.named for target in given.targets):
+        return f"{sentence}; or, for a hub that admits by OIDC, end its address in /p2p/ and its peer id"
+    return sentence
 
 
 def _notes(given: Inputs, ready: Mapping[str, Any]) -> list[str]:

@@ -31,6 +31,8 @@ STOP_SECONDS = 18
 LOOK_SECONDS = 0.1
 ACT = "ACT"
 """Set by act, which differs from a runner."""
+ID_TOKEN = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+"""By which a job without a secret proves itself to a hub that admits by OIDC."""
 KEPT = ("INPUT_", "CACHE_", "GITHUB_", "MCP_", "AWS_")
 """Prefixes of the variables that the sibling gets, beside `CREDENTIALS`; none of the runner's other ones has one."""
 DROPPED = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY")
@@ -131,6 +133,8 @@ def _passed_variables(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {k: v for k, v in environ.items() if k.startswith(KEPT) and k not in DROPPED and v}
     if _uses_actions_cache(environ):
         kept |= {name: environ[name] for name in CREDENTIALS if environ.get(name)}
+    if not (environ.get("INPUT_SECRET") or environ.get("CACHE_SECRET")):
+        kept |= {name: environ[name] for name in ID_TOKEN if environ.get(name)}
     return kept | ({ACT: environ[ACT]} if ACT in environ else {})
 
 

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from p2pcache.addresses import Address, parse
@@ -31,7 +32,8 @@ HostFactory = Callable[[bytes, Address, Limits], Host]
 """Makes the transport in the swarm's thread: from the key's seed, the listen address and the limits."""
 
 
-def _libp2p(seed: bytes, listen: Address, limits: Limits) -> Host:
+def libp2p(seed: bytes, listen: Address, limits: Limits) -> Host:
+    """Return the transport that nodes use; call it in the swarm's thread."""
     from p2pcache.swarm.host import LibP2PHost
 
     return LibP2PHost(seed, listen, limits)
@@ -48,7 +50,7 @@ class Swarm:
     """
 
     def __init__(
-        self, config: SwarmConfig, store: BlockStore, events: SwarmEvents, *, host: HostFactory = _libp2p
+        self, config: SwarmConfig, store: BlockStore, events: SwarmEvents, *, host: HostFactory = libp2p
     ) -> None:
         limits = config.limits
         self._config = config
@@ -97,7 +99,9 @@ class Swarm:
 
         async def main() -> None:
             host = self._make_host(own.identity.seed, listen, self._config.limits)
-            mesh = Mesh(self._config, bootstrap, host, node, self._directory, own.identity)
+            token = None if self._config.token is None else partial(bridge.ask, self._config.token)
+            gatekeeper = None if self._config.gatekeeper is None else partial(bridge.ask, self._config.gatekeeper)
+            mesh = Mesh(self._config, bootstrap, host, node, self._directory, own.identity, token, gatekeeper)
             await mesh.run(lambda addresses: bridge.post_back(ready.set_result, (mesh, addresses)))
 
         finished = bridge.start(main)
@@ -139,7 +143,7 @@ class Swarm:
     def peers(self) -> list[PeerRow]:
         """Return the table of `p2pcache peers`: connected, relayed, and what was refused or dropped lately."""
         # Read without crossing over: a row that is a moment old, or half a frame ahead, does no harm.
-        return [] if self._mesh is None else self._mesh.members.rows(self._directory.announced)
+        return [] if self._mesh is None else self._mesh.rows()
 
     def activity(self) -> Mapping[str, int]:
         """Return what this node did for the swarm since its start, by the names of `services.activity`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import ipaddress
 import re
 import socket
 import ssl
@@ -266,7 +267,7 @@ def certificate(directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "GitHub of a test")])
     now = datetime.datetime.now(datetime.UTC)
     wild = ("*.githubusercontent.com", "*.github.com", "*.ghe.com", "ghe.example", "github.com")
-    names = [x509.DNSName(each) for each in wild]
+    names = [*map(x509.DNSName, wild), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     made = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -36,6 +36,7 @@ BESIDE = {
     ("node", "peering"),
     ("node", "participation"),
     ("participation", "peering"),
+    ("participation", "keys"),
     ("node", "keys"),
     ("node", "health"),
     ("node", "reporting"),

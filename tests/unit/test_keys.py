@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from p2pcache.cache.sealing import generate_secret
-from p2pcache.keys import identity_of, keyring_of, reread, with_secret
+from p2pcache.cache.sealing import Keyring, generate_secret, job_keys
+from p2pcache.keys import Enrolled, asks_for_keys, identity_of, keyring_of, reread, with_secret
 from p2pcache.settings import Settings, SettingsError, load
 
 HOME = {"XDG_CACHE_HOME": "/var/cache"}
@@ -78,6 +78,61 @@ class TestKeyring:
         assert why in keyring_of(of(CACHE_SECRET=generate_secret(), **told))[1]
 
 
+HUB = "/ip4/127.0.0.1/tcp/9100/p2p/12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
+BY_TOKEN = {
+    "CACHE_BOOTSTRAP_PEERS": HUB,
+    "ACTIONS_ID_TOKEN_REQUEST_URL": "https://run.example/t?v=2",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "k",
+}
+
+
+class TestEnrolment:
+    def test_a_job_without_a_secret_asks_its_hub(self) -> None:
+        assert asks_for_keys(of(**BY_TOKEN))
+        assert asks_for_keys(of(**BY_TOKEN, GITHUB_TOKEN="ghs_job"))
+
+    @pytest.mark.parametrize(
+        "told",
+        [
+            *({**BY_TOKEN, name: ""} for name in BY_TOKEN),
+            {**BY_TOKEN, "CACHE_SECRET": generate_secret()},
+            {**BY_TOKEN, "GITHUB_TOKEN": PERSONAL},
+            {**BY_TOKEN, "CACHE_ENABLE_P2P": "false"},
+            {**BY_TOKEN, "CACHE_SHARE": "off"},
+            {**BY_TOKEN, "CACHE_BACKENDS": "disk"},
+        ],
+    )
+    def test_no_other_node_does(self, told: dict[str, str]) -> None:
+        assert not asks_for_keys(of(**told))
+
+    def test_nor_does_a_hub(self) -> None:
+        assert not asks_for_keys(load({"hub": "true"}, {**HOME, **BY_TOKEN}))
+
+    def test_what_it_is_granted_is_its_keyring(self) -> None:
+        keys = (job_keys("the hub's", "77", "1001", ""),)
+        ring, alone = keyring_of(of(**BY_TOKEN), Enrolled(keys))
+        same = Keyring.from_job_keys(keys, "https://api.github.com")
+        assert (alone, ring.lasting, ring.key_id, ring.membership_keys) == ("", True, same.key_id, same.membership_keys)
+
+    def test_a_refusal_is_why_it_works_alone(self) -> None:
+        assert keyring_of(of(**BY_TOKEN), Enrolled(problem="not today"))[1] == "not today"
+
+    @pytest.mark.parametrize(
+        ("flags", "told", "why"),
+        [
+            ({}, {"CACHE_SECRET": generate_secret()}, "add --hub"),
+            ({"hub": "true"}, {"GITHUB_TOKEN": PERSONAL}, "come from CACHE_SECRET: set it"),
+        ],
+        ids=["no hub", "no secret"],
+    )
+    @pytest.mark.parametrize("variable", ["CACHE_OIDC_REPOSITORIES", "CACHE_OIDC_OWNERS"])
+    def test_a_list_takes_a_hub_with_a_secret(
+        self, flags: dict[str, str], told: dict[str, str], why: str, variable: str
+    ) -> None:
+        with pytest.raises(SettingsError, match=why):
+            keyring_of(load(flags, {**HOME, **told, variable: "7"}))
+
+
 SECRET = generate_secret()
 TOKEN = "ghp_" + "a1B2c3D4e5" * 4
 
@@ -103,6 +158,11 @@ def test_a_hub_without_a_secret_makes_one_and_keeps_it(settings: Callable[..., S
     keyring, alone = keyring_of(first)
     assert alone == ""
     assert keyring.membership_keys == keyring_of(settings(CACHE_SECRET=file.read_text()))[0].membership_keys
+
+
+def test_a_hub_with_a_list_hands_its_secret_to_nobody(settings: Callable[..., Settings]) -> None:
+    _, hint = with_secret(settings("hub", CACHE_OIDC_OWNERS="7"))
+    assert hint.endswith("the keys of all admitted jobs come from it: give it to no job")
 
 
 def test_a_secret_that_is_given_counts_and_none_is_kept(settings: Callable[..., Settings], tmp_path: Path) -> None:

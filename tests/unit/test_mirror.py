@@ -23,6 +23,7 @@ DATA = {
     "github/request",
     "github/table",
     "stores/driver",
+    "swarm/rules/admitted",
     "swarm/rules/config",
     "exports",
 }
@@ -72,6 +73,7 @@ TRIED_BY = {
     "swarm/services/batch": ("unit/swarm/test_tier.py", "announcements of a swarm"),
     "swarm/services/link": ("unit/swarm/services/test_session.py", "a protocol, and what a session does with it"),
     "swarm/services/local_node": ("unit/swarm/test_bridged_node.py", "a protocol, and what a running node makes of it"),
+    "swarm/services/room": ("unit/swarm/services/test_mesh.py", "what a mesh does is what its own room does"),
     "values": ("unit/test_settings.py", "each is read for a setting"),
 }
 """Modules without a test file of their own, the file below tests/ that tries them, and why there."""

@@ -24,6 +24,7 @@ from p2pcache.settings import (
 from p2pcache.values import BucketName, GatewayHost
 
 PEER = "12D3KooWGRYZDHBembyGJQqQ6WgLqJWYNjnECJwGBnCg8vbCeo8F"
+GHES = "https://ghes.example"
 HOME = {"XDG_CACHE_HOME": "/var/cache"}
 
 
@@ -103,6 +104,11 @@ def test_a_flag_that_is_right(field: str, text: str, value: object) -> None:
         ("CACHE_CONTROL_TOKEN", "t", "control_token", Secret("t")),
         ("GITHUB_REPOSITORY", "octo/app", "repository", "octo/app"),
         ("CACHE_LOG_LEVEL", "warning", "log_level", LogLevel.WARNING),
+        ("CACHE_OIDC_REPOSITORIES", "1001, 7\n1001", "oidc_repositories", ("1001", "7")),
+        ("CACHE_OIDC_OWNERS", "77", "oidc_owners", ("77",)),
+        ("CACHE_OIDC_ISSUER", "HTTPS://GHES.example/_services/token/", "oidc_issuer", f"{GHES}/_services/token"),
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://run.example//t?v=2", "id_token_url", "https://run.example//t?v=2"),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "k\n", "id_token_key", Secret("k")),
     ],
 )
 def test_a_variable_that_is_right(variable: str, text: str, field: str, value: object) -> None:
@@ -208,6 +214,10 @@ BAD_VARIABLES = [
     ("CACHE_IPFS_PIN_SERVICE", "a b", "a name"),
     ("CACHE_TTL", "fast=1", "not a lifetime class"),
     ("CACHE_TTL", "normal=soon", "not a number of seconds"),
+    ("CACHE_OIDC_REPOSITORIES", "octo/app", "ids of digits, separated by commas: gh api repos/OWNER/NAME --jq .id"),
+    ("CACHE_OIDC_OWNERS", "7,octo", "gh api users/OWNER --jq .id"),
+    ("CACHE_OIDC_OWNERS", "-7", "ids of digits"),
+    ("CACHE_OIDC_ISSUER", "http://token.example", "an https URL"),
     ("GITHUB_REPOSITORY", "octo", "OWNER/NAME"),
     ("GITHUB_REPOSITORY", "a/b/c", "OWNER/NAME"),
 ]
@@ -368,3 +378,8 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     file.write_text("")
     with pytest.raises(SettingsError, match=r"CACHE_SECRET_FILE: read '.*secret' .it is empty.: expected a file"):
         of({"CACHE_SECRET_FILE": str(file)})
+
+
+def test_commands_keep_what_the_runner_gives_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "k")
+    assert for_commands()["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] == "k"

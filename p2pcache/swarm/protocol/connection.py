@@ -206,7 +206,7 @@ class Connection:
                 return list(self._on_answer(frame, now))
             case frames.Bye():
                 raise Ended(Reason.of(frame.reason), ours=False)
-            case frames.Hello() | frames.Proof() | frames.Welcome():
+            case frames.Hello() | frames.Proof() | frames.Welcome() | frames.Enrol() | frames.Granted():
                 raise Ended(Reason.GARBAGE)
             case NewerFrame():
                 _spend(self._announcing, size, now)

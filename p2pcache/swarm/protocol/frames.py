@@ -17,10 +17,12 @@ import msgspec
 from msgspec import Meta
 
 from p2pcache.cache.entry import Cid, Digest, Pointer, Short, Size, Unix
+from p2pcache.cache.sealing import MOST_SECRETS, JobKeys
+from p2pcache.github.id_token import TOKEN_CHARACTERS
 from p2pcache.swarm.rules.address_book import Addresses, Known, PeerName
 
 MAJOR = 2
-MINOR = 0
+MINOR = 1
 MAGIC = "p2pcache"
 
 FRAME_MAX = 65_000
@@ -223,7 +225,21 @@ class Pong(Frame, tag=19):
     id: Token
 
 
-Introduction = Hello | Proof | Welcome
+class Enrol(Frame, tag=20):
+    """After `Hello`, of the side that dialled: admit this job by its OIDC token. Answered by `Granted`, or `Bye`."""
+
+    since: ClassVar[int] = 1
+    token: Annotated[str, Meta(max_length=TOKEN_CHARACTERS)]
+
+
+class Granted(Frame, tag=21):
+    """The token was accepted. The first keys are of the hub's newest secret; the proofs that follow are under one."""
+
+    since: ClassVar[int] = 1
+    keys: Annotated[tuple[JobKeys, ...], Meta(min_length=1, max_length=MOST_SECRETS)]
+
+
+Introduction = Hello | Proof | Welcome | Enrol | Granted
 """Of the handshake alone."""
 Answer = Part | Miss | Ack | Pong
 """To a request of this side."""

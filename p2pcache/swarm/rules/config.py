@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from p2pcache.cache.entry import Pointer
+from p2pcache.swarm.rules.admitted import Gatekeeper, TokenSource
 
 
 class SwarmError(Exception):
@@ -119,6 +120,8 @@ class SwarmConfig:
         membership_keys: 32 bytes each; the first proves, all are accepted (rotation).
         hub: keep every block seen and relay between members that cannot dial each other.
         mdns: look for members on the local network.
+        token: of a node that a hub granted its keys: the OIDC tokens with which it dials that hub.
+        gatekeeper: of a hub that admits by OIDC: what a token proves.
     """
 
     listen: str
@@ -128,6 +131,8 @@ class SwarmConfig:
     membership_keys: tuple[bytes, ...]
     hub: bool = False
     mdns: bool = False
+    token: TokenSource | None = None
+    gatekeeper: Gatekeeper | None = None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -178,6 +183,7 @@ class PeerRow(msgspec.Struct, frozen=True):
         state: ``hub``, ``member``, ``slow``, ``relayed``, ``dropped``, ``refused``, or ``unreached`` for a bootstrap
             peer that cannot be dialled at present.
         reason: why it is slow, was dropped, was refused or is unreached; else "".
+        repository: on a hub, which repository's job it is, if it was admitted by its OIDC token; else "".
     """
 
     peer_id: str
@@ -192,3 +198,4 @@ class PeerRow(msgspec.Struct, frozen=True):
     announced: int
     state: str
     reason: str = ""
+    repository: str = ""

@@ -21,6 +21,9 @@ class Reason(enum.IntEnum):
     ITSELF = 10
     BLOCKS = 11
     BROKEN = 12
+    TOKEN = 13
+    UNLISTED = 14
+    OLD_HUB = 15
 
     @classmethod
     def of(cls, number: int) -> Reason:
@@ -48,6 +51,9 @@ OURS = {
     Reason.ITSELF: "the address is this node's own",
     Reason.BLOCKS: "it sent blocks that are not what their names say",
     Reason.BROKEN: "the connection broke",
+    Reason.TOKEN: "its OIDC token is not accepted: jobs are admitted so by a hub with CACHE_OIDC_REPOSITORIES alone",
+    Reason.UNLISTED: "its repository is not on the list of this hub",
+    Reason.OLD_HUB: "it is of a version that does not admit by OIDC: update p2pcache there, or set CACHE_SECRET",
 }
 """Why this node ended a session."""
 
@@ -60,15 +66,20 @@ THEIRS = OURS | {
     Reason.DEAF: "it found that this node does not read",
     Reason.SILENT: "it found that this node does not answer",
     Reason.BLOCKS: "it found blocks of this node that are not what their names say",
+    Reason.TOKEN: "it does not accept this job's OIDC token: its log has the reason",
+    Reason.UNLISTED: (
+        "this repository is not on its list: its operator adds the id to CACHE_OIDC_REPOSITORIES "
+        "(gh api repos/OWNER/NAME --jq .id)"
+    ),
 }
 """Why the peer ended it, by its own account."""
 
 
 class Ended(Exception):  # noqa: N818  # not an error: how every session ends
-    """A session is over, or never began."""
+    """A session is over, or never began. `detail` says why more exactly; it holds no bytes that a peer chose."""
 
-    def __init__(self, reason: Reason, *, ours: bool = True) -> None:
-        super().__init__((OURS if ours else THEIRS)[reason])
+    def __init__(self, reason: Reason, *, ours: bool = True, detail: str = "") -> None:
+        super().__init__(detail or (OURS if ours else THEIRS)[reason])
         self.reason = reason
         self.ours = ours
         self.met = False

@@ -81,7 +81,7 @@ class BlockExchange:
         self._node = node
         self._budget = Budget(self._limits.in_flight)
         self._announcing: list[Pointer] = []
-        self._passing: dict[Session, deque[Pointer]] = {}
+        self._passing: dict[Session | None, deque[Pointer]] = {}
         self._passed = TokenBucket(self._limits.announce_rate / 2, self._limits.announce_burst / 4)
         self._batch = Batch(ANNOUNCE_DELAY, self._flush)
         self._transfers: dict[bytes, _Transfer] = {}
@@ -103,8 +103,11 @@ class BlockExchange:
         self._announcing.extend(pointers)
         self._batch.wake()
 
-    def _pass_on(self, pointers: Iterable[Pointer], source: Session) -> None:
-        """Announce to all members but `source`, on a hub; of what comes faster than that goes the oldest is lost."""
+    def pass_on(self, pointers: Iterable[Pointer], source: Session | None) -> None:
+        """Announce to all members but `source`, on a hub; of what comes faster than that goes the oldest is lost.
+
+        `source` is None for what comes from another room.
+        """
         self._passing.setdefault(source, deque(maxlen=_PASSING)).extend(pointers)
         self._batch.wake()
 
@@ -128,7 +131,7 @@ class BlockExchange:
         pointers = [received(pointer, session.member.skew, now) for pointer in frame.pointers]
         news = [pointer for pointer in pointers if self._directory.add(pointer, session.peer)]
         if self._members.hub and news:
-            self._pass_on(news, session)
+            self.pass_on(news, session)
             self._keeping.extend((session.peer, pointer.cid, pointer.name) for pointer in news)
             self._idle.unpark_all()
 

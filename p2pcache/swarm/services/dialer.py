@@ -13,6 +13,7 @@ import trio
 from p2pcache import files
 from p2pcache.addresses import Address
 from p2pcache.swarm.rules.address_book import AddressBook
+from p2pcache.swarm.rules.admitted import TokenSource, TokenUnavailableError
 from p2pcache.swarm.rules.backoff import Backoff
 from p2pcache.swarm.rules.peer_warnings import AGAIN
 from p2pcache.swarm.rules.reasons import QUIET, Ended, Reason
@@ -34,7 +35,8 @@ class Dialer:
         members: those that are connected already.
         book: where members can be dialled.
         node: logs each reason once that a bootstrap peer cannot be used for.
-        meet: runs a session over a link, returns how it ended.
+        meet: runs a session over a link, with an OIDC token or "", and returns how it ended.
+        token: gives one for each time that a hub is dialled; None: this node needs none.
     """
 
     def __init__(
@@ -43,13 +45,17 @@ class Dialer:
         members: Members,
         book: AddressBook,
         node: LocalNode,
-        meet: Callable[[Link], Awaitable[Ended]],
+        meet: Callable[[Link, str], Awaitable[Ended]],
+        token: TokenSource | None = None,
     ) -> None:
         self._host = host
         self._members = members
         self._book = book
         self._node = node
         self._meet = meet
+        self._token = token
+        self._admitting: set[str] = set()
+        """Hubs that want a token."""
         self._dialling: set[str] = set()
         self._links = 0
 
@@ -60,11 +66,12 @@ class Dialer:
         logged: dict[str, float] = {}
         while True:
             try:
+                token = await self._token_for(address)
                 async with self._host.dial(address) as link:
                     peer = link.peer
                     self._members.unreached.pop(address, None)
                     self._members.add_bootstrap(peer)
-                    ended = await self._meet(link)
+                    ended = await self._meet(link, token)
             except LinkError as error:
                 ended, peer, why = Ended(Reason.BROKEN), "", str(error)
                 self._members.unreached[address] = why
@@ -86,13 +93,27 @@ class Dialer:
             while (session := self._members.get(peer)) is not None:  # it dialled us, or has another address
                 await session.closed.wait()
 
+    async def _token_for(self, address: Address) -> str:
+        """Return a new OIDC token for the hub there, since each is accepted once; "" if this node needs none.
+
+        Raises:
+            LinkError: there is none to be had.
+        """
+        if self._token is None or not address.peer:
+            return ""
+        self._admitting.add(address.peer)
+        try:
+            return await self._token(address.peer, self._members.me)
+        except TokenUnavailableError as error:
+            raise LinkError(str(error)) from None
+
     async def explore(self) -> NoReturn:
         """Link up with members that others name, a few at a time."""
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.sleep(_TICK)
                 now = trio.current_time()
-                for peer, addresses in self._book.due(now, self._members.peers()):
+                for peer, addresses in self._book.due(now, self._members.peers() | self._admitting):
                     if len(self._dialling) >= min(_AT_ONCE, self._wanted() - self._links):
                         break
                     if peer not in self._dialling:
@@ -111,7 +132,7 @@ class Dialer:
                     self._dialling.discard(peer)
                     self._links += 1
                     try:
-                        ended = await self._meet(link)
+                        ended = await self._meet(link, "")
                     finally:
                         self._links -= 1
             except LinkError as error:

@@ -6,40 +6,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import assert_never
 
+import msgspec
 import trio
 
 from p2pcache.addresses import Address
-from p2pcache.swarm.protocol import frames
-from p2pcache.swarm.protocol.frames import Message
-from p2pcache.swarm.protocol.handshake import Card
+from p2pcache.swarm.protocol.handshake import Card, Member
 from p2pcache.swarm.rules import multiaddrs
-from p2pcache.swarm.rules.address_book import AddressBook
-from p2pcache.swarm.rules.config import SwarmConfig, SwarmError
+from p2pcache.swarm.rules.admitted import Gatekeeper, TokenSource
+from p2pcache.swarm.rules.config import PeerRow, SwarmConfig, SwarmError
 from p2pcache.swarm.rules.directory import Directory
 from p2pcache.swarm.rules.identity import Identity
 from p2pcache.swarm.rules.peer_warnings import PeerWarnings
 from p2pcache.swarm.rules.reasons import Ended, Reason, fault
 from p2pcache.swarm.services import mdns
-from p2pcache.swarm.services.blocks import BlockExchange
 from p2pcache.swarm.services.dialer import Dialer
-from p2pcache.swarm.services.gossip import Quotas, Roster
 from p2pcache.swarm.services.interfaces import interfaces
 from p2pcache.swarm.services.introduction import Incoming, farewell, introduce
-from p2pcache.swarm.services.invalidations import Invalidations
-from p2pcache.swarm.services.lease_client import LeaseClient
 from p2pcache.swarm.services.link import Host, Link
 from p2pcache.swarm.services.local_node import LocalNode
-from p2pcache.swarm.services.members import Members
+from p2pcache.swarm.services.room import Room
+from p2pcache.swarm.services.rooms import Rooms
 from p2pcache.swarm.services.session import Session
 
 _GOODBYE = 0.5
 _ADDRESS_BOOK_BYTES = 1 << 20
 
 
-class Mesh:
-    """Everything that happens in the swarm's thread.
+class Mesh(Room):
+    """Everything that happens in the swarm's thread: this node's own room, and the way into it and others.
 
     Args:
         config: how this node takes part.
@@ -48,6 +43,8 @@ class Mesh:
         node: the rest of the node.
         directory: shared with the tier, which reads it from its own thread.
         me: this node's key.
+        token: where this node gets the OIDC tokens from that a hub asks for; None: it has the secret.
+        admit: what an OIDC token proves, on a hub that admits by it.
     """
 
     def __init__(
@@ -58,8 +55,10 @@ class Mesh:
         node: LocalNode,
         directory: Directory,
         me: Identity,
+        token: TokenSource | None = None,
+        admit: Gatekeeper | None = None,
     ) -> None:
-        limits = config.limits
+        super().__init__(config.limits, node, directory, me, hub=config.hub)
         self._config = config
         self._bootstrap = bootstrap
         self._host = host
@@ -68,14 +67,8 @@ class Mesh:
         self._warnings = PeerWarnings()
         self.port = 0
         """What this node listens at, once it does."""
-        self.members = Members(host.peer, limits, node.changed, hub=config.hub)
-        self.book = AddressBook(host.peer, limits.known, limits.dial_turns)
-        self.blocks = BlockExchange(self.members, directory, node)
-        self.leases = LeaseClient(self.members, directory, node, me)
-        self.invalidations = Invalidations(self.members, directory, node, self.leases.arbiter, me)
-        self.quotas = Quotas(self.members, node)
-        self.roster = Roster(self.members, self.book)
-        self.dialer = Dialer(host, self.members, self.book, node, self.meet)
+        self.rooms = Rooms(config.limits, me, node, admit) if admit is not None else None
+        self.dialer = Dialer(host, self.members, self.book, node, self.meet, token)
 
     async def run(self, started: Callable[[tuple[str, ...]], None]) -> None:
         """Run until cancelled. `started` gets the multiaddrs that reach this node, once it listens.
@@ -89,8 +82,9 @@ class Mesh:
         self.book.restore(_read(path), trio.current_time())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._host.serve, self._accept)
-            for part in (self.blocks, self.leases, self.quotas, self.roster):
-                nursery.start_soon(part.run)
+            nursery.start_soon(self.run_services)
+            if self.rooms is not None:
+                nursery.start_soon(self.rooms.run)
             for address in self._bootstrap:
                 nursery.start_soon(self.dialer.bootstrap, address)
             nursery.start_soon(self.dialer.explore)
@@ -99,9 +93,17 @@ class Mesh:
                 nursery.start_soon(self._discover, announced)
             started(tuple(f"{address}/p2p/{self._host.peer}" for address in announced))
 
+    def rows(self) -> list[PeerRow]:
+        """Return the table of `p2pcache peers`, with the members of all rooms. Any thread may call this."""
+        found = self.members.rows(self.directory.announced)
+        for label, room in self.rooms or ():
+            rows = room.members.rows(room.directory.announced)
+            found += [msgspec.structs.replace(row, repository=label) for row in rows]
+        return found
+
     async def leave(self) -> None:
         """Say goodbye to all members, so that none has to take the end of this node for a failure."""
-        sessions = list(self.members)
+        sessions = [*self.members, *(self.rooms.sessions() if self.rooms is not None else ())]
         for session in sessions:
             session.end(Reason.LEAVING)
         with trio.move_on_after(_GOODBYE):
@@ -134,10 +136,15 @@ class Mesh:
         if not self._bootstrap and not self.members.hubs():  # no hub will bring these two together
             self.book.hurry(now)
 
-    async def meet(self, link: Link) -> Ended:
-        """Introduce, admit and serve one link until it ends; return how it did."""
+    async def meet(self, link: Link, token: str = "") -> Ended:
+        """Introduce, admit and serve one link until it ends; return how it did.
+
+        Args:
+            link: to a peer that has not proved anything yet.
+            token: an OIDC token for the hub that was dialled, if this node needs one.
+        """
         try:
-            ended = await self._meet(link)
+            ended = await self._meet(link, token)
         except Exception as error:  # noqa: BLE001  # fail open: what goes wrong with one peer is that peer's session
             self.members.counters["internal"] += 1
             self._node.warn(f"the session with a peer ended by an internal error ({fault(error)})")
@@ -149,69 +156,30 @@ class Mesh:
         """Use other membership keys for every handshake from now on."""
         self._config = replace(self._config, membership_keys=membership_keys)
 
-    async def _meet(self, link: Link) -> Ended:
+    async def _meet(self, link: Link, token: str) -> Ended:
         limits = self._config.limits
         incoming = Incoming(link)
+        keys = self._config.membership_keys
+        admit = None if self.rooms is None else partial(self.rooms.verified, link.peer)
         try:
-            member = await introduce(link, incoming, self._host.peer, self._card, self._config.membership_keys, limits)
+            member = await introduce(link, incoming, self._host.peer, self._card, keys, limits, token, admit)
+            room = await self._room_of(member, link)
             shown = multiaddrs.proved(link.address, link.dialled, member.addresses, interfaces())
-            session = Session(link, incoming.decoder, replace(member, addresses=shown), limits, self._on_message)
-            await self._admit(session)
+            session = Session(link, incoming.decoder, replace(member, addresses=shown), limits, room.on_message)
+            return await room.attend(session)
         except Ended as refused:
             self.members.remember(link.peer, link.address, link.dialled, refused)
             return refused
-        ended = Ended(Reason.LEAVING)
-        try:
-            ended = await session.run(partial(self._welcome, session))
-        finally:
-            if self.members.leave(session, ended):
-                self.blocks.on_leave(session)
-                self.leases.on_leave(session)
-                self.roster.on_leave(session)
-                if session.member.hub and not self.members.hubs():
-                    self.book.hurry(trio.current_time())
-        ended.met = True
-        return ended
 
-    async def _admit(self, session: Session) -> None:
+    async def _room_of(self, member: Member, link: Link) -> Room:
+        if member.admitted is None:
+            return self
+        assert self.rooms is not None  # noqa: S101  # it admitted the member
         try:
-            self.members.admit(session)
+            return self.rooms.of(member.admitted)
         except Ended as ended:
-            await farewell(session.link, ended.reason)
+            await farewell(link, ended.reason)
             raise
-        self.leases.on_join(session)
-
-    async def _welcome(self, session: Session) -> None:
-        """Send invalidations first: what is announced after them was proved after them."""
-        await self.invalidations.on_join(session)
-        await self.quotas.on_join(session)
-        await self.roster.on_join(session)
-        await self.blocks.on_join(session)
-
-    def _on_message(self, session: Session, frame: Message) -> None:  # one line a frame
-        match frame:
-            case frames.Have():
-                self.blocks.on_have(session, frame)
-            case frames.Get():
-                self.blocks.on_get(session, frame)
-            case frames.Drop():
-                self.invalidations.on_drop(session, frame)
-            case frames.Acquire():
-                self.leases.on_acquire(session, frame)
-            case frames.Release():
-                self.leases.arbiter.on_release(session, frame)
-            case frames.Grant():
-                self.leases.on_grant(session, frame)
-            case frames.Queued():
-                self.leases.on_queued(session, frame)
-            case frames.Free():
-                self.leases.on_free(session, frame)
-            case frames.Quota():
-                self.quotas.on_quota(session, frame)
-            case frames.Peers():
-                self.roster.on_peers(session, frame)
-            case _:
-                assert_never(frame)
 
     async def _accept(self, link: Link) -> None:
         await self.meet(link)

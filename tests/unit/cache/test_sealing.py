@@ -15,6 +15,7 @@ from p2pcache.cache.sealing import (
     SealError,
     check_secret,
     generate_secret,
+    job_keys,
 )
 
 OLD = "6b1f0c2a9d8e7f5041322314a5b6c7d8"
@@ -256,3 +257,39 @@ def test_threads_may_share_a_keyring() -> None:
     texts = [secrets.token_bytes(1000) for _ in range(200)]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda text: KEYRING.open(KEYRING.seal(text, BLOCK), BLOCK), texts)) == texts
+
+
+class TestJobKeys:
+    """What a hub grants to the jobs of a repository."""
+
+    def test_they_depend_on_each_part_and_on_nothing_else(self) -> None:
+        parts = [("s", "1", "23", ""), ("t", "1", "23", ""), ("s", "12", "3", ""), ("s", "1", "23", "push x")]
+        made = [job_keys(*part) for part in parts]
+        assert len({keys.secret for keys in made}) == 4
+        assert len({keys.names for keys in made}) == 3, "a context has the repository's names"
+        assert made[0].names == made[3].names
+        assert made[0] == job_keys(*parts[0])
+        assert repr(made[0]) == "JobKeys(***)"
+
+    def test_a_keyring_of_them_names_for_all_and_seals_for_its_own(self) -> None:
+        main, pull = (Keyring.from_job_keys([job_keys("s", "1", "2", context)]) for context in ("", "pull_request 7"))
+        assert main.lasting
+        assert main.resource_name(b"r") == pull.resource_name(b"r")
+        assert main.topic_name("t") == pull.topic_name("t")
+        assert main.scope_name("s") != pull.scope_name("s")
+        assert main.membership_keys != pull.membership_keys
+        assert main.record_seeds(b"n" * 32) != pull.record_seeds(b"n" * 32)
+        for one, other in ((main, pull), (pull, main)):
+            with pytest.raises(SealError):
+                other.open(one.seal(b"x", SealedKind.BLOCK), SealedKind.BLOCK)
+
+    def test_a_rotation_opens_both(self) -> None:
+        old, new = job_keys("old", "1", "2", ""), job_keys("new", "1", "2", "")
+        both = Keyring.from_job_keys([new, old, new])
+        assert len(both.membership_keys) == 2
+        assert both.open(Keyring.from_job_keys([old]).seal(b"x", SealedKind.BLOCK), SealedKind.BLOCK) == b"x"
+
+    @pytest.mark.parametrize("count", [0, MOST_SECRETS + 1])
+    def test_as_many_as_a_rotation_takes(self, count: int) -> None:
+        with pytest.raises(ValueError, match="sets of keys"):
+            Keyring.from_job_keys([job_keys(str(n), "1", "2", "") for n in range(count)])

@@ -25,13 +25,16 @@ from p2pcache.testing.actions_cache import READ, runtime_token
 from tests.support import command_files
 from tests.support.processes import running
 
+PEER = "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
 FILES = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")
 
 
 @pytest.fixture
 def step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """A runner's step: its files, its inputs; whatever was started is stopped."""
-    for name in [n for n in os.environ if n.startswith(("INPUT_", "CACHE_", "P2PCACHE_", "GH_", "GITHUB_"))]:
+    for name in [
+        n for n in os.environ if n.startswith(("INPUT_", "CACHE_", "P2PCACHE_", "GH_", "GITHUB_", "ACTIONS_ID_"))
+    ]:
         monkeypatch.delenv(name)
     for name in FILES:
         (tmp_path / name).touch()
@@ -320,3 +323,39 @@ def test_a_hub_that_was_named_and_is_not_there_is_a_warning(
     swarm.append({"p2p": "ready"})
     assert run("start") == 0
     assert "no hub reached (127.0.0.1:1 refused" in capfd.readouterr().out.split("::warning::p2pcache: ")[1]
+
+
+BY_TOKEN = {"ACTIONS_ID_TOKEN_REQUEST_URL": "https://127.0.0.1:9/t?v=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "k"}
+HUB = "/ip4/127.0.0.1/tcp/1"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"INPUT_BOOTSTRAP_PEERS": f"{HUB}/p2p/{PEER}"},
+            "or give the job `id-token: write`, where the hub admits by OIDC",
+        ),
+        ({"INPUT_BOOTSTRAP_PEERS": HUB, **BY_TOKEN}, "end its address in /p2p/ and its peer id"),
+    ],
+    ids=["no id-token", "no peer id"],
+)
+def test_without_a_secret_what_is_missing_for_admission_is_named(
+    step: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], given: dict[str, str], sentence: str
+) -> None:
+    step.setenv("INPUT_ENABLE_P2P", "true")
+    for name, value in given.items():
+        step.setenv(name, value)
+    assert run("start") == 0
+    assert sentence in capfd.readouterr().out
+
+
+def test_with_both_the_hub_is_looked_for(step: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    step.setenv("INPUT_ENABLE_P2P", "true")
+    for name, value in BY_TOKEN.items():
+        step.setenv(name, value)
+    step.setenv("INPUT_BOOTSTRAP_PEERS", f"{HUB}/p2p/{PEER}")
+    assert run("start") == 0
+    warnings = capfd.readouterr().out.split("::warning::p2pcache: ")[1:]
+    assert any("no hub reached (127.0.0.1:1 refused" in warning for warning in warnings)
+    assert any("this job's OIDC token opened no hub: 127.0.0.1:1" in w or "gives no OIDC token" in w for w in warnings)

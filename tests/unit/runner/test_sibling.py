@@ -117,6 +117,17 @@ def test_the_sibling_is_the_runners_and_knows_no_more_than_it_must(engine: FakeE
 
 
 @pytest.mark.parametrize(
+    ("more", "passed"), [({}, True), ({"INPUT_SECRET": "s"}, False), ({"CACHE_SECRET": "s"}, False)]
+)
+def test_what_gives_oidc_tokens_is_passed_where_there_is_no_secret(
+    engine: FakeEngine, environ: dict[str, str], more: dict[str, str], passed: bool
+) -> None:
+    assert sibling.main(["start"], {**environ, **dict.fromkeys(sibling.ID_TOKEN, "https://t"), **more}) == 0
+    assert (set(sibling.ID_TOKEN) <= engine.given.keys()) is passed
+    assert "https://t" not in json.dumps(engine.created), "any user of the engine could read it there"
+
+
+@pytest.mark.parametrize(
     ("more", "passed"),
     [
         ({"INPUT_PERSIST": "true"}, True),

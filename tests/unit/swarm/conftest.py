@@ -129,7 +129,8 @@ class Node:
         self.directory = Directory(limits.directory, limits.directory_per_peer, limits.drops)
         bootstrap = tuple(parse(text) for text in config.bootstrap)
         me = world.identity(number)
-        self.mesh = Mesh(config, bootstrap, self.host, self.local, self.directory, me)  # type: ignore[arg-type]
+        by_token = config.token, config.gatekeeper
+        self.mesh = Mesh(config, bootstrap, self.host, self.local, self.directory, me, *by_token)  # type: ignore[arg-type]
         self.scope = trio.CancelScope()
         self.started = trio.Event()
         self.told: tuple[str, ...] = ()

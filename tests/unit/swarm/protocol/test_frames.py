@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pcache.cache.entry import Pointer
+from p2pcache.cache.sealing import JobKeys
 from p2pcache.swarm.protocol import frames
 from p2pcache.swarm.protocol.frames import (
     CHUNK,
@@ -82,6 +83,8 @@ EXAMPLES = {
     frames.Peers: (st.just((Known(PEER, ("/ip4/10.0.0.1/tcp/1",)),)), st.just((PEER,))),
     frames.Ping: (token,),
     frames.Pong: (token,),
+    frames.Enrol: (st.text(max_size=200),),
+    frames.Granted: (st.lists(st.builds(JobKeys, digest, digest), min_size=1, max_size=5).map(tuple),),
 }
 FRAMES = st.one_of(*(st.builds(kind, *EXAMPLES[kind]) for kind in KINDS))
 
