@@ -6,6 +6,7 @@ The exporter takes its address, headers and all else from OpenTelemetry's own va
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -55,7 +56,9 @@ class Traces:
         if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: "p2pcache"}))
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(quiet(OTLPSpanExporter()), max_queue_size=QUEUE))
+        self._failing = threading.Event()
+        exporter = quiet(OTLPSpanExporter(), self._failing)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=QUEUE))
         self._tracer = self._provider.get_tracer("p2pcache", __version__)
         self._propagator = TraceContextTextMapPropagator()
 
@@ -86,20 +89,23 @@ class Traces:
         span.end(_at(seen.ended, ahead))
 
     async def close(self) -> None:
-        """Export what waits, for a few seconds at most."""
+        """Export what waits: for a few seconds at most, and no time where the collector was down already."""
         loop, over = asyncio.get_running_loop(), asyncio.Event()
 
         def shut() -> None:
             self._provider.shutdown()
-            loop.call_soon_threadsafe(over.set)
+            with contextlib.suppress(RuntimeError):  # nobody waits any more, and the loop is closed
+                loop.call_soon_threadsafe(over.set)
 
         # A daemon, since an exporter that hangs must not keep the process.
         threading.Thread(target=shut, name="traces", daemon=True).start()
+        failing = self._failing.is_set()
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS if not failing else 0):
                 await over.wait()
         except TimeoutError:
-            log.warning("the last traces were not taken in time")
+            if not failing:
+                log.warning("the last traces were not taken in time")
 
 
 def _at(moment: float, ahead: int) -> int:
@@ -107,24 +113,26 @@ def _at(moment: float, ahead: int) -> int:
     return int(moment * 1e9) + ahead
 
 
-def quiet(exporter: SpanExporter) -> SpanExporter:
-    """Return the exporter with one log line when it begins to fail, and one when it is well again."""
+def quiet(exporter: SpanExporter, failing: threading.Event) -> SpanExporter:
+    """Return the exporter with one log line when it begins to fail, and one when it is well again.
+
+    `failing` is set in between.
+    """
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
     class Quiet(SpanExporter):
-        failing = False
-
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             try:
                 result = exporter.export(spans)
             except Exception:  # noqa: BLE001 - whatever it is, the thread that exports has to live on
                 result = SpanExportResult.FAILURE
             failed = result is not SpanExportResult.SUCCESS
-            if failed and not self.failing:
+            if failed and not failing.is_set():
+                failing.set()
                 log.warning("traces cannot be exported; those that wait too long are dropped, and nothing else suffers")
-            elif self.failing and not failed:
+            elif failing.is_set() and not failed:
+                failing.clear()
                 log.info("traces are exported again")
-            self.failing = failed
             return result
 
         def shutdown(self) -> None:

@@ -133,7 +133,6 @@ async def test_a_collector_that_is_down_costs_one_line(
     monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:9")  # discard: nothing listens there
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.05")
-    monkeypatch.setattr(traces, "CLOSE_SECONDS", 20.0)
     caplog.set_level(logging.INFO)
     async with running(github.url, tmp_path, traces_endpoint="set") as node:
         for _ in range(20):
@@ -163,3 +162,26 @@ async def test_a_node_without_the_variable_records_nothing(github: StandIn, tmp_
         assert node._observers == ()
         assert node._traces is None
     assert traces.opened("") is None
+
+
+def test_an_exporter_that_fails_is_one_line_and_well_again_another(caplog: pytest.LogCaptureFixture) -> None:
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+    results: list[Any] = [OSError(), SpanExportResult.FAILURE, SpanExportResult.SUCCESS, SpanExportResult.SUCCESS]
+
+    class Failing(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            result = results.pop(0)
+            if isinstance(result, OSError):
+                raise result
+            return result  # type: ignore[no-any-return]
+
+    caplog.set_level(logging.INFO)
+    failing = threading.Event()
+    exporter = traces.quiet(Failing(), failing)
+    seen = []
+    while results:
+        exporter.export([])
+        seen.append(failing.is_set())
+    assert seen == [True, True, False, False]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
