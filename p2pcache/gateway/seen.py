@@ -1,4 +1,4 @@
-"""What is known of a request once it is over, for those who record requests: the log, and traces."""
+"""The facts of a finished request, for the log and for traces."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def collected() -> list[Call]:
 
 
 def called(began: float, status: int) -> None:
-    """Note a call of GitHub that began then and is over, if anybody records this request."""
+    """Note a finished call of GitHub, if this request is recorded."""
     if (found := _calls.get()) is not None:
         found.append(Call(began, time.monotonic(), status))
 

@@ -23,7 +23,7 @@ Content = str | float | None
 
 
 def escaped(content: Content) -> Markup:
-    """Return `content` as HTML: markup as it is, all else escaped, with a mark for what nobody could see."""
+    """Return `content` as HTML: markup as it is, all else escaped, with a replacement mark for invisible characters."""
     if isinstance(content, Markup):
         return content
     return Markup(html.escape(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", "" if content is None else str(content))))

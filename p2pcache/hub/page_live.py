@@ -1,4 +1,4 @@
-"""The page while a node runs: samples of its ledger, and the changes of the page for everybody who looks at it."""
+"""The live page of a running node: samples of its ledger, and the changed sections for every listener."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RETRY = b"retry: 2000\n\n"
 
 
 class PageListener:
-    """Someone who looks at the page."""
+    """One open page: a bounded queue of events for one client."""
 
     def __init__(self) -> None:
         self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_WAITING)

@@ -111,15 +111,17 @@ def _node(place: Place, row: Row, active: frozenset[str], *, labelled: bool) -> 
         tag("text", _short(row), x=at["x"], y=f"{first:.1f}", class_="id"),
         tag("text", _rtt(row), x=at["x"], y=f"{first + 12:.1f}", class_="rtt"),
     )
-    return tag("g", tag("title", _said(row)), shape, *(labels if labelled else ()), class_=f"peer {_kind(row, active)}")
+    return tag(
+        "g", tag("title", _described(row)), shape, *(labels if labelled else ()), class_=f"peer {_kind(row, active)}"
+    )
 
 
 def _relayed(place: Place, row: Row) -> Markup:
     dot = tag("circle", cx=f"{place.x:.1f}", cy=f"{place.y:.1f}", r=4)
-    return tag("g", tag("title", _said(row)), dot, class_="peer relayed")
+    return tag("g", tag("title", _described(row)), dot, class_="peer relayed")
 
 
-def _said(row: Row) -> str:
+def _described(row: Row) -> str:
     return f"{row['peer_id'] or _host_port(row)}: {row['state']}, {_rtt(row) or 'round trip not measured'}"
 
 
@@ -155,7 +157,7 @@ def _table(rows: Sequence[Row]) -> Markup:
 
 
 def troubles(rows: Sequence[Row], now: float) -> list[tuple[float, str, str]]:
-    """Return what the table says of peers that are wanting: Unix seconds, the peer's state, and why."""
+    """Return the rows with a reason: Unix seconds, peer and state, reason."""
     return [
         (
             row["since"] if row["state"] in ("dropped", "refused") else now,

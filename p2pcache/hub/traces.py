@@ -94,7 +94,7 @@ class Traces:
 
         def shut() -> None:
             self._provider.shutdown()
-            with contextlib.suppress(RuntimeError):  # nobody waits any more, and the loop is closed
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
                 loop.call_soon_threadsafe(over.set)
 
         # A daemon, since an exporter that hangs must not keep the process.
