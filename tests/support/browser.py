@@ -7,6 +7,8 @@ import base64
 import contextlib
 import itertools
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -98,6 +100,7 @@ async def chromium(profile: Path) -> AsyncIterator[Callable[[], Any]]:
         "about:blank",
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # the program is a script, which a signal would end without the browser
     )
     try:
         port = await _port(profile / "DevToolsActivePort", process)
@@ -105,7 +108,7 @@ async def chromium(profile: Path) -> AsyncIterator[Callable[[], Any]]:
             yield lambda: _tab(session)
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
