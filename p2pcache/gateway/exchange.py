@@ -64,6 +64,8 @@ class Exchange:
         """Called before a request goes out that must not be sent twice."""
         self.own_user: Callable[[], bool] = extensions.get("own_user", lambda: False)
         """Whether the kernel vouches that this node's own user asks."""
+        self.users_process: Callable[[], bool] = extensions.get("users_process", lambda: False)
+        """Whether the kernel vouches that a process of this node's user is connected, also over the loopback."""
         self._answering: Callable[[], None] = extensions.get("answering", lambda: None)
         self._body_seconds = body_seconds
         self._more = True

@@ -23,7 +23,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
-from p2pcache.gateway.callers import own_user
+from p2pcache.gateway.callers import own_user, users_process
 from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.head import last_answer
 from p2pcache.gateway.listen import here
@@ -184,7 +184,11 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _extensions(self) -> dict[str, Callable[[], object]]:
         """Give `Exchange` what ASGI does not: whether the client went away, and whether it is this user."""
-        return {"closing": self.transport.is_closing, "own_user": lambda: own_user(self.transport)}
+        return {
+            "closing": self.transport.is_closing,
+            "own_user": lambda: own_user(self.transport),
+            "users_process": lambda: users_process(self.transport),
+        }
 
     def _answer_hot(self) -> bool:
         parser, cycle = self.parser, self.cycle

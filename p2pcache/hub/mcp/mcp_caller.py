@@ -30,11 +30,11 @@ def digest_of(authorization: str | None) -> bytes:
 def authorization_of(exchange: Exchange, gate: Gate, own: Secret | None) -> str | None:
     """Return what GitHub is asked with for an MCP request, None for nothing.
 
-    That is what the request carries. Without it a caller on this machine's loopback, and through no proxy, is served
-    with the node's own token; any other one is refused. The control token never goes to GitHub.
+    That is what the request carries. Without it the node's own token stands in for a process of the node's user on this
+    machine, but for no proxy: neither one that says so nor one of another user. The control token never goes to GitHub.
 
     Raises:
-        BadRequest: a page of another site asks, or a caller from elsewhere without a token.
+        BadRequest: a page of another site asks, or any other caller without a token.
     """
     if exchange.foreign:
         raise BadRequest(403, "Pages of other sites may not ask this.")
@@ -42,6 +42,12 @@ def authorization_of(exchange: Exchange, gate: Gate, own: Secret | None) -> str 
     if given is not None and not gate.holds(given):
         return given
     if here(exchange.client) and not proxied(exchange):
-        return f"token {own.reveal()}" if own else None
-    sentence = "From other machines, send a token of GitHub's as a bearer token: GitHub is asked with it."
+        if own is None:
+            return None
+        if exchange.users_process():
+            return f"token {own.reveal()}"
+    sentence = (
+        "Send a token of GitHub's as a bearer token: GitHub is asked with it. This node's own is for processes of its "
+        "user, on its machine."
+    )
     raise BadRequest(401, sentence, CHALLENGE)

@@ -247,19 +247,33 @@ async def test_a_purge_needs_the_control_token(node: Node) -> None:
         assert (await client.call_tool("cache_purge", {"all": True})).is_error
 
 
+async def as_another_user(node: Node, tool: str, arguments: dict[str, Any], *fields: str) -> tuple[int, bytes]:
+    """What another user of the socket gets for a call."""
+    body = json.dumps(message("tools/call", name=tool, arguments=arguments)).encode()
+    lines = ["POST /-/mcp HTTP/1.1", "Host: localhost", "Content-Type: application/json", *fields]
+    lines += [
+        f"Content-Length: {len(body)}",
+        "Accept: application/json, text/event-stream",
+        "Connection: close",
+        "",
+        "",
+    ]
+    return await ask_as_another_user(node, "\r\n".join(lines).encode() + body)
+
+
 @pytest.mark.needs("root")
 async def test_another_user_of_the_socket_purges_nothing(node: Node) -> None:
-    body = json.dumps(message("tools/call", name="cache_purge", arguments={"all": True})).encode()
-    lines = [
-        "POST /-/mcp HTTP/1.1",
-        "Host: localhost",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-    ]
-    lines += ["Accept: application/json, text/event-stream", "Connection: close", "", ""]
-    status, answer = await ask_as_another_user(node, "\r\n".join(lines).encode() + body)
+    status, answer = await as_another_user(node, "cache_purge", {"all": True}, f"Authorization: Bearer {TOKEN}")
     assert status == 200
     assert b"control token" in answer
+
+
+@pytest.mark.needs("root")
+async def test_another_user_of_the_socket_does_not_read_with_the_hubs_token(node: Node, github: StandIn) -> None:
+    status, answer = await as_another_user(node, "repository", {"repo": "octo/app"})
+    assert status == 401
+    assert b"This node's own is for processes of its user" in answer
+    assert calls(github, REPOSITORY) == 0
 
 
 async def test_statistics_are_not_for_those_behind_a_proxy(node: Node) -> None:

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from p2pcache.gateway import callers
-from p2pcache.gateway.callers import Accepted, foreign_page, own_user
+from p2pcache.gateway.callers import Accepted, foreign_page, own_user, users_process
 
 
 class Transport(asyncio.BaseTransport):
@@ -43,6 +43,41 @@ def test_nobody_vouches(monkeypatch: pytest.MonkeyPatch) -> None:
     with here, there:
         monkeypatch.delattr(socket, "SO_PEERCRED")  # a system that has none
         assert not own_user(Transport(here))
+
+
+@pytest.mark.parametrize(
+    ("address", "family"),
+    [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6), ("::ffff:127.0.0.1", socket.AF_INET6)],
+)
+def test_a_process_of_this_user_on_the_loopback(
+    monkeypatch: pytest.MonkeyPatch, address: str, family: socket.AddressFamily
+) -> None:
+    with socket.socket(family) as server:
+        server.bind((address, 0))
+        server.listen()
+        with socket.create_connection(server.getsockname()[:2]), server.accept()[0] as accepted:
+            assert users_process(Transport(accepted))
+            monkeypatch.setattr(os, "geteuid", lambda: -2)
+            assert not users_process(Transport(accepted))
+
+
+def test_a_connection_that_the_kernel_does_not_show_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()),
+        server.accept()[0] as accepted,
+    ):
+        for nothing in ("/dev/null", "/nowhere/at/all"):
+            monkeypatch.setitem(callers._TABLES, socket.AF_INET, nothing)
+            assert not users_process(Transport(accepted))
+    assert not users_process(Transport(accepted)), "it is closed"
+
+
+def test_on_the_unix_socket_it_is_the_own_user() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there:
+        assert users_process(Transport(here))
+    assert not users_process(Transport(None))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ HERE, AFAR = ("127.0.0.1", 5), ("192.0.2.7", 5)
 GATE = Gate("control-token-of-the-hub")
 
 
-def exchange(client: tuple[str, int] | None, **fields: str) -> Exchange:
+def exchange(client: tuple[str, int] | None, *, users: bool, **fields: str) -> Exchange:
     async def unused(*_: Any) -> Any:
         raise AssertionError
 
@@ -25,12 +25,15 @@ def exchange(client: tuple[str, int] | None, **fields: str) -> Exchange:
         "headers": [(name.encode(), value.encode()) for name, value in named.items()],
         "client": client,
         "http_version": "1.1",
+        "extensions": {"users_process": lambda: users},
     }
     return Exchange(scope, unused, unused)
 
 
-def asked_with(client: tuple[str, int] | None, own: str | None = "ghp_own", **fields: str) -> str | None:
-    return authorization_of(exchange(client, **fields), GATE, Secret(own) if own else None)
+def asked_with(
+    client: tuple[str, int] | None, own: str | None = "ghp_own", *, users: bool = True, **fields: str
+) -> str | None:
+    return authorization_of(exchange(client, users=users, **fields), GATE, Secret(own) if own else None)
 
 
 @pytest.mark.parametrize("client", [HERE, AFAR, None])
@@ -39,9 +42,15 @@ def test_what_the_caller_sends_is_what_github_gets(client: tuple[str, int] | Non
 
 
 @pytest.mark.parametrize("client", [HERE, ("::1", 5), ("::ffff:127.0.0.1", 5), None])
-def test_on_this_machine_the_hubs_own_stands_in(client: tuple[str, int] | None) -> None:
+def test_on_this_machine_the_hubs_own_stands_in_for_its_user(client: tuple[str, int] | None) -> None:
     assert asked_with(client) == "token ghp_own"
-    assert asked_with(client, own=None) is None
+    with pytest.raises(BadRequest):
+        asked_with(client, users=False)
+
+
+@pytest.mark.parametrize("users", [True, False])
+def test_a_hub_without_a_token_asks_with_none_for_this_machine(users: bool) -> None:
+    assert asked_with(HERE, own=None, users=users) is None
 
 
 @pytest.mark.parametrize(
@@ -55,7 +64,7 @@ def test_on_this_machine_the_hubs_own_stands_in(client: tuple[str, int] | None) 
         (HERE, {"x_real_ip": "127.0.0.1"}),
     ],
 )
-def test_from_elsewhere_a_token_is_needed(client: tuple[str, int], fields: dict[str, str]) -> None:
+def test_from_elsewhere_a_token_is_needed(client: tuple[str, int], fields: dict[str, Any]) -> None:
     with pytest.raises(BadRequest) as caught:
         asked_with(client, **fields)
     assert caught.value.status == 401
@@ -64,7 +73,7 @@ def test_from_elsewhere_a_token_is_needed(client: tuple[str, int], fields: dict[
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost:3000", "null", "http://127.0.0.1"])
 @pytest.mark.parametrize("fields", [{}, {"authorization": "Bearer ghp_theirs"}])
-def test_a_page_of_another_site_gets_nothing(origin: str, fields: dict[str, str]) -> None:
+def test_a_page_of_another_site_gets_nothing(origin: str, fields: dict[str, Any]) -> None:
     with pytest.raises(BadRequest) as caught:
         asked_with(HERE, origin=origin, **fields)
     assert caught.value.status == 403
