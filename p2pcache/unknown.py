@@ -13,6 +13,8 @@ from p2pcache.declarations import SETTINGS
 _PREFIX = "CACHE_"
 _NAME = re.compile(rf"{_PREFIX}\w{{1,60}}", re.ASCII)
 _NAMED_AT_MOST = 5
+_NEAR = 0.7
+"""The similarity of a slip: half a name has it (BOOTSTRAP for BOOTSTRAP_PEERS), a last word not (KEY for TLS_KEY)."""
 
 
 class Unknown(NamedTuple):
@@ -71,5 +73,5 @@ def _nearest(name: str) -> str:
         for variable in setting.variables
         if variable.startswith(_PREFIX)
     }
-    near = difflib.get_close_matches(name.removeprefix(_PREFIX), candidates, n=1)
+    near = difflib.get_close_matches(name.removeprefix(_PREFIX), candidates, n=1, cutoff=_NEAR)
     return candidates[near[0]] if near else ""
