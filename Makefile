@@ -55,7 +55,7 @@ coverage: $(READY)  ## every line and branch of github/, cache/ and swarm/ runs 
 	@$(RUN) -m coverage combine -q
 	@$(RUN) -m coverage report
 
-e2e: $(READY) $(NODE_READY) $(MCP_READY)  ## what needs Docker, act, a browser, or builds environments
+e2e: $(READY) $(NODE_READY) $(MCP_READY)  ## whole lives: workflows, containers, shells, a browser
 	@$(PYTEST) --timeout=600 tests/e2e
 
 lint: $(READY)  ## ruff, formatting, types

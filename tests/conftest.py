@@ -102,7 +102,7 @@ def missing(engine: str) -> str | None:
             return None if shutil.which(engine) else f"{engine} is not installed"
 
 
-ALONE = ("tests/integration/fleet/", "tests/integration/stores/", "tests/integration/supervised/")
+ALONE = ("tests/integration/fleet/", "tests/integration/stores/")
 """Folders whose tests share what is dear, or wait for each other: the worker that has one test of them has all."""
 
 
