@@ -72,6 +72,17 @@ def crowd(home: str, address: str, keys: tuple[bytes, ...], until: multiprocessi
     asyncio.run(run())
 
 
+def joined(home: Path, address: str, keys: tuple[bytes, ...]) -> multiprocessing.connection.Connection:
+    """Start `CROWD` members in a process and wait until they have joined; return the pipe whose closing ends them."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    context.Process(target=crowd, args=(str(home), address, keys, theirs), daemon=True).start()
+    if not ours.poll(60.0):
+        sys.exit("a crowd did not join within a minute")
+    ours.recv()
+    return ours
+
+
 def rss(pid: int) -> float:
     """Return the resident memory in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
@@ -112,21 +123,13 @@ def measure(home: Path) -> list[tuple[int, float]]:
         "--ready-file",
         f"{ready}",
     )
-    context = multiprocessing.get_context("spawn")
     points, ends = [], []
     with tools.process(*command, log=log, env=tools.clean_environment(home, **variables)) as hub:
         tools.ready(ready, hub, log)
         state = listening(ready)
         url, [address, *_] = str(state["api_url"]), list(state["multiaddrs"])  # type: ignore[call-overload]
         for number in range(1, CROWDS + 1):
-            ours, theirs = context.Pipe()
-            context.Process(
-                target=crowd, args=(str(home), address, keyring.membership_keys, theirs), daemon=True
-            ).start()
-            ends.append(ours)
-            if not ours.poll(60.0):
-                sys.exit("a crowd did not join within a minute")
-            ours.recv()
+            ends.append(joined(home, address, keyring.membership_keys))
             while connected(url) < number * CROWD:
                 time.sleep(0.02)
             time.sleep(SETTLE)  # the gossip about the new members

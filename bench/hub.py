@@ -1,13 +1,12 @@
-"""What MCP costs a hub: a tool's call over HTTP beside a plain hit of the same answer, and its RSS before and after.
+"""A busy hub: hits for 50 runners that are its members too; an MCP call beside a plain hit of the same answer; its RSS.
 
-Run it alone: ``python bench/hub_mcp.py``; exit status 1 if the target is missed.
+Run it alone: ``python bench/hub.py``; exit status 1 if the target is missed.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
-import os
 import secrets
 import sys
 import tempfile
@@ -16,11 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import _tools as tools
+from hub_memory import CROWD, joined, listening, rss
+
+from p2pcache.keys import keyring_of
+from p2pcache.settings import load
 
 TOKEN = "ghp_bench"
 TARGET = "/repos/octo/app"
 CALLS, WARM = 1000, 50
 P95_MS = 10.0
+RUNNERS, SECONDS, HIT_MS = 50, 5, 20.0
 _META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
@@ -56,11 +60,6 @@ def measured(ask: Callable[[], float]) -> tuple[float, float]:
     return taken[CALLS // 2], taken[CALLS * 95 // 100]
 
 
-def rss(pid: int) -> float:
-    """Return the resident memory in MB."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
-
-
 def measure(home: Path) -> list[tuple[str, float, str, float]]:
     """Return the figures with their targets."""
     port, log = tools.free_port(), home / "log"
@@ -72,7 +71,9 @@ def measure(home: Path) -> list[tuple[str, float, str, float]]:
     with tools.process(*github, log=log):
         tools.listening(port)
         with tools.process(sys.executable, "-m", "p2pcache", "serve", *flags, log=log, env=environment) as hub:
-            gateway = str(tools.ready(home / "ready", hub, log)["api_url"]).removeprefix("http://")
+            tools.ready(home / "ready", hub, log)
+            state = listening(home / "ready")
+            gateway = str(state["api_url"]).removeprefix("http://")
             connection = http.client.HTTPConnection(gateway, timeout=30)
             plain = measured(lambda: timed(connection, "GET", TARGET, "", {"Accept": "application/vnd.github+json"}))
             before = rss(hub.pid)
@@ -82,16 +83,26 @@ def measure(home: Path) -> list[tuple[str, float, str, float]]:
             old = measured(lambda: timed(connection, *call(new=False)))
             at_the_end = rss(hub.pid)
             connection.close()
+            keys = keyring_of(load({}, variables))[0].membership_keys
+            [address, *_] = list(state["multiaddrs"])  # type: ignore[call-overload]
+            ends = [joined(home, address, keys) for _ in range(RUNNERS // CROWD)]
+            busy = tools.wrk(f"http://{gateway}{TARGET}", RUNNERS, SECONDS, {"Authorization": f"token {TOKEN}"})
+            for end in ends:
+                end.send(True)
+    print(f"{RUNNERS} runners, {busy.rate:.0f} hits/s: p50 {busy.p50:.2f} ms, p95 {busy.p95:.2f} ms")
     for name, (p50, p95) in {"plain hit": plain, "MCP 2026-07-28": new, "MCP 2025-11-25": old}.items():
         print(f"{name:16} p50 {p50:6.2f} ms  p95 {p95:6.2f} ms")
     print(
         f"first call {first:.0f} ms; RSS {before:.1f} MB, with MCP {after:.1f} MB, after the calls {at_the_end:.1f} MB"
     )
-    return [("an MCP call over HTTP, p95 in ms", new[1], "<=", P95_MS)]
+    return [
+        (f"a hit for one of {RUNNERS} runners that never pause, p95 in ms", busy.p95, "<=", HIT_MS),
+        ("an MCP call over HTTP, p95 in ms", new[1], "<=", P95_MS),
+    ]
 
 
 def main() -> int:
-    """Print the figures."""
+    tools.needs("wrk")
     with tempfile.TemporaryDirectory() as scratch:
         return tools.verdict(measure(Path(scratch)))
 
