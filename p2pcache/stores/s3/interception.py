@@ -9,7 +9,9 @@ import datetime
 import ipaddress
 import os
 import ssl
+import tempfile
 from collections.abc import Iterable
+from typing import IO
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -39,13 +41,18 @@ def intercepting(hosts: Iterable[str]) -> tuple[ssl.SSLContext, str]:
         serialization.NoEncryption(),
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with os.fdopen(
-        os.memfd_create("key"), "wb"
-    ) as file:  # Python takes keys from files only, and this one is in memory
+    with _nameless_file() as file:  # Python takes keys from files only
         file.write(private + pem)
         file.flush()
-        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+        file.seek(0)  # /dev/fd shares the position on macOS
+        context.load_cert_chain(f"/dev/fd/{file.fileno()}")
     return context, pem.decode("ascii")
+
+
+def _nameless_file() -> IO[bytes]:
+    """Return a file that no other process can open, in memory where the system has such files."""
+    create = getattr(os, "memfd_create", None)  # Linux has it
+    return os.fdopen(create("key"), "w+b") if create else tempfile.TemporaryFile()
 
 
 def _general_name(host: str) -> x509.GeneralName:

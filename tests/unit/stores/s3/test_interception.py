@@ -36,6 +36,11 @@ def test_a_client_that_trusts_it(host: str) -> None:
     handshake(context, client, host)
 
 
+def test_a_system_without_files_in_memory_has_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.memfd_create")
+    test_a_client_that_trusts_it("127.0.0.1")
+
+
 def test_it_is_for_no_other_host() -> None:
     context, pem = intercepting(["one.example"])
     client = trusting(pem)
