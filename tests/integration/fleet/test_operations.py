@@ -201,7 +201,8 @@ async def test_an_upgrade_may_take_its_time(
         assert (await this.get(labels)).status == 200
         await until(lambda: other.control("peers")[0]["announced"], "what this release announced")
         status, headers, _ = await asyncio.to_thread(other.get, labels, tokens[1])
-        assert (status, headers["cache-status"].rpartition("=")[2]) == (200, "peer")
+        assert status == 200
+        assert headers["cache-status"].rpartition("=")[2] in ("peer", "disk"), "a hub may have fetched it to keep it"
         before = (await this.control("peers"))[0]["announced"]
         assert (await asyncio.to_thread(other.get, branches, tokens[1]))[0] == 200
 
