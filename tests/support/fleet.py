@@ -24,7 +24,7 @@ END_SECONDS = 60.0
 ASK_SECONDS = 60.0
 PATIENT = {"peer_deadline": 5.0, "lease_silence": 8.0, "lease": 30.0}
 """For fleets larger than the machine, where calls are counted and time is not."""
-STORES = {"impatience": 20.0, "find": 20.0, "block": 20.0}
+STORES = {"impatience": 20.0, "patience": 20.0, "find": 20.0, "block": 20.0}
 """Bounds of tiers, where what a store has is to be found however busy the machine is."""
 
 

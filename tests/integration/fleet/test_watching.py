@@ -118,9 +118,9 @@ def test_the_log_says_who_joined_and_when(start: Callable[..., Node]) -> None:
 def test_debug_says_more_than_info_and_no_names(start: Callable[..., Node]) -> None:
     hub, node = joined(start, "--log-level", "debug")
     hub.get(READ, "ghs_one")
-    text = hub.log.read_text()
-    assert " DEBUG p2pcache: GET /repos/{owner}/{repo}/releases: nothing found" in text
-    assert REPOSITORY not in text
+    line = " DEBUG p2pcache: GET /repos/{owner}/{repo}/releases: nothing found"
+    until(lambda: line in hub.log.read_text(), "the line, which is written after the answer")
+    assert REPOSITORY not in hub.log.read_text()
     assert " DEBUG " not in node.log.read_text()
 
 
