@@ -91,6 +91,8 @@ class Node:
         self.disk = self.library.store
         policy = Policy(settings.lifetimes, node=lambda: self.participation.peer_id, rule_failed=self._rule_failed)
         self.engine = Engine(self.library, self.upstream, self.buckets, policy, self.participation.leases)
+        if settings.oidc_repositories or settings.oidc_owners:
+            self.engine.elsewhere.append(self.participation.drop_in_rooms)
         self._traces: Traces | None = None
         if settings.traces_endpoint:
             from p2pcache.hub import traces  # a node that sends none does not pay for it

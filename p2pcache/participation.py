@@ -121,6 +121,11 @@ class Participation:
         if self._admission is not None:
             await self._admission.close()
 
+    async def drop_in_rooms(self, topics: tuple[str, ...]) -> None:
+        """Drop clear topics at jobs whose keys are not this node's: see `swarm.Swarm.drop_in_rooms`."""
+        if self.swarm is not None:
+            await self.swarm.drop_in_rooms(topics)
+
     def publish(self, scope: str, bucket: Bucket) -> None:
         """Send the members a bucket as GitHub reported it to this node; `scope` is the clear one."""
         if self.swarm is not None and self.state == READY:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -108,6 +109,8 @@ class Engine:
         self._origin = Origin(library, upstream, buckets, policy)
         self._lookup = Lookup(library, buckets, policy, self._origin.trial, self._origin.times)
         self._callers: LocalLeases[Answer] = LocalLeases(patience=FOLLOW_SECONDS)
+        self.elsewhere: list[Callable[[tuple[str, ...]], Awaitable[None]]] = []
+        """Drop clear topics where other keys name them; each has a deadline of its own, and raises nothing."""
 
     @property
     def trial(self) -> RuleTrial:
@@ -214,7 +217,8 @@ class Engine:
 
     async def wrote(self, drops: tuple[str, ...]) -> None:
         """Drop what a successful write may have changed, here and at the peers, before its answer goes out."""
-        await self.library.drop(set(self.library.keyring.topic_names(drops)))
+        names = set(self.library.keyring.topic_names(drops))
+        await asyncio.gather(self.library.drop(names), *(drop(drops) for drop in self.elsewhere))
 
     async def _ask(self, wanted: Wanted, plan: Plan) -> Cached | Forwarded:
         """Ask GitHub; where it fails or refuses, serve the caller's own expired entry if that is allowed."""

@@ -129,6 +129,14 @@ class Swarm:
         if self._key is not None:
             self._key.release()
 
+    async def drop_in_rooms(self, topics: tuple[str, ...]) -> None:
+        """Drop clear topics at the jobs that a hub admitted by tokens; return when they have, or after a deadline."""
+        if self._bridge is None or self._mesh is None or self._mesh.rooms is None:
+            return
+        with contextlib.suppress(BridgeClosed, TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await self._bridge.call(self._mesh.rooms.drop, topics)
+
     def publish_quota(self, scope: bytes, state: bytes) -> None:
         """Send members the newest bucket state of a scope, at most 1,024 sealed bytes."""
         if self._bridge is not None and self._mesh is not None:

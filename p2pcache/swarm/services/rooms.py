@@ -182,6 +182,17 @@ class Rooms:
         opened.node.keyring, opened.node.shared = admitted.keyring, admitted.shared  # secrets rotate, names change
         return opened.room
 
+    async def drop(self, topics: Sequence[str]) -> None:
+        """Drop clear topics, which each room has other names for, in all rooms and at their members.
+
+        Returns when their members have, or after each room's own deadline.
+        """
+        async with trio.open_nursery() as nursery:
+            for opened in self._open.values():
+                names = opened.node.keyring.topic_names(topics)
+                opened.node.kept.drop(names, None, unix_time())
+                nursery.start_soon(opened.room.invalidations.drop, names, None)
+
     def _opened(self, admitted: Admitted) -> _Opened:
         if self._nursery is None:
             raise Ended(Reason.FULL)

@@ -133,6 +133,17 @@ def test_what_main_drops_a_pull_request_no_longer_serves(admitted: Start, github
     pull.until(lambda _: not sum(row["announced"] for row in pull.control("peers")), "the drop")
 
 
+def test_what_the_hub_is_told_to_forget_no_job_serves(admitted: Start, hub: Node, github: GitHub) -> None:
+    """By a purge, or by a webhook, which takes the same way."""
+    main = admitted("main", "ghs_one")
+    target = f"/repos/{APP}/labels?per_page=13"
+    main.get(target, "ghs_one")
+    assert "hit" in main.get(target, "ghs_one")[1]["cache-status"]
+    hub.control("purge", {"all": True})
+    main.until(lambda stats: stats["store"]["memory_entries"] == 0, "the drop")
+    assert "fwd=" in main.get(target, "ghs_one")[1]["cache-status"]
+
+
 @pytest.mark.parametrize(
     ("claims", "job_log", "hub_log"),
     [

@@ -13,6 +13,7 @@ from p2pcache.addresses import Address, parse
 from p2pcache.cache.tiers import Freed
 from p2pcache.swarm import Limits, Swarm, SwarmError
 from p2pcache.swarm.services.link import Host
+from tests.unit.swarm.admitting import gatekeeper
 from tests.unit.swarm.conftest import Blocks, Configs, Pointers
 from tests.unit.swarm.lab import SCOPE, Store, running, until
 
@@ -207,6 +208,17 @@ async def test_a_member_that_rotates_accepts_the_new_key_and_keeps_its_links(con
                     while not [row for row in late.peers() if row.state == "refused"]:  # noqa: ASYNC110  # as above
                         await asyncio.sleep(0.002)
             assert await hub.connected(2, 5)
+
+
+async def test_drops_reach_rooms_where_there_are_any(config: Configs) -> None:
+    topics = ("repo:octo/app",)
+    await Swarm(config("a"), Store(), Store()).drop_in_rooms(topics)
+    async with running(config("b"), config("c", gatekeeper=gatekeeper)) as [(_, without), (_, hub)]:
+        await without.drop_in_rooms(topics)
+        await hub.drop_in_rooms(topics)
+        assert hub._mesh is not None
+        assert hub._mesh.rooms is not None
+        assert len(hub._mesh.rooms) == 0, "none is opened for a drop"
 
 
 async def test_keys_may_change_before_the_start(config: Configs) -> None:

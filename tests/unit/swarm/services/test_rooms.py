@@ -168,6 +168,30 @@ def test_what_a_trusted_job_drops_is_dropped_where_it_is_read(world: World, run:
     run(test)
 
 
+def test_what_the_hub_drops_is_dropped_in_every_room_under_its_own_names(world: World, run: Run) -> None:
+    async def test() -> None:
+        hub = admitting(world)
+        async with world.running(hub), enrolled(world, hub, 20, "1") as (trusted, at):
+            async with (
+                enrolled(world, hub, 21, "1", "pull 7") as (reader, _),
+                enrolled(world, hub, 22, "2") as (other, elsewhere),
+            ):
+                names = at.keyring.topic_names(("repo:octo/app",))
+                pointer, block = sealed(at, topics=names)
+                await give(trusted, pointer, block)
+                await announced(reader)
+                assert hub.mesh.rooms is not None
+                await hub.mesh.rooms.drop(("repo:octo/app",))
+                for guest in (trusted, reader):
+                    drop = await guest.hear(Drop)
+                    assert (drop.origin, set(drop.topics)) == (hub.peer, set(names))
+                assert set((await other.hear(Drop)).topics) == set(elsewhere.keyring.topic_names(("repo:octo/app",)))
+            async with enrolled(world, hub, 23, "1") as (late, _):
+                await silent(late, Have)
+
+    run(test)
+
+
 def test_a_block_that_does_not_open_or_is_of_some_tokens_scope_is_not_passed_on(world: World, run: Run) -> None:
     async def test() -> None:
         hub = admitting(world)
