@@ -21,6 +21,8 @@ _TABLES = {socket.AF_INET: "/proc/net/tcp", socket.AF_INET6: "/proc/net/tcp6"}
 ROOT = 0
 CREDENTIALS = 1024
 UNAUTHORIZED = 401
+_OTHER_SITES = ("cross-site", "same-site")
+"""Of the same site is another port of this machine, too."""
 
 
 def own_user(transport: asyncio.BaseTransport) -> bool:
@@ -79,9 +81,15 @@ def _in_table(end: tuple[str, int]) -> str:
 
 
 def foreign_page(headers: Mapping[str, str], host: str, scheme: str = "http") -> bool:
-    """Return whether a page of another site asks, in a browser (RFC 6454 section 7.3)."""
+    """Return whether a page of another site asks, in a browser (RFC 6454 section 7.3).
+
+    For what a page embeds, as an image, browsers send no Origin, but Fetch Metadata (w3.org/TR/fetch-metadata). A link
+    that leads here is no request of the page it is on.
+    """
     origin = headers.get("origin")
-    return origin is not None and origin != f"{scheme}://{host}"
+    if origin is not None:
+        return origin != f"{scheme}://{host}"
+    return headers.get("sec-fetch-site") in _OTHER_SITES and headers.get("sec-fetch-mode") != "navigate"
 
 
 class Accepted:

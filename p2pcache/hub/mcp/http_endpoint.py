@@ -82,17 +82,15 @@ class McpEndpoint:
         authorization = authorization_of(exchange, self._gate, self._token)
         if not mcp.installed():
             raise BadRequest(501, f"{mcp.MISSING[0].upper()}{mcp.MISSING[1:]}.")
-        with self._place():
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    body, whole = await exchange.body(MAX_BODY)
-            except TimeoutError:
-                raise BadRequest(408, f"The body did not arrive within {BODY_SECONDS:g} s.") from None
-            if not whole:
-                raise BadRequest(
-                    413, f"A request to /-/mcp has at most {MAX_BODY >> 10} KiB.", (b"connection", b"close")
-                )
-            api = GatewayApi(self._gateway, self._upstreams, authorization, exchange)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body, whole = await exchange.body(MAX_BODY)
+        except TimeoutError:
+            raise BadRequest(408, f"The body did not arrive within {BODY_SECONDS:g} s.") from None
+        if not whole:
+            raise BadRequest(413, f"A request to /-/mcp has at most {MAX_BODY >> 10} KiB.", (b"connection", b"close"))
+        api = GatewayApi(self._gateway, self._upstreams, authorization, exchange)
+        with self._place():  # not before the body is there: one that does not come would keep others out
             manager = await self._started()
             client = _Client(exchange, body, McpCaller(api, digest_of(authorization)))
             await manager.handle_request(client.scope, client.receive, client.send)

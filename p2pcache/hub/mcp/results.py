@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -25,9 +26,11 @@ _CUT = 200
 
 
 def size(result: dict[str, Any]) -> int:
-    """Return the bytes that a result takes, as a value and once more as text (modelcontextprotocol.io, "Tools")."""
-    encoded = msgspec.json.encode(result)
-    return len(encoded) + len(msgspec.json.encode(encoded.decode())) + ENVELOPE
+    """Return the bytes that a result takes, as a value and once more as text (modelcontextprotocol.io, "Tools").
+
+    The SDK escapes what is not ASCII, where it speaks the newer protocol.
+    """
+    return len(json.dumps(result)) + len(json.dumps(msgspec.json.encode(result).decode())) + ENVELOPE
 
 
 async def result_of(found: Finding, bound: bytes, at: tuple[int, int], *, authorised: bool) -> dict[str, Any]:

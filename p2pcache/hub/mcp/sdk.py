@@ -33,6 +33,8 @@ CALLS = 32
 """Calls and reads at a time; more wait for their turn."""
 LISTEN_SECONDS = 3600.0
 """How long one subscription lasts: what its caller may read is checked at its beginning."""
+IDLE_SECONDS = 1.0
+"""The same where nothing is watched: lists never change here, and invented tokens are to hold no places."""
 MAX_BODY = 128 << 10
 
 Context = ServerRequestContext[Any, Any]
@@ -124,9 +126,10 @@ class McpServer:
         granted = types.SubscriptionFilter(resource_subscriptions=readable or None)
         narrowed = params.model_copy(update={"notifications": granted})
         topics = {uri: resources.located(uri)[2].topics for uri in readable}
+        watching = self._watches.watching(caller.digest, topics) if topics else contextlib.nullcontext()
         try:
-            with self._watches.watching(caller.digest, topics), contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LISTEN_SECONDS):
+            with watching, contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LISTEN_SECONDS if topics else IDLE_SECONDS):
                     return await self._listening(context, narrowed)
         except WatchLimitError as error:
             raise MCPError(INTERNAL_ERROR, str(error)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ResourceUpdated
 
 from p2pcache.hub import mcp
+from p2pcache.hub.mcp.http_endpoint import REQUESTS
 from p2pcache.hub.mcp.results import MAX_RESULT
+from p2pcache.hub.mcp.watches import MOST_OF_ONE
 from p2pcache.node import Node
 from p2pcache.testing import StandIn
 from p2pcache.values import Secret
@@ -172,6 +174,16 @@ async def test_a_delivery_of_githubs_is_pushed(github: StandIn, tmp_path: Path) 
         assert await next_of(updates) == URI
 
 
+async def test_what_watches_nothing_holds_no_place(node: Node) -> None:
+    """It is acknowledged, and over; as many as a caller may have are open beside it."""
+    async with speaking(node, authorization="Bearer invented") as client, AsyncExitStack() as life:
+        for _ in range(MOST_OF_ONE + 1):
+            await life.enter_async_context(client.listen(tools_list_changed=True))
+        updates = await life.enter_async_context(client.listen(resource_subscriptions=[]))
+        async with asyncio.timeout(LIMIT):
+            assert [update async for update in updates] == []
+
+
 async def test_only_what_the_caller_can_read_is_watched(node: Node, github: StandIn) -> None:
     github.token(OTHER)
     async with speaking(node, authorization=f"Bearer {OTHER}") as client:
@@ -283,6 +295,15 @@ async def test_statistics_are_not_for_those_behind_a_proxy(node: Node) -> None:
 
 
 # What is sent
+
+
+async def test_bodies_that_do_not_come_keep_nobody_out(node: Node) -> None:
+    head = "POST /-/mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer invented\r\nContent-Length: 100\r\n\r\n{"
+    async with AsyncExitStack() as silent:
+        for _ in range(REQUESTS):
+            await (await silent.enter_async_context(connect_tcp(node))).send(head.encode())
+        async with speaking(node) as client:
+            assert not (await client.call_tool("repository", {"repo": "octo/app"})).is_error
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,12 @@ def test_on_the_unix_socket_it_is_the_own_user() -> None:
         ({"origin": "https://127.0.0.1:8"}, True),
         ({"origin": "null"}, True),
         ({"origin": ""}, True),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, True),
+        ({"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"}, True),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, False),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "origin": "https://evil.example"}, True),
+        ({"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors"}, False),
+        ({"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}, False),
     ],
 )
 def test_pages_of_other_sites(headers: dict[str, str], foreign: bool) -> None:

@@ -80,6 +80,16 @@ async def test_what_is_no_plain_path_of_the_api_is_not_asked(api: ScriptedApi, p
     assert api.asked == []
 
 
+@pytest.mark.parametrize("character", ["é", "好", "😀", "\u200b", '"', "a"])
+async def test_a_part_is_within_its_bound_in_either_protocol(api: ScriptedApi, character: str) -> None:
+    """The SDK writes what is not ASCII as it is in the older one, and escaped in the newer."""
+    api.answers("/x", (character * 30_000).encode())
+    found = await call(api, "github_get", path="/x")
+    assert found["next"]
+    text = msgspec.json.encode(found).decode()
+    assert len(json.dumps(found)) + len(json.dumps(text)) <= MAX_RESULT
+
+
 async def test_a_long_answer_comes_in_parts_that_join(api: ScriptedApi) -> None:
     text = "".join(f'line {number} "quoted" \\ naïve 日本\n' for number in range(2000))
     api.answers("/x", text.encode())
