@@ -231,8 +231,8 @@ SETTINGS = (
     ),
     Setting(
         "control_token",
-        "What other users and machines send as a bearer token to the control endpoints.",
-        "a token",
+        "What other users and machines send as a bearer token to the control endpoints; `p2pcache keygen` makes one.",
+        "a token that opens nothing else",
         variables=("CACHE_CONTROL_TOKEN",),
         otherwise="a new one with every start, in --dir",
         secret=True,

@@ -24,7 +24,7 @@ from p2pcache.gateway import request_log
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.caller_limits import CallerLimits
-from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, Endpoint, Gate, own_token
+from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, Endpoint, Gate, chosen_token, own_token
 from p2pcache.gateway.endpoints import NodeEndpoints
 from p2pcache.gateway.exchange import Receive, Send
 from p2pcache.gateway.fast_path import FastPath
@@ -165,8 +165,7 @@ class Node:
         )
 
     def _control(self) -> ControlPlane:
-        token = self.settings.control_token
-        gate = Gate(token.reveal() if token else self._own_token())
+        gate = Gate(chosen_token(self.settings) or self._own_token())
         endpoints = NodeEndpoints(
             gate=gate,
             stats=self.stats,

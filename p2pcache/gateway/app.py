@@ -106,16 +106,18 @@ class Gateway:
         if self._local and not here(exchange.client):
             destination = self._for_others(exchange, destination)
         match destination:
-            case Api(target, base):
-                await self._api(exchange, target, base)
             case Control(path):
                 await self._control.answer(exchange, path)
+            case Misdirected():
+                raise BadRequest(421, "This gateway speaks for GitHub's API; the Host names something else.")
+            case _ if self._control.opened_by(exchange.authorization):
+                raise BadRequest(403, "This is the node's control token, which goes nowhere else: send one of GitHub.")
+            case Api(target, base):
+                await self._api(exchange, target, base)
             case Stream(url, target):
                 await self._stream(exchange, url, target)
             case RawFile(target):
                 await self._raw(exchange, target)
-            case Misdirected():
-                raise BadRequest(421, "This gateway speaks for GitHub's API; the Host names something else.")
 
     def _for_others(self, exchange: Exchange, destination: Destination) -> Control:
         """Return the destination of another machine's request, which knows this one by a name of its network's DNS.

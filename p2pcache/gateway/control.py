@@ -1,4 +1,4 @@
-"""The node's own endpoints below ``/-/`` (docs/interface.md#control-endpoints): which there are, and for whom.
+"""The node's own endpoints below ``/-/`` (docs/interface.md#control-endpoints): their names, methods and callers.
 
 Callers on this machine may read, and so may a caller with the control token. What changes the node needs that token, or
 the unix socket and this node's own user: every user of a machine reaches its loopback, and so does every page in a
@@ -11,17 +11,20 @@ import contextlib
 import enum
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from p2pcache import files
+from p2pcache.cache.sealing import check_secret
 from p2pcache.gateway.exchange import BadRequest, Exchange
 from p2pcache.gateway.head import Line, cache_status
 from p2pcache.gateway.listen import here
 from p2pcache.github.tokens import token_in
+from p2pcache.settings import Settings, SettingsError
+from p2pcache.values import Secret
 
 STATUS: Line = cache_status("detail=control")
 """What every answer of an endpoint has."""
@@ -35,6 +38,7 @@ CHALLENGES: tuple[Line, ...] = (
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
+VARIABLE = "CACHE_CONTROL_TOKEN"
 TOKEN_FILE = "control-token"  # noqa: S105 - its name
 TOKEN_BYTES = 32
 MADE = (
@@ -140,6 +144,10 @@ class ControlPlane:
         self._gate = gate
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
 
+    def opened_by(self, authorization: str) -> bool:
+        """Return whether an ``Authorization`` is the control token, which goes nowhere else."""
+        return self._gate.holds(authorization)
+
     @property
     def names(self) -> str:
         """The endpoints' paths, for people."""
@@ -166,6 +174,38 @@ class ControlPlane:
 async def reply_json(exchange: Exchange, value: object) -> None:
     """Reply with a value as JSON."""
     await exchange.reply(200, msgspec.json.encode(value), [JSON_LINE, STATUS])
+
+
+def checked(variable: str, secret: Secret, others: Container[Secret | None], reach: str) -> str:
+    """Return a secret that a variable gives, if it cannot be guessed and is none of the others.
+
+    Args:
+        variable: its name, for the sentence.
+        secret: what it says.
+        others: the secrets and tokens of other uses.
+        reach: who sees or sends it: the reason why it must open nothing else.
+
+    Raises:
+        SettingsError: it is not to be used.
+    """
+    if secret in others:
+        raise SettingsError(f"{variable}: {reach}, so it must be one that opens nothing else")
+    try:
+        check_secret(secret.reveal())
+    except ValueError as error:
+        raise SettingsError(f"{variable}: {error}") from None
+    return secret.reveal()
+
+
+def chosen_token(settings: Settings) -> str | None:
+    """Return the control token that the user chose, if any.
+
+    Raises:
+        SettingsError: it can be guessed, or is used for something else too.
+    """
+    token = settings.control_token
+    others = {*settings.secrets, *settings.webhook_secrets, settings.token}
+    return checked(VARIABLE, token, others, "whoever watches this node sends it") if token else None
 
 
 @contextlib.contextmanager

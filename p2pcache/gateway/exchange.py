@@ -116,6 +116,18 @@ class Exchange:
         return values[0].decode("ascii")
 
     @property
+    def authorization(self) -> str:
+        """The one ``Authorization``, or nothing (RFC 9110 section 5.3: a field that is no list comes once).
+
+        Raises:
+            BadRequest: there are several: what each is for, and which GitHub would take, is unknown.
+        """
+        values = [value for name, value in self.pairs if name == "authorization"]
+        if len(values) > 1:
+            raise BadRequest(400, "A request has one Authorization at most.")
+        return values[0] if values else ""
+
+    @property
     def streams(self) -> bool:
         """Whether an answer without an end in sight can be sent: a client of HTTP/1.0 knows no chunks."""
         return not self._old

@@ -18,8 +18,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from p2pcache.bounded import Bounded
-from p2pcache.cache.sealing import check_secret
-from p2pcache.gateway.control import Access, Endpoint, reply_json
+from p2pcache.gateway.control import Access, Endpoint, checked, reply_json
 from p2pcache.gateway.exchange import BadRequest, Exchange
 from p2pcache.gateway.routing import Upstreams, split_port
 from p2pcache.github import events
@@ -72,14 +71,8 @@ def webhook_of(settings: Settings, upstreams: Upstreams, wrote: Drop, ledger: Le
     if len(settings.webhook_secrets) > MAX_SECRETS:
         raise SettingsError(f"{VARIABLE}: at most {MAX_SECRETS} are accepted at a time, a line each")
     others = {*settings.secrets, settings.control_token, settings.token}
-    for secret in settings.webhook_secrets:
-        if secret in others:
-            raise SettingsError(f"{VARIABLE}: GitHub keeps this secret, so it must be one that opens nothing else")
-        try:
-            check_secret(secret.reveal())
-        except ValueError as error:
-            raise SettingsError(f"{VARIABLE}: {error}") from None
-    secrets = [secret.reveal().encode() for secret in settings.webhook_secrets]
+    kept = "GitHub keeps this secret"
+    secrets = [checked(VARIABLE, secret, others, kept).encode() for secret in settings.webhook_secrets]
     return Webhook(secrets, upstreams.host, wrote, ledger.delivered)
 
 

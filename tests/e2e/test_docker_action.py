@@ -17,6 +17,7 @@ from tests.support import command_files
 pytestmark = pytest.mark.needs("docker")
 
 TOKEN = "ghs_" + "e" * 36
+CONTROL = "6c0n7r01Zq8Vw2Tm5Xk9Yb4Hd7Js3Lf1"
 SECRET = "9e107d9d372bb6826bd81d3542a419d6e4d909c290d0fb1ca068ffaddf22cbd0"
 RUNNER = 1001
 """The user of a hosted runner."""
@@ -67,14 +68,14 @@ def siblings() -> list[str]:
 @pytest.mark.needs("curl")
 def test_the_engine_tells_nobody_what_the_node_was_told(runner: tuple[Phase, Path], docker: Callable[..., str]) -> None:
     phase, commands = runner
-    started = phase("start", CACHE_CONTROL_TOKEN="c0n7r01")
+    started = phase("start", CACHE_CONTROL_TOKEN=CONTROL)
     assert started.returncode == 0, started.stdout + started.stderr
     (sibling,) = siblings()
     told = docker("inspect", sibling) + docker("logs", sibling) + docker("top", sibling, "-eo", "pid,args")
-    for secret in (SECRET, TOKEN, "c0n7r01"):
+    for secret in (SECRET, TOKEN, CONTROL):
         assert secret not in told
     url = f"{command_files.values(commands / 'output')['api-url']}/-/stats"
-    for token, status in (("c0n7r01", "200"), ("another", "401")):  # which it knows all the same
+    for token, status in ((CONTROL, "200"), ("another", "401")):  # which it knows all the same
         sent = ("-H", "X-Real-IP: 192.0.2.1", "-H", f"Authorization: Bearer {token}", url)
         asked = subprocess.run(("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", *sent), capture_output=True)
         assert asked.stdout.decode() == status

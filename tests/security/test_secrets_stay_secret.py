@@ -116,7 +116,7 @@ for pid in sys.argv[1:]:
 """
 SECRETS = {
     "CACHE_SECRET": generate_secret(),
-    "CACHE_CONTROL_TOKEN": "c0n7r01c0n7r01",
+    "CACHE_CONTROL_TOKEN": "6c0n7r01Zq8Vw2Tm5Xk9Yb4Hd7Js3Lf1",
     "GITHUB_TOKEN": "ghs_g1venby7heu5er",
     "CACHE_JOB_TOKEN": "ghs_0f7herunner",
     "CACHE_S3_SECRET_ACCESS_KEY": "own0f7hecache",

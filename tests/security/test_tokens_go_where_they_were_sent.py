@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from p2pcache.node import Node
+from p2pcache.values import Secret
 from tests.support.gateway import LIMIT, TOKEN, Elsewhere, Upstream, ask, ask_as_another_user, connect_tcp, get, running
 
 LAYOUT = "/api/v3"
+CONTROL = "6c0n7r01Zq8Vw2Tm5Xk9Yb4Hd7Js3Lf1"
 
 
 @pytest.fixture
@@ -149,3 +151,23 @@ async def test_gh_that_talks_to_another_github_as_well(
     assert elsewhere.heads[-1].startswith("GET /api/v3/repos/octo/app ")
     assert "authorization: token here\r\n" in upstream.heads[-1].lower()
     assert len(upstream.heads) == len(elsewhere.heads) == 1
+
+
+@pytest.mark.parametrize("host", ["api.github.com", "uploads.github.com", "ghe.example"])
+@pytest.mark.parametrize("form", ["Bearer {}", "token {}", "bearer  {}"])
+async def test_the_control_token_reaches_no_server(
+    upstream: Upstream, elsewhere: Elsewhere, tmp_path: Path, host: str, form: str
+) -> None:
+    async with running(upstream.url, tmp_path, control_token=Secret(CONTROL)) as node:
+        await elsewhere.lead(node)
+        given = get("/repos/octo/app", host=host).replace(f"token {TOKEN}".encode(), form.format(CONTROL).encode())
+        reply = await ask(node, given)
+    assert (reply.status, b"control token" in reply.body) == (403, True)
+    assert (upstream.heads, elsewhere.heads) == ([], [])
+
+
+@pytest.mark.parametrize("second", [TOKEN, CONTROL])
+async def test_of_two_tokens_neither_is_sent(dotcom: Node, upstream: Upstream, second: str) -> None:
+    reply = await ask(dotcom, get("/repos/octo/app", f"Authorization: token {second}"))
+    assert (reply.status, b"one Authorization" in reply.body) == (400, True)
+    assert upstream.heads == []

@@ -18,7 +18,7 @@ from p2pcache.swarm.services.interfaces import interfaces
 from tests.integration.fleet.conftest import joined
 from tests.support.processes import GitHub, Node, running
 
-REPOSITORY, CONTROL = "octo/app", "let-me-look"
+REPOSITORY, CONTROL = "octo/app", "6c0n7r01Zq8Vw2Tm5Xk9Yb4Hd7Js3Lf1"
 READ = f"/repos/{REPOSITORY}/releases"
 ELSEWHERE = next((a for a in interfaces() if "." in a and not ipaddress.ip_address(a).is_loopback), "")
 """An address by which this machine reaches itself as another one would."""

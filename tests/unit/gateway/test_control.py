@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from p2pcache.gateway.control import Access, ControlPlane, Endpoint, Gate
+from p2pcache.gateway.control import Access, ControlPlane, Endpoint, Gate, chosen_token
 from p2pcache.gateway.endpoints import NodeEndpoints
 from p2pcache.gateway.exchange import BadRequest, Exchange
+from p2pcache.settings import Settings, SettingsError
 from p2pcache.values import Secret
 
+STRONG = "6c0n7r01Zq8Vw2Tm5Xk9Yb4Hd7Js3Lf1"
 HERE, FAR = ("127.0.0.1", 1), ("10.0.0.9", 1)
 OWN = (b"host", b"127.0.0.1:8080")
 
@@ -286,3 +288,25 @@ async def test_what_is_wrong_is_for_those_who_may_ask(arguments: dict[str, Any],
 
 async def test_health_is_for_everybody() -> None:
     assert (await Asked()("healthz", client=FAR))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("token", "others", "said"),
+    [
+        ("let-me-look", {}, "letters and digits"),
+        ("c0ntrol", {}, "too short"),
+        (STRONG, {"secrets": (Secret(STRONG),)}, "opens nothing else"),
+        (STRONG, {"webhook_secrets": (Secret(STRONG),)}, "opens nothing else"),
+        (STRONG, {"token": Secret(STRONG)}, "opens nothing else"),
+    ],
+)
+def test_a_token_that_protects_nothing_is_refused(token: str, others: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as refused:
+        chosen_token(Settings(control_token=Secret(token), **others))
+    assert str(refused.value).startswith("CACHE_CONTROL_TOKEN: ")
+    assert token not in str(refused.value)
+
+
+def test_a_good_token_is_taken_and_none_is_made_up() -> None:
+    assert chosen_token(Settings(control_token=Secret(STRONG))) == STRONG
+    assert chosen_token(Settings()) is None

@@ -33,7 +33,7 @@ READS = {"Authorization": f"token {TOKEN}"}
 async def secure(github: StandIn, tmp_path: Path) -> AsyncIterator[Node]:
     chain, key = certificates.write(tmp_path, "first")
     beside = GatewayHost("127.0.0.1", 0)
-    control = Secret("c0ntrol")
+    control = Secret("6c0n7r01Zq8Vw2Tm5Xk9Yb4Hd7Js3Lf1")
     async with running(
         github.url, tmp_path, gateway_host=beside, tls_cert=chain, tls_key=key, control_token=control
     ) as node:
