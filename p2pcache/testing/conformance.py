@@ -178,6 +178,8 @@ class TierConformance:
 _RESOURCE, _SCOPE, _OTHER = b"r" * 32, b"s" * 16, b"o" * 16
 """`make(name=_RESOURCE)` is what a holder of it may leave."""
 _SECONDS = 20.0
+_PROBES = 10
+"""Resources, one of which at least another member arbitrates, so that its answer comes the way the claim went."""
 
 Members = tuple[Leases[Any], Leases[Any]]
 
@@ -191,9 +193,11 @@ async def _held(leases: Leases[Any], resource: bytes = _RESOURCE) -> Lease[Any]:
 
 
 async def _waiting(leases: Leases[Any], scope: bytes = _SCOPE) -> asyncio.Task[Lease[Any] | Freed[Any]]:
-    """One that waits, as far as can be seen from here."""
+    """One whose claim has arrived: claims that this member makes after it have been answered."""
     task = asyncio.create_task(leases.acquire(_RESOURCE, scope))
-    await asyncio.wait([task], timeout=0.05)
+    await asyncio.sleep(0)
+    for number in range(_PROBES):
+        await (await _held(leases, b"probe %d" % number + b"." * 25)).release(None)
     assert not task.done(), "it has to wait for the holder"
     return task
 

@@ -14,7 +14,7 @@ from p2pcache.swarm.services.link import Link, LinkError
 
 ANY = parse("/ip4/127.0.0.1/tcp/0", listen=True)
 
-PATIENT = Limits(handshakes=2)
+PATIENT = Limits(handshakes=2, dial_timeout=20.0, handshake_timeout=20.0)
 
 QUICK = replace(PATIENT, handshake_timeout=1.0, dial_timeout=1.0)
 
@@ -35,10 +35,13 @@ async def echo(link: _Link) -> None:
 
 
 def scene(
-    test: Callable[..., Awaitable[None]], limits: Limits = PATIENT, handler: Callable[..., Awaitable[None]] = echo
+    test: Callable[..., Awaitable[None]],
+    limits: Limits = PATIENT,
+    handler: Callable[..., Awaitable[None]] = echo,
+    seconds: float = 50,
 ) -> None:
     async def start() -> None:
-        with trio.fail_after(50):
+        with trio.fail_after(seconds):
             server = host(1, limits)
             address = await server.bind()
             async with trio.open_nursery() as nursery:

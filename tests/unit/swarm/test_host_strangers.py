@@ -163,11 +163,12 @@ def test_an_oversized_frame_below_us_closes_the_connection() -> None:
     scene(test)
 
 
+@pytest.mark.timeout(240)
 def test_more_connections_than_a_stock_host_accepts_in_its_life() -> None:
     """py-libp2p's own host refuses the 251st."""
 
     async def test(server: LibP2PHost, address: Address) -> None:
-        client = host(2, Limits())
+        client = host(2, replace(PATIENT, handshakes=64))
         for _ in range(26):
             async with trio.open_nursery() as nursery:
                 for _ in range(10):
@@ -177,7 +178,7 @@ def test_more_connections_than_a_stock_host_accepts_in_its_life() -> None:
         async with client.dial(address) as link:
             assert link.peer
 
-    scene(test, Limits())
+    scene(test, replace(PATIENT, handshakes=64), seconds=200)
 
 
 class Another(LibP2PHost):

@@ -36,7 +36,8 @@ async def test_a_peer_that_stops_says_goodbye(config: Configs) -> None:
             while b.alone_for() == 0:  # noqa: ASYNC110  # as above
                 await asyncio.sleep(0.002)
         assert b.activity()["joined"] == 1
-        assert (b.peers(), b.counters(), node.warnings) == ([], {}, [])
+        assert [row for row in b.peers() if row.state != "unreached"] == []  # it may have been dialled again
+        assert (b.counters(), node.warnings) == ({}, [])
 
 
 async def test_what_a_member_did_for_others_is_counted(config: Configs, block: Blocks, pointer: Pointers) -> None:

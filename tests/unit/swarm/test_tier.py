@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from p2pcache.cache.tiers import Freed
-from p2pcache.swarm import Swarm
+from p2pcache.swarm import Limits, Swarm
 from tests.unit.swarm.conftest import Blocks, Configs, Pointers
 from tests.unit.swarm.lab import SCOPE, TOPIC, Store, running, until
 
@@ -39,7 +39,8 @@ async def test_what_nobody_holds_costs_no_round_trip(config: Configs, pointer: P
 
 
 async def test_a_drop_has_been_heard_when_it_returns(config: Configs) -> None:
-    async with running(config("a"), config("b")) as [(_, a), (node, _)]:
+    patient = Limits(drop_timeout=10.0)
+    async with running(config("a", limits=patient), config("b")) as [(_, a), (node, _)]:
         await a.tier.drop({TOPIC}, SCOPE)
         assert node.drops == [((TOPIC,), SCOPE)]
 
