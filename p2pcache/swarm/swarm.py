@@ -155,7 +155,7 @@ class Swarm:
 
     def activity(self) -> Mapping[str, int]:
         """Return what this node did for the swarm since its start, by the names of `services.activity`."""
-        return {} if self._mesh is None else self._mesh.members.activity.totals(self._mesh.members)
+        return {} if self._mesh is None else self._mesh.members.activity.totals(self._mesh.sessions())
 
     def alone_for(self) -> float:
         """Return the seconds since the last member left, or since the start; 0 while there is one."""
@@ -163,7 +163,7 @@ class Swarm:
 
     def counters(self) -> Mapping[str, int]:
         """Return what went wrong, counted: the ledger's "errors"."""
-        return {} if self._mesh is None else dict(self._mesh.members.counters)
+        return {} if self._mesh is None else dict(self._mesh.members.activity.errors)
 
     def explain(self, name: bytes, cid: bytes, since: float) -> list[str]:
         """Return which peers were asked for a resource `since` then (`time.monotonic`), and why not the others."""

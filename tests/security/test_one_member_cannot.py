@@ -126,7 +126,7 @@ class TestMakeOthersDropAnHonestPeer:
         assert await reader.swarm.tier.block(template) == honest.blocks[template.cid]
 
     async def test_by_announcing_so_much_that_a_hub_passes_for_one_that_floods(self, fleet: Fleet, liar: Liar) -> None:
-        few = Limits(announce_rate=1 << 16, announce_burst=1 << 20)  # so that a starved machine need not be flooded long
+        few = Limits(announce_rate=1 << 16, announce_burst=1 << 20)  # a starved machine takes long to be flooded
         hub = await fleet.member(hub=True, limits=few)
         reader, honest = [await fleet.member(hub.address, limits=few) for _ in range(2)]
         meeting = await liar.meet(hub.address)

@@ -97,7 +97,9 @@ QUICK = StoreLimits(open=0.05, read=0.05, write=0.05, flush=0.2, tries=1)
 """Where the deadline is what the test waits for."""
 
 
-def over(driver: MemoryDriver, limits: StoreLimits = PATIENT, monotonic: Callable[[], float] | None = None) -> StoreTier:
+def over(
+    driver: MemoryDriver, limits: StoreLimits = PATIENT, monotonic: Callable[[], float] | None = None
+) -> StoreTier:
     more = {"monotonic": monotonic} if monotonic else {}
     return StoreTier(SHELF, driver, KEYRING, limits=limits, **more)
 

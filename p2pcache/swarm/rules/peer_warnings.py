@@ -11,19 +11,21 @@ AGAIN = 60.0
 """Seconds before the same is logged once more of strangers, which may come in any number and under any name."""
 _REMEMBERED = 256
 _MEMBERS = 16
+_SENTENCES = 8
 _LOGGED = frozenset(Reason) - QUIET - {Reason.BROKEN, Reason.SILENT}
 
 
 class PeerWarnings:
     """Rate limits of the log.
 
-    A member is named once for each reason, and all members together `_MEMBERS` times in `AGAIN` seconds. Strangers are
-    named once for each reason in that time; the next sentence gives the number of those that were skipped.
+    A member is named once for each reason, and all members together `_MEMBERS` times in `AGAIN` seconds. Of strangers
+    each sentence is logged once in that time, and `_SENTENCES` for each reason; the next one for that reason gives the
+    number of those that were skipped.
     """
 
     def __init__(self) -> None:
         self._members: Bounded[tuple[str, Reason], float] = Bounded(_REMEMBERED)
-        self._strangers: dict[Reason, float] = {}
+        self._strangers: dict[tuple[Reason, str], float] = {}
         self._skipped: Counter[Reason] = Counter()
 
     def sentence(self, peer: str, address: str, ended: Ended, now: float) -> str | None:
@@ -39,10 +41,12 @@ class PeerWarnings:
             return None
         if ended.met:
             return f"a peer at {address} was dropped: {ended}" if self._of_member(peer, ended.reason, now) else None
-        if now - self._strangers.get(ended.reason, -AGAIN) < AGAIN:
+        self._strangers = {known: at for known, at in self._strangers.items() if now - at < AGAIN}
+        said = ended.reason, str(ended)
+        if said in self._strangers or sum(reason is ended.reason for reason, _ in self._strangers) >= _SENTENCES:
             self._skipped[ended.reason] += 1
             return None
-        self._strangers[ended.reason] = now
+        self._strangers[said] = now
         others = self._skipped.pop(ended.reason, 0)
         more = f" (and {others} more since it was last said)" if others else ""
         return f"a peer at {address} was refused: {ended}{more}"

@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 
 
 class Activity:
-    """Counters by name. Written by the swarm's thread, read by the gateway's.
+    """Counters by name, of a node: one for its swarm and all its rooms. Written by the swarm's thread, read by others.
+
+    Attributes:
+        errors: what went wrong, counted.
 
     Args:
         clock: seconds, for how often something is logged.
@@ -31,6 +34,7 @@ class Activity:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._counts: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
         self._lines = TokenBucket(_LINES_A_SECOND, _LINES_AT_ONCE)
         self._skipped = 0
 

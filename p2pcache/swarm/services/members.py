@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -29,16 +29,25 @@ class Members:
         hub: whether this node is one.
         limits: for the bound.
         changed: called with the number of members whenever it changes.
+        activity: of the whole node, where these are not all of its members.
     """
 
-    def __init__(self, me: str, limits: Limits, changed: Callable[[int], None], *, hub: bool = False) -> None:
+    def __init__(
+        self,
+        me: str,
+        limits: Limits,
+        changed: Callable[[int], None],
+        *,
+        hub: bool = False,
+        activity: Activity | None = None,
+    ) -> None:
         self.me = me
         self.hub = hub
         self.limits = limits
-        self.counters: Counter[str] = Counter()
+        self.activity = activity or Activity()
+        self.counters = self.activity.errors
         self.relayed: Bounded[str, str] = Bounded(limits.known)
         """Members known through another: theirs and the other's peer id."""
-        self.activity = Activity()
         self.unreached: dict[Address, str] = {}
         """Bootstrap peers that cannot be dialled at present, and why."""
         self._changed = changed

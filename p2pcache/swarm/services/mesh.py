@@ -67,7 +67,9 @@ class Mesh(Room):
         self._warnings = PeerWarnings()
         self.port = 0
         """What this node listens at, once it does."""
-        self.rooms = Rooms(config.limits, me, node, admit) if admit is not None else None
+        self.rooms = None
+        if admit is not None:
+            self.rooms = Rooms(config.limits, me, node, admit, self.members.activity)
         self.dialer = Dialer(host, self.members, self.book, node, self.meet, token)
 
     async def run(self, started: Callable[[tuple[str, ...]], None]) -> None:
@@ -101,9 +103,13 @@ class Mesh(Room):
             found += [msgspec.structs.replace(row, repository=label) for row in rows]
         return found
 
+    def sessions(self) -> list[Session]:
+        """Return the open sessions, of all rooms too. Any thread may call this."""
+        return [*self.members, *(self.rooms.sessions() if self.rooms is not None else ())]
+
     async def leave(self) -> None:
         """Say goodbye to all members, so that none has to take the end of this node for a failure."""
-        sessions = [*self.members, *(self.rooms.sessions() if self.rooms is not None else ())]
+        sessions = self.sessions()
         for session in sessions:
             session.end(Reason.LEAVING)
         with trio.move_on_after(_GOODBYE):

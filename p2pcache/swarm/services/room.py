@@ -14,6 +14,7 @@ from p2pcache.swarm.rules.config import Limits
 from p2pcache.swarm.rules.directory import Directory
 from p2pcache.swarm.rules.identity import Identity
 from p2pcache.swarm.rules.reasons import Ended, Reason
+from p2pcache.swarm.services.activity import Activity
 from p2pcache.swarm.services.blocks import BlockExchange
 from p2pcache.swarm.services.gossip import Quotas, Roster
 from p2pcache.swarm.services.introduction import farewell
@@ -33,11 +34,21 @@ class Room:
         directory: what they announced.
         me: this node's key.
         hub: whether this node is their hub.
+        activity: of the whole node, where this is not its one room.
     """
 
-    def __init__(self, limits: Limits, node: LocalNode, directory: Directory, me: Identity, *, hub: bool) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        node: LocalNode,
+        directory: Directory,
+        me: Identity,
+        *,
+        hub: bool,
+        activity: Activity | None = None,
+    ) -> None:
         self.directory = directory
-        self.members = Members(me.peer, limits, node.changed, hub=hub)
+        self.members = Members(me.peer, limits, node.changed, hub=hub, activity=activity)
         self.book = AddressBook(me.peer, limits.known, limits.dial_turns)
         self.blocks = BlockExchange(self.members, directory, node)
         self.leases = LeaseClient(self.members, directory, node, me)

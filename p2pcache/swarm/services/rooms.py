@@ -23,6 +23,7 @@ from p2pcache.swarm.rules.directory import Directory
 from p2pcache.swarm.rules.identity import Identity
 from p2pcache.swarm.rules.kept_blocks import KeptBlocks
 from p2pcache.swarm.rules.reasons import Ended, Reason
+from p2pcache.swarm.services.activity import Activity
 from p2pcache.swarm.services.local_node import LocalNode
 from p2pcache.swarm.services.room import Room
 from p2pcache.swarm.services.session import Session
@@ -137,14 +138,18 @@ class Rooms:
         me: the hub's key.
         node: the hub; logs.
         gatekeeper: decides what an OIDC token proves.
+        activity: of the hub, which counts what is done in its rooms too.
     """
 
-    def __init__(self, limits: Limits, me: Identity, node: LocalNode, gatekeeper: Gatekeeper) -> None:
+    def __init__(
+        self, limits: Limits, me: Identity, node: LocalNode, gatekeeper: Gatekeeper, activity: Activity
+    ) -> None:
         directory, per_peer = min(limits.directory, _DIRECTORY), min(limits.directory_per_peer, _DIRECTORY_PER_PEER)
         self._limits = replace(limits, directory=directory, directory_per_peer=per_peer)
         self._me = me
         self._node = node
         self._gatekeeper = gatekeeper
+        self._activity = activity
         self._open: dict[str, _Opened] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -204,7 +209,7 @@ class Rooms:
         limits = self._limits
         node = RoomNode(self._node, admitted.keyring, admitted.shared, limits.drops)
         directory = Directory(limits.directory, limits.directory_per_peer, limits.drops)
-        room = Room(limits, node, directory, self._me, hub=True)
+        room = Room(limits, node, directory, self._me, hub=True, activity=self._activity)
         opened = _Opened(admitted.label, room, node, source, trio.CancelScope())
         self._nursery.start_soon(opened.run)
         self._connect(admitted.room, opened, self._nursery)

@@ -31,6 +31,18 @@ def test_strangers_are_a_line_a_minute_for_each_reason_under_whatever_name() -> 
     assert later == f"a peer at {ADDRESS} was refused: {OURS[Reason.SECRET]} (and 999 more since it was last said)"
 
 
+def test_each_sentence_of_strangers_is_there_and_their_number_is_bounded() -> None:
+    log = PeerWarnings()
+    for sentence in ("it has expired", "it was presented before"):
+        line = log.sentence("p", ADDRESS, Ended(Reason.TOKEN, detail=sentence), 0.0)
+        assert line == f"a peer at {ADDRESS} was refused: {sentence}"
+    lines = [log.sentence("p", ADDRESS, Ended(Reason.TOKEN, detail=f"it is number {n}"), 1.0) for n in range(1000)]
+    assert sum(line is not None for line in lines) == 6
+    assert log.sentence("p", ADDRESS, refused(Reason.SECRET), 1.0), "another reason has lines of its own"
+    later = log.sentence("p", ADDRESS, Ended(Reason.TOKEN, detail="it has expired"), 2 * AGAIN)
+    assert later == f"a peer at {ADDRESS} was refused: it has expired (and 994 more since it was last said)"
+
+
 def test_a_member_is_complained_of_once() -> None:
     log = PeerWarnings()
     assert log.sentence("p", ADDRESS, dropped(Reason.GARBAGE), 0.0) == f"a peer at {ADDRESS} was dropped: " + str(

@@ -59,6 +59,22 @@ def test_members_of_a_repository_meet_and_those_of_another_hear_of_nothing(world
     run(test)
 
 
+def test_what_a_hub_does_in_its_rooms_is_counted_and_so_is_what_goes_wrong(world: World, run: Run) -> None:
+    async def test() -> None:
+        hub = admitting(world)
+        async with world.running(hub), enrolled(world, hub, 20, "1") as (one, at):
+            async with enrolled(world, hub, 21, "1") as (two, _):
+                await give(one, *sealed(at))
+                await announced(two)
+                await two.link.write(b"\xff" * 64)
+                assert (await two.hear(Bye)).reason == Reason.GARBAGE
+            totals = hub.mesh.members.activity.totals(hub.mesh.sessions())
+        assert (totals["joined"], totals["left"], totals["blocks_in"]) == (2, 1, 1)
+        assert hub.mesh.members.activity.errors["garbage"] == 1
+
+    run(test)
+
+
 def test_members_of_a_repository_are_named_to_each_other_alone(world: World, run: Run) -> None:
     async def test() -> None:
         hub = admitting(world)
