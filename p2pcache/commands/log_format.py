@@ -16,13 +16,21 @@ from p2pcache.values import Secret
 
 HIDDEN = "***"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NAMES = r"[\w.-]*(?:token|secret|signature|password|passwd|credential|api[_-]?key|access[_-]?key|\bsig)[\w.-]*"
+_DASH = r"(?:[_.-]|%5f|%2d|%2e)"
+_WORD = r"(?:[\w.-]|%5f|%2d|%2e)*"
+_NAMES = rf"{_WORD}(?:token|secret|signature|password|passwd|credential|api{_DASH}?key|access{_DASH}?key|\bsig){_WORD}"
 _CREDENTIALS = (
-    (re.compile(rf"\b{PREFIX}[A-Za-z0-9_]+"), HIDDEN),
-    (re.compile(r"(?<=://)[^/\s@'\"]+@"), f"{HIDDEN}@"),
+    # What GitHub's tokens begin with, and a JSON Web Token's header; GitHub's newer tokens have one inside.
+    (re.compile(rf"\b(?:{PREFIX}|eyJ[\w-]+\.)[\w.-]*\w"), HIDDEN),
+    # A password may have what a URL's authority must not: up to the last @ before the text goes on.
+    (re.compile(r"(?<=://)[^\s'\"@/]*:[^\s'\"]*@|(?<=://)[^/\s@'\"]+@"), f"{HIDDEN}@"),
     (re.compile(rf"([?&]{_NAMES}=)[^&\s'\"<>]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (
+        re.compile(rf"""(["']{_NAMES}["']\s*:\s*)("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?)""", re.IGNORECASE),
+        rf'\1"{HIDDEN}"',
+    ),
     # A word after these names is no credential: one has a digit.
-    (re.compile(r"\b(Bearer|Basic)(\s+)(?=\S*\d)[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE), rf"\1\2{HIDDEN}"),
+    (re.compile(r"\b(Bearer|Basic|token)(\s+)(?=\S*\d)[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE), rf"\1\2{HIDDEN}"),
 )
 
 

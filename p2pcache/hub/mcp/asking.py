@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -28,7 +29,7 @@ HOPS = 3
 _REPOSITORY = re.compile(r"(?!\.{1,2}/)[\w.-]{1,100}/(?!\.{1,2}\Z)[\w.-]{1,100}", re.ASCII)
 # What GitHub answers for a repository that was renamed (docs.github.com, "Best practices for using the REST API").
 _RENAMED = re.compile(r"https?://[^/]+(?:/api/v3)?(/repositories/[0-9]+(?:[/?].*)?)")
-_CREDENTIAL = re.compile(r"(?:\A|&)(?:access_token|client_secret)=", re.IGNORECASE)
+_CREDENTIALS = frozenset({"access_token", "client_secret"})
 _HINTS: Mapping[int, str] = {
     401: "the token is not valid",
     403: "this token may not, or a limit is reached",
@@ -88,10 +89,14 @@ def target_of(path: str) -> str:
     path, _, query = target.partition("?")
     found = classify(Request("GET", target))
     # The cache looks no further into what it passes on.
-    odd = isinstance(found, Bypass) and (found.reason == "odd" or _odd(path) or _CREDENTIAL.search(query))
+    odd = isinstance(found, Bypass) and (found.reason == "odd" or _odd(path) or _has_credential(query))
     if odd or "#" in target:
         raise AskError("path: it has empty or dot segments, odd characters, or a credential in its query")
     return target
+
+
+def _has_credential(query: str) -> bool:
+    return any(name.lower() in _CREDENTIALS for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
 def _odd(path: str) -> bool:

@@ -72,6 +72,8 @@ async def test_a_url_of_the_api_is_its_path(api: ScriptedApi) -> None:
         "/repos/octo/äpp",
         "/repos/octo/app#fragment",
         "/user?access_token=ghp_1",
+        "/user?a=1&client%5fsecret=x",
+        "/user?Access%5FToken=",
         "/" + "a" * 3000,
     ],
 )
