@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from p2pcache import __version__, backends, reporting
 from p2pcache.backends import Reach
@@ -24,7 +24,7 @@ from p2pcache.gateway import request_log
 from p2pcache.gateway.app import Gateway
 from p2pcache.gateway.bounds import DEFAULT_BOUNDS, ClientBounds
 from p2pcache.gateway.caller_limits import CallerLimits
-from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, Endpoint, Gate, chosen_token, own_token
+from p2pcache.gateway.control import TOKEN_FILE, ControlPlane, Gate, chosen_token, own_token
 from p2pcache.gateway.endpoints import NodeEndpoints
 from p2pcache.gateway.exchange import Receive, Send
 from p2pcache.gateway.fast_path import FastPath
@@ -37,18 +37,15 @@ from p2pcache.gateway.survival import Survival
 from p2pcache.github import scopes, writes
 from p2pcache.github.quota import Bucket, charged
 from p2pcache.health import Health
-from p2pcache.hub.page import StatusPage
+from p2pcache.hub.addons import Addons
+from p2pcache.hub.page import PageSources
 from p2pcache.keys import NOT_ASKED, Enrolled, identity_of, keyring_of, reread
 from p2pcache.listening import Listening, open_all, socket_path
-from p2pcache.participation import Participation
+from p2pcache.participation import Participation, enrolled
 from p2pcache.peering import Peering
 from p2pcache.reporting import Reporting, write_json
 from p2pcache.settings import Settings, SettingsError, Share
 from p2pcache.values import Secret
-
-if TYPE_CHECKING:
-    from p2pcache.hub.mcp.http_endpoint import McpEndpoint
-    from p2pcache.hub.traces import Traces
 
 log = logging.getLogger("p2pcache")
 
@@ -93,12 +90,9 @@ class Node:
         self.engine = Engine(self.library, self.upstream, self.buckets, policy, self.participation.leases)
         if settings.oidc_repositories or settings.oidc_owners:
             self.engine.elsewhere.append(self.participation.drop_in_rooms)
-        self._traces: Traces | None = None
-        if settings.traces_endpoint:
-            from p2pcache.hub import traces  # a node that sends none does not pay for it
-
-            self._traces = traces.opened(settings.traces_endpoint)
-        self._observers = (*request_log.observers(), *((self._traces.observe,) if self._traces else ()))
+        sources = PageSources(self.stats, self.participation.rows, self.ready, settings.hub)
+        self._addons = Addons(settings, sources)
+        self._observers = (*request_log.observers(), *self._addons.observers)
         self._hot = FastPath(self.library.memory, self.buckets, self.ledger, unix_time, self._observers)
         self._health = Health(
             self.disk, self.library.remotes, self.upstream, self.swarm, expects_peers=bool(settings.bootstrap)
@@ -106,14 +100,21 @@ class Node:
         self._reporting = Reporting(
             settings.upstream, self.ledger, self.library, self.swarm, self.engine.trial, self._health
         )
-        self._page = StatusPage(stats=self.stats, peers=self.participation.rows, ready=self.ready, hub=settings.hub)
         self._foreign_logged = False
         self._app: Gateway | None = None
-        self._mcp: McpEndpoint | None = None
         self._server: Server | None = None
         self._exit = contextlib.ExitStack()
         self.listening: Listening | None = None
         self._background: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def of(cls, settings: Settings) -> Self:
+        """Return a node with the keys that a hub gives this job for its OIDC token, where it asks for them.
+
+        Raises:
+            SettingsError: see `keys.keyring_of`.
+        """
+        return cls(settings, enrolled=await enrolled(settings))
 
     # Parts
 
@@ -175,23 +176,10 @@ class Node:
             bases=self._upstreams.bases,
             authorize=self.authorize,
         )
-        of_a_hub = self._of_a_hub(gate) if self.settings.hub else ()
-        return ControlPlane(gate, (*endpoints.all(), *self._page.endpoints(), *self._webhook(), *of_a_hub))
-
-    def _webhook(self) -> tuple[Endpoint, ...]:
-        if not self.settings.webhook_secrets:
-            return ()
-        from p2pcache.hub import webhook  # none of its memory where there are no webhooks
-
-        made = webhook.webhook_of(self.settings, self._upstreams, self.engine.wrote, self.ledger)
-        self._exit.callback(made.close)
-        return made.endpoints()
-
-    def _of_a_hub(self, gate: Gate) -> tuple[Endpoint, ...]:
-        from p2pcache.hub.mcp.http_endpoint import McpEndpoint  # other nodes have no use for it
-
-        self._mcp = McpEndpoint(self._asked, self._upstreams, gate, self.library, self.settings.token)
-        return (self._mcp.endpoint(),)
+        addons = self._addons.endpoints(
+            self._asked, gate, self._upstreams, self.library, self.engine.wrote, self.ledger
+        )
+        return ControlPlane(gate, (*endpoints.all(), *addons))
 
     async def _asked(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer a request that a part of this node makes."""
@@ -233,8 +221,7 @@ class Node:
                 await joining
                 if self.participation.failure:  # a hub that works alone would look like one for ever
                     raise SettingsError(self.participation.failure)
-        if settings.hub:
-            self._page.start()
+        self._addons.start()
         if settings.stats_file:
             keeping = reporting.keep(settings.stats_file, self.stats)
             self._background.append(asyncio.create_task(keeping, name="stats"))
@@ -257,13 +244,10 @@ class Node:
 
     async def stop(self) -> None:
         """Answer what is under way, leave the swarm, write the counts; every part within its bound."""
-        await self._page.close()
-        if self._mcp is not None:
-            await self._mcp.close()
+        await self._addons.end()
         if self._server is not None:
             await self._server.stop()
-        if self._traces is not None:
-            await self._traces.close()
+        await self._addons.close()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

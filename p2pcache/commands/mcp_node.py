@@ -20,7 +20,7 @@ from p2pcache.commands.serve import configure_log
 from p2pcache.gateway.listen import ListenError
 from p2pcache.hub.mcp.watches import Watches
 from p2pcache.node import Node
-from p2pcache.settings import ClientSettings, SettingsError
+from p2pcache.settings import ClientSettings, Settings, SettingsError
 
 STOP_SECONDS = 10.0
 
@@ -32,12 +32,13 @@ def with_own_node(directory: str | None, client: ClientSettings) -> None:
         configure_log(settings, dated=False)
         note_ignored(settings)
         try:
-            uvloop.run(_serve(Node(with_hub(settings)), client, Path(scratch)))
+            uvloop.run(_serve(with_hub(settings), client, Path(scratch)))
         except (ListenError, SettingsError) as error:
             fail(str(error), 2 if isinstance(error, SettingsError) else 1)
 
 
-async def _serve(node: Node, client: ClientSettings, scratch: Path) -> None:
+async def _serve(settings: Settings, client: ClientSettings, scratch: Path) -> None:
+    node = await Node.of(settings)
     loop, ending = asyncio.get_running_loop(), set[asyncio.Task[None]]()
 
     def end(number: signal.Signals) -> None:

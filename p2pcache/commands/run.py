@@ -25,7 +25,7 @@ from p2pcache.runner import watch
 from p2pcache.runner.job import Job
 from p2pcache.runner.joining import SWARM_SECONDS, join
 from p2pcache.runner.report import text
-from p2pcache.settings import SettingsError, for_commands
+from p2pcache.settings import Settings, SettingsError, for_commands
 
 NOT_FOUND, CANNOT_EXECUTE = 127, 126
 """Exit statuses of a shell (POSIX, Shell Command Language, 2.8.2)."""
@@ -41,16 +41,15 @@ def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
         configure_log(settings, dated=False)
         note_ignored(settings)
         try:
-            node = Node(with_hub(settings))
-            return uvloop.run(_run(node, Job(Path(scratch)), command))
+            return uvloop.run(_run(with_hub(settings), Job(Path(scratch)), command))
         except (ListenError, SettingsError) as error:
             fail(str(error), 2 if isinstance(error, SettingsError) else 1)
 
 
-async def _run(node: Node, job: Job, command: Sequence[str]) -> int:
+async def _run(settings: Settings, job: Job, command: Sequence[str]) -> int:
     with _Signals() as signals:
         try:
-            return await _with_node(node, job, command, signals)
+            return await _with_node(await Node.of(settings), job, command, signals)
         except asyncio.CancelledError:
             if signals.came is None:
                 raise

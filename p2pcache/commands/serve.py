@@ -19,7 +19,6 @@ from p2pcache.gateway.listen import ListenError
 from p2pcache.keys import with_secret
 from p2pcache.listening import activated
 from p2pcache.node import Node
-from p2pcache.participation import enrolled
 from p2pcache.runner import watch
 from p2pcache.service_manager import ServiceManager
 from p2pcache.settings import LogFormat, ManagerSettings, Settings, SettingsError, environment, hide
@@ -76,7 +75,7 @@ def configure_log(settings: Settings, *, dated: bool = True) -> None:
 
 
 async def _serve(settings: Settings, hint: str, manager: ServiceManager) -> None:
-    node = Node(settings, enrolled=await enrolled(settings))
+    node = await Node.of(settings)
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     handled = HANDLED if node.settings.hub else STOPS  # a member's terminal ends it by SIGHUP

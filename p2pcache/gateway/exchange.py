@@ -15,6 +15,8 @@ from p2pcache.github.headers import FRAMING, end_to_end
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+"""The gateway, as ASGI has it."""
 
 MAX_HELD = 8 << 20
 """Bytes of an answer of unknown length that are gathered for a client of HTTP/1.0, which knows no chunks."""

@@ -7,6 +7,7 @@ for nothing but this module.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from p2pcache.clock import unix_time
@@ -26,10 +27,11 @@ EVENT_LINES: tuple[Line, ...] = (
 )
 
 
-class StatusPage:
-    """The page of a node.
+@dataclass(frozen=True, slots=True)
+class PageSources:
+    """Where a page gets from what it shows.
 
-    Args:
+    Attributes:
         stats: the ledger, as `/-/stats` gives it.
         peers: the peers table.
         ready: the ready file's content.
@@ -37,20 +39,18 @@ class StatusPage:
         clock: Unix seconds.
     """
 
-    def __init__(
-        self,
-        *,
-        stats: Callable[[], Mapping[str, Any]],
-        peers: Callable[[], list[Mapping[str, Any]]],
-        ready: Callable[[], Mapping[str, Any]],
-        hub: bool = False,
-        clock: Callable[[], float] = unix_time,
-    ) -> None:
-        self._stats = stats
-        self._peers = peers
-        self._ready = ready
-        self._hub = hub
-        self._clock = clock
+    stats: Callable[[], Mapping[str, Any]]
+    peers: Callable[[], list[Mapping[str, Any]]]
+    ready: Callable[[], Mapping[str, Any]]
+    hub: bool = False
+    clock: Callable[[], float] = unix_time
+
+
+class StatusPage:
+    """The page of a node, which shows what `sources` give."""
+
+    def __init__(self, sources: PageSources) -> None:
+        self._sources = sources
         self._live: LivePage | None = None
         self._closed = False
 
@@ -66,7 +66,7 @@ class StatusPage:
         if self._live is None:
             from p2pcache.hub.page_live import LivePage
 
-            self._live = LivePage(self._stats, self._peers, self._ready, self._clock, hub=self._hub)
+            self._live = LivePage(self._sources)
             self._live.start()
         return self._live
 

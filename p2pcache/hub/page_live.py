@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from p2pcache.hub.markup import Markup
+from p2pcache.hub.page import PageSources
 from p2pcache.hub.page_history import SAMPLE_SECONDS, History
 from p2pcache.hub.page_sections import PageView, sections
 from p2pcache.ledger.stats import read
@@ -68,30 +69,10 @@ class PageListener:
 
 
 class LivePage:
-    """Keeps a node's history, and sends listeners what changes on the page.
+    """Keeps a node's history, and sends listeners what changes on the page."""
 
-    Args:
-        stats: the ledger, as `/-/stats` gives it.
-        peers: the peers table.
-        ready: the ready file's content.
-        hub: whether the node is a hub.
-        clock: Unix seconds.
-    """
-
-    def __init__(
-        self,
-        stats: Callable[[], Mapping[str, Any]],
-        peers: Callable[[], list[Mapping[str, Any]]],
-        ready: Callable[[], Mapping[str, Any]],
-        clock: Callable[[], float],
-        *,
-        hub: bool,
-    ) -> None:
-        self._stats = stats
-        self._peers = peers
-        self._ready = ready
-        self._hub = hub
-        self._clock = clock
+    def __init__(self, sources: PageSources) -> None:
+        self._sources = sources
         self._history = History()
         self._traffic: dict[str, tuple[int, float]] = {}
         self._shown: dict[str, Markup] = {}
@@ -117,10 +98,10 @@ class LivePage:
 
     def view(self) -> PageView:
         """Return what the page shows now."""
-        peers = self._peers()
-        now = self._clock()
+        sources = self._sources
+        peers, now = sources.peers(), sources.clock()
         active = self._active(peers, now)
-        return PageView(read(self._stats()), peers, self._ready(), self._hub, self._history, now, active)
+        return PageView(read(sources.stats()), peers, sources.ready(), sources.hub, self._history, now, active)
 
     def _active(self, peers: Sequence[Mapping[str, Any]], now: float) -> frozenset[str]:
         """Return the peers that sent or got bytes of blocks lately."""
@@ -154,7 +135,7 @@ class LivePage:
         return True
 
     def _sample(self) -> None:
-        self._history.take(read(self._stats()), self._clock())
+        self._history.take(read(self._sources.stats()), self._sources.clock())
 
     async def _keep(self) -> None:
         while True:

@@ -240,7 +240,7 @@ async def test_it_says_what_is_wrong(fleet: Fleet, tab: Tab) -> None:
 
 async def test_it_comes_back_by_itself(fleet: Fleet, tab: Tab) -> None:
     await seen(tab, fleet.page)
-    await fleet.hub._page.close()
+    await fleet.hub._addons._page.close()
     await tab.until("document.documentElement.dataset.link === 'lost'")
-    fleet.hub._page._closed, fleet.hub._page._live = False, None
+    fleet.hub._addons._page._closed, fleet.hub._addons._page._live = False, None
     await tab.until(LIVE)

@@ -23,7 +23,7 @@ from p2pcache.cli import main
 from p2pcache.commands.explain import _FROM
 from p2pcache.gateway.control import Gate
 from p2pcache.gateway.endpoints import NodeEndpoints
-from p2pcache.hub.page import StatusPage
+from p2pcache.hub.page import PageSources, StatusPage
 from p2pcache.ledger.stats import TIERS, Stats
 from p2pcache.swarm.rules.config import PeerRow
 
@@ -280,7 +280,7 @@ def test_all_control_endpoints_are_documented() -> None:
     rows = re.findall(r"^\| `/-/(\w*)` \| (\w+) \|", chapter("Control endpoints"), re.MULTILINE)
     nothing = cast("Any", None)
     endpoints = NodeEndpoints(gate=Gate(None), stats=nothing, peers=nothing, purge=nothing, authorize=nothing, bases=())
-    page = StatusPage(stats=nothing, peers=nothing, ready=nothing)
+    page = StatusPage(PageSources(nothing, nothing, nothing))
     assert rows == [(endpoint.name, *endpoint.methods) for endpoint in (*endpoints.all(), *page.endpoints())]
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from p2pcache.gateway.control import FORWARDED
-from p2pcache.gateway.exchange import Disconnected, Exchange, Message, Receive, Send
+from p2pcache.gateway.exchange import Application, Disconnected, Exchange, Message
 from p2pcache.gateway.routing import CONTROL_PREFIX, Upstreams
 from p2pcache.hub.mcp.node_api import FIELDS, MAX_ANSWER, ApiAnswer, ApiError, too_large, upstream_address
-
-Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 CONTROL_FIELD = "p2pcache-control-token"
 """Where an MCP client sends the control token: its ``Authorization`` is for GitHub."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from p2pcache.cache.library import Library
 from p2pcache.gateway.control import STATUS, Access, Endpoint, Gate
-from p2pcache.gateway.exchange import BadRequest, Exchange, Message
+from p2pcache.gateway.exchange import Application, BadRequest, Exchange, Message
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.hub import mcp
-from p2pcache.hub.mcp.gateway_api import CONTROL_FIELD, Application, GatewayApi
+from p2pcache.hub.mcp.gateway_api import CONTROL_FIELD, GatewayApi
 from p2pcache.hub.mcp.mcp_caller import McpCaller, authorization_of, digest_of
 from p2pcache.hub.mcp.watches import MOST, Watches
 from p2pcache.values import Secret

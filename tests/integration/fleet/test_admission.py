@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -166,6 +167,15 @@ def test_a_job_that_is_refused_works_alone_and_both_sides_say_why(
     node.until(lambda _: job_log in node.log.read_text(), "the job's sentence")
     assert node.get(f"/repos/{APP}/labels", "ghs_one")[0] == 200
     hub.until(lambda _: hub_log in hub.log.read_text(), "the hub's sentence")
+
+
+def test_a_node_for_one_command_is_admitted_too(hub: Node, oidc: Issuer, github: GitHub, tmp_path: Path) -> None:
+    said = {**job("ghs_one", APP), **oidc.job(), "CACHE_UPSTREAM": github.url, "PYTHONPATH": str(ROOT)}
+    home = environment(tmp_path, **said, CACHE_BOOTSTRAP_PEERS=hub.ready["multiaddrs"][0])
+    program = [sys.executable, "-m", "p2pcache"]
+    command = [*program, "run", "--", *program, "stats", "--json"]
+    done = subprocess.run(command, env=home, check=True, capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout)["peers"]["connected"] == 1
 
 
 def test_the_action_needs_no_secret_where_the_job_has_an_id_token(

@@ -7,6 +7,7 @@ import pytest
 
 from p2pcache.hub import page_live
 from p2pcache.hub.markup import Markup
+from p2pcache.hub.page import PageSources
 from p2pcache.hub.page_live import MAX_LISTENERS, MAX_WAITING, RETRY, LivePage
 
 from .lab import NOW, READY, busy, peer
@@ -21,7 +22,7 @@ class Node:
         self.ledger = busy()
         self.peers: list[Any] = [peer("12D3KooWMember")]
         self.now = NOW
-        self.live = LivePage(self.ledger.stats, lambda: self.peers, lambda: READY, lambda: self.now, hub=True)
+        self.live = LivePage(PageSources(self.ledger.stats, lambda: self.peers, lambda: READY, True, lambda: self.now))
 
 
 class Reader:

@@ -160,7 +160,7 @@ async def test_without_the_packages_a_sentence_says_so(
 async def test_a_node_without_the_variable_records_nothing(github: StandIn, tmp_path: Path) -> None:
     async with running(github.url, tmp_path) as node:
         assert node._observers == ()
-        assert node._traces is None
+        assert node._addons.observers == ()
     assert traces.opened("") is None
 
 
