@@ -29,7 +29,7 @@ from p2pcache.swarm.services.link import Link, LinkError
 T = TypeVar("T")
 Verify = Callable[[str], Awaitable[Admitted]]
 
-_FAREWELL = 0.1
+_FAREWELL = 0.5
 
 
 class Incoming:

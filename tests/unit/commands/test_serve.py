@@ -120,9 +120,13 @@ def foreground(hub: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> dic
 def test_up_says_that_the_hub_refused_it(foreground: dict[str, Any], tmp_path: Path) -> None:
     flags = ("--bootstrap", foreground["multiaddrs"][0], "--p2p-listen", "/ip4/127.0.0.1/tcp/0")
     said = p2pcache(tmp_path, "up", *flags, CACHE_SECRET=generate_secret())
-    p2pcache(tmp_path, "down")
     assert said.returncode == 0
-    assert "p2pcache: not in the swarm: the swarm secrets differ" in said.stderr
+    assert "p2pcache: not in the swarm: " in said.stderr
+    end = time.monotonic() + 30
+    # A starved machine may break off the first time before the reason is there; the node goes on trying.
+    while "the swarm secrets differ" not in said.stderr + p2pcache(tmp_path, "peers").stdout:
+        assert time.monotonic() < end
+    p2pcache(tmp_path, "down")
 
 
 def test_up_says_that_the_hub_cannot_be_reached(tmp_path: Path) -> None:

@@ -231,7 +231,14 @@ def test_a_payload_without_the_names_drops_everything(payload: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("event", ["push", "ping", "workflow_dispatch"])
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"payload=%7B%7D", b"[" * 100_000, b'{"a":' * 100_000])
+@pytest.mark.parametrize("body", [b'{"a": "\\ud83d"}', b"{", b'{"a":' * 100_000])
+def test_an_object_that_cannot_be_read_drops_everything(event: str, body: bytes) -> None:
+    """A name that was cut within a character, for one: somebody who may write chose it, and not what is kept."""
+    assert events.drops(event, body) == (writes.ALL,)
+
+
+@pytest.mark.parametrize("event", ["push", "ping", "workflow_dispatch"])
+@pytest.mark.parametrize("body", [b"", b"[]", b'"x"', b"payload=%7B%7D", b"[" * 100_000])
 def test_what_is_no_object_is_refused(event: str, body: bytes) -> None:
     with pytest.raises(ValueError, match=r"^no JSON object$"):
         events.drops(event, body)

@@ -163,7 +163,6 @@ def test_an_oversized_frame_below_us_closes_the_connection() -> None:
     scene(test)
 
 
-@pytest.mark.timeout(240)
 def test_more_connections_than_a_stock_host_accepts_in_its_life() -> None:
     """py-libp2p's own host refuses the 251st."""
 
