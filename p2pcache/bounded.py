@@ -1,8 +1,9 @@
-"""A map with a bound on its entries."""
+"""A map with a bound on its entries, and bytes with a bound on their number."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import AsyncIterable
 from typing import TypeVar
 
 K = TypeVar("K")
@@ -24,3 +25,13 @@ class Bounded(OrderedDict[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         self.put(key, value)
+
+
+async def gathered(pieces: AsyncIterable[bytes], most: int) -> bytes:
+    """Return pieces as one, up to `most` bytes; one byte more where there are more, of which no other is read."""
+    body = bytearray()
+    async for piece in pieces:
+        body += piece
+        if len(body) > most:
+            break
+    return bytes(body[: most + 1])

@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import urllib.request
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import aiohttp
@@ -17,10 +18,17 @@ ORIGINS = 512
 
 
 class Proxy(NamedTuple):
-    """A proxy without its credentials, or None for a direct connection; and the header that carries them."""
+    """A proxy without its credentials, or None for a direct connection; and the header that carries them.
 
-    url: URL | None
-    headers: Mapping[str, str]
+    Attributes:
+        url: where it is.
+        headers: of the CONNECT that opens a tunnel, for https.
+        plain: of each request that the proxy reads, for http: aiohttp sends `headers` with CONNECT alone.
+    """
+
+    url: URL | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+    plain: Mapping[str, str] = MappingProxyType({})
 
 
 class Proxies:
@@ -44,7 +52,8 @@ class Proxies:
             headers = {}
             if proxy and proxy.user:
                 headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
-            self._by_origin[origin] = Proxy(proxy.with_user(None) if proxy else None, headers)
+            plain = headers if scheme == "http" else {}
+            self._by_origin[origin] = Proxy(proxy.with_user(None) if proxy else None, headers, plain)
         return self._by_origin[origin]
 
 

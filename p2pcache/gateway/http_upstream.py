@@ -24,6 +24,7 @@ from p2pcache.github import quota
 from p2pcache.github.headers import forwarded, upstream_user_agent
 from p2pcache.github.methods import SAFE
 from p2pcache.github.request import Request
+from p2pcache.http_errors import reason
 from p2pcache.proxies import Proxies
 
 CONNECTIONS = 256
@@ -230,7 +231,7 @@ class HttpUpstream:
                 response = await session.request(
                     method,
                     URL(url, encoded=True),
-                    headers=lines,
+                    headers=[*lines, *proxy.plain.items()],
                     data=_paced(body, deadline, idle) if isinstance(body, AsyncIterator) else body,
                     allow_redirects=False,
                     proxy=proxy.url,
@@ -294,5 +295,5 @@ def _failure(what: str, error: BaseException) -> UpstreamError:
     """Describe an error by its kind and the system's words: the HTTP client's own text may hold whole URLs."""
     if isinstance(error, TimeoutError):
         return UpstreamTimeoutError(f"GitHub {what} (nothing came in time)")
-    detail = getattr(error, "strerror", None) or type(error).__name__
+    detail = reason(error)
     return UpstreamError(f"GitHub {what} ({detail})")

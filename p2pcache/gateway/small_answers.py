@@ -9,10 +9,11 @@ from collections.abc import Mapping
 import aiohttp
 from yarl import URL
 
+from p2pcache.bounded import gathered
+from p2pcache.http_errors import CERTIFICATE, reason
 from p2pcache.proxies import Proxies
 
 BYTES = 64 << 10
-_CERTIFICATE = "its certificate is not trusted here: let SSL_CERT_FILE name the certificate of its authority"
 
 
 class SmallAnswerError(Exception):
@@ -49,16 +50,13 @@ async def get(url: str, headers: Mapping[str, str], seconds: float) -> bytes:
         ):
             if response.status != 200:
                 raise SmallAnswerError(f"it answers {response.status}")
-            body = bytearray()
-            async for piece in response.content.iter_chunked(BYTES):
-                body += piece
-                if len(body) > BYTES:
-                    raise SmallAnswerError(f"it answers more than {BYTES} bytes")
-            return bytes(body)
+            body = await gathered(response.content.iter_chunked(BYTES), BYTES)
+            if len(body) > BYTES:
+                raise SmallAnswerError(f"it answers more than {BYTES} bytes")
+            return body
     except TimeoutError:
         raise SmallAnswerError(f"no answer within {seconds:g} s") from None
     except aiohttp.ClientConnectorCertificateError:
-        raise SmallAnswerError(_CERTIFICATE) from None
+        raise SmallAnswerError(CERTIFICATE) from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise SmallAnswerError(f"it cannot be reached ({reason})") from None
+        raise SmallAnswerError(f"it cannot be reached ({reason(error)})") from None

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import aiohttp
 
+from p2pcache.bounded import gathered
+from p2pcache.http_errors import CERTIFICATE, reason
 from p2pcache.proxies import Proxies, Proxy
 from p2pcache.stores.driver import StoreError
 
 CONNECT_SECONDS = 2.0
 CONNECTIONS = 32
 _PIECE = 64 << 10
-_CERTIFICATE = "its certificate is not trusted here: let SSL_CERT_FILE name the certificate of its authority"
 
 Query = Sequence[tuple[str, str]]
 
@@ -38,7 +39,7 @@ class Service:
     def __init__(self, url: str, headers: Mapping[str, str], *, proxied: bool) -> None:
         self.url = url
         self._headers = headers
-        self._proxy = Proxies().of(url) if proxied else Proxy(None, {})
+        self._proxy = Proxies().of(url) if proxied else Proxy()
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(
@@ -76,19 +77,22 @@ class Service:
                     self.url + path,
                     params=query,
                     data=body,
-                    headers=headers,
+                    headers={**(headers or {}), **self._proxy.plain},
                     proxy=self._proxy.url,
                     proxy_headers=self._proxy.headers,
                     allow_redirects=False,
                 ) as response,
             ):
-                return Reply(response.status, await _read(response, most, cut=cut))
+                found = await gathered(response.content.iter_chunked(_PIECE), most)
+                if len(found) > most and not cut:
+                    raise StoreError(f"an answer of more than {most} bytes")
+                return Reply(response.status, found[:most])
         except TimeoutError:
             raise StoreError(f"no answer within {seconds:g} s") from None
         except aiohttp.ClientConnectorCertificateError:
-            raise StoreError(_CERTIFICATE, lasting=True) from None
+            raise StoreError(CERTIFICATE, lasting=True) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise StoreError(f"it cannot be reached ({_reason(error)})") from None
+            raise StoreError(f"it cannot be reached ({reason(error)})") from None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -106,19 +110,3 @@ class Service:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-
-async def _read(response: aiohttp.ClientResponse, most: int, *, cut: bool) -> bytes:
-    body = bytearray()
-    async for piece in response.content.iter_chunked(_PIECE):
-        body += piece
-        if len(body) > most:
-            if cut:
-                break
-            raise StoreError(f"an answer of more than {most} bytes")
-    return bytes(body[:most])
-
-
-def _reason(error: BaseException) -> str:
-    """Return an error's kind or the system's words: the HTTP client's own text may hold what the service chose."""
-    return getattr(error, "strerror", None) or type(error).__name__

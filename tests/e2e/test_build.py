@@ -27,7 +27,6 @@ from action import installers
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
 """One with a pip, as a runner's has; a development environment made by uv has none."""
-pytestmark = pytest.mark.timeout(240)  # pip and venv take a second each where nothing else runs
 WHEEL = "sniffio-1.3.1-py3-none-any.whl"
 
 

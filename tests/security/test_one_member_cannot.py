@@ -273,7 +273,8 @@ class TestOccupyMoreThanItsShare:
 class TestFlood:
     @pytest.mark.parametrize("what", ["invalidations", "announcements"])
     async def test_with_what_others_have_to_work_on(self, fleet: Fleet, liar: Liar, what: str) -> None:
-        reader = await fleet.member(limits=Limits(drop_burst=50_000, announce_burst=50_000, announce_rate=1_000))
+        few = Limits(drop_burst=50_000, drop_rate=1_000, announce_burst=50_000, announce_rate=1_000)
+        reader = await fleet.member(limits=few)
         meeting = await liar.meet(reader.address)
         template = await reader.hold()
         await dealt_with(meeting)

@@ -87,7 +87,6 @@ async def _loiter(stranger: Liar, hub: dict[str, Any]) -> None:
         await stranger.raw(hub["multiaddrs"][0])
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("crowd", "number"), [(mute, MUTE), (half_open, HALF_OPEN)], ids=["mute", "half-open"])
 async def test_a_crowd_of_strangers_keeps_no_member_out(
     hub: dict[str, Any], crowd: Callable[..., Any], number: int
@@ -99,7 +98,6 @@ async def test_a_crowd_of_strangers_keeps_no_member_out(
         assert resident(hub["pid"]) - before < 20 * MB
 
 
-@pytest.mark.timeout(120)
 async def test_strangers_that_come_again_and_again_are_a_line_or_two_in_the_log(hub: dict[str, Any]) -> None:
     for _ in range(30):
         async with Liar(b"no member's key, no member's key") as stranger:

@@ -14,7 +14,7 @@ ROWS = (
     ("__version__", "addresses", "files", "bounded", "options", "exports"),
     ("backends",),
     ("declarations",),
-    ("github", "settings", "values", "clock", "unknown", "proxies"),
+    ("github", "settings", "values", "clock", "unknown", "proxies", "http_errors"),
     ("cache", "ledger"),
     ("gateway", "stores", "swarm", "testing"),
     ("runner", "client", "hub", "listening", "service_manager"),

@@ -61,6 +61,7 @@ TRIED_BY = {
     "hub/mcp/sdk_stdio": ("integration/hub/test_mcp_stdio.py", "a real process"),
     "ledger/stats": ("unit/ledger/test_ledger.py", "the shape of what the ledger gives"),
     "gateway/seen": ("unit/gateway/test_request_log.py", "what is seen is logged"),
+    "http_errors": ("unit/stores/test_service.py", "what a service's failure says"),
     "hub/addons": ("integration/hub/test_mcp_http.py", "a whole hub"),
     "hub/page": ("integration/hub/test_page.py", "asked as a browser asks it"),
     "hub/page_chart": ("unit/hub/test_page_sections.py", "drawn in a section"),

@@ -26,8 +26,14 @@ def test_the_proxy_of_the_environment(
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    found, sent = Proxies().of("https://api.github.com/zen")
-    assert (found and str(found).rstrip("/"), sent) == (proxy, headers)
+    found = Proxies().of("https://api.github.com/zen")
+    assert (found.url and str(found.url).rstrip("/"), found.headers, found.plain) == (proxy, headers, {})
+
+
+def test_a_proxy_that_reads_requests_gets_its_credentials_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://mona:pw@proxy:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert Proxies().of("http://kubo.example:5001/api").plain == {"Proxy-Authorization": "Basic bW9uYTpwdw=="}
 
 
 @pytest.mark.parametrize(

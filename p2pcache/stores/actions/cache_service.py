@@ -20,6 +20,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from p2pcache.bounded import gathered
 from p2pcache.proxies import Proxies
 from p2pcache.values import Secret
 
@@ -258,18 +259,16 @@ class CacheService:
                     method,
                     URL(text, encoded=True),
                     data=body,
-                    headers=headers,
+                    headers={**(headers or {}), **proxy.plain},
                     allow_redirects=False,
                     proxy=proxy.url,
                     proxy_headers=proxy.headers,
                 ) as answer,
             ):
-                data = bytearray()
-                async for piece in answer.content.iter_chunked(_PIECE):
-                    data += piece
-                    if len(data) > limit:
-                        raise ServiceError(f"{what}: more than {limit} bytes")
-                return answer.status, bytes(data), answer.headers.get("Retry-After", "")
+                data = await gathered(answer.content.iter_chunked(_PIECE), limit)
+                if len(data) > limit:
+                    raise ServiceError(f"{what}: more than {limit} bytes")
+                return answer.status, data, answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ServiceError(f"{what}: {type(error).__name__}") from None
 

@@ -21,7 +21,9 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_parser import RawResponseMessage
 from yarl import URL
 
+from p2pcache.bounded import gathered
 from p2pcache.cache.codec import MAX_BLOCK
+from p2pcache.github.headers import HOP_BY_HOP
 from p2pcache.proxies import Proxies
 
 _log = logging.getLogger(__name__)
@@ -39,18 +41,6 @@ INTERIM = 16
 """Interim answers (RFC 9110 section 15.2) before an answer."""
 UNREACHABLE, BROKEN, SLOW = "OriginUnreachable", "OriginBroken", "OriginSlow"
 REDIRECTS, UNTRUSTED = "OriginRedirects", "OriginUntrusted"
-_HOP_BY_HOP = {
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-}
-"""RFC 9110 section 7.6.1."""
 
 
 class ProxyRequest(NamedTuple):
@@ -109,9 +99,8 @@ class Forwarder:
         """Write the answer to a request, all of it or its beginning; return whether it is whole."""
         begun = False
         proxy = self._proxies.of(request.url)
-        headers = [(name, value) for name, value in request.headers if name.lower() not in _HOP_BY_HOP]
-        if request.url.startswith("http:"):  # for https, aiohttp sends them where it opens the tunnel
-            headers += proxy.headers.items()
+        headers = [(name, value) for name, value in request.headers if name.lower() not in HOP_BY_HOP]
+        headers += proxy.plain.items()
         try:
             async with (
                 asyncio.timeout(self._seconds),
@@ -130,7 +119,10 @@ class Forwarder:
                 if response.headers.get("Location") and 300 <= response.status < 400:
                     writer.write(_own(421, REDIRECTS))
                 elif response.status >= 300 and request.method != "HEAD":
-                    body = await _beginning(response, ERROR_BYTES)
+                    body = await gathered(response.content.iter_any(), ERROR_BYTES)
+                    if len(body) > ERROR_BYTES:
+                        response.close()  # what follows is never read
+                    body = body[:ERROR_BYTES]
                     writer.write(_head(response, f"Content-Length: {len(body)}") + body)
                 else:
                     begun = True
@@ -174,18 +166,8 @@ def _verifying() -> ssl.SSLContext:
     return context
 
 
-async def _beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
-    body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) >= most:
-            response.close()  # what follows is never read
-            break
-    return bytes(body[:most])
-
-
 def _head(response: aiohttp.ClientResponse, framing: str) -> bytes:
-    dropped = {*_HOP_BY_HOP, "content-length"}
+    dropped = {*HOP_BY_HOP, "content-length"}
     kept = ((name, value) for name, value in response.raw_headers if name.decode("latin-1").lower() not in dropped)
     return _lines(response.status, (b"%s: %s" % pair for pair in kept), framing)
 

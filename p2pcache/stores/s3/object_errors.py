@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from p2pcache.http_errors import CERTIFICATE
 from p2pcache.stores.driver import StoreError
 from p2pcache.stores.s3 import forwarding
 
@@ -17,7 +18,6 @@ _TOKEN = "the session token is not valid for this access key"  # noqa: S105 - a 
 _REGION = "the bucket is in another region: set CACHE_S3_REGION"
 _BUSY = "it asks for fewer requests"
 _DENIED = "the credentials do not allow it (docs/s3.md#policy)"
-_CERTIFICATE = "its certificate is not trusted here: let SSL_CERT_FILE name the certificate of its authority"
 _REDIRECTS = "it redirects, which is not followed: check CACHE_S3_ENDPOINT and CACHE_S3_REGION"
 _SLOW = "no answer in time"
 _UNREACHABLE = "it cannot be reached"
@@ -43,7 +43,7 @@ _LASTING = {
     "ExpiredTokenException": _ROLE,
     "InvalidIdentityToken": _ROLE,
     forwarding.REDIRECTS: _REDIRECTS,
-    forwarding.UNTRUSTED: _CERTIFICATE,
+    forwarding.UNTRUSTED: CERTIFICATE,
 }
 _PASSING = {
     "SlowDown": _BUSY,

@@ -2,15 +2,12 @@
 
 import asyncio
 
-import pytest
-
 from tests.support.fleet import Fleet, Member, until
 from tests.support.processes import GitHub
 
 MEMBERS = 6
 
 
-@pytest.mark.timeout(120)
 async def test_a_hub_killed_under_load_loses_no_answer_and_is_used_again_after_a_restart(
     patient: Fleet, github: GitHub, tokens: list[str], repository: str
 ) -> None:

@@ -34,7 +34,6 @@ async def reload(hub: Member, file: Path, *secret: str) -> None:
     await until(lambda: hub.log.count("the secret was read again") > before, "a reload", log=lambda: hub.log)
 
 
-@pytest.mark.timeout(180)
 async def test_a_secret_is_rotated_while_members_come_go_and_stay(
     patient: Fleet, github: GitHub, tokens: list[str], repository: str, tmp_path: Path
 ) -> None:

@@ -27,7 +27,6 @@ def fleet(forks: Forks, github: GitHub, tmp_path: Path) -> Iterator[Fleet]:
 
 
 @ENDS
-@pytest.mark.timeout(120)
 async def test_a_peer_that_ends_in_the_middle_of_a_block(
     fleet: Fleet, github: GitHub, tokens: list[str], repository: str, end: signal.Signals
 ) -> None:
@@ -61,7 +60,6 @@ async def test_a_peer_that_ends_in_the_middle_of_a_block(
 
 
 @ENDS
-@pytest.mark.timeout(120)
 async def test_a_stalled_holder_of_a_block_is_given_up(
     fleet: Fleet, github: GitHub, tokens: list[str], repository: str, end: signal.Signals
 ) -> None:
@@ -81,7 +79,6 @@ async def test_a_stalled_holder_of_a_block_is_given_up(
 
 
 @ENDS
-@pytest.mark.timeout(120)
 async def test_a_lease_whose_holder_ends_frees_the_others(
     fleet: Fleet, github: GitHub, tokens: list[str], repository: str, end: signal.Signals
 ) -> None:

@@ -72,7 +72,6 @@ def all_there(met: list[dict[str, Any]]) -> None:
     assert all(one["answers"] for one in met)
 
 
-@pytest.mark.timeout(240)
 def test_at_the_hosts_hub(
     together: Callable[..., tuple[list[dict[str, Any]], str]],
     github: GitHub,
@@ -114,7 +113,6 @@ def readme_hub(host: tuple[str, ...], tmp_path: Path) -> Iterator[tuple[dict[str
 
 
 @pytest.mark.needs("netns")
-@pytest.mark.timeout(240)
 def test_at_the_hosts_hub_which_nobody_named(
     together: Callable[..., tuple[list[dict[str, Any]], str]],
     host: tuple[str, ...],
@@ -152,7 +150,6 @@ def test_a_node_in_the_background_looks_for_the_hosts_hub_too(
         p2pcache("down")
 
 
-@pytest.mark.timeout(240)
 def test_without_a_hub_where_all_wish_for_one_port(together: Callable[..., tuple[list[dict[str, Any]], str]]) -> None:
     """Who gets the port is where the others meet; they say in one line that theirs is another."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -164,7 +161,6 @@ def test_without_a_hub_where_all_wish_for_one_port(together: Callable[..., tuple
     assert log.count(f"{where} cannot be had: the swarm listens on /ip4/127.0.0.1/tcp/") == SIZE - 1
 
 
-@pytest.mark.timeout(240)
 def test_without_a_hub_by_multicast(together: Callable[..., tuple[list[dict[str, Any]], str]]) -> None:
     met, _ = together("--mdns", peers=SIZE - 1)
     all_there(met)

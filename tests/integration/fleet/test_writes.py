@@ -3,15 +3,12 @@
 import asyncio
 import json
 
-import pytest
-
 from tests.support.fleet import Fleet
 from tests.support.processes import GitHub
 
 MEMBERS = 6
 
 
-@pytest.mark.timeout(120)
 async def test_after_a_write_was_answered_no_member_serves_the_old_body(
     patient: Fleet, github: GitHub, tokens: list[str]
 ) -> None:

@@ -16,7 +16,6 @@ async def everywhere(members: list[Member], do: str, **how: Any) -> list[Any]:
     return await asyncio.gather(*(member.do(do, **how) for member in members))
 
 
-@pytest.mark.timeout(120)
 async def test_twenty_nodes_and_ten_cold_urls_make_ten_upstream_calls(fleet: Fleet, upstream: Upstream) -> None:
     _, members = await fleet.of(20, patient=True)
     names = [os.urandom(32).hex() for _ in range(10)]
@@ -39,7 +38,6 @@ async def test_the_second_node_is_served_by_the_first(fleet: Fleet, upstream: Up
     assert {row["peer"] for row in report["peers"]} >= {hub.peer}
 
 
-@pytest.mark.timeout(120)
 async def test_fifty_nodes_join_one_hub_at_once(fleet: Fleet) -> None:
     hub = await fleet.spawn(hub=True)
     await fleet.start(hub)

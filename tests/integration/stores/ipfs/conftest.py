@@ -21,7 +21,7 @@ from p2pcache.testing.conformance import KEYRING, Stored
 from tests.support.ipfs import Daemon
 
 SECONDS = 30.0
-MARKS = [pytest.mark.needs("kubo"), pytest.mark.timeout(120)]
+MARKS = [pytest.mark.needs("kubo")]
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from tests.support.forks import Forks
 from tests.support.ipfs import Cluster, Daemon
 from tests.support.processes import GitHub, running
 
-pytestmark = [pytest.mark.needs("kubo"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("kubo")]
 
 ONE, TWO, OTHER = "ghs_one", "ghs_two", "ghs_other"
 
