@@ -56,7 +56,7 @@ coverage: $(READY)  ## every line and branch of github/, cache/ and swarm/ runs 
 	@$(RUN) -m coverage report
 
 e2e: $(READY) $(NODE_READY) $(MCP_READY)  ## whole lives: workflows, containers, shells, a browser
-	@$(PYTEST) --timeout=600 tests/e2e
+	@$(PYTEST) -n 2 --timeout=600 tests/e2e
 
 lint: $(READY)  ## ruff, formatting, types
 	@$(VENV)/bin/ruff check .

@@ -112,6 +112,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
     def unit(nodeid: str) -> str:
+        if nodeid.startswith("tests/e2e/"):  # what a file's tests start once is dear
+            return nodeid.partition("::")[0]
         return next((folder for folder in ALONE if nodeid.startswith(folder)), nodeid)
 
     scheduler = LoadScopeScheduling(config, log)
