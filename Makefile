@@ -73,7 +73,7 @@ bench: $(READY)  ## the benchmarks
 # Left out of the lock: what pyproject.toml's override-dependencies say is never imported. `--no-emit-index-url` and
 # friends keep the lock free of the registry it was made against. requirements-s3.lock and requirements-mcp.lock are
 # installed on top of the first.
-LEFT_OUT := fastecdsa grpcio mypy-protobuf rpcudp types-protobuf types-requests u-msgpack-python
+LEFT_OUT := coincurve fastecdsa grpcio miniupnpc mypy-protobuf rpcudp types-protobuf types-requests u-msgpack-python
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate $(addprefix --no-emit-package ,$(LEFT_OUT))
 

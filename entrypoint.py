@@ -2,10 +2,8 @@
 
 import sys
 
-if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-    sys.exit(
-        "p2pcache needs Python 3.11, 3.12 or 3.13, which post/start.sh looks for; this is " + sys.version.split()[0]
-    )
+if not (3, 11) <= sys.version_info[:2] <= (3, 14):
+    sys.exit("p2pcache needs Python 3.11 to 3.14, which post/start.sh looks for; this is " + sys.version.split()[0])
 
 from os import environ
 from pathlib import Path

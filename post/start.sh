@@ -25,7 +25,7 @@ give_name() {
   mkdir -p "${link%/*}" && ln -s "$target" "$link" && [ -f "$link/post/action.yml" ] || return 1
   echo "post=$kind" >>"$GITHUB_OUTPUT"
 }
-if ! give_name 2>/dev/null; then
+if [ "$RUNNER_OS" != Windows ] && ! give_name 2>/dev/null; then
   annotate warning "no report at the job's end: a link at $link cannot be made. The cache works, and ends with the job."
 fi
 
@@ -35,16 +35,29 @@ usable() {
   "$1" -I -c "import sys; assert sys.version_info[:2] == (3, $2) and sys.implementation.name == 'cpython'; \
 import ssl, sqlite3" </dev/null >/dev/null 2>&1
 }
-for minor in 13 12 11; do
-  for python in "python3.$minor" python3 python \
-    "${RUNNER_TOOL_CACHE:-/nonexistent}/Python/3.$minor".*/*/bin/python3 \
-    "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$minor".*/bin/python3 \
-    "${UV_PYTHON_INSTALL_DIR:-$HOME/.local/share/uv/python}/cpython-3.$minor".*/bin/python3; do
-    if usable "$python" "$minor"; then
-      exec "$python" -I "$action/entrypoint.py"
-    fi
+# Where there is none, uv fetches one, in two minutes at most where `timeout` is there to bound it. Not from the job's
+# workspace, whose uv.toml is that of a project.
+fetched() (
+  cd / && export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-20}"
+  command -v uv || exit 1
+  command -v timeout && bounded="timeout 120" || bounded=
+  $bounded uv python install --no-progress 3.13 </dev/null
+) >/dev/null 2>&1
+if [ "$RUNNER_OS" != Windows ]; then
+  for attempt in here fetched; do
+    [ $attempt = here ] || fetched || break
+    for minor in 14 13 12 11; do
+      for python in "python3.$minor" python3 python \
+        "${RUNNER_TOOL_CACHE:-/nonexistent}/Python/3.$minor".*/*/bin/python3 \
+        "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$minor".*/bin/python3 \
+        "${UV_PYTHON_INSTALL_DIR:-$HOME/.local/share/uv/python}/cpython-3.$minor".*/bin/python3; do
+        if usable "$python" "$minor"; then
+          exec "$python" -I "$action/entrypoint.py"
+        fi
+      done
+    done
   done
-done
+fi
 
 # 3. None: lead the job past the cache.
 found=none
@@ -55,8 +68,9 @@ for python in python3 python; do
     ?*) found="only Python $version" && break ;;
   esac
 done
-text="Python 3.11, 3.12 or 3.13 is needed and $found is here: add \`uses: actions/setup-python\` with python-version \
+text="Python 3.11 to 3.14 is needed and $found is here: add \`uses: actions/setup-python\` with python-version \
 3.13 before it, choose an image that has one, or use p2pcache's Docker action"
+[ "$RUNNER_OS" != Windows ] || text="p2pcache runs on Linux and macOS, and this runner is a Windows machine"
 # Both rules are those of p2pcache/runner/direct.py.
 case $INPUT_STRICT in
   "" | [Ff][Aa][Ll][Ss][Ee]) ;;

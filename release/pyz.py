@@ -1,4 +1,4 @@
-"""Build p2pcache as one file for any Python 3.11 to 3.13 of a platform, from the lock with its hashes.
+"""Build p2pcache as one file for any Python 3.11 to 3.14 of a platform, from the lock with its hashes.
 
 Usage: ``python release/pyz.py [OUT [PLATFORM]]``, with a Python that has pip. Existing tools do not fit: pex and shiv
 put the packages on the path of one process, or need a description of each platform; a node starts other nodes with
@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
-VERSIONS = ("3.11", "3.12", "3.13")
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 # glibc 2.28 is that of RHEL 8 and Debian 10.
 GLIBC = ("_2_28", "_2_27", "_2_26", "_2_24", "_2_17", "2014", "_2_12", "2010", "_2_5", "1")
 PLATFORMS = {

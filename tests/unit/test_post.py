@@ -182,8 +182,8 @@ def test_a_link_of_another_version_is_replaced(runner: Callable[..., Runner]) ->
         ({"bin/python3": "3.6.15", "bin/python": "2.7.18", "bin/python3.12": "3.12.1"}, "bin/python3.12"),
         ({"bin/python3": "2.7.18", "bin/python": "3.11.9"}, "bin/python"),
         ({"bin/python3": "3.13.1", "bin/python3.12": "3.12.1"}, "bin/python3"),
-        ({"bin/python3": "3.14.0", "bin/python3.11": "3.11.2"}, "bin/python3.11"),
-        ({"bin/python3": "3.11.2", "bin/python3.13": "3.13.0"}, "bin/python3.13"),
+        ({"bin/python3": "3.15.0", "bin/python3.11": "3.11.2"}, "bin/python3.11"),
+        ({"bin/python3": "3.11.2", "bin/python3.14": "3.14.0"}, "bin/python3.14"),
         ({"bin/python3": "3.8.1", f"{TOOL}/bin/python3": "3.12.9"}, f"{TOOL}/bin/python3"),
         ({"home/.pyenv/versions/3.11.7/bin/python3": "3.11.7"}, "home/.pyenv/versions/3.11.7/bin/python3"),
         (
@@ -210,6 +210,61 @@ def test_another_implementation_and_one_without_its_modules_are_passed_over(runn
     assert there.start().stdout == "chosen bin/python3.11\n"
 
 
+FETCHED = "home/.local/share/uv/python/cpython-3.13.9-linux-x86_64-gnu/bin/python3"
+
+
+def uv(there: Runner, fetches: str) -> Path:
+    """A uv whose `python install` does what the shell line `fetches` says, and writes down where and how it was run."""
+    calls = there.base / "uv.calls"
+    program = there.tools / "uv"
+    program.write_text(f'#!/bin/sh\necho "$PWD: $*" >>{calls}\n{fetches}\n')
+    program.chmod(0o755)
+    return calls
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_where_no_python_is_usable_uv_is_asked_for_one(runner: Callable[..., Runner], shell: str) -> None:
+    there = runner()
+    there.python("bin/python3", "3.8.1")
+    ready = there.python("later", "3.13.9", f"if sys.argv[-1].endswith('.py'): sys.exit(print('chosen {FETCHED}'))")
+    (there.base / FETCHED).parent.mkdir(parents=True)
+    calls = uv(there, f"/bin/cp {ready} {there.base / FETCHED}")
+    done = there.start(shell)
+    assert done.stdout.splitlines()[-1].startswith("chosen "), done.stderr
+    assert calls.read_text() == "/: python install --no-progress 3.13\n", "once, and not in the job's workspace"
+
+
+def test_a_usable_python_is_taken_without_asking_uv(runner: Callable[..., Runner]) -> None:
+    there = runner()
+    there.python("bin/python3", "3.12.1")
+    calls = uv(there, "exit 1")
+    assert there.start().stdout == "chosen bin/python3\n"
+    assert not calls.exists()
+
+
+def test_a_uv_that_can_fetch_none_leaves_one_sentence(runner: Callable[..., Runner]) -> None:
+    there = runner()
+    uv(there, "echo '::error::no network' >&2; echo '::error::no network'; exit 2")
+    done = there.start()
+    assert done.returncode == 0
+    (said,) = done.stdout.splitlines()
+    assert "Python 3.11 to 3.14 is needed and none is here" in said
+    assert done.stderr == ""
+
+
+def test_on_windows_the_job_goes_on_past_the_cache_with_one_sentence(runner: Callable[..., Runner]) -> None:
+    there = runner()
+    there.python("bin/python3", "3.12.1")
+    done = there.start(RUNNER_OS="Windows")
+    assert done.returncode == 0
+    assert done.stdout == (
+        "::warning title=p2pcache::p2pcache runs on Linux and macOS, and this runner is a Windows machine. "
+        "The job goes on without the cache.\n"
+    )
+    assert there.outputs["api-url"] == "https://ghes.example/api/v3"
+    assert there.start(RUNNER_OS="Windows", INPUT_STRICT="true").returncode == 1
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("name", "version", "found"),
@@ -231,7 +286,7 @@ def test_without_a_usable_python_the_job_goes_on_past_the_cache(
     done = there.start(shell)
     assert done.returncode == 0, done.stderr
     (said,) = done.stdout.splitlines()
-    assert said.startswith(f"::warning title=p2pcache::Python 3.11, 3.12 or 3.13 is needed and {found} is here: add")
+    assert said.startswith(f"::warning title=p2pcache::Python 3.11 to 3.14 is needed and {found} is here: add")
     api, graphql = "https://ghes.example/api/v3", "https://ghes.example/api/graphql"
     assert there.outputs == {"post": "runner", "api-url": api, "graphql-url": graphql, "p2p-connected": "false"}
     assert (there.base / "env").read_text() == f"P2PCACHE_API_URL={api}\nP2PCACHE_GRAPHQL_URL={graphql}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.machinery
 import sys
 
@@ -30,3 +31,15 @@ def test_empty_packages_stand_in_for_the_heavy_ones(monkeypatch: pytest.MonkeyPa
     for name in ("libp2p", "libp2p.transport", "libp2p.network"):
         assert not hasattr(sys.modules[name], "__file__")
         assert sys.modules[name].__path__[0].endswith(name.replace(".", "/"))
+
+
+def test_a_key_of_a_kind_that_no_member_has_is_refused_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"libp2p", "coincurve"}]:
+        monkeypatch.delitem(sys.modules, name)
+    lean.install()
+    monkeypatch.setitem(sys.modules, "coincurve", None)  # whoever imports it fails
+    serialization = importlib.import_module("libp2p.crypto.serialization")
+    crypto_pb2 = importlib.import_module("libp2p.crypto.pb.crypto_pb2")
+    key = crypto_pb2.PublicKey(key_type=crypto_pb2.KeyType.Secp256k1, data=b"\x02" + bytes(32))
+    with pytest.raises(ValueError, match="secp256k1"):
+        serialization.deserialize_public_key(key.SerializeToString())
