@@ -12,7 +12,8 @@ RUN python -m venv /opt/p2pcache \
       -r requirements-mcp.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY p2pcache p2pcache
-RUN /opt/p2pcache/bin/pip install -q --no-cache-dir --disable-pip-version-check --no-compile --no-deps . \
+RUN HATCH_BUILD_NO_HOOKS=true /opt/p2pcache/bin/pip install -q --no-cache-dir --disable-pip-version-check \
+      --no-compile --no-deps . \
  && /opt/p2pcache/bin/pip uninstall -q -y pip setuptools 2>/dev/null; \
     find /opt/p2pcache -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} + \
  && /opt/p2pcache/bin/python -m compileall -q -j 0 /opt/p2pcache/lib

@@ -12,13 +12,14 @@ UV := $(shell command -v uv 2>/dev/null)
 NPM := $(shell command -v npm 2>/dev/null)
 RECORDINGS := tests/recordings/github3.py-4.0.1.tar.gz
 MCP_READY := $(if $(NPM),tests/mcp/node_modules/.package-lock.json)
+CI_PROGRAMS = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/p2pcache-ci
 NODE_READY := $(if $(NPM),tests/node/node_modules/.package-lock.json)
 # Two cores are what CI and most laptops under load have. There are more workers than that, since tests wait for processes
 # and peers as long as they compute; tests that share an engine stay on one worker.
 PYTEST := $(RUN) -m pytest -q
 WORKERS ?= 4
 
-.PHONY: help setup demo test coverage lint bench e2e format reference lock pyz clean
+.PHONY: help setup demo test coverage lint workflows bench e2e format reference lock pyz clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +64,11 @@ lint: $(READY)  ## ruff, formatting, types
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
+# zizmor does not ask GitHub, so that it says the same everywhere.
+workflows: $(READY)  ## actionlint (.ci/programs builds it) and zizmor, over every workflow and action
+	@$(CI_PROGRAMS)/actionlint-1.7.12/actionlint
+	@$(VENV)/bin/zizmor --offline --quiet .
+
 format: $(READY)  ## let ruff mend what it can
 	@$(VENV)/bin/ruff check --fix-only -q .
 	@$(VENV)/bin/ruff format -q .
@@ -81,8 +87,8 @@ reference: $(READY)  ## docs/settings.md from p2pcache/declarations.py
 	@$(RUN) docs/reference.py > docs/settings.md
 
 lock:  ## refresh the locks (needs uv; LOCK_FLAGS=--upgrade for newer versions)
-	@$(COMPILE) $(LOCK_FLAGS) -o requirements.lock pyproject.toml
-	@$(COMPILE) $(LOCK_FLAGS) --group dev --all-extras -c requirements.lock -o requirements-dev.lock pyproject.toml
+	@$(COMPILE) $(LOCK_FLAGS) --group libp2p -o requirements.lock pyproject.toml
+	@$(COMPILE) $(LOCK_FLAGS) --group libp2p --group dev --all-extras -c requirements.lock -o requirements-dev.lock pyproject.toml
 	@echo obstore | $(COMPILE) $(LOCK_FLAGS) -c requirements-dev.lock --no-emit-package typing-extensions \
 	  -o requirements-s3.lock -
 	@echo 'mcp>=2.3,<3' | $(COMPILE) $(LOCK_FLAGS) -c requirements-dev.lock $$(sed -nE \

@@ -8,6 +8,7 @@ put the packages on the path of one process, or need a description of each platf
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 import subprocess
@@ -30,9 +31,10 @@ OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def pip(*arguments: str) -> None:
-    """Run pip, its messages on this process's stderr."""
+    """Run pip, its messages on this process's stderr. The lock has libp2p: this project's wheel is built without it."""
     command = [sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", *arguments]
-    subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 - commands of this file only
+    variables = {**os.environ, "HATCH_BUILD_NO_HOOKS": "true"}
+    subprocess.run(command, cwd=ROOT, check=True, env=variables)  # noqa: S603 - commands of this file only
 
 
 def pure_wheels(folder: Path) -> list[Path]:

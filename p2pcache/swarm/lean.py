@@ -15,8 +15,11 @@ import importlib.machinery
 import logging
 import sys
 import types
+from pathlib import Path
 from typing import NoReturn
 
+BUNDLED = Path(__file__).with_name("bundled")
+"""Where a wheel has libp2p (release/hatch_build.py); without it, it is installed."""
 _PACKAGES = ("libp2p", "libp2p.transport", "libp2p.network")
 _SECP256K1 = "libp2p.crypto.secp256k1"
 
@@ -46,7 +49,7 @@ def install() -> None:
     logger.setLevel(logging.CRITICAL)  # and formats a line for every frame
     if "libp2p" in sys.modules:
         return
-    spec = importlib.machinery.PathFinder.find_spec("libp2p")
+    spec = importlib.machinery.PathFinder.find_spec("libp2p", [str(BUNDLED), *sys.path])
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("libp2p is not installed", name="libp2p")
     for name in _PACKAGES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +20,19 @@ def test_a_process_that_has_libp2p_keeps_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_without_libp2p_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "libp2p", raising=False)
-    monkeypatch.setattr(importlib.machinery.PathFinder, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.machinery.PathFinder, "find_spec", lambda *_: None)
     with pytest.raises(ModuleNotFoundError, match="libp2p is not installed"):
         lean.install()
+
+
+def test_that_of_a_wheel_goes_before_one_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "libp2p"]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "libp2p").mkdir()
+    (tmp_path / "libp2p/__init__.py").touch()
+    monkeypatch.setattr(lean, "BUNDLED", tmp_path)
+    lean.install()
+    assert list(sys.modules["libp2p.network"].__path__) == [f"{tmp_path}/libp2p/network"]
 
 
 def test_empty_packages_stand_in_for_the_heavy_ones(monkeypatch: pytest.MonkeyPatch) -> None:
