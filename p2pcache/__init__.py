@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from p2pcache.client import GitHubCLI, get_global_cache, github_client
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["GitHubCLI", "__version__", "get_global_cache", "github_client"]
 
 
