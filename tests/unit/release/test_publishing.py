@@ -46,7 +46,7 @@ def commit(checkout: Path, tag: str) -> None:
 
 
 def move(checkout: Path, *arguments: str) -> str:
-    command = [ROOT / "release/move-major", *arguments]
+    command = [str(ROOT / "release/move-major"), *arguments]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=30, check=False)
     return done.stdout if done.returncode == 0 else f"{done.returncode}: {done.stderr}"
 
