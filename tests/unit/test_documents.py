@@ -40,7 +40,7 @@ def tree() -> Iterator[str]:
 
 
 TREE = sorted(tree())
-DOCUMENTS = [*sorted(ROOT.glob("docs/*.md")), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))]
+DOCUMENTS = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*.md"))]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Files of gh, uv and octokit, one of the repositories that the stand-in makes, and a project of that name.
