@@ -10,19 +10,22 @@ secret, and unlike a pipe or a file a socket cannot be opened by way of /proc.
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import ctypes
 import json
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 USAGE_ERROR = 2
@@ -38,6 +41,7 @@ LOG_BYTES = 4 << 20
 LOOK_SECONDS = 30.0
 DRAINED = b"drained"
 DRAIN_SECONDS = 5.0
+PS_SECONDS = 5.0
 OPEN_FILES = 2048
 """The usual limit of 1024 is less than the connections of one journal."""
 VOICE = "supervisor: "
@@ -101,14 +105,16 @@ def _whole(channel: socket.socket) -> bytes:
 def trace() -> int:
     """A child that does nothing and can be looked into: a runner finds it by its environment, and ends it with the job.
 
-    It is this process's own trace, which a runner cannot find; 0 when there is no runner.
+    It is this process's own trace, which a runner cannot find; 0 when there is no runner, or on macOS, where nothing
+    conceals this process.
     """
-    if TRACKING not in os.environ:
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if TRACKING not in os.environ or prctl is None:
         return 0
     parent = os.getpid()
     if child := os.fork():
         return child
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     os.closerange(0, 1 << 16)
     while os.getppid() == parent:
         signal.pause()
@@ -118,13 +124,58 @@ def trace() -> int:
 def started_at(pid: int) -> int | None:
     """Return when a living process started, in clock ticks since boot: with its pid, a name that is never used twice.
 
-    A zombie counts as gone. proc(5), /proc/pid/stat, fields 3 and 22.
+    A zombie counts as gone. proc(5), /proc/pid/stat, fields 3 and 22. In seconds of Unix time where there is no /proc.
     """
+    fields = _stat(pid)
+    if fields is None:
+        return _listed_at(pid) if _stat("self") is None else None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _stat(pid: int | str) -> list[str] | None:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _listed_at(pid: int) -> int | None:
+    """As `started_at`, by ps(1), which macOS has at this path."""
+    command = ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    try:
+        listed = subprocess.run(  # noqa: S603 - a fixed command
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PS_SECONDS, check=False,
+            env={"LC_ALL": "C", "TZ": "UTC"},
+        ).stdout  # fmt: skip
+        state, started = listed.split(maxsplit=1)
+        return None if state[0] in "ZX" else calendar.timegm(time.strptime(started.strip()))
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+
+
+def signal_wait() -> Callable[[float], int]:
+    """Return a function that waits so many seconds for one of `SIGNALS`, and returns its number, or 0 for none."""
+    if hasattr(signal, "sigtimedwait"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+        def wait(seconds: float) -> int:
+            got = signal.sigtimedwait(SIGNALS, seconds)
+            return got.si_signo if got else 0
+
+        return wait
+    # macOS: Python's own handler writes the number of each signal into a pipe.
+    numbers, written = os.pipe()
+    os.set_blocking(written, False)
+    signal.set_wakeup_fd(written, warn_on_full_buffer=False)
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
+    return lambda seconds: os.read(numbers, 1)[0] if select.select([numbers], [], [], max(0.0, seconds))[0] else 0
+
+
+def held() -> Held | None:
+    """Return what holds the connections of a node; None on macOS, where they end with the node."""
+    needed = hasattr(os, "memfd_create") and hasattr(socket, "MSG_CMSG_CLOEXEC")
+    return Held() if needed else None
 
 
 class Held:
@@ -170,16 +221,23 @@ class Watch:
     """One node after another, until a signal stops it."""
 
     def __init__(
-        self, directory: Path, unlink: list[Path], command: list[str], secrets: Mapping[str, str], trace: int = 0
+        self,
+        directory: Path,
+        unlink: list[Path],
+        command: list[str],
+        secrets: Mapping[str, str],
+        wait: Callable[[float], int],
+        trace: int = 0,
     ) -> None:
         self.directory = directory
+        self.wait = wait
         self.secrets = secrets
         self.trace = trace
         self.unlink = unlink
         self.command = command
         self.node = 0
         self.starts = 0
-        self.held = Held()
+        self.held = held()
 
     def run(self) -> int:
         """Keep a node running; the exit status is 0 when stopped, else why there is no node any more."""
@@ -209,7 +267,8 @@ class Watch:
         ours, theirs = socket.socketpair()
         with theirs:
             theirs.set_inheritable(True)
-            command = [*self.command, *self.held.flags(), "--secrets-fd", str(theirs.fileno())]
+            holding = self.held.flags() if self.held else []
+            command = [*self.command, *holding, "--secrets-fd", str(theirs.fileno())]
             self.node = os.posix_spawn(command[0], command, os.environ, setsigmask=())
         threading.Thread(target=give, args=(ours, self.secrets), daemon=True).start()
         self.starts += 1
@@ -238,8 +297,7 @@ class Watch:
             self._bound_log()
 
     def _next_signal(self, seconds: float) -> None:
-        got = signal.sigtimedwait(SIGNALS, seconds)
-        if got and got.si_signo in (signal.SIGTERM, signal.SIGINT):
+        if self.wait(seconds) in (signal.SIGTERM, signal.SIGINT):
             raise StopAskedError
 
     def _bound_log(self) -> None:
@@ -255,7 +313,7 @@ class Watch:
         while (remaining := deadline - time.monotonic()) > 0:
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(self.node, os.WNOHANG)[0] == 0:
-                    signal.sigtimedwait(SIGNALS, remaining)
+                    self.wait(remaining)
                     continue
             return
         print(f"{VOICE}the node did not leave in {GRACE_SECONDS:g} s: killed", file=sys.stderr, flush=True)
@@ -267,7 +325,8 @@ def _allow_open_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
         allowed = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        with contextlib.suppress(ValueError, OSError):  # macOS has a lower bound than the hard limit says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def main() -> int:
@@ -277,9 +336,9 @@ def main() -> int:
     directory, *unlink = map(Path, paths)
     traced = trace()
     secrets = received(int(descriptor))
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    wait = signal_wait()
     _allow_open_files()
-    return Watch(directory, unlink, sys.argv[split + 1 :], secrets, traced).run()
+    return Watch(directory, unlink, sys.argv[split + 1 :], secrets, wait, traced).run()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""The IP addresses of this machine, from the kernel (Linux)."""
+"""The IP addresses of this machine, from the kernel."""
 
 from __future__ import annotations
 
 import fcntl
 import socket
 import struct
+import sys
 from pathlib import Path
+
+import ifaddr
 
 _INET6 = Path("/proc/net/if_inet6")
 _SIOCGIFADDR = 0x8915  # netdevice(7)
@@ -13,6 +16,9 @@ _SIOCGIFADDR = 0x8915  # netdevice(7)
 
 def interfaces(inet6: Path = _INET6) -> list[str]:
     """Return the addresses of all interfaces, IPv4 first."""
+    if sys.platform != "linux":
+        ips = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
+        return [ip for ip in ips if isinstance(ip, str)] + [ip[0] for ip in ips if isinstance(ip, tuple)]
     found = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for _, name in socket.if_nameindex():

@@ -256,7 +256,7 @@ def test_the_log_is_bounded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         with log.open("ab") as file:
             os.dup2(file.fileno(), 2)
-        watch.Watch(run, [], ["x"], {})._bound_log()
+        watch.Watch(run, [], ["x"], {}, lambda _: 0)._bound_log()
     finally:
         os.dup2(saved, 2)
         os.close(saved)

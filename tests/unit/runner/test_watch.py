@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -74,3 +78,47 @@ def test_who_is_given_nothing_is_told(monkeypatch: pytest.MonkeyPatch, said: byt
 def test_without_a_runner_there_is_nothing_to_be_found_by(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(watch.TRACKING, raising=False)
     assert watch.trace() == 0
+
+
+WAITS = """
+import os, signal, sys, threading
+sys.path.insert(0, {folder!r})
+import watch
+{before}
+wait = watch.signal_wait()
+print(wait(0.0))
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+print(wait(20.0))
+os.kill(os.getpid(), signal.SIGCHLD)
+os.kill(os.getpid(), signal.SIGINT)
+print(sorted((wait(1.0), wait(1.0))))
+"""
+
+
+@pytest.mark.parametrize("before", ["", "del signal.sigtimedwait"], ids=["linux", "macos"])
+def test_signals_are_waited_for_with_and_without_linuxs_call(before: str) -> None:
+    script = WAITS.format(folder=str(Path(watch.__file__).parent), before=before)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=40, check=True)
+    assert done.stdout.split("\n") == ["0", "15", str(sorted((int(signal.SIGINT), int(signal.SIGCHLD)))), ""]
+
+
+@pytest.mark.skipif(not Path("/bin/ps").exists(), reason="ps is not installed")
+def test_without_proc_a_process_is_known_by_when_ps_says_that_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert watch.started_at(1 << 30) is None
+    monkeypatch.setattr(watch, "_stat", lambda pid: None)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        started = watch.started_at(process.pid)
+        assert started == watch.started_at(process.pid)
+        assert started is not None
+        assert abs(started - time.time()) < 3600
+        process.communicate(b"\n")
+    assert watch.started_at(process.pid) is None
+
+
+def test_where_linuxs_calls_are_not_there_connections_end_with_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    assert watch.held() is None
+    monkeypatch.setenv(watch.TRACKING, "github_1")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    assert watch.trace() == 0
+    watch.conceal()
