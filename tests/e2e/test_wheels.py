@@ -19,8 +19,9 @@ pytestmark = pytest.mark.timeout(500)
 def uv(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The uv that the Action fetches."""
     folder = tmp_path_factory.mktemp("uv")
-    fetch = [PYTHON, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "--target", folder]
-    subprocess.run([*fetch, "-r", ROOT / "requirements-uv.lock"], check=True, capture_output=True, timeout=300)
+    fetch = ["-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "--target", str(folder)]
+    lock = str(ROOT / "requirements-uv.lock")
+    subprocess.run([str(PYTHON), *fetch, "-r", lock], check=True, capture_output=True, timeout=300)
     return str(folder / "bin/uv")
 
 
