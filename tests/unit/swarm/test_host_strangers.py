@@ -15,6 +15,8 @@ from p2pcache.swarm.host import STRANGER_BYTES, STRANGER_STREAMS, LibP2PHost, _L
 from p2pcache.swarm.services.link import LinkError
 from tests.unit.swarm.host_lab import ANY, PATIENT, QUICK, host, read, scene
 
+from libp2p.crypto.keys import KeyType, PublicKey  # isort: skip  # after the host, which loads little of it
+
 if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
@@ -64,6 +66,36 @@ def test_a_stranger_is_closed_and_members_are_still_served(said: bytes) -> None:
                 pass
 
     scene(test, QUICK)
+
+
+def test_a_stranger_with_a_key_of_another_kind_is_refused_and_members_are_still_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = host(2)
+    proper = client._noise.libp2p_privkey
+
+    class Odd(type(proper)):  # type: ignore[misc]  # the class of a library without types
+        """Signs as a member does, and says that its key is one on secp256k1."""
+
+        def get_public_key(self) -> PublicKey:
+            key = proper.get_public_key()
+            monkeypatch.setattr(key, "get_type", lambda: KeyType.Secp256k1)
+            return key
+
+    client._noise.libp2p_privkey = Odd(vars(proper)["impl"])
+
+    async def test(server: LibP2PHost, address: Address) -> None:
+        with pytest.raises(LinkError):
+            await echoed(client, address)
+        assert await echoed(host(3), address) == b"x"
+
+    async def echoed(client: LibP2PHost, address: Address) -> bytes:
+        async with client.dial(address) as link:
+            link.trust()
+            await link.write(b"x")
+            return await read(link, 1)
+
+    scene(test)
 
 
 def test_a_mute_stranger_gives_way_to_a_member() -> None:
