@@ -186,6 +186,31 @@ def demo(requests: int) -> None:
     sys.exit(run(requests))
 
 
+@main.command()
+@click.option("--only", multiple=True, metavar="NAME", help="Run this one alone; may be given again.  [default: all]")
+@click.option("--list", "listing", is_flag=True, help="Print the scenarios' names, and run none.")
+@click.option("--json", "form", flag_value="json", help="Print the figures for programs.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print the table for a job summary or an issue.")
+@click.option(
+    "--image",
+    metavar="NAME",
+    default="",
+    help="The Docker image that containers run.  [default: p2pcache:VERSION, built in a checkout where it is missing]",
+)
+@click.option("--quiet", is_flag=True, help="Print no progress on stderr.")
+def scenarios(only: tuple[str, ...], form: str | None, image: str, *, listing: bool, quiet: bool) -> None:
+    """Show what each way of joining gives: run them all here against a stand-in GitHub, side by side.
+
+    What this machine lacks (Docker, Kubo, an S3 server) is named, and the rest runs.
+    """
+    from p2pcache.commands import scenarios as command
+
+    if listing:
+        command.listed()
+    else:
+        sys.exit(command.scenarios(only, form or "table", image, quiet=quiet))
+
+
 @main.command("rule-check", hidden=True)
 @click.argument("repository", metavar="OWNER/REPO")
 @click.option("--upstream", default=UPSTREAM, show_default=True, metavar="URL")

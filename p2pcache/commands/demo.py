@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import json
 import random
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,50 +15,39 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from p2pcache.cache.sealing import generate_secret
+from p2pcache.commands.cancellation import cancelled_by_signals
 from p2pcache.ledger.ledger import merge
 from p2pcache.runner.report import text
-from p2pcache.testing import StandIn
+from p2pcache.scenarios.fleet import REPOSITORY, Trial, Workload, token
+from p2pcache.scenarios.places import Machine, UnexpectedError
 
-REPOSITORY = "octo/app"
 RUNNERS = 3
-START_SECONDS = 30.0
 LATENCY = 0.06
 """Seconds per answer of the stand-in, typical of GitHub's API."""
 
 
-@dataclass(frozen=True, slots=True)
-class Runner:
-    """A node's process and the token of its job."""
-
-    name: str
-    token: str
-    process: asyncio.subprocess.Process
-    ready: Path
-
-    def state(self) -> dict[str, Any]:
-        """Return the content of the ready file."""
-        found: dict[str, Any] = json.loads(self.ready.read_bytes())
-        return found
-
-
 def demo(requests: int) -> int:
     """Run the demonstration; return 0 if every answer was right."""
-    return asyncio.run(_demo(requests))
+    return cancelled_by_signals(_demo(requests))
 
 
 async def _demo(requests: int) -> int:
     console = Console(stderr=True)
     console.print(f"A matrix of {RUNNERS} jobs of {REPOSITORY}, a token each, and a hub; GitHub is a stand-in here.")
     with tempfile.TemporaryDirectory(prefix="p2pcache-demo-") as scratch:
-        async with StandIn() as github, contextlib.AsyncExitStack() as nodes:
-            github.repository(REPOSITORY, issues=120)
-            github.fault(delay=LATENCY, times=None)
-            runners = await _start(nodes, Path(scratch), github, console)
-            wrong = await _work(runners, _workload(requests), console)
-            charged = github.charged()
-            second = await _second_token(runners[0], github)
-            ledgers = [await _stats(runner) for runner in runners]
+        async with Machine(Path(scratch)) as machine:
+            try:
+                with console.status("starting") as status:
+                    trial = Trial(machine, Workload(runners=RUNNERS, latency=LATENCY), status.update)
+                    await trial.start_github()
+                    runners = await trial.start_fleet()
+                    await trial.connect(runners)
+                wrong = await _work(trial, runners, _workload(requests), console)
+                charged = _charged(await trial.calls())
+                second = await _second_token(trial, runners[0])
+                ledgers = [await _stats(trial, runner) for runner in runners]
+            except UnexpectedError as error:
+                raise click.ClickException(str(error)) from None
     click.echo(text(functools.reduce(merge, ledgers)))
     click.echo(f"GitHub itself charged {charged} calls for the jobs' {requests} requests.")
     click.echo(second)
@@ -71,83 +56,21 @@ async def _demo(requests: int) -> int:
     return 1 if wrong else 0
 
 
-async def _start(nodes: contextlib.AsyncExitStack, scratch: Path, github: StandIn, console: Console) -> list[Runner]:
-    secret = generate_secret()
-    with console.status("starting the hub"):
-        hub = await nodes.enter_async_context(_node("hub", scratch, github, secret, ["--hub"]))
-        address = (await _until(hub, lambda state: state["p2p"] == "ready"))["multiaddrs"][0]
-    with console.status("starting the runners"):
-        starting = [
-            _node(f"runner-{i}", scratch, github, secret, ["--bootstrap", address]) for i in range(1, RUNNERS + 1)
-        ]
-        runners = [await nodes.enter_async_context(node) for node in starting]
-        for runner in runners:
-            await _until(runner, lambda state: state["p2p"] == "ready")
-            await _connected(runner)
-    return runners
+def _charged(calls: Sequence[dict[str, Any]], of: str = "") -> int:
+    return sum(call["charged"] for call in calls if of in ("", call["token"]))
 
 
-@contextlib.asynccontextmanager
-async def _node(name: str, scratch: Path, github: StandIn, secret: str, flags: Sequence[str]) -> AsyncIterator[Runner]:
-    directory = scratch / name
-    directory.mkdir()
-    token = f"ghs_demo{name.replace('-', '')}"
-    github.token(token, repos=[REPOSITORY], kind="installation")
-    environment = {
-        "CACHE_SECRET": secret,
-        "GITHUB_ACTIONS": "true",
-        "CACHE_JOB_TOKEN": token,
-        "GITHUB_REPOSITORY": REPOSITORY,
-        "HOME": str(scratch),
-    }
-    where = ["--p2p-listen", "/ip4/127.0.0.1/tcp/0", "--dir", str(directory), "--socket", str(directory / "s")]
-    ready = directory / "ready.json"
-    with (directory / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "p2pcache", "serve", *where, *flags),
-            *("--upstream", github.url, "--ready-file", str(ready)),
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield Runner(name, token, process, ready)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 10)
-
-
-async def _until(runner: Runner, holds: Any) -> dict[str, Any]:
-    async with asyncio.timeout(START_SECONDS):
-        while True:
-            with contextlib.suppress(OSError, ValueError):
-                state = runner.state()
-                if holds(state):
-                    return state
-            if runner.process.returncode is not None:
-                raise click.ClickException(f"{runner.name} stopped: {(runner.ready.parent / 'log').read_text()[-500:]}")
-            await asyncio.sleep(0.05)
-
-
-async def _connected(runner: Runner) -> None:
-    async with asyncio.timeout(START_SECONDS):
-        while (await _stats(runner))["peers"]["connected"] < 1:  # noqa: ASYNC110 - another process's state
-            await asyncio.sleep(0.05)
-
-
-async def _second_token(runner: Runner, github: StandIn) -> str:
+async def _second_token(trial: Trial, runner: str) -> str:
     """Request cached answers with another token, proved by free 304s, and return a sentence about it."""
-    token, targets = "ghp_demosomebodyelse", [f"/repos/{REPOSITORY}{rest}" for rest in ("", "/releases", "/labels")]
-    github.token(token, repos=[REPOSITORY])
-    before = await _stats(runner)
-    async with _client(runner, token) as session:
+    targets = [f"/repos/{REPOSITORY}{rest}" for rest in ("", "/releases", "/labels")]
+    other = "ghp_demosomebodyelse"
+    await trial.control("token", {"value": other, "repos": [REPOSITORY]})
+    before = await _stats(trial, runner)
+    async with _client(trial, runner, other) as session:
         for target in targets:
             async with session.get(target) as answer:
                 answer.raise_for_status()
-    after, charged = await _stats(runner), github.charged(token)
+    after, charged = await _stats(trial, runner), _charged(await trial.calls(), other)
     proved = after["revalidated"] - before["revalidated"]
     return (
         f"Then a second token, somebody's own, asked for {len(targets)} of the same things: {proved} times GitHub's "
@@ -155,16 +78,15 @@ async def _second_token(runner: Runner, github: StandIn) -> str:
     )
 
 
-def _client(runner: Runner, token: str) -> aiohttp.ClientSession:
-    headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"}
-    connector = aiohttp.UnixConnector(str(runner.state()["socket"]), limit=4)
+def _client(trial: Trial, runner: str, credential: str) -> aiohttp.ClientSession:
+    headers = {"Authorization": f"Bearer {credential}", "Accept": "application/vnd.github+json"}
+    connector = aiohttp.UnixConnector(trial.socket(runner), limit=4)
     return aiohttp.ClientSession("http://api.github.com", connector=connector, headers=headers)
 
 
-async def _stats(runner: Runner) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as session, session.get(f"{runner.state()['api_url']}/-/stats") as answer:
-        found: dict[str, Any] = await answer.json()
-        return found
+async def _stats(trial: Trial, runner: str) -> dict[str, Any]:
+    found: dict[str, Any] = await trial.place.order(runner, "ask", at=trial.socket(runner), target="/-/stats")
+    return found
 
 
 def _workload(requests: int) -> list[str]:
@@ -179,22 +101,22 @@ def _workload(requests: int) -> list[str]:
     return chance.choices(paths, weights, k=requests)
 
 
-async def _work(runners: Sequence[Runner], targets: Sequence[str], console: Console) -> int:
+async def _work(trial: Trial, runners: Sequence[str], targets: Sequence[str], console: Console) -> int:
     """Send the workload, split among concurrent runners; return the number of wrong answers."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     seen: dict[str, bytes] = {}
     wrong = 0
     with Progress(*columns, console=console) as progress:
-        bars = {r.name: progress.add_task(r.name, total=len(targets[i :: len(runners)])) for i, r in enumerate(runners)}
+        bars = {name: progress.add_task(name, total=len(targets[i :: len(runners)])) for i, name in enumerate(runners)}
 
-        async def job(runner: Runner, share: Sequence[str]) -> None:
+        async def job(runner: str, share: Sequence[str]) -> None:
             nonlocal wrong
-            async with _client(runner, runner.token) as session:
+            async with _client(trial, runner, token(runner)) as session:
                 for target in share:
                     async with session.get(target) as answer:
                         body = await answer.read()
                         wrong += answer.status != 200 or seen.setdefault(target, body) != body
-                    progress.advance(bars[runner.name])
+                    progress.advance(bars[runner])
 
-        await asyncio.gather(*(job(r, targets[i :: len(runners)]) for i, r in enumerate(runners)))
+        await asyncio.gather(*(job(name, targets[i :: len(runners)]) for i, name in enumerate(runners)))
     return wrong

@@ -63,17 +63,17 @@ def open_tier(opening: Opening) -> StoreTier | None:
         return None
     options, environ = opening.options, environment()
     try:
-        endpoint = options["s3_endpoint"] or _endpoint(environ)
+        endpoint = endpoint_of(options, environ)
     except ValueError as error:
         _log.warning("s3: %s: set CACHE_S3_ENDPOINT; the cache goes on without it", error)
         return None
     where = f"the bucket {bucket.name}" + (f" at {urlsplit(endpoint).hostname}" if endpoint else "")
-    driver = ObjectDriver(where, lambda: _connected(bucket, endpoint, options, environ))
+    driver = ObjectDriver(where, lambda: connected(bucket, endpoint, options, environ))
     return StoreTier(BACKEND, driver, opening.keyring)
 
 
 @asynccontextmanager
-async def _connected(
+async def connected(
     bucket: BucketName, endpoint: str, options: Mapping[str, Any], environ: Mapping[str, str]
 ) -> AsyncIterator[Any]:
     """Open a store of obstore, behind a proxy that bounds what answers it.
@@ -127,12 +127,14 @@ async def _connected(
         yield store
 
 
-def _endpoint(environ: Mapping[str, str]) -> str:
-    """Return the endpoint that the environment names; "" where it names none.
+def endpoint_of(options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """Return the endpoint of the settings, else that of the environment; "" where neither names one, for Amazon's.
 
     Raises:
         ValueError: it is no URL; the message names the variable.
     """
+    if options["s3_endpoint"]:
+        return str(options["s3_endpoint"])
     name = _first_set(_ENDPOINTS, environ)
     try:
         return values.endpoint(environ.get(name, "").strip())

@@ -24,6 +24,7 @@ WRONG = {
     "mcp": ["--node", "nowhere"],
     "keygen": ["surplus"],
     "demo": ["--requests", "0"],
+    "scenarios": ["--only", "nowhere"],
     "rule-check": ["surplus"],
 }
 """What each command cannot use; one that is not here has not been thought of."""

@@ -1,0 +1,1 @@
+"""Each way of joining, really run on this machine against a stand-in GitHub, and measured (docs/scenarios.md)."""
