@@ -47,13 +47,18 @@ def _chosen(only: Sequence[str]) -> list[Scenario]:
 
 
 async def _run(chosen: Sequence[Scenario], series: Series, form: str, console: Console) -> int:
-    console.print(side_by_side.described(series.load))
+    console.print(side_by_side.described(series.load), soft_wrap=True)
     ended: list[Outcome] = []
+    shown: set[str] = set()
     with console.status("starting") as status:
 
         def show(step: str) -> None:
-            scenario = chosen[len(ended)]
-            status.update(Text(f"{len(ended) + 1}/{len(chosen)} {scenario.title}: {step}"))
+            line = f"{len(ended) + 1}/{len(chosen)} {chosen[len(ended)].title}"
+            if console.is_terminal:
+                status.update(Text(f"{line}: {step}"))
+            elif line not in shown:  # a log gets the first step of each, which is what may take minutes
+                shown.add(line)
+                console.print(f"{line}: {step}", markup=False, soft_wrap=True)
 
         series.progress = show
         began = time.monotonic()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import p2pcache
-from p2pcache.scenarios.places import WORKER, MissingError, UnexpectedError, last_line, ordered, output_of
+from p2pcache.scenarios.places import WORKER, MissingError, UnexpectedError, finished, last_line, ordered, output_of
 from p2pcache.settings import environment
 
 COMMAND_SECONDS = 60.0
@@ -106,15 +105,22 @@ class Containers:
         self._network = network
 
     async def __aenter__(self) -> Self:
-        if self._network:
-            await _finished(docker("network", "create", "--label", f"{LABEL}={self._run}", self._network))
+        try:
+            if self._network:
+                await finished(docker("network", "create", "--label", f"{LABEL}={self._run}", self._network))
+        except BaseException:
+            await finished(self._remove())
+            raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        if left := (await docker("ps", "-aq", "--filter", f"label={LABEL}={self._run}")).split():
-            await docker("rm", "-f", *left)
-        if self._network:
-            await docker("network", "rm", self._network)
+        await finished(self._remove())
+
+    async def _remove(self) -> None:
+        """Remove all that has the label of this run."""
+        for kind, remove in ((("ps", "-a"), ("rm", "-f")), (("network", "ls"), ("network", "rm"))):
+            if made := (await docker(*kind, "-q", "--filter", f"label={LABEL}={self._run}")).split():
+                await docker(*remove, *made)
 
     def path(self, name: str, file: str) -> str:  # noqa: ARG002 - each has a file system of its own
         """See `places.Site`."""
@@ -139,7 +145,7 @@ class Containers:
         passed = [part for variable in variables for part in ("-e", variable)]  # values are in no command line
         command = ("run", "-d", "--pull", "never", "--name", self._id(name), "--label", f"{LABEL}={self._run}")
         where = ("--network", seat.network, *alias, *passed, "--entrypoint", "python", self._image, "-m", *module)
-        await _finished(docker(*command, *where, variables=variables))
+        await finished(docker(*command, *where, variables=variables))
 
     async def order(self, name: str, do: str, **arguments: Any) -> Any:
         """See `places.Site`."""
@@ -163,16 +169,6 @@ class Containers:
         """See `places.Site`."""
         if names:
             await docker("stop", "-t", "10", *map(self._id, names))
-
-
-async def _finished(command: Any) -> None:
-    """Wait for a command that makes something, even if cancelled: what it makes is to be there when all is removed."""
-    task = asyncio.ensure_future(command)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 async def bridge_address() -> str:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -105,6 +105,16 @@ async def ordered(command: Sequence[str], order: Mapping[str, Any], env: Mapping
     return answer["result"]
 
 
+async def finished(work: Coroutine[Any, Any, object]) -> None:
+    """Wait until `work` has finished even if cancelled: it cleans up, or makes what is to be cleaned up whole."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
 def last_line(output: bytes) -> str:
     """Return the last line of an output that is not empty, at most 300 characters."""
     lines = output.decode(errors="replace").strip().splitlines()
@@ -122,7 +132,7 @@ class Machine:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self.stop(*self._running)
+        await finished(self.stop(*self._running))
 
     def path(self, name: str, file: str) -> str:
         """See `Site`."""

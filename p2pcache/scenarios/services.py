@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from p2pcache.scenarios.places import LOOPBACK, Machine, MissingError, UnexpectedError, last_line, output_of
+from p2pcache.scenarios.places import LOOPBACK, Machine, MissingError, UnexpectedError, finished, last_line, output_of
 from p2pcache.settings import environment, load
 from p2pcache.stores.driver import StoreError
 from p2pcache.stores.s3.bucket import connected, endpoint_of
@@ -44,7 +44,7 @@ async def bucket(machine: Machine) -> AsyncIterator[Mapping[str, str]]:
         try:
             yield own
         finally:
-            await emptied(own)
+            await finished(emptied(own))
         return
     program = shutil.which(S3)
     if program is None:

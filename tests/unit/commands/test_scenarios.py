@@ -77,6 +77,7 @@ def test_progress_goes_to_stderr_and_can_be_silenced(use: Use) -> None:
     use(works, lacks)
     said = run("--json")
     assert json.loads(said.stdout)["scenarios"][0]["status"] == "ok"
+    assert "1/2 title of works: round 1 of 3\n" in said.stderr
     assert "1/2 title of works: 10 of 90 API calls, median 1.0 ms" in said.stderr
     assert "2/2 title of lacks: left out: there is no image [mine]" in said.stderr
     assert run("--quiet").stderr == ""

@@ -104,7 +104,7 @@ def seats(name: str) -> Seat:
     return Seat("host", "172.17.0.1", "172.17.0.1") if name == "hub" else Seat("mine", "0.0.0.0", name)
 
 
-LEFT = 'case "$1" in ps) echo "id1 id2";; esac'
+LEFT = 'case "$1 $2" in "ps -a") echo "id1 id2";; "network ls") echo "net1";; esac'
 
 
 async def test_containers_are_labelled_and_removed_with_their_network(script: Docker, log: Path) -> None:
@@ -115,7 +115,7 @@ async def test_containers_are_labelled_and_removed_with_their_network(script: Do
         assert (place.binds("hub"), place.reached("runner-1")) == ("172.17.0.1", "runner-1")
         await place.stop("runner-1")
         await place.stop()
-    create, runner, hub, stop, listed, removed, network = commands(log)
+    create, runner, hub, stop, listed, removed, networks, network = commands(log)
     assert create == "network create --label p2pcache.scenarios=run-1 mine"
     assert runner == (
         "run -d --pull never --name run-1-runner-1 --label p2pcache.scenarios=run-1 --network mine "
@@ -123,8 +123,9 @@ async def test_containers_are_labelled_and_removed_with_their_network(script: Do
     )
     assert "--network host --entrypoint" in hub
     assert stop == "stop -t 10 run-1-runner-1"
-    assert listed == "ps -aq --filter label=p2pcache.scenarios=run-1"
-    assert (removed, network) == ("rm -f id1 id2", "network rm mine")
+    assert listed == "ps -a -q --filter label=p2pcache.scenarios=run-1"
+    assert networks == "network ls -q --filter label=p2pcache.scenarios=run-1"
+    assert (removed, network) == ("rm -f id1 id2", "network rm net1")
     assert not any("5ecre7" in command for command in commands(log))
 
 
@@ -153,7 +154,16 @@ async def test_what_was_being_started_is_removed_when_a_signal_comes(script: Doc
     gate.touch()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert commands(log)[1:] == ["made", "ps -aq --filter label=p2pcache.scenarios=run-1", "rm -f id1"]
+    of_this_run = "-q --filter label=p2pcache.scenarios=run-1"
+    assert commands(log)[1:] == ["made", f"ps -a {of_this_run}", "rm -f id1", f"network ls {of_this_run}"]
+
+
+async def test_a_network_that_was_being_made_is_removed_when_that_fails(script: Docker, log: Path) -> None:
+    script(f'{LEFT}; case "$2" in create) echo "no subnet left" >&2; exit 1;; esac')
+    with pytest.raises(DockerError, match="docker network: no subnet left"):
+        async with Containers("image:1", "run-1", seats, "mine"):
+            pytest.fail("there is no network")
+    assert commands(log)[-1] == "network rm net1"
 
 
 @pytest.mark.parametrize(

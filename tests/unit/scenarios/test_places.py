@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from p2pcache.scenarios import places
-from p2pcache.scenarios.places import Machine, UnexpectedError, last_line, ordered, output_of
+from p2pcache.scenarios.places import Machine, UnexpectedError, finished, last_line, ordered, output_of
 
 PYTHON = (sys.executable, "-S", "-c")
 OBSTINATE = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
@@ -128,3 +128,20 @@ async def test_a_process_has_the_environment_that_it_is_given(tmp_path: Path) ->
 )
 def test_the_last_line_is_what_is_shown(output: bytes, line: str) -> None:
     assert last_line(output) == line
+
+
+async def test_cleaning_up_goes_on_when_it_is_cancelled() -> None:
+    begun, gate, done = asyncio.Event(), asyncio.Event(), []
+
+    async def clean() -> None:
+        begun.set()
+        await gate.wait()
+        done.append("all")
+
+    task = asyncio.create_task(finished(clean()))
+    await begun.wait()
+    task.cancel()
+    asyncio.get_running_loop().call_soon(gate.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == ["all"]
