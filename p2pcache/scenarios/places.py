@@ -19,6 +19,8 @@ STOP_SECONDS = 15.0
 ORDER_MARGIN = 30.0
 """Seconds for the start of a worker, beside what its order may take."""
 LOOPBACK = "127.0.0.1"
+PYTHON = (sys.executable, "-P")
+"""This interpreter, without what lies in the current directory."""
 
 
 class UnexpectedError(RuntimeError):
@@ -149,7 +151,7 @@ class Machine:
     async def start(self, name: str, module: Sequence[str], variables: Mapping[str, str]) -> None:
         """See `Site`."""
         (self.scratch / name).mkdir()
-        await self.run(name, (sys.executable, "-m", *module), variables)
+        await self.run(name, (*PYTHON, "-m", *module), variables)
 
     async def run(self, name: str, command: Sequence[str], variables: Mapping[str, str]) -> None:
         """Start another program than this package's; its output is in the file `log` of its folder, which is there."""
@@ -165,7 +167,7 @@ class Machine:
 
     async def order(self, name: str, do: str, **arguments: Any) -> Any:
         """See `Site`."""
-        command = (sys.executable, "-m", WORKER)
+        command = (*PYTHON, "-m", WORKER)
         try:
             return await ordered(command, {"do": do, **arguments}, {"HOME": str(self.scratch)})
         except UnexpectedError as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from p2pcache import __version__
@@ -67,6 +69,13 @@ def test_json_has_every_figure() -> None:
     }  # fmt: skip
     assert found["scenarios"][3]["figures"] is None
     assert found["scenarios"][3]["reason"] == OUTCOMES[3].reason
+
+
+def test_the_documents_sample_has_the_reports_form() -> None:
+    document = Path(__file__).parents[3] / "docs/scenarios.md"
+    (sample,) = re.findall(r"```json\n(.*?)```", document.read_text("utf-8"), re.DOTALL)
+    written = json.loads(sample)
+    assert json.loads(msgspec.json.encode(msgspec.convert(written, side_by_side.Report))) == written
 
 
 def test_the_terminals_table_has_a_line_for_each_and_fits() -> None:
