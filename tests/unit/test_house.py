@@ -19,7 +19,7 @@ ROWS = (
     ("gateway", "stores", "swarm", "testing"),
     ("runner", "client", "hub", "listening", "service_manager"),
     ("node", "peering", "keys", "health", "reporting", "participation"),
-    ("scenarios",),
+    ("doctor", "scenarios"),
     ("commands",),
     ("cli", "__init__"),
     ("__main__",),

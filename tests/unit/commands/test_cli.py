@@ -22,6 +22,7 @@ WRONG = {
     "stats": ["surplus"],
     "peers": ["surplus"],
     "mcp": ["--node", "nowhere"],
+    "doctor": ["--only", "99"],
     "keygen": ["surplus"],
     "demo": ["--requests", "0"],
     "scenarios": ["--only", "nowhere"],

@@ -1,0 +1,26 @@
+"""All checks by number. A check is a row here and the module that the row names."""
+
+from __future__ import annotations
+
+from p2pcache.doctor.finding import Check
+
+_ROOM = "p2pcache.doctor"
+
+CHECKS = (
+    Check(1, "dependencies", f"{_ROOM}.dependencies:examine", bare=True),
+    Check(2, "package", f"{_ROOM}.native_parts:examine", bare=True, seconds=60),
+)
+
+
+def chosen(numbers: str) -> tuple[Check, ...]:
+    """Return the checks that ``--only`` names, in their own order; all for an empty text.
+
+    Raises:
+        ValueError: a part is no number of a check; one sentence.
+    """
+    known = {str(check.number): check for check in CHECKS}
+    wanted = [part.strip() for part in numbers.split(",") if part.strip()]
+    for part in wanted:
+        if part not in known:
+            raise ValueError(f"--only: read {part[:20]!r}: expected numbers of {', '.join(known)}, separated by commas")
+    return tuple(check for check in CHECKS if not wanted or str(check.number) in wanted)

@@ -1,0 +1,37 @@
+"""`p2pcache doctor` as a shell sees it."""
+
+import json
+from pathlib import Path
+
+from p2pcache.doctor.checks import CHECKS
+from tests.support.commands import inside
+
+
+def test_it_prints_checks_and_a_sum(tmp_path: Path) -> None:
+    ended = inside(tmp_path, "doctor", "--only", "1")
+    assert ended.returncode == 0
+    first, _, last = ended.stdout.splitlines()
+    assert first.startswith(" 1  pass  dependencies")
+    assert last == "1 check: 1 passed"
+    assert "\x1b" not in ended.stdout, "this is no terminal"
+
+
+def test_for_programs_it_is_a_document(tmp_path: Path) -> None:
+    document = json.loads(inside(tmp_path, "doctor", "--only", "1", "--json").stdout)
+    assert (document["version"], document["verdict"]) == (1, "pass")
+
+
+def test_a_setting_that_cannot_be_read_is_no_end_of_the_examination(tmp_path: Path) -> None:
+    ended = inside(tmp_path, "doctor", "--only", "1", CACHE_SHARE="all")
+    assert ended.returncode == 0
+
+
+def test_help_says_what_the_exit_status_means(tmp_path: Path) -> None:
+    text = " ".join(inside(tmp_path, "doctor", "--help").stdout.split())
+    assert "Exits with 0 if nothing failed, 1 if a check failed, 2 if the arguments cannot be used." in text
+
+
+def test_every_check_is_named_where_it_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs/doctor.md").read_text("utf-8")
+    for check in CHECKS:
+        assert f"\n| {check.number} {check.name} | " in page
