@@ -9,6 +9,13 @@ _ROOM = "p2pcache.doctor"
 CHECKS = (
     Check(1, "dependencies", f"{_ROOM}.dependencies:examine", bare=True),
     Check(2, "package", f"{_ROOM}.native_parts:examine", bare=True, seconds=60),
+    Check(3, "node", f"{_ROOM}.own_node:examine", seconds=40),
+    Check(5, "cache", f"{_ROOM}.cache_operations:examine", seconds=40),
+    Check(6, "encryption", f"{_ROOM}.encryption:examine"),
+    Check(7, "settings", f"{_ROOM}.settings_read:examine"),
+    Check(11, "clock", f"{_ROOM}.clock_skew:examine"),
+    Check(12, "clients", f"{_ROOM}.clients_configured:examine"),
+    Check(13, "hub and OIDC", f"{_ROOM}.hub_services:examine"),
 )
 
 

@@ -39,7 +39,7 @@ PARTS = (
 )
 _PROGRAM = """
 import importlib, json, sys, time
-sys.path.insert(0, sys.argv[1])
+sys.path[:] = json.loads(sys.argv[1])
 for name in sys.argv[2:]:
     started = time.monotonic()
     try:
@@ -61,17 +61,18 @@ def examine(patient: Patient) -> Iterator[CheckFinding]:
 
 def loaded(parts: tuple[NativePart, ...], seconds: float = SECONDS) -> CheckFinding:
     """Import `parts` in another process and return what came of it."""
-    command = [sys.executable, "-P", "-W", "ignore", "-c", _PROGRAM, str(ROOT), *(part.module for part in parts)]
+    path = json.dumps([str(ROOT), *sys.path])  # what this process would import, whatever its flags
+    command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", _PROGRAM, path, *(part.module for part in parts)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603 - ours
         output, status = done.stdout, done.returncode
     except subprocess.TimeoutExpired as error:
         output, status = (error.stdout or b"").decode(errors="replace"), None
     results = [json.loads(line) for line in output.splitlines() if line.startswith("[")]
-    times = tuple(f"{name}: {taken * 1000:.0f} ms" for name, error, taken in results if not error)
+    times = [f"{name} {taken * 1000:.0f} ms" for name, error, taken in results if not error]
     if len(times) == len(parts):
         total = sum(taken for _, _, taken in results)
-        return passed(f"p2pcache {__version__} and its native parts load, in {total:.1f} s", *times)
+        return passed(f"p2pcache {__version__} and its native parts load, in {total:.1f} s", ", ".join(times))
     part = parts[len(times)]
     return _broken(part, results[-1][1] if len(results) > len(times) else "", status, seconds)
 
