@@ -381,6 +381,11 @@ INPUTS = (
     Input("persist", "Share answers with the branch's other jobs and next runs; needs `secret`.", "false"),
     Input("gh", "Point gh at the cache in later steps.", "true"),
     Input("report", "Write what was saved to the job summary.", "true"),
+    Input(
+        "diagnose",
+        "Examine the job's settings and node as `p2pcache doctor` does; see the log and the summary.",
+        "false",
+    ),
     Input("strict", "Fail the job when the cache cannot work or cannot join its hub.", "false"),
     Input("job-container", "The job's container, known by itself.", "${{ job.container.id }}", composite=False),
     Input("job-network", "The job's network, known by itself.", "${{ job.container.network }}", composite=False),

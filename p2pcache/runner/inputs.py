@@ -33,7 +33,7 @@ class Inputs:
     Attributes:
         mode: the configured network mode, or None to detect it.
         gateway_port: 0 for any free one.
-        persist, gh, report, strict: as in docs/interface.md#the-action.
+        persist, gh, report, diagnose, strict: as in docs/interface.md#the-action.
         variables: the node's environment: the job's, overridden by the inputs.
         settings: `variables` as the node will read them.
         targets: the hubs to look for; `AUTO` alone when none is configured.
@@ -44,6 +44,7 @@ class Inputs:
     persist: bool
     gh: bool
     report: bool
+    diagnose: bool
     strict: bool
     variables: dict[str, str]
     settings: Settings
@@ -74,6 +75,7 @@ def read(environ: Mapping[str, str]) -> Inputs:
         persist=persist,
         gh=flag("gh"),
         report=flag("report"),
+        diagnose=flag("diagnose"),
         strict=flag("strict"),
         variables=variables,
         settings=settings,

@@ -13,6 +13,7 @@ from p2pcache.gateway.ask import NodeError, ask, ask_any
 from p2pcache.github.tokens import LONG_LIVED, token_kind
 from p2pcache.runner import evidence, inputs, supervisor
 from p2pcache.runner.bootstrap import Bootstrap, resolve
+from p2pcache.runner.diagnosis import as_markdown, diagnosed
 from p2pcache.runner.inputs import Inputs
 from p2pcache.runner.job import Job, node_outputs
 from p2pcache.runner.joining import SWARM_SECONDS, Joined, join
@@ -44,6 +45,9 @@ def begin(job: Job, given: Inputs) -> dict[str, Any]:
     try:
         record = _record(job, given, network, found, started)
         job.remember(record)
+        if given.diagnose:  # after the record, by which the Docker Action's step knows that the node runs
+            record |= {"diagnosis": diagnosed(job, given.variables), "diagnosing": False}
+            job.remember(record)
     except BaseException:
         supervisor.stop(job.run)  # a step that fails sets no outputs, so no post step runs
         raise
@@ -81,6 +85,9 @@ def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> N
         if record["strict"]:
             raise NodeError(f"no report: {error}") from None
         core.warning(f"p2pcache: no report: {error}; its last words: {supervisor.last_words(job.run)}")
+    finally:
+        if diagnosis := record.get("diagnosis"):
+            _append_summary(environ, as_markdown(diagnosis))
 
 
 def _record(job: Job, given: Inputs, network: Network, found: Bootstrap, started: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +101,7 @@ def _record(job: Job, given: Inputs, network: Network, found: Bootstrap, started
         "p2p-port": ready.get("p2p_port") or "",
         "gh": given.gh,
         "report": given.report,
+        "diagnosing": given.diagnose,
         "strict": given.strict,
         "sentence": found.sentence,
         "notes": _notes(given, ready),

@@ -11,6 +11,7 @@ from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no 
 
 from p2pcache.gateway.ask import NodeError
 from p2pcache.runner import inputs, lifecycle, supervisor
+from p2pcache.runner.diagnosis import show
 from p2pcache.runner.inputs import InputError
 from p2pcache.runner.job import Job, exported, write_gh_config
 from p2pcache.runner.supervisor import SupervisorError
@@ -93,6 +94,8 @@ def publish(record: Mapping[str, Any], more: Mapping[str, str], gh: str) -> None
         core.info(note)
     for warning in record["warnings"]:
         core.warning(f"p2pcache: {warning}")
+    if diagnosis := record.get("diagnosis"):
+        show(diagnosis)
     core.info(f"p2pcache answers at {outputs['api-url']} and on {outputs['socket']}")
 
 

@@ -45,7 +45,7 @@ def text(stats: Mapping[str, Any]) -> str:
     parts = [_headline(ledger)]
     parts += [_as_text(table) for table in (*_tables(ledger), *_details(ledger)) if table.rows]
     if ledger.time_saved_ms:
-        parts.append(f"Time not waited: {_plain(ledger.time_saved_how)}.")
+        parts.append(f"Time not waited: {plain(ledger.time_saved_how)}.")
     return "\n\n".join(parts)
 
 
@@ -57,7 +57,7 @@ def markdown(stats: Mapping[str, Any], facts: Mapping[str, str] | None = None) -
     parts = [f"### p2pcache: {_headline(ledger)}", _as_markdown(tiers), _pie(tiers), _as_markdown(routes)]
     details = [_as_markdown(table) for table in (network, *_details(ledger))]
     if ledger.time_saved_ms:
-        details.append(f"Time not waited: {_escaped(ledger.time_saved_how)}.")
+        details.append(f"Time not waited: {escaped(ledger.time_saved_how)}.")
     if any(details):
         parts += ["<details><summary>Details</summary>", *details, "</details>"]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -160,7 +160,7 @@ def _at_most(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _as_text(table: Table) -> str:
-    rows = [tuple(map(_plain, row)) for row in (table.head, *table.rows)]
+    rows = [tuple(map(plain, row)) for row in (table.head, *table.rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.head))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
@@ -174,39 +174,39 @@ def _as_markdown(table: Table) -> str:
     if not table.rows:
         return ""
     align = (":--", *["--:" if table.figures else ":--"] * (len(table.head) - 1))
-    lines = [table.head, align, *(tuple(map(_escaped, row)) for row in table.rows)]
+    lines = [table.head, align, *(tuple(map(escaped, row)) for row in table.rows)]
     return f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _pie(tiers: Table) -> str:
     if not tiers.rows:
         return ""
-    slices = [f'  "{re.sub(r"[^A-Za-z0-9 ,]", " ", _plain(name))}" : {n}' for name, n, _ in tiers.rows if n]
+    slices = [f'  "{re.sub(r"[^A-Za-z0-9 ,]", " ", plain(name))}" : {n}' for name, n, _ in tiers.rows if n]
     return "\n".join(["```mermaid", "pie title Answered by", *slices, "```"])
 
 
-def _line(cell: str) -> str:
-    """Return one line of printable text, at most `MAX_CELL` characters."""
-    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cell[: MAX_CELL + 1])
-    return line if len(line) <= MAX_CELL else f"{line[: MAX_CELL - 1]}…"
+def _line(cell: str, most: int = MAX_CELL) -> str:
+    """Return one line of printable text, at most `most` characters."""
+    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cell[: most + 1])
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def _plain(cell: str) -> str:
+def plain(cell: str, most: int = MAX_CELL) -> str:
     """Return a line without workflow commands.
 
     The runner executes a line that begins, after blanks, with ``::``, and one that holds ``##[`` anywhere
     (actions/runner, src/Runner.Common/ActionCommand.cs).
     """
-    return re.sub(r":(?=:)", ": ", _line(cell)).replace("##[", "## [")
+    return re.sub(r":(?=:)", ": ", _line(cell, most)).replace("##[", "## [")
 
 
 _SPECIAL = re.compile(r"[^\w /{}.,:;=()%+-]|_|::|://|(?<=[wW])\.")
 
 
-def _escaped(cell: str) -> str:
+def escaped(cell: str, most: int = MAX_CELL) -> str:
     """Return a line with every character that is special in Markdown or HTML as a character reference.
 
     A reference is never syntax (CommonMark 0.31, 2.5), so no cell can end its table, start a tag or make a
     link; nor is it a workflow command where act prints the summary to its log.
     """
-    return _SPECIAL.sub(lambda found: "".join(f"&#{ord(c)};" for c in found[0]), _line(cell))
+    return _SPECIAL.sub(lambda found: "".join(f"&#{ord(c)};" for c in found[0]), _line(cell, most))

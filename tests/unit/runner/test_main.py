@@ -126,6 +126,23 @@ def test_a_second_use_changes_nothing_and_ends_nothing(
     assert "::notice::p2pcache runs in this job already" in capfd.readouterr().out
 
 
+def test_a_diagnosis_is_shown_and_summed_up_after_the_report(
+    step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = {"verdict": "fail", "found": "nobody listens", "advice": "start a hub", "detail": []}
+    diagnosis = {"summary": "1 check: 1 failed", "checks": [{"number": 4, "name": "peers", "findings": [found]}]}
+    step.setattr(lifecycle, "diagnosed", lambda *_: diagnosis)
+    step.setenv("INPUT_DIAGNOSE", "true")
+    assert run("start") == 0
+    printed = capfd.readouterr().out
+    assert "::group::p2pcache doctor" in printed
+    assert " 4 fail  peers: nobody listens" in printed
+    assert run("finish") == 0
+    before, _, after = (tmp_path / "GITHUB_STEP_SUMMARY").read_text().partition("### p2pcache doctor")
+    assert "### p2pcache" in before
+    assert "| nobody listens | start a hub |" in after
+
+
 def test_without_gh_and_without_a_report(step: pytest.MonkeyPatch, tmp_path: Path) -> None:
     step.setenv("INPUT_GH", "false")
     step.setenv("INPUT_REPORT", "false")

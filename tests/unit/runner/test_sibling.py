@@ -230,6 +230,30 @@ def test_a_sibling_that_does_not_work(
     assert sibling.main(["start"], {**environ, "INPUT_STRICT": "yes"}) == 1
 
 
+DIAGNOSIS = {"summary": "1 check: 1 passed", "checks": []}
+
+
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [({"diagnosing": False, "diagnosis": DIAGNOSIS}, True), ({"diagnosing": True}, False)],
+    ids=["in time", "too slow"],
+)
+def test_a_diagnosis_is_shown_in_the_step_where_it_comes_in_time(
+    engine: FakeEngine,
+    environ: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    record: dict[str, Any],
+    shown: bool,
+) -> None:
+    monkeypatch.setattr(sibling, "start", functools.partial(sibling.start, seconds=0.2))
+    engine.record = {**RECORD, **record}
+    assert sibling.main(["start"], environ) == 0
+    out = capsys.readouterr().out
+    assert ("p2pcache doctor: 1 check: 1 passed" in out) is shown
+    assert "::warning::" not in out, "the node runs, and the job with it"
+
+
 def test_an_upstream_that_is_no_url_is_not_exported(engine: FakeEngine, environ: dict[str, str]) -> None:
     engine.record = {"error": "input upstream: read 'foo'"}
     wrong = {"INPUT_UPSTREAM": "foo", "GITHUB_API_URL": "https://ghes.example/api/v3"}
