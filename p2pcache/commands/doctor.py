@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -27,10 +29,26 @@ def doctor(flags: Mapping[str, str], only: str, *, json_form: bool, strict: bool
     except ValueError as error:
         fail(str(error), USAGE_ERROR)
     environ = environment()
-    coloured = not json_form and sys.stdout.isatty() and not environ.get("NO_COLOR")
-    with to_stdout():
+    coloured = in_colour(environ, terminal=sys.stdout.isatty())
+    with to_stdout(), _without_log():
         printed = Printed(click.echo, json_form=json_form, coloured=coloured)
         return run_checks(_patient(flags, environ), checks, printed, strict=strict)
+
+
+def in_colour(environ: Mapping[str, str], *, terminal: bool) -> bool:
+    """Return whether lines are coloured: on a terminal, unless NO_COLOR is set (https://no-color.org)."""
+    return terminal and not environ.get("NO_COLOR")
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """Log nothing meanwhile: what parts of a node log would stand between the lines of checks."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _patient(flags: Mapping[str, str], environ: Mapping[str, str]) -> Patient:

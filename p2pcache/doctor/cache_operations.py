@@ -31,6 +31,8 @@ LARGE = 48 << 10
 """The body of an entry in it: less than its largest share."""
 SLOW_SECONDS = 0.25
 """A store of this host is asked with every miss, and left out where it takes a second."""
+TOO_SLOW_SECONDS = 0.9
+"""A store gives up a call after a second."""
 LIFETIME = 60.0
 _DIRECTORY = "name a directory that this user may write, with space in it, with --dir or CACHE_DIR"
 _REPORT = "open an issue with this line"
@@ -157,7 +159,9 @@ async def _tried(tier: Tier, keyring: Keyring, times: Times) -> None:
     with times.of("get"):
         found = await tier.find(kept.entry.pointer.name)
         sealed = await tier.block(kept.entry.pointer)
-    _expect(list(found) == [kept.entry.pointer] and sealed is not None, f"an entry was not found{_trouble(tier)}")
+    _expect(
+        list(found) == [kept.entry.pointer] and sealed is not None, f"an entry was not found{_trouble(tier, times)}"
+    )
     try:
         block = open_block(keyring, kept.entry.pointer.cid, sealed or b"")
     except BlockError:
@@ -179,7 +183,7 @@ async def _evicted(tier: Tier, keyring: Keyring, times: Times) -> None:
             await tier.store(each.entry.pointer, each.sealed)
     first, last = entries[0].entry.pointer, entries[-1].entry.pointer
     _expect(not await tier.find(first.name), "the bound was not kept")
-    _expect(list(await tier.find(last.name)) == [last], f"the newest entry was evicted{_trouble(tier)}")
+    _expect(list(await tier.find(last.name)) == [last], f"the newest entry was evicted{_trouble(tier, times)}")
 
 
 @contextlib.asynccontextmanager
@@ -196,8 +200,11 @@ def _expect(holds: object, sentence: str) -> None:
         raise OperationError(sentence)
 
 
-def _trouble(tier: Tier) -> str:
-    return f": {tier.trouble}" if isinstance(tier, Store) and tier.trouble else ""
+def _trouble(tier: Tier, times: Times) -> str:
+    """Return the reason that a store gives itself, or that it was too slow to be waited for."""
+    if isinstance(tier, Store) and tier.trouble:
+        return f": {tier.trouble}"
+    return ": the disk is too slow" if max(times.seconds.values()) > TOO_SLOW_SECONDS else ""
 
 
 def _existing(directory: Path) -> Path:

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from p2pcache import backends
 from p2pcache.doctor.finding import CheckFinding, Patient, failed, passed, skipped, warned
@@ -42,9 +42,8 @@ def examine(patient: Patient) -> Iterator[CheckFinding]:
 
 def requirements(project: Path = PROJECT, distribution: str = NAME) -> tuple[Requirement, ...]:
     """Return what p2pcache requires, from its checkout or else its metadata; nothing where there is neither."""
-    if project.is_file():
-        with project.open("rb") as file:
-            declared = tomllib.load(file)["project"]
+    declared = _declared(project)
+    if declared.get("name") == NAME:
         extras: Mapping[str, Sequence[str]] = declared.get("optional-dependencies", {})
         lines = [*declared["dependencies"], *(f"{each}; extra == '{name}'" for name in extras for each in extras[name])]
         return _parsed(lines)
@@ -125,6 +124,14 @@ def _install_advice() -> str:
             "&& .venv/bin/python -m p2pcache doctor"
         )
     return f"pip install --upgrade {NAME}"
+
+
+def _declared(project: Path) -> Mapping[str, Any]:
+    """Return the table ``project`` of a pyproject.toml, empty where there is none."""
+    try:
+        return dict(tomllib.loads(project.read_text("utf-8")).get("project", {}))
+    except (OSError, ValueError):
+        return {}
 
 
 def _parsed(lines: Iterable[str]) -> tuple[Requirement, ...]:

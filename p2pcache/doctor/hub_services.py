@@ -94,7 +94,7 @@ def of_webhook(patient: Patient, settings: Settings) -> CheckFinding:
         sentence, _, advice = str(error).rpartition(": ")
         return failed(sentence or str(error), advice)
     if patient.node is None:
-        return passed(f"{len(settings.webhook_secrets)} webhook secret(s), strong enough; no node runs to be asked")
+        return passed("the webhook secret is strong enough; no node runs here that would take a delivery")
     body = b'{"zen": "p2pcache doctor"}'
     secret = settings.webhook_secrets[0].reveal().encode()
     headers = {

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from p2pcache import backends
+from p2pcache.cache.sealing import generate_secret
 from p2pcache.declarations import SETTING, SETTINGS
 from p2pcache.doctor.finding import CheckFinding, Patient, failed, passed, skipped, warned
 from p2pcache.keys import keyring_of
 from p2pcache.options import Setting
 from p2pcache.settings import Settings, SettingsError
 from p2pcache.unknown import unknown, unused
+from p2pcache.values import Secret
 
 REFERENCE = "docs/settings.md has every flag and variable"
 SHOWN = 100
@@ -84,7 +88,7 @@ def _contradictions(patient: Patient, settings: Settings) -> Iterator[CheckFindi
         yield warned(found, f"{advice}, or unset the variables")
     alone = ""
     try:
-        _, alone = keyring_of(settings)
+        _, alone = keyring_of(_with_own_secret(settings))
     except SettingsError as error:
         found, _, advice = str(error).rpartition(": ")
         if not found.startswith(SETTING["secrets"].variables[0]):  # of which check 6 is
@@ -98,6 +102,13 @@ def _contradictions(patient: Patient, settings: Settings) -> Iterator[CheckFindi
         )
     if settings.p2p_listen and _set_variables(SETTING["p2p_port"], patient):
         yield warned("--p2p-listen and CACHE_LISTEN_PORT are both set: the flag counts", "unset CACHE_LISTEN_PORT")
+
+
+def _with_own_secret(settings: Settings) -> Settings:
+    """Return a hub's settings as they are when it has made its secret."""
+    if not settings.hub or settings.secrets:
+        return settings
+    return msgspec.structs.replace(settings, secrets=(Secret(generate_secret()),))
 
 
 def _ended(settings: Settings) -> Iterator[CheckFinding]:

@@ -1,8 +1,10 @@
 """`p2pcache doctor` as a shell sees it."""
 
 import json
+import logging
 from pathlib import Path
 
+from p2pcache.commands.doctor import in_colour
 from p2pcache.doctor.checks import CHECKS
 from tests.support.commands import inside
 
@@ -24,6 +26,19 @@ def test_for_programs_it_is_a_document(tmp_path: Path) -> None:
 def test_a_setting_that_cannot_be_read_is_no_end_of_the_examination(tmp_path: Path) -> None:
     ended = inside(tmp_path, "doctor", "--only", "1", CACHE_SHARE="all")
     assert ended.returncode == 0
+
+
+def test_colours_are_for_terminals_and_for_those_that_like_them() -> None:
+    assert in_colour({}, terminal=True)
+    assert in_colour({"NO_COLOR": ""}, terminal=True)
+    assert not in_colour({"NO_COLOR": "1"}, terminal=True)
+    assert not in_colour({}, terminal=False)
+
+
+def test_what_is_disabled_meanwhile_is_enabled_again(tmp_path: Path) -> None:
+    before = logging.root.manager.disable
+    inside(tmp_path, "doctor", "--only", "1")
+    assert logging.root.manager.disable == before
 
 
 def test_help_says_what_the_exit_status_means(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from p2pcache.cache import disk
 from p2pcache.cache.disk import Disk
 from p2pcache.cache.memory import Memory
 from p2pcache.cache.recovery import FILE
@@ -21,6 +22,7 @@ from tests.support.patients import files, findings, patient
 @pytest.fixture(autouse=True)
 def _nothing_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_operations, "SLOW_SECONDS", math.inf)
+    monkeypatch.setattr(disk, "_DEADLINE", 30.0)  # of a busy machine's disk
 
 
 async def of_disk(directory: Path) -> CheckFinding:
@@ -29,12 +31,12 @@ async def of_disk(directory: Path) -> CheckFinding:
 
 
 async def test_every_store_is_tried_with_times(tmp_path: Path) -> None:
-    memory, disk = await findings(examine, patient(tmp_path))
-    assert memory.verdict is disk.verdict is CheckVerdict.PASS
+    memory, store = await findings(examine, patient(tmp_path))
+    assert memory.verdict is store.verdict is CheckVerdict.PASS
     for name in ("put", "get", "drop", "evict"):
         assert f"{name} " in memory.detail[0]
-        assert f"{name} " in disk.detail[0]
-    assert "expire" in disk.detail[0]
+        assert f"{name} " in store.detail[0]
+    assert "expire" in store.detail[0]
     assert files(tmp_path) == [], "there was no store, and there is none now"
 
 
@@ -123,6 +125,14 @@ async def test_a_slow_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.Monk
     assert finding.verdict is CheckVerdict.WARN
     assert "took longer than" in finding.found
     assert "faster disk" in finding.advice
+
+
+async def test_a_disk_that_is_too_slow_to_be_waited_for_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_operations, "TOO_SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(Disk, "store", lost)
+    assert (await of_disk(tmp_path)).found == "disk: an entry was not found: the disk is too slow"
 
 
 async def test_without_a_store_it_says_so(tmp_path: Path) -> None:

@@ -88,6 +88,13 @@ def test_an_installed_package_says_itself_what_it_needs(tmp_path: Path) -> None:
     assert {each.extra for each in requirements(tmp_path / "no.toml")} == {"", "mcp", "s3", "otel"}
 
 
+def test_a_file_of_another_project_is_no_list(tmp_path: Path) -> None:
+    other = tmp_path / "pyproject.toml"
+    for text in ('[project]\nname = "other"\ndependencies = ["x"]', "[tool.x]", "no toml"):
+        other.write_text(text)
+        assert "x" not in {each.package for each in requirements(other)}
+
+
 def test_without_any_list_nothing_is_judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert requirements(tmp_path / "no.toml", "no-such-distribution") == ()
     monkeypatch.setattr(dependencies, "requirements", tuple)

@@ -126,7 +126,7 @@ class TestHub:
     async def test_a_webhook_secret_without_a_node_is_judged_alone(self, tmp_path: Path) -> None:
         finding = await self.first(tmp_path, FLAGS, CACHE_WEBHOOK_SECRET=HOOK)
         assert finding.verdict is CheckVerdict.PASS
-        assert "no node runs" in finding.found
+        assert "no node runs here" in finding.found
 
 
 class TestMcp:

@@ -95,6 +95,12 @@ def test_what_no_node_could_do_is_a_failure(
     assert advice in finding.advice
 
 
+def test_a_hub_without_a_secret_makes_one(tmp_path: Path) -> None:
+    found = examine(patient(tmp_path, {"hub": "true"}, CACHE_OIDC_OWNERS="1"))
+    assert [each.verdict for each in found] == [CheckVerdict.PASS]
+    assert not any(tmp_path.iterdir())
+
+
 def test_the_names_of_other_programs_may_differ(tmp_path: Path) -> None:
     examined = patient(
         tmp_path, CACHE_UPSTREAM="https://ghes.example.org/api/v3", GITHUB_API_URL="https://api.github.com"
