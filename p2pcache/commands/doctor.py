@@ -12,6 +12,7 @@ import click
 
 from p2pcache.commands.background import foreground, running
 from p2pcache.commands.console import fail, to_stdout
+from p2pcache.commands.log_format import redacted
 from p2pcache.doctor.bare import USAGE_ERROR
 from p2pcache.doctor.checks import chosen
 from p2pcache.doctor.finding import Patient
@@ -31,7 +32,7 @@ def doctor(flags: Mapping[str, str], only: str, *, json_form: bool, strict: bool
     environ = environment()
     coloured = in_colour(environ, terminal=sys.stdout.isatty())
     with to_stdout(), _without_log():
-        printed = Printed(click.echo, json_form=json_form, coloured=coloured)
+        printed = Printed(click.echo, json_form=json_form, coloured=coloured, hide=redacted)
         return run_checks(_patient(flags, environ), checks, printed, strict=strict)
 
 

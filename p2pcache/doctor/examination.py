@@ -43,12 +43,15 @@ class Examined:
         return worst(finding.verdict for finding in self.findings)
 
 
-async def examined(patient: Patient, checks: Sequence[Check]) -> AsyncIterator[Examined]:
+async def examined(
+    patient: Patient, checks: Sequence[Check], hide: Callable[[str], str] = str
+) -> AsyncIterator[Examined]:
     """Yield the checks in their order, each when it and all before it have ended.
 
-    Where a `Check.bare` one fails, the installation is broken: the others are skipped, not run.
+    Where a `Check.bare` one fails, the installation is broken: the others are skipped, not run. `hide` is that of
+    `Redaction`.
     """
-    redaction = Redaction(patient)
+    redaction = Redaction(patient, hide)
     broken: Check | None = None
     for check in (check for check in checks if check.bare):
         result = await _run(check, patient, redaction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from p2pcache.doctor.finding import CheckFinding, Patient
@@ -13,7 +14,6 @@ _PATH_NAME = re.compile(r"_(?:FILE|PATH|DIR|CERT)$|^CACHE_TLS_KEY$")
 """Of the path of a file."""
 _SHORTEST = 6
 """A shorter value is a word such as `true`, and replacing it would spoil sentences."""
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _HIDDEN = "***"
 
 
@@ -21,9 +21,14 @@ class Redaction:
     """Replaces the values of variables with a secret's name, and of the secrets that settings have from files.
 
     Checks print no secrets by construction; this is for what libraries and servers put into their messages.
+
+    Args:
+        patient: whose secrets they are.
+        hide: replaces what has the form of a credential, whoever's it is.
     """
 
-    def __init__(self, patient: Patient) -> None:
+    def __init__(self, patient: Patient, hide: Callable[[str], str] = str) -> None:
+        self._hide = hide
         values = {
             line.strip()
             for name, value in patient.environ.items()
@@ -44,9 +49,8 @@ class Redaction:
         )
 
     def text(self, text: str) -> str:
-        """Return `text` in one line, without secrets and the credentials of URLs."""
+        """Return `text` in one line, without secrets."""
         for value in self._values:
             text = text.replace(value, _HIDDEN)
-        text = _CREDENTIALS.sub(f"{_HIDDEN}@", text)
-        line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        line = " ".join("".join(c if c.isprintable() else " " for c in self._hide(text)).split())
         return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…"

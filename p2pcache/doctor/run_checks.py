@@ -14,11 +14,12 @@ from p2pcache.doctor.rendering import as_json, lines, overall, summary
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """How results are printed: by `write`, a line or one JSON document a call."""
+    """How results are printed: by `write`, a line or one JSON document a call; `hide` is for `Redaction`."""
 
     write: Callable[[str], None]
     json_form: bool = False
     coloured: bool = False
+    hide: Callable[[str], str] = str
 
 
 def run_checks(patient: Patient, checks: Sequence[Check], printed: Printed, *, strict: bool = False) -> int:
@@ -34,7 +35,7 @@ def exit_status(verdict: CheckVerdict, *, strict: bool) -> int:
 
 async def _run(patient: Patient, checks: Sequence[Check], printed: Printed) -> list[Examined]:
     results: list[Examined] = []
-    async for result in examined(patient, checks):
+    async for result in examined(patient, checks, printed.hide):
         results.append(result)
         if not printed.json_form:
             for line in lines(result, coloured=printed.coloured):

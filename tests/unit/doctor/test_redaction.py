@@ -3,6 +3,7 @@
 import pytest
 
 from p2pcache import settings
+from p2pcache.commands.log_format import redacted
 from p2pcache.doctor.finding import Patient, failed
 from p2pcache.doctor.redaction import MOST_CHARACTERS, Redaction
 from tests.support.patients import SECRET
@@ -39,8 +40,9 @@ def test_paths_and_words_stay() -> None:
     assert Redaction(Patient(environ)).text(text) == text
 
 
-def test_credentials_of_a_url_are_hidden() -> None:
-    assert Redaction(Patient()).text("at http://user:c4nary@proxy:80/x") == "at http://***@proxy:80/x"
+def test_what_has_the_form_of_a_credential_is_hidden_too() -> None:
+    shown = Redaction(Patient(), redacted).text(f"at http://user:c4nary@proxy:80/x with ghp_{'a1' * 18}")
+    assert shown == "at http://***@proxy:80/x with ***"
 
 
 def test_what_a_server_says_is_one_short_line() -> None:
