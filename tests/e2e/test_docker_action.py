@@ -195,3 +195,14 @@ def test_the_image_is_small_and_has_no_compiler(image: str, docker: Callable[...
     assert size - base <= 200_000_000, f"{(size - base) / 1e6:.0f} MB over its base"
     tools = docker("run", "--rm", "--entrypoint", "sh", image, "-c", "command -v gcc cc make g++ || echo none")
     assert tools == "none"
+
+
+def test_a_diagnosis_is_in_the_steps_log_and_in_the_summary(runner: tuple[Phase, Path]) -> None:
+    phase, commands = runner
+    started = phase("start", INPUT_DIAGNOSE="true")
+    assert started.returncode == 0, started.stdout + started.stderr
+    assert "::group::p2pcache doctor" in started.stdout
+    assert " 3 pass  node: a node runs" in started.stdout
+    assert SECRET not in started.stdout
+    assert phase("finish").returncode == 0
+    assert "### p2pcache doctor: " in (commands / "summary").read_text()
