@@ -39,7 +39,7 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from p2pcache.addresses import Address
 from p2pcache.swarm.rules.config import Limits, SwarmError
 from p2pcache.swarm.services.admission import Admission, Stranger
-from p2pcache.swarm.services.link import Link, LinkError
+from p2pcache.swarm.services.link import DialStep, Link, LinkError
 
 PROTOCOL = TProtocol("/p2pcache/1")
 STRANGER_BYTES = 64 << 10
@@ -221,34 +221,35 @@ class LibP2PHost:
             yield link
 
     async def _connect(self, address: Address) -> trio.SocketStream:
-        why = "it did not answer"
+        why, step = "it did not answer", DialStep.NAME
         with trio.move_on_after(self._limits.dial_timeout):
             try:
                 # getaddrinfo, unlike py-libp2p's resolver, knows the hosts file and Docker's names.
                 found = await trio.socket.getaddrinfo(address.host, address.port, address.family, socket.SOCK_STREAM)
             except (OSError, UnicodeError):
-                raise LinkError("its name cannot be resolved") from None
+                raise LinkError("its name cannot be resolved", DialStep.NAME) from None
+            step = DialStep.TCP
             for *_, target in found:
                 with trio.move_on_after(self._limits.dial_timeout / len(found)):
                     try:
                         return await trio.open_tcp_stream(target[0], target[1])
                     except OSError as error:
                         why = _why(error)
-        raise LinkError(why)
+        raise LinkError(why, step)
 
     @asynccontextmanager
     async def _upgraded(self, wire: _Socket, address: Address | None, expected: str | None) -> AsyncIterator[Link]:
         """Go from a TCP stream to our protocol's stream; close everything at the end."""
         try:
             dialled = address is not None
-            with _deadline(self._limits.handshake_timeout):
+            with _deadline(self._limits.handshake_timeout, DialStep.NOISE):
                 seen = address.bare() if address else wire.address()
                 muxer = await self._secured(RawConnection(wire, dialled), expected)
             failure: LinkError | None = None
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(muxer.start)
                 try:
-                    with _deadline(self._limits.handshake_timeout):
+                    with _deadline(self._limits.handshake_timeout, DialStep.PROTOCOL):
                         stream = await (self._open(muxer) if dialled else self._accept(muxer))
                     nursery.start_soon(_refuse_streams, muxer)
                     yield _Link(muxer, stream, wire, seen, dialled=dialled)
@@ -312,17 +313,17 @@ async def _refuse_streams(muxer: Yamux) -> None:
 
 
 @contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
+def _deadline(seconds: float, step: DialStep) -> Iterator[None]:
     """Bound a handshake step, and turn whatever a stranger can make it raise into `LinkError`."""
     try:
         with trio.fail_after(seconds):
             yield
     except trio.TooSlowError:
-        raise LinkError("it did not finish the handshake in time") from None
+        raise LinkError("it did not finish the handshake in time", step) from None
     except PeerIDMismatchesPubkey:
-        raise LinkError("another peer answers there: check the peer id after /p2p/") from None
+        raise LinkError("another peer answers there: check the peer id after /p2p/", DialStep.PEER_ID) from None
     except Exception as error:
-        raise LinkError("it hung up during the handshake, or is no libp2p peer") from error
+        raise LinkError("it hung up during the handshake, or is no libp2p peer", step) from error
 
 
 def _why(error: OSError) -> str:

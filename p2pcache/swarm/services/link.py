@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import NoReturn, Protocol
@@ -9,8 +10,28 @@ from typing import NoReturn, Protocol
 from p2pcache.addresses import Address
 
 
+class DialStep(enum.StrEnum):
+    """The steps from an address to a member that answers, in order."""
+
+    NAME = "name"
+    TCP = "tcp"
+    NOISE = "noise"
+    PEER_ID = "peer id"
+    PROTOCOL = "protocol"
+    MEMBERSHIP = "membership"
+    ROUND_TRIP = "round trip"
+
+
 class LinkError(Exception):
-    """The link cannot be made, or broke. The message holds nothing a peer sent."""
+    """The link cannot be made, or broke. The message holds nothing a peer sent.
+
+    Attributes:
+        step: of dialling, the one that failed; None for a link that was made.
+    """
+
+    def __init__(self, message: str, step: DialStep | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class Link(Protocol):
