@@ -148,7 +148,7 @@ async def enrolled(settings: Settings) -> Enrolled:
     from p2pcache.swarm.rules.config import SwarmError
 
     try:
-        return Enrolled(await enrol(_bootstrap(settings), token_source(settings)))
+        return Enrolled(await enrol(bootstrap_of(settings), token_source(settings)))
     except SwarmError as error:
         return Enrolled(problem=f"no CACHE_SECRET, and this job's OIDC token opened no hub: {error}")
 
@@ -165,7 +165,7 @@ def _config(settings: Settings, keyring: Keyring) -> SwarmConfig:
 
     return SwarmConfig(
         listen=settings.p2p_listen or f"/ip4/0.0.0.0/tcp/{settings.p2p_port}",
-        bootstrap=_bootstrap(settings),
+        bootstrap=bootstrap_of(settings),
         announce=settings.announce,
         # A hub and the jobs of one user share a directory; one key would make them one peer.
         identity=settings.directory / ("identity.key" if settings.hub else "member.key"),
@@ -175,7 +175,8 @@ def _config(settings: Settings, keyring: Keyring) -> SwarmConfig:
     )
 
 
-def _bootstrap(settings: Settings) -> tuple[str, ...]:
+def bootstrap_of(settings: Settings) -> tuple[str, ...]:
+    """Return the bootstrap peers, each with the hub's peer id where it has none of its own."""
     return tuple(_with_peer(address, settings.hub_peer_id) for address in settings.bootstrap)
 
 

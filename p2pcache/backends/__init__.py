@@ -44,6 +44,8 @@ class Backend(NamedTuple):
         default: used unless ``--backends`` names others.
         extra: the extra of the package that it needs, if any.
         settings: its own, see `options.Setting`; a value is parsed by the function of `values` that the row names.
+        examination: ``module:name`` of what ``p2pcache doctor`` examines it by, a `doctor.finding.Examine`; "" where
+            another check does.
         ended: where its service is no more: the sentence to log in place of opening it.
     """
 
@@ -57,6 +59,7 @@ class Backend(NamedTuple):
     default: bool = False
     extra: str = ""
     settings: tuple[Setting, ...] = ()
+    examination: str = ""
     ended: str = ""
 
     def open(self, opening: Any) -> Any:

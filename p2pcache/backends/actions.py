@@ -9,6 +9,7 @@ BACKEND = Backend(
     detail="actions",
     title="the Actions cache",
     implementation="p2pcache.stores.actions.pack_tier:open_tier",
+    examination="p2pcache.doctor.actions_examination:examine",
     reach=Reach.ANYWHERE,
     look_up=0.0,
     droppable=False,

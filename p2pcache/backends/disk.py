@@ -10,6 +10,7 @@ BACKEND = Backend(
     detail="disk",
     title="this node's disk",
     implementation="p2pcache.cache.disk:open_tier",
+    examination="p2pcache.doctor.disk_examination:examine",
     reach=Reach.HOST,
     look_up=0.001,
     default=True,

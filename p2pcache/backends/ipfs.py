@@ -12,6 +12,7 @@ BACKEND = Backend(
     detail="ipfs",
     title="IPFS",
     implementation="p2pcache.stores.ipfs.ipfs_driver:open_tier",
+    examination="p2pcache.doctor.ipfs_examination:examine",
     reach=Reach.ANYWHERE,
     look_up=0.01,
     droppable=False,

@@ -12,6 +12,7 @@ BACKEND = Backend(
     detail="s3",
     title="the bucket",
     implementation="p2pcache.stores.s3.bucket:open_tier",
+    examination="p2pcache.doctor.s3_examination:examine",
     reach=Reach.ANYWHERE,
     look_up=0.03,
     droppable=False,

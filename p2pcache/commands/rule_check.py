@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import click
@@ -16,6 +16,7 @@ import click
 from p2pcache import __version__
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.commands.console import fail, note, settings_or_exit
+from p2pcache.doctor.conditional_reads import JSON, ReadReply, agrees, ask, computed_tags, read_request
 from p2pcache.gateway.http_upstream import HttpUpstream
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import etag
@@ -25,8 +26,6 @@ from p2pcache.github.request import Read, Request
 from p2pcache.settings import ClientSettings
 from p2pcache.values import Secret
 
-JSON = "application/vnd.github+json"
-MAX_BODY = 8 << 20
 NOT_A_LABEL = "no-issue-has-this-label-p2pcache"
 HOLDS, FAILS, UNKNOWN, NO_RULE = "holds", "FAILS", "not tried", "no rule"
 _NAME = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
@@ -74,24 +73,6 @@ class CheckRow:
     second: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def tag(self) -> str:
-        return self.headers.get("etag", "")
-
-    @property
-    def untried(self) -> str:
-        """The verdict for an answer that shows nothing, else ""."""
-        if self.status != 200:
-            return f"{UNKNOWN}: {self.status}"
-        return "" if self.tag else f"{UNKNOWN}: {self.status} without a tag"
-
-
 class _GitHub:
     """Requests for one repository, with either token."""
 
@@ -101,20 +82,18 @@ class _GitHub:
         self._tokens = tokens
 
     def request(self, tail: str, accept: str, which: int) -> Request:
-        headers = {"accept": accept}
-        if token := self._tokens[which]:
-            headers["authorization"] = f"Bearer {token.reveal()}"
-        return Request("GET", f"/repos/{self._repository}{tail}", headers)
+        return read_request(f"/repos/{self._repository}{tail}", self._tokens[which], accept)
 
-    async def ask(self, request: Request, *tags: str) -> _Reply:
+    async def ask(self, request: Request, *tags: str) -> ReadReply:
         """Send a request, with `tags` as ``If-None-Match``, and return the answer."""
-        conditions = {"if-none-match": ", ".join(tags)} if tags else {}
-        response = await self._upstream.fetch(request, conditions)
-        try:
-            body = await response.read(MAX_BODY)
-        finally:
-            await response.close()
-        return _Reply(response.status, response.headers, body or b"")
+        return await ask(self._upstream, request, *tags)
+
+
+def _untried(reply: ReadReply) -> str:
+    """Return the verdict for an answer that shows nothing, else ""."""
+    if reply.status != 200:
+        return f"{UNKNOWN}: {reply.status}"
+    return "" if reply.tag else f"{UNKNOWN}: {reply.status} without a tag"
 
 
 def rule_check(repository: str, upstream: str) -> int:
@@ -156,24 +135,26 @@ async def _shape(github: _GitHub, shape: Shape, *, second: bool) -> CheckRow:
     assert isinstance(read, Read), f"{request.target} is a read"  # noqa: S101 - SHAPES are this file's own
     expected = {TagKind.HASH: "SHA-256", TagKind.BLOB: "git blob id", TagKind.OPAQUE: "git object id"}[read.tag]
     if shape.cold:
-        tags = _computed(request, etag.EMPTY_LIST)
+        tags = computed_tags(request, etag.EMPTY_LIST)
         status = (await github.ask(request, *tags)).status
         return CheckRow(shape.name, expected, _verdict_of(status), str(status))
     reply = await github.ask(request)
     if shape.tail == "/events":
         return CheckRow(shape.name, NO_RULE, NO_RULE, await _status_of_own_tag(github, request, reply))
-    if reply.untried:
-        return CheckRow(shape.name, expected, reply.untried)
+    if untried := _untried(reply):
+        return CheckRow(shape.name, expected, untried)
     verdict = HOLDS if _follows_rule(read.tag, request, reply) else FAILS
     theirs = ""
     if second and read.tag is not TagKind.OPAQUE:
         other = github.request(shape.tail, shape.accept, 1)
-        proof = [etag.blob_tag(reply.body)] if read.tag is TagKind.BLOB else _computed(other, reply.body, reply.headers)
+        proof = (
+            [etag.blob_tag(reply.body)] if read.tag is TagKind.BLOB else computed_tags(other, reply.body, reply.headers)
+        )
         theirs = str((await github.ask(other, *proof)).status)
     return CheckRow(shape.name, expected, verdict, await _status_of_own_tag(github, request, reply), theirs)
 
 
-async def _status_of_own_tag(github: _GitHub, request: Request, reply: _Reply) -> str:
+async def _status_of_own_tag(github: _GitHub, request: Request, reply: ReadReply) -> str:
     """Repeat a request with GitHub's own tag and return the status."""
     return str((await github.ask(request, reply.tag)).status) if reply.tag else "no tag"
 
@@ -183,10 +164,10 @@ def _verdict_of(status: int) -> str:
     return {304: HOLDS, 200: FAILS}.get(status, f"{UNKNOWN}: {status}")
 
 
-def _follows_rule(kind: TagKind, request: Request, reply: _Reply) -> bool:
+def _follows_rule(kind: TagKind, request: Request, reply: ReadReply) -> bool:
     match kind:
         case TagKind.HASH:
-            return _agrees(_computed(request, reply.body, reply.headers), reply.tag)
+            return agrees(computed_tags(request, reply.body, reply.headers), reply.tag)
         case TagKind.BLOB:
             return etag.weakly_equal(etag.blob_tag(reply.body), reply.tag)
         case TagKind.OPAQUE:
@@ -205,8 +186,8 @@ def _sha(body: bytes) -> str | None:
 async def _list_of_tags(github: _GitHub) -> CheckRow:
     request = github.request("", JSON, 0)
     reply = await github.ask(request)
-    if reply.untried:
-        return CheckRow("several tags in If-None-Match", "304", reply.untried)
+    if untried := _untried(reply):
+        return CheckRow("several tags in If-None-Match", "304", untried)
     status = (await github.ask(request, f'"{"0" * 64}"', reply.tag)).status
     return CheckRow("several tags in If-None-Match", "304", _verdict_of(status), str(status))
 
@@ -214,10 +195,10 @@ async def _list_of_tags(github: _GitHub) -> CheckRow:
 async def _empty_accept(github: _GitHub) -> CheckRow:
     request = github.request("", "", 0)
     reply = await github.ask(request)
-    if reply.untried:
-        return CheckRow("an empty Accept", "hashed or left out", reply.untried)
+    if untried := _untried(reply):
+        return CheckRow("an empty Accept", "hashed or left out", untried)
     forms = ("hashed", "left out")
-    tags = _computed(request, reply.body, reply.headers)
+    tags = computed_tags(request, reply.body, reply.headers)
     form = next((form for form, tag in zip(forms, tags, strict=True) if etag.weakly_equal(tag, reply.tag)), "")
     return CheckRow("an empty Accept", "hashed or left out", HOLDS if form else FAILS, form)
 
@@ -226,24 +207,14 @@ async def _free_304(github: _GitHub) -> CheckRow:
     """Check that a 304 is free. Concurrent requests with the same token can only make it look charged."""
     request = github.request("/labels?per_page=1", JSON, 0)
     reply = await github.ask(request)
-    if reply.untried:
-        return CheckRow("a 304 is free", "quota unchanged", reply.untried)
+    if untried := _untried(reply):
+        return CheckRow("a 304 is free", "quota unchanged", untried)
     again = await github.ask(request, reply.tag)
     before, after = (each.headers.get("x-ratelimit-remaining", "") for each in (reply, again))
     if not (before.isdecimal() and after.isdecimal()):
         return CheckRow("a 304 is free", "quota unchanged", f"{UNKNOWN}: no quota is told")
     verdict = FAILS if again.status == 304 and int(after) < int(before) else _verdict_of(again.status)
     return CheckRow("a 304 is free", "quota unchanged", verdict, f"{before} -> {after}")
-
-
-def _computed(request: Request, body: bytes, answer: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    headers = answer or {}
-    vary = etag.vary_of(headers)
-    return etag.tags(request.headers, vary, headers.get("content-type", "application/json"), body)
-
-
-def _agrees(tags: tuple[str, ...], given: str) -> bool:
-    return any(etag.weakly_equal(tag, given) for tag in tags)
 
 
 def _table(rows: list[CheckRow], upstream: str) -> Iterator[str]:

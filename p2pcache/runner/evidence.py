@@ -26,7 +26,7 @@ _CGROUP_ID = re.compile(r"(?:/docker/|docker-)([0-9a-f]{64})")
 def collect(root: Path = Path("/"), engine: Path = docker.SOCKET) -> Evidence:
     """Collect the evidence. Never raises; unreadable sources count as absent."""
     interfaces = _interfaces(root)
-    docker_dns = DOCKER_DNS in _nameservers(root) or _bound_to_docker_dns(_read(root / "proc/net/udp"))
+    docker_dns = DOCKER_DNS in nameservers(root) or _bound_to_docker_dns(_read(root / "proc/net/udp"))
     mount = _ETC_MOUNT.search(_read(root / "proc/self/mountinfo"))
     own = [i.address.partition("/")[0] for i in interfaces if i.name != "lo" and i.address]
     return Evidence(
@@ -53,9 +53,10 @@ def _last_id(cgroup: str) -> str:
     return str(found[-1]) if found else ""
 
 
-def _nameservers(root: Path) -> list[str]:
+def nameservers(root: Path = Path("/")) -> tuple[str, ...]:
+    """Return the addresses of the name servers that this machine asks (resolv.conf(5))."""
     lines = (line.split() for line in _read(root / "etc/resolv.conf").splitlines())
-    return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+    return tuple(words[1] for words in lines if len(words) > 1 and words[0] == "nameserver")
 
 
 def _bound_to_docker_dns(udp: str) -> bool:

@@ -41,6 +41,8 @@ TRIED_BY = {
     "commands/mcp": ("integration/hub/test_mcp_stdio.py", "a real process, as an editor starts it"),
     "commands/mcp_node": ("e2e/test_mcp_stdio.py", "a real process that starts one"),
     "commands/inspect": ("e2e/supervised/test_get.py", "it asks a node that runs"),
+    "doctor/ipfs_examination": ("integration/stores/ipfs/test_examination.py", "real daemons"),
+    "doctor/s3_examination": ("integration/stores/s3/test_examination.py", "a real server"),
     "gateway/app": ("integration/gateway/test_reads.py", "a whole gateway"),
     "gateway/ask": ("unit/client/test_discovery.py", "asked of a real socket"),
     "gateway/endpoints": ("unit/gateway/test_control.py", "asked as a client asks them"),

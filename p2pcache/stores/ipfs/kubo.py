@@ -7,6 +7,7 @@ Every call is a POST below ``/api/v0``. Kubo waits for ever for a block that it 
 from __future__ import annotations
 
 import io
+from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -15,6 +16,7 @@ from p2pcache.stores.driver import StoreError, check_credential
 from p2pcache.stores.ipfs.ipns import LARGEST
 from p2pcache.stores.service import Query, Service
 
+S = TypeVar("S", bound=msgspec.Struct)
 LARGEST_BLOCK = 2 << 20
 """Bytes; Kubo takes larger ones when asked to, and cannot send them to another daemon (IPFS's limit for bitswap)."""
 
@@ -59,6 +61,33 @@ class _Ipns(msgspec.Struct, rename="pascal"):
 
 class _Provide(msgspec.Struct, rename="pascal"):
     enabled: bool | None = None
+
+
+class _Version(msgspec.Struct, rename="pascal"):
+    version: str
+
+
+class _Peers(msgspec.Struct, rename="pascal"):
+    peers: list[msgspec.Raw] | None = None
+
+
+class _Services(msgspec.Struct, rename="pascal"):
+    service: str
+
+
+class _RemoteServices(msgspec.Struct, rename="pascal"):
+    remote_services: list[_Services] | None = None
+
+
+class _Variables(msgspec.Struct):
+    cmdline: list[str]
+
+
+class RepositorySize(msgspec.Struct, rename="pascal", frozen=True):
+    """What a daemon's repository takes, and may take, in bytes."""
+
+    repo_size: int
+    storage_max: int
 
 
 class _Config(msgspec.Struct, rename="pascal"):
@@ -187,9 +216,46 @@ class Kubo:
         query = [("name", name), ("service", service), ("force", "true"), *(("status", state) for state in states)]
         await self._call("/pin/remote/rm", query, seconds=WRITE_SECONDS)
 
+    async def remove_block(self, cid: str) -> None:
+        """Remove a block that is not pinned."""
+        await self._call("/block/rm", [("arg", cid), ("force", "true"), _OFFLINE], seconds=WRITE_SECONDS)
+
+    async def version(self) -> str:
+        """Return the daemon's version."""
+        return (await self._shown("/version", _Version)).version
+
+    async def peers(self) -> int:
+        """Return the number of daemons that it is connected to."""
+        return len((await self._shown("/swarm/peers", _Peers, most=_LARGEST_CONFIG)).peers or ())
+
+    async def repository(self) -> RepositorySize:
+        """Return the size of its repository, and the bound."""
+        return await self._shown("/repo/stat", RepositorySize, [("size-only", "true")])
+
+    async def pin_services(self) -> tuple[str, ...]:
+        """Return the names of the pinning services that it knows."""
+        shown = await self._shown("/pin/remote/service/ls", _RemoteServices)
+        return tuple(each.service for each in shown.remote_services or ())
+
+    async def collects(self) -> bool:
+        """Return whether it was started to collect garbage, as its command line shows: no call of the RPC does."""
+        reply = await self._service.ask("GET", "/debug/vars", most=_LARGEST_CONFIG, seconds=READ_SECONDS)
+        try:
+            line = msgspec.json.decode(reply.body, type=_Variables).cmdline
+        except _MALFORMED as error:
+            raise StoreError("it does not show its command line") from error
+        return any(word in ("--enable-gc", "--enable-gc=true") for word in line)
+
     async def close(self) -> None:
         """Close its connections."""
         await self._service.close()
+
+    async def _shown(self, path: str, shape: type[S], query: Query = (), *, most: int = _LARGEST_REPLY) -> S:
+        body = await self._call(path, query, seconds=READ_SECONDS, most=most)
+        try:
+            return msgspec.json.decode(body, type=shape)
+        except _MALFORMED as error:
+            raise StoreError(f"its answer to {path} is malformed") from error
 
     @property
     def _offline(self) -> Query:

@@ -85,10 +85,10 @@ async def connected(
     from obstore.store import S3Store
 
     keys = credentials(options, environ)
-    region = options["s3_region"] or _region(environ)
+    region = region_of(options, environ)
     unset_empty(name for name in environ if name.startswith("AWS_"))  # which the library would take for values
-    by_host = not endpoint and "." not in bucket.name
-    place = endpoint or f"https://{bucket.name + '.' if by_host else ''}s3.{region}.amazonaws.com"
+    by_host = _by_host(bucket, endpoint)
+    place = place_of(bucket, endpoint, region)
     async with egress_proxy([place, *(() if keys else credential_services(environ, region))]) as proxy:
         try:
             store = S3Store(
@@ -127,6 +127,17 @@ async def connected(
         yield store
 
 
+def place_of(bucket: BucketName, endpoint: str, region: str) -> str:
+    """Return the URL of the server that has the bucket."""
+    if endpoint:
+        return endpoint
+    return f"https://{bucket.name + '.' if _by_host(bucket, endpoint) else ''}s3.{region}.amazonaws.com"
+
+
+def _by_host(bucket: BucketName, endpoint: str) -> bool:
+    return not endpoint and "." not in bucket.name
+
+
 def endpoint_of(options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
     """Return the endpoint of the settings, else that of the environment; "" where neither names one, for Amazon's.
 
@@ -142,12 +153,14 @@ def endpoint_of(options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
         raise ValueError(f"{name} is no http(s) URL") from None
 
 
-def _region(environ: Mapping[str, str]) -> str:
-    """Return the region that the environment names, else Amazon's own default.
+def region_of(options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """Return the region that settings or environment name, else Amazon's own default.
 
     Raises:
         StoreError: it is no name of a region.
     """
+    if options["s3_region"]:
+        return str(options["s3_region"])
     name = _first_set(_REGIONS, environ)
     try:
         return values.region(environ.get(name, "").strip()) or AMAZONS_REGION

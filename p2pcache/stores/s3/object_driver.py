@@ -29,11 +29,13 @@ AT_ONCE = 8
 """Uploads."""
 _NAME = re.compile(rf"{RECORDS}([0-9a-f]{{64}})")
 _ERRORS = (BaseError, OSError)
-_UNCONDITIONAL = {"NotImplemented", "NotSupported", "501"}
+UNCONDITIONAL = {"NotImplemented", "NotSupported", "501"}
 """Answers of a store that has no conditional PUT."""
-_CONFLICTS = {"ConditionalRequestConflict", "409"}
+CONFLICTS = {"ConditionalRequestConflict", "409"}
+"""Answers to one of two conditional PUTs at the same time."""
 _NOT_WRITABLE = "the credentials do not allow to write: this node adds nothing there"
-_DENIED = {"AccessDenied", "AllAccessDisabled", "403"}
+DENIED = {"AccessDenied", "AllAccessDisabled", "403"}
+"""Answers to credentials that do not allow what was asked."""
 
 
 class ObjectDriver:
@@ -74,20 +76,20 @@ class ObjectDriver:
             self._names.gone(name)
             return None
         data, meta = found
-        return Record(data, _version(meta))
+        return Record(data, version_of(meta))
 
     async def put_record(self, name: bytes, data: bytes, version: str | None) -> str | None:
         """Write the record in place of `version`; None where another writer was first, or nothing may be written."""
         self._names.writing(name)  # before it is: an upload whose answer is lost may have been stored
-        mode = _mode(version) if self._conditional else "overwrite"
+        mode = mode_of(version) if self._conditional else "overwrite"
         try:
             return await self._put(_record_key(name), data, mode)
         except (AlreadyExistsError, PreconditionError):
             return None
         except BaseError as error:
-            if code(error) in _CONFLICTS:
+            if code(error) in CONFLICTS:
                 return None
-            if not self._conditional or code(error) not in _UNCONDITIONAL:
+            if not self._conditional or code(error) not in UNCONDITIONAL:
                 raise explained(error) from None
             _log.debug("%s has no conditional PUT: the last writer of a record wins", self.where)
             self._conditional = False
@@ -139,11 +141,11 @@ class ObjectDriver:
         if not self.writable:
             return None
         try:
-            return _version(await self._opened.put_async(key, data, mode=mode, use_multipart=False))
+            return version_of(await self._opened.put_async(key, data, mode=mode, use_multipart=False))
         except FileNotFoundError as error:
             raise explained(error) from None
         except BaseError as error:
-            if code(error) not in _DENIED:
+            if code(error) not in DENIED:
                 raise
             if self.writable:
                 self.writable = False
@@ -169,11 +171,12 @@ def _record_key(name: bytes) -> str:
     return RECORDS + name.hex()
 
 
-def _version(meta: Any) -> str:
+def version_of(meta: Any) -> str:
+    """Return the version in an object's metadata: its tag, and its number where the bucket keeps versions."""
     return f"{meta['e_tag'] or ''}\n{meta['version'] or ''}"
 
 
-def _mode(version: str | None) -> Any:
+def mode_of(version: str | None) -> Any:
     """Return the condition of a PUT: nothing there, or this version; none where the store gives no versions."""
     if version is None:
         return "create"

@@ -48,6 +48,22 @@ def credentials(options: Mapping[str, Any], environ: Mapping[str, str], vendor: 
     raise StoreError((_PROFILE if environ.get("AWS_PROFILE") else _NONE) + _WHERE, lasting=True)
 
 
+def credential_source(options: Mapping[str, Any], environ: Mapping[str, str], vendor: Path | None = None) -> str:
+    """Return where `credentials` come from, in a few words without any of them.
+
+    Raises:
+        StoreError: as `credentials`.
+    """
+    if "credential_provider" in credentials(options, environ, vendor):
+        own = options["s3_access_key_id"].reveal()
+        return " and ".join((_OWN if own else _AMBIENT)[:2])
+    if environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
+        return "the role of AWS_ROLE_ARN, by AWS_WEB_IDENTITY_TOKEN_FILE"
+    if _role(environ):
+        return "the role of this container (AWS_CONTAINER_CREDENTIALS_*_URI)"
+    return "the role of this virtual machine at Amazon"
+
+
 def credential_services(environ: Mapping[str, str], region: str) -> list[str]:
     """Return the URLs that the client library may ask for a role's credentials: its own, and those of variables."""
     given = (environ.get(name, "").strip() for name in _SERVICES)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from p2pcache.stores.driver import StoreError
-from p2pcache.stores.s3.s3_credentials import credential_services, credentials
+from p2pcache.stores.s3.s3_credentials import credential_services, credential_source, credentials
 from p2pcache.values import Secret
 
 KEYS = {"AWS_ACCESS_KEY_ID": "job", "AWS_SECRET_ACCESS_KEY": "job-secret"}
@@ -123,3 +123,27 @@ def test_the_services_that_give_a_roles_credentials() -> None:
 
 def test_no_secret_is_shown(elsewhere: Path) -> None:
     assert "job-secret" not in repr(credentials(options(), KEYS, elsewhere))
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "named"),
+    [
+        (("own", "own-secret"), KEYS, "CACHE_S3_ACCESS_KEY_ID and CACHE_S3_SECRET_ACCESS_KEY"),
+        ((), KEYS, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ((), {"AWS_WEB_IDENTITY_TOKEN_FILE": __file__, "AWS_ROLE_ARN": "arn"}, "the role of AWS_ROLE_ARN"),
+        ((), {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://x"}, "the role of this container"),
+    ],
+)
+def test_their_source_is_named_without_them(
+    given: tuple[str, ...], environ: dict[str, str], named: str, elsewhere: Path
+) -> None:
+    source = credential_source(options(*given), environ, elsewhere)
+    assert named in source
+    assert "secret" not in source
+
+
+def test_the_source_may_be_the_machine_or_none(elsewhere: Path) -> None:
+    with pytest.raises(StoreError, match="no credentials"):
+        credential_source(options(), {}, elsewhere)
+    elsewhere.write_text("Amazon EC2\n")
+    assert "virtual machine" in credential_source(options(), {}, elsewhere)
