@@ -57,8 +57,12 @@ async def examine(patient: Patient) -> list[CheckFinding]:
     if not peers and not unnamed:
         return [_without_peers(settings)]
     token = token_source(settings) if asks_for_keys(settings) else None
-    probes = await probe((peers or unnamed)[:MOST_PEERS], keyring.membership_keys, token=token)
-    return [finding_of(each, evidence.nameservers()) for each in probes]
+    chosen = tuple(peers or unnamed)
+    probes = await probe(chosen[:MOST_PEERS], keyring.membership_keys, token=token)
+    found = [finding_of(each, evidence.nameservers()) for each in probes]
+    if len(chosen) > MOST_PEERS:
+        found.append(skipped(f"{len(chosen) - MOST_PEERS} more are named, and not examined"))
+    return found
 
 
 def _on_this_host(settings: Settings) -> tuple[Address, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import secrets
 import time
 from collections.abc import Iterable
@@ -63,7 +64,7 @@ async def _daemon(kubo: Kubo, api: str, pin_service: str) -> list[CheckFinding]:
 
 async def _reached(kubo: Kubo, api: str) -> list[CheckFinding]:
     public = await kubo.open()
-    version = await kubo.version()
+    version = _plain(await kubo.version())
     try:
         peers = f"connected to {await kubo.peers()} other daemons"
     except StoreError as error:
@@ -191,9 +192,14 @@ async def _pin_service(kubo: Kubo, name: str) -> CheckFinding:
         return warned(f"ipfs: the pinning services of the daemon are not shown: {error}", _MENDED)
     if name not in known:
         advice = f"ipfs pin remote service add {name} URL KEY, or correct CACHE_IPFS_PIN_SERVICE"
-        others = ", ".join(known) or "none"
+        others = ", ".join(map(_plain, known)) or "none"
         return failed(f"ipfs: the daemon knows no pinning service {name} (it knows {others})", advice)
     return passed(f"ipfs: the daemon knows the pinning service {name}")
+
+
+def _plain(text: str) -> str:
+    """Return a daemon's own text as far as it is of the form of a name or a version."""
+    return text if re.fullmatch(r"[\w.+-]{1,64}", text, re.ASCII) else "(not shown)"
 
 
 async def _gateway(url: str) -> CheckFinding:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from p2pcache.addresses import parse
+from p2pcache.addresses import Address, parse
 from p2pcache.cache.sealing import generate_secret
 from p2pcache.doctor import bootstrap_peers
 from p2pcache.doctor.bootstrap_peers import examine, finding_of
@@ -109,6 +109,17 @@ async def test_each_peer_has_a_finding(hub: Honest, tmp_path: Path) -> None:
     good, bad = await findings(examine, patient(tmp_path, CACHE_SECRET=SECRET, CACHE_BOOTSTRAP_PEERS=peers))
     assert (good.verdict, hub.peer in good.found) == (PASS, True), good
     assert (bad.verdict, nowhere in bad.found) == (FAIL, True)
+
+
+async def test_a_long_list_is_examined_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def reached(peers: Sequence[Address], keys: object, token: object) -> list[Probe]:
+        return [replace(REACHED, address=peer) for peer in peers]
+
+    monkeypatch.setattr(bootstrap_peers, "probe", reached)
+    peers = ",".join(f"/ip4/10.0.0.{n}/tcp/9100" for n in range(20))
+    found = await findings(examine, patient(tmp_path, CACHE_SECRET=SECRET, CACHE_BOOTSTRAP_PEERS=peers))
+    assert [finding.verdict for finding in found] == [PASS] * 16 + [SKIP]
+    assert "4 more" in found[-1].found
 
 
 async def test_a_peer_of_another_secret_refuses(hub: Honest, tmp_path: Path) -> None:

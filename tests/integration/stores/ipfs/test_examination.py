@@ -133,6 +133,12 @@ async def test_a_repository_that_collects_may_be_full(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
+async def test_a_text_of_the_daemons_own_choice_is_not_printed(tmp_path: Path) -> None:
+    seen = await faulty(tmp_path, shown(api__v0__version=b'{"Version": "::error::\\u001b[31m"}'))
+    assert seen[0].found.startswith("ipfs: Kubo (not shown) at ")
+
+
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     ("changes", "said", "verdict", "advice"),
     [
