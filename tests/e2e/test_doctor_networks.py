@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from p2pcache.cache.sealing import generate_secret
 from tests.e2e.conftest import Hub, StandIn
 
 pytestmark = pytest.mark.needs("docker")
@@ -65,7 +66,7 @@ def test_the_mode_is_found_and_the_hosts_hub_reached(
 
 
 def test_without_a_network_both_checks_say_so(doctor: Doctor) -> None:
-    status, checks = doctor("none", CACHE_SECRET="5" * 8 + "e" * 56, CACHE_BOOTSTRAP_PEERS="/dns4/hub/tcp/9100")
+    status, checks = doctor("none", CACHE_SECRET=generate_secret(), CACHE_BOOTSTRAP_PEERS="/dns4/hub/tcp/9100")
     assert status == 1
     (peer,) = checks[4]["findings"]
     assert "the name hub is not resolved" in peer["found"]
