@@ -25,7 +25,11 @@ async def skew_of(url: str, seconds: float) -> float | None:
         ):
             began = unix_time()
             async with session.head(
-                url, allow_redirects=False, proxy=proxy.url, proxy_headers=proxy.headers
+                url,
+                headers=dict(proxy.plain),
+                allow_redirects=False,
+                proxy=proxy.url,
+                proxy_headers=proxy.headers,
             ) as response:
                 ended = unix_time()
                 named = email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
