@@ -100,6 +100,12 @@ def test_container_job(example: Example, hub_image: str, node_image: str) -> Non
     assert "network mode: custom, connected: true" in run.lines
 
 
+def test_diagnosis(example: Example) -> None:
+    run = example("diagnosis")
+    assert re.search(r"\d+ checks: \d+ passed", run.log), run.log
+    assert "::error" not in run.log
+
+
 def test_validation(example: Example) -> None:
     run = example("validation")
     assert "equal: 2 branches" in run.lines
