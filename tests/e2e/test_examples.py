@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import shutil
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from p2pcache.testing import StandIn as InProcess
 from tests.e2e.conftest import ROOT, Hub, Run, StandIn
 from tests.support import gateway
 from tests.support.mcp import hub as mcp_hub
+from tests.support.mcp_process import SECONDS
 from tests.support.processes import GitHub
 
 # A stand-in in this process, beside the one that the workflows ask.
@@ -75,7 +77,7 @@ def test_the_jobs_of_githubs_own_runners_share_through_the_actions_cache(
 ) -> None:
     store = tmp_path / "cache-store"
     store.mkdir()
-    flags = ("-s", f"CACHE_SECRET={'5e' * 32}", "--env", f"CACHE_STUB={store}")
+    flags = ("-s", f"CACHE_SECRET={secrets.token_hex(32)}", "--env", f"CACHE_STUB={store}")
     run = workflow("github-hosted/workflow.yml", *flags)
     assert run.log.count("Job succeeded") == SHARDS
     assert len(list(store.iterdir())) == 1, "one store a run"
@@ -83,7 +85,7 @@ def test_the_jobs_of_githubs_own_runners_share_through_the_actions_cache(
 
 @under_act
 def test_github_script_asks_through_the_cache(workflow: Callable[..., Run], github: StandIn) -> None:
-    run = workflow("github-script/workflow.yml", "-s", f"CACHE_SECRET={'5e' * 32}")
+    run = workflow("github-script/workflow.yml", "-s", f"CACHE_SECRET={secrets.token_hex(32)}")
     assert sum(line.endswith(("Z main", "Z topic-1")) for line in run.lines) == 2, run.log
     assert run.saved[1] == 3
 
@@ -100,7 +102,7 @@ async def test_an_agent_with_the_file_on_stdio(inside: InProcess, tmp_path: Path
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     environ = {"PATH": path, "HOME": str(tmp_path), "CACHE_UPSTREAM": inside.url, "CACHE_ENABLE_P2P": "false"}
     command = StdioServerParameters(command=server["command"], args=server["args"], env=environ | server["env"])
-    async with asyncio.timeout(gateway.LIMIT), Client(command) as client:
+    async with asyncio.timeout(SECONDS), Client(command) as client:
         assert not (await client.call_tool("repository", {"repo": "octo/app"})).is_error
     assert [call.target for call in inside.calls] == ["/repos/octo/app"]
 
