@@ -9,7 +9,7 @@
 #
 #   --prefix DIR    where it is installed
 #   --bin DIR       where the command `p2pcache` is put: /usr/local/bin as root, else ~/.local/bin
-#   --python FILE   the Python to use: CPython 3.11, 3.12 or 3.13; the newest is looked for
+#   --python FILE   the Python to use, of the versions that pyproject.toml names; the newest is looked for
 #   --no-doctor     do not run `p2pcache doctor` at the end
 #
 # Packages come by pip's or uv's usual configuration: PIP_INDEX_URL, pip.conf, uv.toml, HTTPS_PROXY, SSL_CERT_FILE.
@@ -22,6 +22,11 @@ fail() {
 }
 [ -f "$here/release/install.py" ] || fail "this is no checkout of p2pcache: release/install.py is not beside it"
 
+# E.g. "11 14" of ">=3.11,<3.14".
+bounds=$(sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"$/\1 \2/p' "$here/pyproject.toml")
+oldest=${bounds% *} newest=$((${bounds#* } - 1))
+versions="CPython 3.$oldest to 3.$newest"
+
 wanted=
 want_next=false
 for argument in "$@"; do
@@ -33,47 +38,49 @@ for argument in "$@"; do
   esac
 done
 
-# The interpreter itself says whether it will do: what is met here may be 2.7, a shim that leads nowhere, or PyPy. $3: it
+# The interpreter itself says whether it will do: what is met here may be 2.7, a shim that leads nowhere, or PyPy. $4: it
 # has to be one that every user can run, as what root installs is for all.
 usable() {
   "$1" -I -c "
 import os, ssl, sqlite3, sys
-assert sys.implementation.name == 'cpython' and sys.version_info[:2] in $2
+assert sys.implementation.name == 'cpython' and (3, $2) <= sys.version_info[:2] <= (3, $3)
 path = os.path.realpath(sys.executable)
-while '$3' and path != '/':
+while '${4-}' and path != '/':
     assert os.stat(path).st_mode & 1
     path = os.path.dirname(path)
 " </dev/null >/dev/null 2>&1
 }
 find_python() {
-  for minor in 13 12 11; do
+  minor=$newest
+  while [ "$minor" -ge "$oldest" ]; do
     for candidate in "python3.$minor" python3 python "/usr/bin/python3.$minor" "/usr/local/bin/python3.$minor" \
       "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/3.$minor".*/bin/python3 \
       "${UV_PYTHON_INSTALL_DIR:-${HOME:-}/.local/share/uv/python}/cpython-3.$minor".*/bin/python3; do
-      if usable "$candidate" "((3, $minor),)" "$1"; then
+      if usable "$candidate" "$minor" "$minor" "$1"; then
         python=$candidate
         return 0
       fi
     done
+    minor=$((minor - 1))
   done
   return 1
 }
 
 python=
 if [ -n "$wanted" ]; then
-  usable "$wanted" '((3, 11), (3, 12), (3, 13))' '' || fail "--python $wanted is not CPython 3.11, 3.12 or 3.13" 2
+  usable "$wanted" "$oldest" "$newest" || fail "--python $wanted is not $versions" 2
   python=$wanted
 elif [ "$(id -u)" = 0 ] && find_python public; then
   :
 elif find_python ''; then
   if [ "$(id -u)" = 0 ]; then
     echo "install.sh: only root can run $python, so p2pcache will be root's alone (a hub of systemd will not start): \
-install Python 3.11, 3.12 or 3.13 for all users" >&2
+install $versions for all users" >&2
   fi
 elif command -v uv >/dev/null 2>&1 && uv python install -q 3.13 && python=$(uv python find --no-project 3.13); then
   :
 else
-  fail "Python 3.11, 3.12 or 3.13 is needed, and neither the path, pyenv nor uv has one: install it (Debian, Ubuntu: \
+  fail "$versions is needed, and neither the path, pyenv nor uv has one: install it (Debian, Ubuntu: \
 apt install python3 python3-venv), or name it with --python"
 fi
 # -B: the checkout may belong to another user.
