@@ -12,7 +12,7 @@ WORKFLOWS = Path(__file__).parents[2] / ".github/workflows"
 SELF_TEST = yaml.safe_load((WORKFLOWS / "self-test.yml").read_text("utf-8"))
 EXAMPLE = yaml.safe_load((WORKFLOWS / "example-p2p-cache.yml").read_text("utf-8"))
 JOBS = {**SELF_TEST["jobs"], **EXAMPLE["jobs"]}
-WITHOUT_THE_ACTION = {"bridge-network", "compose", "reports-and-diagnoses-are-in-the-log"}
+WITHOUT_THE_ACTION = {"bridge-network", "compose", "sentences-are-in-the-log"}
 """Their nodes run in containers of their own; or they look at another job."""
 OWN = {"./", "./docker"}
 
