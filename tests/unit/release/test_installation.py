@@ -94,6 +94,12 @@ def test_a_second_run_changes_nothing(
     assert {path for path in before.keys() & after.keys() if before[path] != after[path]} <= {tmp_path / "p/.lock"}
 
 
+def test_a_folder_may_have_any_name(built: object, tmp_path: Path) -> None:
+    folder = tmp_path / "it's a $HOME"
+    assert install.main(["--prefix", str(folder / "p"), "--bin", str(folder / "bin"), "--no-doctor"]) == 0
+    assert version(folder / "bin/p2pcache") == "p2pcache, version 1"
+
+
 def test_what_is_installed_is_there_for_every_user_whatever_the_umask(run: Install, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
