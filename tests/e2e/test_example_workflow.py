@@ -55,7 +55,7 @@ def example(act: Callable[..., Run], github: StandIn, free_port: int, docker: Ca
     mark = f"p2pcache-example-{secrets.token_hex(3)}"
 
     def run(job: str, *flags: str, **replaced: str) -> Run:
-        text = WORKFLOW.replace("9100", str(free_port)).replace("p2pcache-hub", "p2pcache-hub:e2e-example")
+        text = re.sub(r"(?<!:)9100", str(free_port), WORKFLOW).replace("p2pcache-hub", "p2pcache-hub:e2e-example")
         text = re.sub(r"(--name|exec(?: -e GITHUB_TOKEN)?) hub\b", rf"\1 {mark}", text)
         for old, new in replaced.items():
             assert old in text
