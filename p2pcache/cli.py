@@ -53,7 +53,39 @@ def _flags(options: dict[str, Any]) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Quietable(click.Command):
+    """A command with ``--quiet``, as the program itself has it before the command."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params.append(_quiet())
+
+
+def _quiet() -> click.Option:
+    return click.Option(
+        ["-q", "--quiet"],
+        is_flag=True,
+        expose_value=False,
+        callback=_be_quiet,
+        help="Print errors alone beside output.",
+    )
+
+
+def _be_quiet(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    from p2pcache.commands.console import be_quiet
+
+    if wanted:
+        be_quiet(context)
+
+
+class _Commands(click.Group):
+    command_class = _Quietable
+
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@click.group(cls=_Commands, params=[_quiet()], context_settings=HELP)
 @click.version_option(__version__)
 def main() -> None:
     """GitHub API answers, shared peer to peer between the jobs of a workflow."""
@@ -176,6 +208,18 @@ def doctor(only: str, as_json: bool, strict: bool, **options: Any) -> None:
     from p2pcache.commands.doctor import doctor as run
 
     sys.exit(run(_flags(options), only, json_form=as_json, strict=strict))
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion of SHELL: eval "$(p2pcache completion bash)", or the same for zsh, in its start file.
+
+    For fish: p2pcache completion fish >~/.config/fish/completions/p2pcache.fish
+    """
+    from p2pcache.commands.completion import completion as run
+
+    run(main, shell)
 
 
 @main.command()

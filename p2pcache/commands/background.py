@@ -8,16 +8,17 @@ from typing import Any, NoReturn
 
 import click
 
-from p2pcache.commands.console import fail, note, note_ignored, settings_or_exit
+from p2pcache.commands.console import fail, note, note_ignored, print_line, progress, quiet, settings_or_exit
 from p2pcache.commands.environment import client_environment, exports, restores
 from p2pcache.commands.hubs import CONNECT_SECONDS, with_hub
+from p2pcache.commands.terminal_report import print_report
 from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.gateway.listen import listens
 from p2pcache.keys import TOKEN_HINT, keyring_of, with_secret
+from p2pcache.ledger.stats import read
 from p2pcache.runner import supervisor
 from p2pcache.runner.job import Job
 from p2pcache.runner.joining import SWARM_SECONDS, join
-from p2pcache.runner.report import text
 from p2pcache.runner.supervisor import DirectoryError, RunningError, SupervisorError
 from p2pcache.settings import Settings, SettingsError, as_flags
 from p2pcache.settings import environment as variables
@@ -38,7 +39,8 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
     if supervisor.ready(job.run) is None:
         note_ignored(settings)
     try:
-        ready = _start(settings, flags, job, timeout)
+        with progress("starting the node"):
+            ready = _start(settings, flags, job, timeout)
     except RunningError:
         _print_exports(_running_or_exit(settings.directory), job)
         note(f"a node runs already, with the flags it was started with; to change them: p2pcache down ({job.run})")
@@ -50,8 +52,10 @@ def up(flags: Mapping[str, str], timeout: float) -> None:
     _print_exports(ready, job)
     if hint:
         note(hint)
-    if problem := join(ready, settings.bootstrap, CONNECT_SECONDS).problem:
-        note(problem)
+    with progress("joining the swarm"):
+        problem = join(ready, settings.bootstrap, CONNECT_SECONDS).problem
+    if problem:
+        print_line(problem)
     if settings.p2p and alone:
         note(alone)
     elif settings.token is None:
@@ -94,14 +98,20 @@ def down(directory: str | None) -> None:
 
 
 def _stop(ready: Mapping[str, Any], job: Job) -> None:
+    stats, problem = None, ""
     try:
-        report = text(ask(ready["socket"], "/-/stats"))
+        stats = ask(ready["socket"], "/-/stats")
+        read(stats)
     except (NodeError, ValueError) as error:
-        report = f"p2pcache: stopped, without a report: {error}"
-    supervisor.stop(job.run)
+        stats, problem = None, f"stopped, without a report: {error}"
+    with progress("stopping the node"):
+        supervisor.stop(job.run)
     for file in (job.stats, *job.gh_files):
         file.unlink(missing_ok=True)
-    click.echo(report, err=True)
+    if problem:
+        print_line(problem)
+    elif stats is not None and not quiet():
+        print_report(stats, err=True)
 
 
 def running(directory: Path) -> dict[str, Any] | None:

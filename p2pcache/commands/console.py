@@ -1,4 +1,7 @@
-"""Messages for people, on stderr: stdout is for a command's output."""
+"""Messages for people, on stderr: stdout is for a command's output.
+
+With ``--quiet`` there are errors alone. It is a property of the invocation, so click's context holds it.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,42 @@ import click
 from p2pcache.settings import Settings, SettingsError, environment, load
 from p2pcache.unknown import unknown, unused
 
+QUIET = "p2pcache.quiet"
+"""In `click.Context.meta`."""
+
+
+def quiet() -> bool:
+    """Return whether this invocation has ``--quiet``, before the command or after it."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.meta.get(QUIET))
+
+
+def be_quiet(context: click.Context) -> None:
+    """Remember ``--quiet`` for the rest of the invocation."""
+    context.meta[QUIET] = True
+
+
+def quiet_log() -> dict[str, str]:
+    """Return the flags of a quiet node, which ``--log-level`` beats."""
+    return {"log_level": "warning"} if quiet() else {}
+
 
 def note(sentence: str) -> None:
-    """Print one line."""
-    click.echo(f"p2pcache: {sentence}", err=True)
+    """Print one line, unless quiet."""
+    if not quiet():
+        print_line(sentence)
+
+
+@contextlib.contextmanager
+def progress(doing: str) -> Iterator[None]:
+    """Show what a person waits for, on a terminal alone; it is gone when the wait is over."""
+    if quiet() or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(doing):
+        yield
 
 
 def note_unknown() -> None:
@@ -34,8 +69,13 @@ def note_ignored(settings: Settings) -> None:
 
 def fail(sentence: str, status: int = 1) -> NoReturn:
     """Print one line and exit."""
-    note(sentence)
+    print_line(sentence)
     sys.exit(status)
+
+
+def print_line(sentence: str) -> None:
+    """Print one line, quiet or not: an error, or what was asked for."""
+    click.echo(f"p2pcache: {sentence}", err=True)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from p2pcache.commands.cancellation import cancelled_by_signals
+from p2pcache.commands.console import quiet
+from p2pcache.commands.terminal_report import print_report
 from p2pcache.ledger.ledger import merge
-from p2pcache.runner.report import text
 from p2pcache.scenarios.fleet import REPOSITORY, Trial, Workload, token
 from p2pcache.scenarios.places import Machine, UnexpectedError
 
@@ -32,7 +33,7 @@ def demo(requests: int) -> int:
 
 
 async def _demo(requests: int) -> int:
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=quiet())
     console.print(f"A matrix of {RUNNERS} jobs of {REPOSITORY}, a token each, and a hub; GitHub is a stand-in here.")
     with tempfile.TemporaryDirectory(prefix="p2pcache-demo-") as scratch:
         async with Machine(Path(scratch)) as machine:
@@ -48,7 +49,7 @@ async def _demo(requests: int) -> int:
                 ledgers = [await _stats(trial, runner) for runner in runners]
             except UnexpectedError as error:
                 raise click.ClickException(str(error)) from None
-    click.echo(text(functools.reduce(merge, ledgers)))
+    print_report(functools.reduce(merge, ledgers))
     click.echo(f"GitHub itself charged {charged} calls for the jobs' {requests} requests.")
     click.echo(second)
     if wrong:

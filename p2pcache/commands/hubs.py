@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from p2pcache.commands.console import note
+from p2pcache.commands.console import note, progress
 from p2pcache.keys import keyring_of
 from p2pcache.runner import evidence
 from p2pcache.runner.bootstrap import Target, resolve
@@ -25,7 +25,8 @@ def with_hub(settings: Settings) -> Settings:
     if alone or settings.hub or settings.bootstrap:
         return settings
     seen = evidence.collect()
-    found = resolve((Target(peer_id=settings.hub_peer_id),), decide(seen), seen)
+    with progress("looking for a hub on this host"):
+        found = resolve((Target(peer_id=settings.hub_peer_id),), decide(seen), seen)
     if not found.reachable:
         return settings
     note(found.sentence)

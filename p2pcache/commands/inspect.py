@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 import click
 
 from p2pcache.commands.background import foreground, no_node, running
-from p2pcache.commands.console import fail, note, settings_or_exit, to_stdout
+from p2pcache.commands.console import fail, print_line, settings_or_exit, to_stdout
 from p2pcache.commands.explain import explanation, refusal
+from p2pcache.commands.terminal_report import print_report
 from p2pcache.gateway.ask import NodeError, UnixConnection, ask_any
 from p2pcache.gateway.listen import listens
 from p2pcache.gateway.routing import LAYOUT, Upstreams
 from p2pcache.github.hosts import API_HOST
-from p2pcache.runner.report import markdown, text
+from p2pcache.runner.report import markdown
 from p2pcache.settings import ClientSettings
 
 GET_SECONDS = 90.0
@@ -64,11 +65,11 @@ def get(path: str, directory: str | None, *, explain: bool, accept: str) -> int:
         connection.close()
     asked_with = {"with_token": token is not None}
     if response.status >= http.client.BAD_REQUEST:
-        note(refusal(response.status, response.reason, target, **asked_with))
+        print_line(refusal(response.status, response.reason, target, **asked_with))
     if explain:
         fields = {name.lower(): value for name, value in response.getheaders()}
         api_path = target.removeprefix(LAYOUT).partition("?")[0]
-        note(explanation(api_path, response.status, fields, milliseconds, **asked_with))
+        print_line(explanation(api_path, response.status, fields, milliseconds, **asked_with))
     return 0 if response.status < http.client.BAD_REQUEST else 1
 
 
@@ -88,9 +89,11 @@ def _address(socket: str, path: str) -> tuple[str, str]:
 def stats(form: str, directory: str | None) -> None:
     """Print the ledger as a table, JSON or Markdown."""
     ledger = ask_node("/-/stats", directory)
-    forms = {"json": lambda found: json.dumps(found, indent=2), "markdown": markdown, "table": text}
     with to_stdout():
-        click.echo(forms[form](ledger))
+        if form == "table":
+            print_report(ledger)
+        else:
+            click.echo(markdown(ledger) if form == "markdown" else json.dumps(ledger, indent=2))
 
 
 def ask_node(target: str, directory: str | None) -> Any:

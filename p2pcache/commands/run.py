@@ -11,20 +11,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-import click
 import uvloop
 
-from p2pcache.commands.console import fail, note, note_ignored, settings_or_exit
+from p2pcache.commands.console import fail, note, note_ignored, print_line, progress, quiet, quiet_log, settings_or_exit
 from p2pcache.commands.environment import client_environment
 from p2pcache.commands.hubs import CONNECT_SECONDS, with_hub
 from p2pcache.commands.interrupts import heeded, status
 from p2pcache.commands.serve import configure_log
+from p2pcache.commands.terminal_report import print_report
 from p2pcache.gateway.listen import ListenError
 from p2pcache.node import Node
 from p2pcache.runner import watch
 from p2pcache.runner.job import Job
 from p2pcache.runner.joining import SWARM_SECONDS, join
-from p2pcache.runner.report import text
 from p2pcache.settings import Settings, SettingsError, for_commands
 
 NOT_FOUND, CANNOT_EXECUTE = 127, 126
@@ -37,7 +36,7 @@ def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
         fail(f"{command[0]}: no such command", NOT_FOUND)
     watch.conceal()
     with tempfile.TemporaryDirectory(prefix="p2pcache-") as scratch:
-        settings = settings_or_exit({"socket": f"{scratch}/node.sock", **flags})
+        settings = settings_or_exit({**quiet_log(), "socket": f"{scratch}/node.sock", **flags})
         configure_log(settings, dated=False)
         note_ignored(settings)
         try:
@@ -61,20 +60,22 @@ async def _with_node(node: Node, job: Job, command: Sequence[str], signals: _Sig
         if node.alone:
             note(node.alone)
         # The command's first requests can then be answered by peers.
-        await node.settled(SWARM_SECONDS)
-        joined = await asyncio.to_thread(join, node.ready(), node.settings.bootstrap, CONNECT_SECONDS)
+        with progress("joining the swarm"):
+            await node.settled(SWARM_SECONDS)
+            joined = await asyncio.to_thread(join, node.ready(), node.settings.bootstrap, CONNECT_SECONDS)
         if joined.problem:
-            note(joined.problem)
+            print_line(joined.problem)
         environment = {**for_commands(), **client_environment(node.ready(), job)}
         try:
             process = await signals.start(command, environment)
         except OSError as error:
-            note(f"{command[0]}: {error.strerror}")
+            print_line(f"{command[0]}: {error.strerror}")
             return CANNOT_EXECUTE
         code = await process.wait()
         stats = node.stats()
     with contextlib.suppress(OSError):  # the terminal was closed
-        click.echo(text(stats), err=True)
+        if not quiet():
+            print_report(stats, err=True)
     return code if code >= 0 else status(-code)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import uvloop
 
-from p2pcache.commands.console import fail, settings_or_exit
+from p2pcache.commands.console import fail, quiet_log, settings_or_exit
 from p2pcache.commands.log_format import JsonLines, TextLines
 from p2pcache.gateway import request_log
 from p2pcache.gateway.listen import ListenError
@@ -31,7 +31,7 @@ HANDLED = (*STOPS, signal.SIGHUP)
 def serve(flags: Mapping[str, str]) -> None:
     """Run until SIGTERM or SIGINT; exit 2 on settings that cannot be used, 1 on a gateway address that is taken."""
     _receive_secrets(flags.get("secrets_fd", ""))
-    settings = settings_or_exit(flags)
+    settings = settings_or_exit({**quiet_log(), **flags})
     configure_log(settings)
     try:
         settings, hint = with_secret(settings)

@@ -9,16 +9,19 @@ from typing import Any
 
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
+from p2pcache import backends
 from p2pcache.gateway.ask import NodeError, ask, ask_any
 from p2pcache.github.tokens import LONG_LIVED, token_kind
+from p2pcache.ledger.stats import read
 from p2pcache.runner import evidence, inputs, supervisor
 from p2pcache.runner.bootstrap import Bootstrap, resolve
+from p2pcache.runner.concerns import Concern, concerns
 from p2pcache.runner.diagnosis import as_markdown, diagnosed
 from p2pcache.runner.inputs import Inputs
 from p2pcache.runner.job import Job, node_outputs
 from p2pcache.runner.joining import SWARM_SECONDS, Joined, join
 from p2pcache.runner.network import Network, decide
-from p2pcache.runner.report import headline, markdown
+from p2pcache.runner.report import MAX_SENTENCE, headline, markdown, plain
 from p2pcache.runner.supervisor import SupervisorError
 from p2pcache.unknown import unknown, unused
 
@@ -78,9 +81,15 @@ def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> N
         stats = ask(str(job.socket), "/-/stats")
         job.stats.write_text(json.dumps(stats), "utf-8")
         core.info(headline(stats))
+        restarts = supervisor.restarts(job.run)
+        # What was reported when the job began is not annotated again.
+        earlier = [Concern(warning) for warning in record["warnings"]]
+        off = concerns(read(stats), expects_peers=record["expects-peers"] and not earlier, restarts=restarts)
+        for concern in off:
+            (core.warning if concern.serious else core.notice)(f"p2pcache: {plain(concern.sentence, MAX_SENTENCE)}")
         if record["report"]:
-            facts = {**record["facts"], "Node restarts": str(supervisor.restarts(job.run))}
-            _append_summary(environ, markdown(stats, facts))
+            facts = {**record["facts"], "Node restarts": str(restarts)}
+            _append_summary(environ, markdown(stats, facts, [*earlier, *off]))
     except (NodeError, ValueError) as error:
         if record["strict"]:
             raise NodeError(f"no report: {error}") from None
@@ -100,6 +109,7 @@ def _record(job: Job, given: Inputs, network: Network, found: Bootstrap, started
         "p2p": given.settings.p2p,
         "p2p-port": ready.get("p2p_port") or "",
         "gh": given.gh,
+        "expects-peers": _expects_peers(given),
         "report": given.report,
         "diagnosing": given.diagnose,
         "strict": given.strict,
@@ -108,6 +118,13 @@ def _record(job: Job, given: Inputs, network: Network, found: Bootstrap, started
         "warnings": _warnings(given, found, joined),
         "facts": _facts(given, network, found, joined),
     }
+
+
+def _expects_peers(given: Inputs) -> bool:
+    """Return whether peers are the only way by which the job shares, and it has what they ask for."""
+    settings = given.settings
+    stored = given.persist or any(backends.named(name).reach is backends.Reach.ANYWHERE for name in settings.backends)
+    return settings.p2p and bool(settings.secrets) and not stored
 
 
 def _detect(given: Inputs) -> tuple[Network, Bootstrap]:

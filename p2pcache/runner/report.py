@@ -1,4 +1,4 @@
-"""The report: one line first, then by tier, then the busiest operations, then the details.
+"""The report: one line first, what is off, then by tier, the busiest operations, quota and peers, then the details.
 
 Pure functions over the statistics (docs/interface.md#the-ledger). The terminal and the job summary show the same
 tables in different formats. Cells may hold data of peers or of GitHub, so each is escaped for its destination.
@@ -7,156 +7,77 @@ tables in different formats. Cells may hold data of peers or of GitHub, so each 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from p2pcache.ledger.stats import QuotaStats, Stats, read
+from p2pcache.ledger.stats import Stats, read
+from p2pcache.runner import report_tables
+from p2pcache.runner.concerns import Concern, concerns
+from p2pcache.runner.report_tables import EMPTY, FULL, Table, details, facts, tables
 
-MAX_ROWS = 20
 MAX_CELL = 120
-"""Rows and characters: the report stays far below the 1 MiB limit of a step's summary."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table before formatting; `figures`: the columns after the first are numbers."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    figures: bool = True
+"""Characters of a cell."""
+MAX_SENTENCE = 400
+OFF = "⚠"
 
 
 def headline(stats: Mapping[str, Any]) -> str:
     """Return the report in one line, e.g. "812 of 978 API calls saved (83 % hit rate), 41 s not waited, …".
 
-    The rate is over the cacheable calls, rounded down: "100 %" means all.
-
     Raises:
         ValueError: `stats` is not a ledger (also by `text` and `markdown`).
     """
-    return _headline(read(stats))
+    return report_tables.headline(read(stats))
 
 
 def text(stats: Mapping[str, Any]) -> str:
-    """Return the report for a terminal, free of control characters and workflow commands."""
+    """Return the report as lines for a log or a pipe, free of control characters and workflow commands."""
     ledger = read(stats)
-    parts = [_headline(ledger)]
-    parts += [_as_text(table) for table in (*_tables(ledger), *_details(ledger)) if table.rows]
+    parts = [report_tables.headline(ledger)]
+    if off := concerns(ledger):
+        parts.append("\n".join(f"{OFF} {plain(concern.sentence, MAX_SENTENCE)}" for concern in off))
+    parts += [_as_text(table) for table in (*tables(ledger), *details(ledger)) if table.rows]
     if ledger.time_saved_ms:
-        parts.append(f"Time not waited: {plain(ledger.time_saved_how)}.")
+        parts.append(time_saved(ledger))
     return "\n\n".join(parts)
 
 
-def markdown(stats: Mapping[str, Any], facts: Mapping[str, str] | None = None) -> str:
-    """Return the report for `GITHUB_STEP_SUMMARY`, below 1 MiB; `facts` are rows such as the network mode."""
+def markdown(
+    stats: Mapping[str, Any], given: Mapping[str, str] | None = None, off: Sequence[Concern] | None = None
+) -> str:
+    """Return the report for `GITHUB_STEP_SUMMARY`, below 1 MiB.
+
+    Args:
+        stats: the ledger.
+        given: rows of the table of the network, such as its mode.
+        off: what is off, instead of what the ledger alone shows.
+    """
     ledger = read(stats)
-    tiers, routes = _tables(ledger)
-    network = Table("Network", ("Fact", "Value"), _at_most((facts or {}).items()), figures=False)
-    parts = [f"### p2pcache: {_headline(ledger)}", _as_markdown(tiers), _pie(tiers), _as_markdown(routes)]
-    details = [_as_markdown(table) for table in (network, *_details(ledger))]
+    off = concerns(ledger) if off is None else off
+    tiers, routes, *others = tables(ledger)
+    parts = [f"### p2pcache: {report_tables.headline(ledger)}"]
+    parts.append("\n".join(f"- {OFF} {escaped(concern.sentence, MAX_SENTENCE)}" for concern in off))
+    parts += [_as_markdown(tiers), _pie(ledger), _as_markdown(routes), *map(_as_markdown, others)]
+    folded = [_as_markdown(table) for table in (facts(given or {}), *details(ledger))]
     if ledger.time_saved_ms:
-        details.append(f"Time not waited: {escaped(ledger.time_saved_how)}.")
-    if any(details):
-        parts += ["<details><summary>Details</summary>", *details, "</details>"]
+        folded.append(f"Time not waited: {escaped(ledger.time_saved_how)}.")
+    if any(folded):
+        parts += ["<details><summary>Details</summary>", *folded, "</details>"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _headline(stats: Stats) -> str:
-    if not stats.requests:
-        return "no API calls went through the cache"
-    if not stats.cacheable:
-        return f"{_calls(stats.requests)} went through the cache, none of a kind that can be saved"
-    percent = 100 * stats.api_calls_saved // stats.cacheable
-    rate = "< 1" if stats.api_calls_saved and not percent else str(percent)
-    parts = [f"{stats.api_calls_saved} of {_calls(stats.cacheable)} saved ({rate} % hit rate)"]
-    if stats.time_saved_ms:
-        parts.append(f"{_duration(stats.time_saved_ms)} not waited")
-    if bucket := _own_bucket(stats):
-        parts.append(f"quota left {bucket.remaining}/{bucket.limit}")
-    return ", ".join(parts)
+def time_saved(stats: Stats) -> str:
+    """Return the sentence about what the saved time is measured by."""
+    return f"Time not waited: {plain(stats.time_saved_how)}."
 
 
-def _calls(n: int) -> str:
-    return "1 API call" if n == 1 else f"{n} API calls"
+def plain(cell: str, most: int = MAX_CELL) -> str:
+    """Return a line without control characters and workflow commands.
 
-
-def _duration(ms: int) -> str:
-    if ms < 1000:
-        return f"{ms} ms"
-    seconds = ms // 1000
-    if seconds < 120:
-        return f"{seconds} s"
-    minutes, seconds = divmod(seconds, 60)
-    if minutes < 120:
-        return f"{minutes} min {seconds} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def _own_bucket(stats: Stats) -> QuotaStats | None:
-    """Return the bucket of the node's own token, or without a token the only known one."""
-    core = [bucket for bucket in stats.quota if bucket.resource == "core" and bucket.limit]
-    if stats.scope:
-        return next((bucket for bucket in core if bucket.scope == stats.scope), None)
-    return core[0] if len(core) == 1 else None
-
-
-def _tables(stats: Stats) -> tuple[Table, Table]:
-    answered = [(tier, n) for tier, n in stats.hits.items() if n]
-    answered += [
-        ("revalidated by a 304", stats.revalidated),
-        ("GitHub", stats.misses),
-        ("GitHub, not cacheable", stats.bypassed),
-    ]
-    tiers = [(name, str(n), f"{100 * n / stats.requests:.1f} %") for name, n in answered if n]
-    routes = [(route.route, str(route.requests), str(route.saved)) for route in stats.routes]
-    return (
-        Table("By tier", ("Answered by", "Requests", "Share"), _at_most(tiers)),
-        Table("Busiest operations", ("Operation", "Requests", "Saved"), _at_most(routes)),
-    )
-
-
-def _details(stats: Stats) -> Iterator[Table]:
-    upstream, peers = stats.upstream, stats.peers
-    if upstream.calls:
-        calls = [
-            ("calls", upstream.calls),
-            ("charged", upstream.charged),
-            ("not modified (304)", upstream.not_modified),
-        ]
-        calls += [(f"status {status}", n) for status, n in sorted(upstream.by_status.items())]
-        yield Table("Calls to GitHub", ("What", "Calls"), _at_most(_counts(calls)))
-    buckets = [(f"{b.scope}, {b.resource}", str(b.remaining), str(b.limit)) for b in stats.quota]
-    yield Table("Quota", ("Bucket", "Left", "Limit"), _at_most(buckets))
-    if peers.known or peers.bytes_in or peers.bytes_out:
-        swarm = [
-            ("connected", peers.connected),
-            ("known", peers.known),
-            ("bytes received", peers.bytes_in),
-            ("bytes sent", peers.bytes_out),
-        ]
-        yield Table("Peers", ("What", "Count"), _counts(swarm))
-    yield Table("Decided by", ("Rule", "Requests"), _at_most(_counts(_ranked(stats.rules))))
-    stores = [(s.name, "in use" if s.state == "closed" else s.why, str(s.calls)) for s in stats.stores]
-    yield Table("Stores", ("Store", "State", "Calls"), _at_most(stores), figures=False)
-    yield Table("Went wrong inside", ("What", "Times"), _at_most(_counts(_ranked(stats.errors))))
-
-
-def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _counts(items: Iterable[tuple[str, int]]) -> list[tuple[str, ...]]:
-    return [(name, str(n)) for name, n in items]
-
-
-def _at_most(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    shown = list(rows)
-    if len(shown) > MAX_ROWS:
-        more = f"… and {len(shown) - MAX_ROWS} more"
-        shown[MAX_ROWS:] = [(more, *[""] * (len(shown[0]) - 1))]
-    return shown
+    The runner executes a line that begins, after blanks, with ``::``, and one that holds ``##[`` anywhere
+    (actions/runner, src/Runner.Common/ActionCommand.cs).
+    """
+    return re.sub(r":(?=:)", ": ", _line(cell, most)).replace("##[", "## [")
 
 
 def _as_text(table: Table) -> str:
@@ -178,11 +99,17 @@ def _as_markdown(table: Table) -> str:
     return f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _pie(tiers: Table) -> str:
-    if not tiers.rows:
-        return ""
-    slices = [f'  "{re.sub(r"[^A-Za-z0-9 ,]", " ", plain(name))}" : {n}' for name, n, _ in tiers.rows if n]
-    return "\n".join(["```mermaid", "pie title Answered by", *slices, "```"])
+def _pie(stats: Stats) -> str:
+    """Return Mermaid's pie of the tiers, in the colours of the reader's theme: GitHub draws it in both."""
+    slices = list(_slices(stats))
+    return "\n".join(["```mermaid", "pie showData title Answered by", *slices, "```"]) if slices else ""
+
+
+def _slices(stats: Stats) -> Iterator[str]:
+    for name, requests, _ in next(iter(tables(stats))).rows:
+        if requests:
+            # Mermaid takes quotes, brackets and semicolons in a label for syntax.
+            yield f'  "{re.sub(r"[^A-Za-z0-9 ,]", " ", plain(name))}" : {requests}'
 
 
 def _line(cell: str, most: int = MAX_CELL) -> str:
@@ -191,16 +118,7 @@ def _line(cell: str, most: int = MAX_CELL) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def plain(cell: str, most: int = MAX_CELL) -> str:
-    """Return a line without workflow commands.
-
-    The runner executes a line that begins, after blanks, with ``::``, and one that holds ``##[`` anywhere
-    (actions/runner, src/Runner.Common/ActionCommand.cs).
-    """
-    return re.sub(r":(?=:)", ": ", _line(cell, most)).replace("##[", "## [")
-
-
-_SPECIAL = re.compile(r"[^\w /{}.,:;=()%+-]|_|::|://|(?<=[wW])\.")
+_SPECIAL = re.compile(rf"[^\w /{{}}.,:;=()%+{FULL}{EMPTY}-]|_|::|://|(?<=[wW])\.")
 
 
 def escaped(cell: str, most: int = MAX_CELL) -> str:

@@ -244,6 +244,7 @@ FLAGS = {
     for option in command.params
     if isinstance(option, click.Option) and not option.hidden
     for flag in option.opts
+    if flag.startswith("--")
 }
 
 

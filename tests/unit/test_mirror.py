@@ -35,7 +35,6 @@ TRIED_BY = {
     "cache/tiers": ("unit/cache/test_leases.py", "protocols, held against every tier and all leases"),
     "cli": ("unit/commands/test_cli.py", "the commands are tried as a shell runs them"),
     "commands/background": ("e2e/supervised/test_shell.py", "a supervisor, its node and a shell"),
-    "commands/console": ("unit/commands/test_cli.py", "what it prints is seen there"),
     "commands/demo": ("e2e/test_install.py", "run where nothing but Python is"),
     "commands/environment": ("e2e/supervised/test_shell.py", "what it prints is for a shell"),
     "commands/mcp": ("integration/hub/test_mcp_stdio.py", "a real process, as an editor starts it"),

@@ -24,6 +24,7 @@ WRONG = {
     "mcp": ["--node", "nowhere"],
     "doctor": ["--only", "99"],
     "keygen": ["surplus"],
+    "completion": ["tcsh"],
     "demo": ["--requests", "0"],
     "scenarios": ["--only", "nowhere"],
     "rule-check": ["surplus"],

@@ -79,6 +79,23 @@ def test_a_job_from_start_to_finish(
     assert not [line for line in capfd.readouterr().out.splitlines() if line.startswith("::warning")]
 
 
+def test_what_is_off_at_the_end_is_an_annotation_and_stands_in_the_summary(
+    step: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run("start") == 0
+    socket_path = command_files.values(tmp_path / "GITHUB_OUTPUT")["socket"]
+    with pytest.raises(NodeError):
+        ask(socket_path, "/repos/octo/app")  # nothing listens at its upstream
+    capfd.readouterr()
+    assert run("finish") == 0
+    [warning] = [line for line in capfd.readouterr().out.splitlines() if line.startswith("::warning")]
+    assert warning.startswith("::warning::p2pcache: the cache is degraded: GitHub at 127.0.0.1 cannot be reached")
+    assert (
+        "- ⚠ the cache is degraded: GitHub at 127.0.0.1 cannot be reached"
+        in (tmp_path / "GITHUB_STEP_SUMMARY").read_text()
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

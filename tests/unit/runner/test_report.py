@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from p2pcache.ledger.ledger import Ledger
+from p2pcache.runner.concerns import Concern
 from p2pcache.runner.report import MAX_CELL, headline, markdown, text
 
 
@@ -79,6 +80,16 @@ def test_the_bucket_of_the_headline(own: str, buckets: list[tuple[str, str, int,
     assert line.endswith(f"quota left {expected}") if expected else "quota" not in line
 
 
+def test_what_is_off_stands_below_the_headline() -> None:
+    counted = ledger(1)
+    stats = counted.stats() | {"node": {"degraded": ["GitHub at https://x cannot be reached"]}}
+    assert text(stats).splitlines()[2] == "⚠ the cache is degraded: GitHub at https://x cannot be reached"
+    summary = markdown(stats, {}, [Concern("the hub <b> is away"), Concern("::error::x")])
+    lines = [line for line in summary.splitlines() if line.startswith("- ")]
+    assert lines == ["- ⚠ the hub &#60;b&#62; is away", "- ⚠ &#58;&#58;error&#58;&#58;x"]
+    assert summary.index("hub") < summary.index("By tier")
+
+
 @pytest.fixture
 def busy() -> dict[str, Any]:
     counted = ledger(3, 1, 1, 100, "GET /repos/{owner}/{repo}/issues")
@@ -96,7 +107,7 @@ def test_the_terminal_and_the_summary_say_the_same_in_the_same_order(busy: dict[
     terminal, summary = text(busy), markdown(busy)
     assert terminal.startswith(f"{headline(busy)}\n\nBy tier\n")
     assert summary.startswith(f"### p2pcache: {headline(busy)}\n\n**By tier**\n")
-    titles = ["By tier", "Busiest operations", "Calls to GitHub", "Quota", "Peers", "Decided by", "Went wrong"]
+    titles = ["By tier", "Busiest operations", "Quota", "Peers", "Calls to GitHub", "Decided by", "Went wrong"]
     for report in (terminal, summary):
         places = [report.index(title) for title in titles]
         assert places == sorted(places)
@@ -110,7 +121,14 @@ def test_the_summary_folds_details_and_draws_after_the_table(busy: dict[str, Any
     summary = markdown(busy, {"Network mode": "bridge: the hub is tried at 172.17.0.1:9100"})
     places = [
         summary.index(part)
-        for part in ("| memory |", "```mermaid\npie", '"memory" : 3', "**Busiest", "<details>", "| Network mode |")
+        for part in (
+            "| memory |",
+            "```mermaid\npie showData",
+            '"memory" : 3',
+            "**Busiest",
+            "<details>",
+            "| Network mode |",
+        )
     ]
     assert places == sorted(places)
     assert summary.endswith("</details>\n")
@@ -162,8 +180,8 @@ def test_no_name_or_fact_is_more_than_text_in_the_summary(route: str, fact: str,
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     tokens = parser.parse(summary)
     shown = [token for i, token in enumerate(tokens) if tokens[i - 1].type == "td_open"]
-    assert len(shown) == 3 + 3 + 2
-    for token, original in zip((shown[3], shown[6], shown[7]), (route, fact, value), strict=True):
+    assert len(shown) == 3 + 4 + 2
+    for token, original in zip((shown[3], shown[7], shown[8]), (route, fact, value), strict=True):
         assert {child.type for child in token.children or ()} <= {"text"}
         printable = "".join(c if c.isprintable() else "\ufffd" for c in original)
         expected = printable if len(printable) <= MAX_CELL else printable[: MAX_CELL - 1] + "…"
