@@ -19,7 +19,7 @@ NODE_READY := $(if $(NPM),tests/node/node_modules/.package-lock.json)
 PYTEST := $(RUN) -m pytest -q
 WORKERS ?= 4
 
-.PHONY: help setup demo test coverage lint workflows bench e2e format reference lock pyz clean
+.PHONY: help setup demo test coverage lint workflows bench e2e format reference docs lock pyz clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,10 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes
 
 reference: $(READY)  ## docs/settings.md from p2pcache/declarations.py
 	@$(RUN) docs/reference.py > docs/settings.md
+
+docs: $(READY)  ## the documentation's site in build/site; a link or an anchor that leads nowhere fails it
+	@$(RUN) docs/site_pages.py build/pages
+	@$(VENV)/bin/zensical build --clean --strict
 
 lock:  ## refresh the locks (needs uv; LOCK_FLAGS=--upgrade for newer versions)
 	@$(COMPILE) $(LOCK_FLAGS) --group libp2p -o requirements.lock pyproject.toml
