@@ -194,6 +194,18 @@ def test_no_name_or_fact_is_more_than_text_in_the_summary(route: str, fact: str,
     assert "://" not in summary
 
 
+@given(st.dictionaries(HOSTILE, st.integers(0, 10**9), max_size=30))
+def test_the_chart_is_a_pie_by_mermaids_grammar_whatever_a_tier_is_called(hits: dict[str, int]) -> None:
+    summary = markdown(Ledger().stats() | {"requests": sum(hits.values()) or 1, "hits": hits})
+    for chart in re.findall(r"```mermaid\n(.*?)\n```", summary, re.DOTALL):
+        first, *slices = chart.split("\n")
+        assert first == "pie showData title Answered by"
+        assert slices
+        # mermaid, pie: a label in double quotes, a colon, a positive number.
+        assert all(re.fullmatch(r'  "[A-Za-z0-9 ,]*" : [1-9][0-9]*', line) for line in slices)
+    assert summary.count("```") in (0, 2)
+
+
 def test_the_summary_is_bounded_whatever_the_ledger_holds() -> None:
     long = "|" * 5000
     names = {f"{i}{long}": i for i in range(3000)}
