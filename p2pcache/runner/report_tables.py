@@ -60,7 +60,7 @@ def tables(stats: Stats) -> Iterator[Table]:
         ("GitHub", stats.misses),
         ("GitHub, not cacheable", stats.bypassed),
     ]
-    tiers = [(name, str(n), f"{bar(n, stats.requests)} {100 * n / stats.requests:.1f} %") for name, n in answered if n]
+    tiers = [(name, str(n), f"{bar(n, stats.requests)} {100 * n / stats.requests:5.1f} %") for name, n in answered if n]
     yield Table("By tier", ("Answered by", "Requests", "Share"), _at_most(tiers))
     routes = [
         (route.route, str(route.requests), str(route.saved), bar(route.saved, route.requests)) for route in stats.routes

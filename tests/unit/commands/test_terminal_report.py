@@ -53,7 +53,7 @@ def test_a_terminal_gets_tables_with_colours(err: bool) -> None:
     lines = SEQUENCE.sub("", shown).splitlines()
     assert lines[0] == "1 of 2 API calls saved (50 % hit rate), 900 ms not waited, quota left 12/1000"
     assert lines[1].startswith("⚠ the quota is nearly spent: 12 of 1000")
-    assert any(re.match(r" *memory +1 +█████░░░░░ 50.0 %", line) for line in lines)
+    assert any(re.match(r" *memory +1 +█████░░░░░ +50.0 %", line) for line in lines)
 
 
 def test_no_color_is_obeyed() -> None:
