@@ -256,8 +256,7 @@ def demo(requests: int) -> None:
     default="",
     help="The Docker image that containers run.  [default: p2pcache:VERSION, built in a checkout where it is missing]",
 )
-@click.option("--quiet", is_flag=True, help="Print no progress on stderr.")
-def scenarios(only: tuple[str, ...], form: str | None, image: str, *, listing: bool, quiet: bool) -> None:
+def scenarios(only: tuple[str, ...], form: str | None, image: str, *, listing: bool) -> None:
     """Show what each way of joining gives: run them all here against a stand-in GitHub, side by side.
 
     What this machine lacks (Docker, Kubo, an S3 server) is named, and the rest runs.
@@ -267,7 +266,7 @@ def scenarios(only: tuple[str, ...], form: str | None, image: str, *, listing: b
     if listing:
         command.listed()
     else:
-        sys.exit(command.scenarios(only, form or "table", image, quiet=quiet))
+        sys.exit(command.scenarios(only, form or "table", image))
 
 
 @main.command("rule-check", hidden=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from p2pcache.commands.cancellation import cancelled_by_signals
-from p2pcache.commands.console import fail, to_stdout
+from p2pcache.commands.console import fail, quiet, to_stdout
 from p2pcache.scenarios import side_by_side
 from p2pcache.scenarios.catalogue import SCENARIOS
 from p2pcache.scenarios.fleet import Workload
@@ -31,11 +31,11 @@ def listed() -> None:
             click.echo(f"{scenario.name:{width}}  {scenario.shows}")
 
 
-def scenarios(only: Sequence[str], form: str, image: str, *, quiet: bool) -> int:
+def scenarios(only: Sequence[str], form: str, image: str) -> int:
     """Run the scenarios named, or all, and print the comparison; return 1 if one failed, else 0."""
     chosen = _chosen(only)
     series = Series(image=image)
-    return cancelled_by_signals(_run(chosen, series, form, Console(stderr=True, quiet=quiet, highlight=False)))
+    return cancelled_by_signals(_run(chosen, series, form, Console(stderr=True, quiet=quiet(), highlight=False)))
 
 
 def _chosen(only: Sequence[str]) -> list[Scenario]:
