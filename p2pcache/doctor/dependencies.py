@@ -42,11 +42,13 @@ def examine(patient: Patient) -> Iterator[CheckFinding]:
 
 def requirements(project: Path = PROJECT, distribution: str = NAME) -> tuple[Requirement, ...]:
     """Return what p2pcache requires, from its checkout or else its metadata; nothing where there is neither."""
-    declared = _declared(project)
+    whole = _contents(project)
+    declared = whole.get("project", {})
     if declared.get("name") == NAME:
         extras: Mapping[str, Sequence[str]] = declared.get("optional-dependencies", {})
-        lines = [*declared["dependencies"], *(f"{each}; extra == '{name}'" for name in extras for each in extras[name])]
-        return _parsed(lines)
+        more = [f"{each}; extra == '{name}'" for name in extras for each in extras[name]]
+        # A wheel has libp2p inside; a checkout has it from the lock.
+        return _parsed([*declared["dependencies"], *whole["dependency-groups"]["libp2p"], *more])
     try:
         return _parsed(metadata.requires(distribution) or ())
     except metadata.PackageNotFoundError:
@@ -126,10 +128,10 @@ def _install_advice() -> str:
     return f"pip install --upgrade {NAME}"
 
 
-def _declared(project: Path) -> Mapping[str, Any]:
-    """Return the table ``project`` of a pyproject.toml, empty where there is none."""
+def _contents(project: Path) -> Mapping[str, Any]:
+    """Return what a pyproject.toml says, nothing where there is none."""
     try:
-        return dict(tomllib.loads(project.read_text("utf-8")).get("project", {}))
+        return tomllib.loads(project.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
 

@@ -84,7 +84,9 @@ def test_an_extra_is_asked_for_by_the_setting_that_wants_it(
 
 def test_an_installed_package_says_itself_what_it_needs(tmp_path: Path) -> None:
     names = {each.package for each in requirements(tmp_path / "no.toml") if not each.extra}
-    assert {"msgspec", "libp2p"} <= names
+    assert {"msgspec", "multiaddr"} <= names
+    assert "libp2p" not in names, "a wheel has it inside"
+    assert "libp2p" in {each.package for each in requirements()}, "a checkout has not"
     assert {each.extra for each in requirements(tmp_path / "no.toml")} == {"", "mcp", "s3", "otel"}
 
 
