@@ -48,8 +48,18 @@ async def _second_of_two(
         await _packs_arrived(trial, names, store)
     found = await trial.work(names)
     if found.charged >= trial.load.resources:
-        raise UnexpectedError(f"the second fleet had nothing of the first: {found.charged} calls were charged")
+        why = await _trouble(trial, names[0], store)
+        raise UnexpectedError(
+            f"the second fleet had nothing of the first: {why or f'{found.charged} calls were charged'}"
+        )
     return found
+
+
+async def _trouble(trial: Trial, name: str, store: str) -> str:
+    """Return why a node does not use a store; empty if it does."""
+    stats = await trial.place.order(name, "ask", at=trial.socket(name), target="/-/stats")
+    rows = {row["name"]: row["why"] for row in stats["stores"]}
+    return str(rows.get(store, f"its settings name no {store} that can be used"))
 
 
 async def _fleet(

@@ -167,13 +167,21 @@ class Machine:
 
     async def order(self, name: str, do: str, **arguments: Any) -> Any:
         """See `Site`."""
-        command = (*PYTHON, "-m", WORKER)
+        command, given = (*PYTHON, "-m", WORKER), {"do": do, **arguments}
+        work = asyncio.ensure_future(ordered(command, given, {"HOME": str(self.scratch)}))
+        ended = asyncio.ensure_future(self._running[name].wait())
         try:
-            return await ordered(command, {"do": do, **arguments}, {"HOME": str(self.scratch)})
+            await asyncio.wait([work, ended], return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                return work.result()
+            why = f"it ended: {last_line(self.log(name))}"
         except UnexpectedError as error:
-            ended = name in self._running and self._running[name].returncode is not None
-            why = f"it ended: {last_line(self.log(name))}" if ended else str(error)
-            raise UnexpectedError(f"{name}: {why}") from None
+            why = str(error)
+        finally:
+            work.cancel()
+            ended.cancel()
+            await asyncio.gather(work, ended, return_exceptions=True)
+        raise UnexpectedError(f"{name}: {why}")
 
     def log(self, name: str) -> bytes:
         """Return what a process printed."""

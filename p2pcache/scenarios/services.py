@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from p2pcache.scenarios.places import LOOPBACK, Machine, MissingError, UnexpectedError, finished, last_line, output_of
-from p2pcache.settings import environment, load
+from p2pcache.settings import SettingsError, environment, load
 from p2pcache.stores.driver import StoreError
 from p2pcache.stores.s3.bucket import connected, endpoint_of
 from p2pcache.testing.actions_cache import READ, WRITE, runtime_token
@@ -35,6 +35,7 @@ async def bucket(machine: Machine) -> AsyncIterator[Mapping[str, str]]:
 
     Raises:
         MissingError: there is neither, or the client library is not installed.
+        UnexpectedError: the bucket's variables cannot be used, or what was written to it cannot be removed.
     """
     if importlib.util.find_spec("obstore") is None:
         raise MissingError("the backend s3 needs its packages: pip install 'p2pcache[s3]'")
@@ -42,9 +43,19 @@ async def bucket(machine: Machine) -> AsyncIterator[Mapping[str, str]]:
     if given.get("CACHE_S3_BUCKET"):
         own = {**given, "CACHE_S3_PREFIX": f"p2pcache-scenarios/{secrets.token_hex(4)}"}
         try:
+            load({}, own)
+        except SettingsError as error:
+            raise UnexpectedError(str(error)) from None
+        try:
             yield own
-        finally:
+        except UnexpectedError:
+            with contextlib.suppress(UnexpectedError):  # of two reasons the first one counts
+                await finished(emptied(own))
+            raise
+        except BaseException:
             await finished(emptied(own))
+            raise
+        await finished(emptied(own))
         return
     program = shutil.which(S3)
     if program is None:

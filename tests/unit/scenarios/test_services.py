@@ -66,6 +66,31 @@ async def test_the_users_bucket_is_used_in_a_folder_of_the_runs_own_which_is_emp
     assert sorted(emptied) == sorted([folder, second["CACHE_S3_PREFIX"]])
 
 
+async def test_a_users_bucket_that_cannot_be_used_is_explained_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**OWN, "CACHE_S3_BUCKET": "x"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UnexpectedError, match="CACHE_S3_BUCKET: read 'x': expected the name of a bucket"):
+        async with bucket(Machine(tmp_path)):
+            pytest.fail("it has no such name")
+
+
+async def test_of_two_reasons_the_first_one_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(variables: Mapping[str, str]) -> None:
+        raise UnexpectedError("it could not be emptied")
+
+    monkeypatch.setattr(services, "emptied", fails)
+    for name, value in OWN.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UnexpectedError, match="nothing came of it"):
+        async with bucket(Machine(tmp_path)):
+            raise UnexpectedError("nothing came of it")
+    with pytest.raises(UnexpectedError, match="could not be emptied"):
+        async with bucket(Machine(tmp_path)):
+            pass
+
+
 @pytest.mark.usefixtures("nothing_installed")
 async def test_without_kubo_it_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="ipfs is not on the PATH: install Kubo"):
