@@ -21,6 +21,7 @@ LEFT_OUT = {
     "docs/deploying.md: docker build": "needs an engine, and minutes; tests/e2e/test_hub_image.py runs the image so",
     "docs/deploying.md: kubectl create": "needs a cluster; tests/unit/test_deploy.py holds the manifest to its schemas",
     "docs/s3.md: aws s3api": "needs an account at Amazon",
+    "docs/scenarios.md: p2pcache scenarios\n": "takes minutes; tests/e2e/test_scenarios.py runs all of them",
     "docs/webhooks.md: gh api repos/OWNER/REPO/hooks": "makes a webhook at GitHub; the stand-in has none to make",
 }
 """By the beginning of a block."""
@@ -44,6 +45,7 @@ SHOWS = {
     "docs/operating.md: export CACHE_CONTROL_TOKEN": r"p2pcache_requests_total",
     "docs/deploying.md: export CACHE_CONTROL_TOKEN": r'"requests"',
     "docs/etag.md: GITHUB_TOKEN": r"holds",
+    "docs/scenarios.md: p2pcache scenarios --only": r"\| P2P on one host \| 3 of 3 \|",
 }
 """What then is on the screen, as a pattern."""
 PROGRAMS = {"ipfs": "kubo", "github-mcp-server": "github-mcp-server"}
