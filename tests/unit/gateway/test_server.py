@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import uvicorn.server
 
+from p2pcache.gateway import server
 from p2pcache.node import Node
 from tests.support.gateway import Raw, Upstream, connect, get, running, upstream
 
@@ -67,3 +69,14 @@ async def test_who_waits_for_an_answer_gets_it_from_a_server_that_stops(tmp_path
         go.set()
         assert (await client.reply()).body == b"ok"
     await stopping
+
+
+def test_a_system_that_allows_fewer_open_files_than_it_says_keeps_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS has `kern.maxfilesperproc` below a hard limit that is infinite."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert server._allow_descriptors(4096) == 256
