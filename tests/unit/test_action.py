@@ -23,7 +23,7 @@ WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
     "file", [*WORKFLOWS, ROOT / "action.yml", ROOT / "docker/action.yml"], ids=lambda path: path.name
 )
 def test_actions_of_others_are_pinned_by_commit(file: Path) -> None:
-    for used in re.findall(r"uses: (\S.*)$", file.read_text(), re.MULTILINE):
+    for used in re.findall(r"^[ -]+uses: (\S.*)$", file.read_text(), re.MULTILINE):
         assert used.startswith("./") or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", used), used
 
 
