@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,20 @@ async def test_an_endpoint_that_anybody_can_listen_to(
     (plain,) = [finding for finding in seen if "on the way" in finding.found]
     assert (plain.verdict, "https:" in plain.advice) == (WARN, True)
     assert "at http://nosuch.invalid:9000" in seen[0].found
+
+
+async def test_a_put_that_fails(
+    server: S3Server, bucket: str, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.fault = below_doctor(refusing(400, "InvalidRequest", "PUT"))
+    finding = worst(await found(tmp_path, server, bucket, monkeypatch, proxy.address))
+    assert (finding.verdict, "it answers with status 400" in finding.found) == (FAIL, True), finding
+
+
+async def test_the_client_library_is_missing(
+    server: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "p2pcache.stores.s3.object_driver", None)
+    finding = worst(await found(tmp_path, server, bucket, monkeypatch))
+    assert (finding.verdict, "obstore is missing" in finding.found) == (FAIL, True), finding
+    assert finding.advice == "pip install 'p2pcache[s3]'"
