@@ -17,7 +17,7 @@ LEFT_OUT = {
     "README.md: curl -fL --create-dirs": "downloads a release; tests/e2e/test_install.py runs the file that it names",
     "README.md: make demo": "the targets of make themselves, which .ci/run runs",
     "CONTRIBUTING.md: git clone": "the same",
-    "docs/deploying.md: install -m 644": "installs into systemd; tests/e2e/test_service.py runs the units",
+    "docs/deploying.md: ./install.sh": "installs for systemd; tests/e2e/test_installer.py does so in a container",
     "docs/deploying.md: docker build": "needs an engine, and minutes; tests/e2e/test_hub_image.py runs the image so",
     "docs/deploying.md: kubectl create": "needs a cluster; tests/unit/test_deploy.py holds the manifest to its schemas",
     "docs/s3.md: aws s3api": "needs an account at Amazon",
