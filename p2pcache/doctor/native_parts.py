@@ -34,7 +34,7 @@ PARTS = (
     NativePart("httptools", "httptools", "the gateway"),
     NativePart("uvloop", "uvloop", "the gateway"),
     NativePart("aiohttp", "aiohttp", "requests to GitHub"),
-    NativePart("p2pcache.swarm.host", "libp2p", "peers"),
+    NativePart("p2pcache.swarm.host", "", "peers"),  # libp2p, which the wheel brings
     NativePart("p2pcache.node", "", "the node"),
 )
 _PROGRAM = """

@@ -29,7 +29,7 @@ def examine(patient: Patient) -> Iterator[CheckFinding]:
     settings = patient.given
     given = list(_given(patient))
     defaults = sum(not each.internal for each in SETTINGS) - len(given)
-    yield passed(f"{len(given)} settings were read, {defaults} have their defaults", *given)
+    yield passed(f"settings read: {len(given)}; left to their defaults: {defaults}", *given)
     yield from _misspelt(patient)
     yield from _several_names(patient)
     yield from _contradictions(patient, settings)

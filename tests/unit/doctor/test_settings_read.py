@@ -24,7 +24,7 @@ def test_what_was_read_is_listed_with_its_origin_and_no_secret(tmp_path: Path) -
     )
     (finding,) = examine(examined)
     assert finding.verdict is CheckVerdict.PASS
-    assert finding.found.startswith("6 settings were read")
+    assert finding.found.startswith("settings read: 6; ")
     assert finding.detail == (
         f"CACHE_DIR: {tmp_path}",
         "CACHE_BACKENDS: disk (as CACHE_BACKEND)",
