@@ -30,6 +30,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "p2pcache"
 
 NODE = Path(__file__).parent / "node"
 MCP_SUITES = Path(__file__).parent / "mcp"
+MERMAID = Path(__file__).parent / "mermaid"
 RECORDINGS = Path(__file__).parent / "recordings" / "github3.py-4.0.1.tar.gz"
 
 
@@ -82,6 +83,8 @@ def missing(engine: str) -> str | None:
             return None if (NODE / "node_modules").is_dir() else "tests/node is not installed (npm ci)"
         case "mcp-suites":
             return None if (MCP_SUITES / "node_modules").is_dir() else "tests/mcp is not installed (make e2e does)"
+        case "mermaid":
+            return None if (MERMAID / "node_modules").is_dir() else "tests/mermaid is not installed (make e2e does)"
         case "recordings":
             return None if RECORDINGS.exists() else "recorded answers of GitHub were not fetched (make test does)"
         case "docker":
