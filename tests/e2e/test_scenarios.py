@@ -100,7 +100,8 @@ def test_a_signal_leaves_nothing(
 ) -> None:
     """As Ctrl-C does in a terminal: once its nodes run."""
     flags = ["--image", request.getfixturevalue("image")] if scenario == "compose" else []
-    command = [*COMMAND, *flags, *only(scenario)]
+    # A shell that runs the tests in the background has Ctrl-C ignored.
+    command = ["env", "--default-signal=INT", *COMMAND, *flags, *only(scenario)]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + SECONDS / 2

@@ -173,4 +173,4 @@ async def test_who_has_the_token_looks_from_afar(node: Node, tmp_path: Path) -> 
 def test_a_node_that_nobody_looks_at_loads_none_of_it() -> None:
     script = "import sys, p2pcache.node; print(*sorted(m for m in sys.modules if m.startswith('p2pcache.hub')))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=True)
-    assert done.stdout.split() == ["p2pcache.hub", "p2pcache.hub.page"]
+    assert done.stdout.split() == ["p2pcache.hub", "p2pcache.hub.addons", "p2pcache.hub.page"]

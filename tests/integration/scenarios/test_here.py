@@ -31,14 +31,15 @@ async def run(*names: str) -> dict[str, Figures]:
 
 
 @pytest.fixture
-def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Afterwards there is no file of a scenario, nor a process with one in its command line."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    yield
-    assert [*tmp_path.iterdir()] == []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            assert os.fsencode(tmp_path) not in path.read_bytes()
+    with tempfile.TemporaryDirectory() as short:  # a test's own path may be too long for a socket
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        yield
+        assert [*Path(short).iterdir()] == []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                assert os.fsencode(short) not in path.read_bytes()
 
 
 @pytest.mark.usefixtures("nothing_is_left")

@@ -5,12 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from p2pcache.commands.cancellation import cancelled_by_signals
 
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """Signals are not ignored, as they are where a shell runs the tests in the background."""
+    before = [signal.signal(number, signal.SIG_DFL) for number in ENDS]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, earlier in zip(ENDS, before, strict=True):
+        signal.signal(number, earlier)
 
 
 async def cleaned_up(cleaned: list[str], numbers: list[signal.Signals]) -> int:
