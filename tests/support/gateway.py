@@ -313,8 +313,8 @@ while piece := s.recv(65536): sys.stdout.buffer.write(piece)
 async def ask_as_another_user(node: Node, raw: bytes) -> tuple[int, bytes]:
     """What another user of this machine gets over the node's socket; needs root, to become another user."""
     for folder in (node.socket.parent, *node.socket.parent.parents):
-        if folder.owner() == "root" and folder.is_relative_to("/tmp"):
-            folder.chmod(0o755)
+        if folder.owner() == "root" and Path("/tmp") in folder.parents:
+            folder.chmod(folder.stat().st_mode | 0o055)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", "-c", _SPEAK, str(node.socket), str(ANOTHER_USER)),
         stdin=asyncio.subprocess.PIPE,
