@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
+import re
 import urllib.request
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,6 +17,9 @@ from yarl import URL
 from p2pcache.bounded import Bounded
 
 ORIGINS = 512
+
+_HOST = re.compile(r"[\w.:-]+")
+_log = logging.getLogger(__name__)
 
 
 class Proxy(NamedTuple):
@@ -47,14 +52,29 @@ class Proxies:
         origin = f"{scheme}://{netloc}"
         if origin not in self._by_origin:
             direct = urllib.request.proxy_bypass(netloc) or _in_a_range(netloc)
-            named = None if direct else urllib.request.getproxies().get(scheme)
-            proxy = URL(named) if named else None
+            proxy = None if direct else _named(scheme)
             headers = {}
             if proxy and proxy.user:
                 headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
             plain = headers if scheme == "http" else {}
             self._by_origin[origin] = Proxy(proxy.with_user(None) if proxy else None, headers, plain)
         return self._by_origin[origin]
+
+
+def _named(scheme: str) -> URL | None:
+    """Return the proxy that the environment names for a scheme; one that cannot be used is logged, and left out."""
+    text = urllib.request.getproxies().get(scheme)
+    if not text:
+        return None
+    try:
+        proxy = URL(text if "://" in text else f"http://{text}")  # as curl reads it
+        usable = proxy.scheme in ("http", "https") and _HOST.fullmatch(proxy.host or "") and proxy.port
+    except ValueError:
+        usable = False
+    if usable:
+        return proxy
+    _log.warning("%s_PROXY is left out: expected an HTTP proxy, e.g. http://proxy.example:3128", scheme.upper())
+    return None
 
 
 def _in_a_range(netloc: str) -> bool:

@@ -1,6 +1,6 @@
 import pytest
 
-from p2pcache.proxies import Proxies
+from p2pcache.proxies import Proxies, Proxy
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,8 @@ from p2pcache.proxies import Proxies
             "http://proxy:3128",
             {"Proxy-Authorization": "Basic bW9uYTpwdw=="},
         ),
+        ({"https_proxy": "proxy:3128"}, "http://proxy:3128", {}),
+        ({"https_proxy": "mona:pw@proxy:3128"}, "http://proxy:3128", {"Proxy-Authorization": "Basic bW9uYTpwdw=="}),
         ({"http_proxy": "http://proxy:3128"}, None, {}),
         ({"https_proxy": "http://proxy:3128", "no_proxy": "github.com"}, None, {}),
         ({"https_proxy": "http://proxy:3128", "no_proxy": "*"}, None, {}),
@@ -28,6 +30,18 @@ def test_the_proxy_of_the_environment(
         monkeypatch.setenv(name, value)
     found = Proxies().of("https://api.github.com/zen")
     assert (found.url and str(found.url).rstrip("/"), found.headers, found.plain) == (proxy, headers, {})
+
+
+@pytest.mark.parametrize(
+    "named", ["http://u:hunter2@[::", "http://h:badport", "''", "socks5://proxy:1080", "://", "http://"]
+)
+def test_one_that_cannot_be_used_is_left_out_and_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, named: str
+) -> None:
+    monkeypatch.setenv("https_proxy", named)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert Proxies().of("https://api.github.com/zen") == Proxy()
+    assert caplog.messages == ["HTTPS_PROXY is left out: expected an HTTP proxy, e.g. http://proxy.example:3128"]
 
 
 def test_a_proxy_that_reads_requests_gets_its_credentials_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
