@@ -16,6 +16,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -35,6 +36,9 @@ from action.installers import InstallError  # noqa: E402
 
 RECORD = "p2pcache-install.json"
 """In each release, written last: without it a release is not complete."""
+MARK = ".p2pcache-prefix"
+"""In a prefix, written first: without it what is there is somebody else's."""
+_RELEASE = re.compile(r"\.?[0-9a-f]{16}.*")
 Completed = subprocess.CompletedProcess[str]
 LAUNCHER = '#!/bin/sh\nexec {python} -P -m p2pcache "$@"\n'
 """-P: nothing is imported from the working directory."""
@@ -108,9 +112,14 @@ def held(prefix: Path) -> Iterator[None]:
         RefusedError: it is not p2pcache's, cannot be written, or is held by another process.
     """
     try:
-        if prefix.is_dir() and any(prefix.iterdir()) and not (prefix / "releases").is_dir():
+        if prefix.is_dir() and any(prefix.iterdir()) and not (prefix / MARK).is_file():
             raise RefusedError(f"{prefix} has files that are not p2pcache's: give another --prefix")
-        (prefix / "releases").mkdir(parents=True, exist_ok=True)
+        if (prefix / "releases").is_symlink():
+            raise RefusedError(f"{prefix / 'releases'} is a link, where install.sh makes a folder: remove it first")
+        prefix.mkdir(parents=True, exist_ok=True)
+        if not (prefix / MARK).exists():
+            (prefix / MARK).touch()
+        (prefix / "releases").mkdir(exist_ok=True)
         lock = (prefix / ".lock").open("w")
     except OSError as error:
         raise RefusedError(
@@ -183,6 +192,11 @@ def link(path: Path, target: str) -> None:
     new.replace(path)
 
 
+def releases_in(folder: Path) -> list[Path]:
+    """Return what `install` made there."""
+    return [path for path in folder.iterdir() if _RELEASE.fullmatch(path.name)]
+
+
 def command_is_ours(command: Path, prefix: Path) -> bool:
     """Return whether the command is a link into the prefix."""
     return command.is_symlink() and command.readlink().is_relative_to(prefix)
@@ -196,8 +210,9 @@ def install(options: argparse.Namespace) -> None:
     """
     command, releases, current = options.bin / "p2pcache", options.prefix / "releases", options.prefix / "current"
     former = current.resolve()
-    for path in releases.glob(".*"):  # what a run that was killed left
-        shutil.rmtree(path, ignore_errors=True)
+    for path in releases_in(releases):  # what a run that was killed left
+        if path.name.startswith("."):
+            shutil.rmtree(path, ignore_errors=True)
     if options.extras is None:
         extras = list(record_of(former).get("extras", []))
     else:
@@ -220,11 +235,11 @@ def install(options: argparse.Namespace) -> None:
         raise RefusedError(f"{command} cannot be made ({error.strerror}): give a --bin of yours") from None
     link(current, f"releases/{release.name}")
     (options.prefix / "command").write_text(f"{command}\n", "utf-8")
-    for path in set(releases.iterdir()) - {release, former}:
+    for path in set(releases_in(releases)) - {release, former}:
         shutil.rmtree(path, ignore_errors=True)
     record = record_of(release)
     extra = f", with {' and '.join(record['extras'])}" if record["extras"] else ""
-    print(f"p2pcache {record['version']} is installed: {command}, on Python {record['python']}{extra}")
+    print(f"p2pcache {record['version']} is installed: {command}, on Python {record['python']}{extra}", flush=True)
     on_path(command)
     if not options.no_doctor:
         examine(command)
@@ -260,11 +275,13 @@ def uninstall(options: argparse.Namespace) -> None:
         if command_is_ours(command, options.prefix):
             command.unlink()
             print(f"removed {command}")
-    for name in ("current", "command", ".lock"):
+    for path in releases_in(options.prefix / "releases"):
+        shutil.rmtree(path)
+    for name in ("current", "command", ".lock", MARK):
         (options.prefix / name).unlink(missing_ok=True)
-    shutil.rmtree(options.prefix / "releases")
-    with contextlib.suppress(OSError):
-        options.prefix.rmdir()
+    for folder in (options.prefix / "releases", options.prefix):
+        with contextlib.suppress(OSError):  # it has something else in it
+            folder.rmdir()
     print(f"removed p2pcache from {options.prefix}")
 
 

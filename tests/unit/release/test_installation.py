@@ -154,7 +154,7 @@ def test_what_a_killed_run_left_is_removed_and_built_again(
     assert run() == 0
     release = (tmp_path / "p/current").resolve()
     (release / install.RECORD).unlink()
-    release.with_name(".0123.env").mkdir()
+    release.with_name(f".{release.name}.123").mkdir()
     assert run() == 0
     assert releases(tmp_path) == {release.name}
     assert version(tmp_path / "bin/p2pcache")
@@ -195,6 +195,27 @@ def test_a_folder_of_someone_else_is_not_taken(
     assert run() == 1
     assert "files that are not p2pcache's: give another --prefix" in capsys.readouterr().err
     assert names(tmp_path / "p") == ["letters"]
+
+
+@pytest.mark.parametrize("given", [(), ("--uninstall",)])
+def test_nor_is_one_that_another_program_keeps_its_releases_in(
+    run: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: tuple[str, ...]
+) -> None:
+    (tmp_path / "p/releases/2024/app").mkdir(parents=True)
+    (tmp_path / "p/current").symlink_to("releases/2024")
+    (tmp_path / "p/command").write_text("somebody's")
+    assert run(*given) == 1
+    assert "files that are not p2pcache's" in capsys.readouterr().err
+    assert names(tmp_path / "p") == ["command", "current", "releases"]
+    assert (tmp_path / "p/current/app").is_dir()
+
+
+def test_what_is_not_a_release_is_left_where_releases_are(run: Install, tmp_path: Path) -> None:
+    assert run() == 0
+    (tmp_path / "p/releases/2024").mkdir()
+    assert run("--extras", "s3") == 0
+    assert run("--uninstall") == 0
+    assert releases(tmp_path) == {"2024"}
 
 
 def test_one_installation_at_a_time(run: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
