@@ -46,7 +46,7 @@ async def examine(patient: Patient) -> list[CheckFinding]:
             settings, _ = with_secret(settings)
         keyring, alone = keyring_of(settings, given)
     except SettingsError as error:
-        return [skipped(f"not examined, since no node starts with these settings: {error}")]
+        return [failed(f"no node starts with these settings: {error}", "change what the sentence names")]
     if given.problem:
         return [failed(given.problem, "give both sides the same CACHE_SECRET, or see what the hub's log has")]
     if alone and not peers:

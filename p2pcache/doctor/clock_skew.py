@@ -47,7 +47,7 @@ def judged(headers: Mapping[str, str], before: float, after: float, upstream: st
     """Return the finding for an answer with these headers that came between two times of this clock."""
     try:
         theirs = parsedate_to_datetime(headers["date"]).timestamp()
-        theirs += float(headers.get("age", "0"))  # of a cache on the way, RFC 9111 section 5.1
+        theirs += int(headers.get("age", "0"))  # of a cache on the way, RFC 9111 section 5.1
     except (KeyError, ValueError):
         return warned(f"not compared: the answer of {upstream} has no usable Date", "ask who runs that server")
     # `Date` has whole seconds: the time it was made lies in the second that it begins.

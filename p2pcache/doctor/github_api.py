@@ -54,7 +54,7 @@ async def examine(patient: Patient) -> list[CheckFinding]:
                 found.append(await _rule(http, settings, token))
     except UpstreamError as error:
         found.append(
-            warned(
+            failed(
                 f"{settings.upstream}: {error}",
                 "check the address, the proxy (HTTPS_PROXY) and the firewall; without GitHub a node serves what it has",
             )

@@ -24,8 +24,13 @@ def test_for_programs_it_is_a_document(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_cannot_be_read_is_no_end_of_the_examination(tmp_path: Path) -> None:
-    ended = inside(tmp_path, "doctor", "--only", "1", CACHE_SHARE="all")
-    assert ended.returncode == 0
+    ended = inside(tmp_path, "doctor", "--only", "1,4", CACHE_SHARE="all")
+    assert ended.returncode == 1
+    assert [line[1:9] for line in ended.stdout.splitlines() if line[1:2].isdigit()] == [
+        "1  pass ",
+        "4  skip ",
+        "7  fail ",
+    ]
 
 
 def test_colours_are_for_terminals_and_for_those_that_like_them() -> None:

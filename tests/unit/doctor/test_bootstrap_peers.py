@@ -159,7 +159,7 @@ def nobody(settings: object) -> tuple[()]:
         ({}, {"GITHUB_TOKEN": "ghp_" + generate_secret()[:36]}, SKIP, "no hub is found on this host"),
         ({}, {}, SKIP, "no CACHE_SECRET"),
         ({}, {"CACHE_BOOTSTRAP_PEERS": str(AT)}, FAIL, "none is dialled: no CACHE_SECRET"),
-        ({}, {"CACHE_BOOTSTRAP_PEERS": str(AT), "CACHE_SECRET": "weak"}, SKIP, "CACHE_SECRET"),
+        ({}, {"CACHE_BOOTSTRAP_PEERS": str(AT), "CACHE_SECRET": "weak"}, FAIL, "CACHE_SECRET"),
     ],
 )
 async def test_settings_that_name_no_peer_to_dial(

@@ -38,7 +38,10 @@ def test_the_age_of_a_proxys_answer_counts() -> None:
     assert judged(headers, NOW, NOW, UPSTREAM).verdict is CheckVerdict.PASS
 
 
-@pytest.mark.parametrize("headers", [{}, {"date": "yesterday"}, {"date": formatdate(NOW), "age": "old"}])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"date": "yesterday"}, {"date": formatdate(NOW), "age": "old"}, {"date": formatdate(NOW), "age": "nan"}],
+)
 def test_an_answer_without_a_time_is_a_warning(headers: dict[str, str]) -> None:
     finding = judged(headers, NOW, NOW, UPSTREAM)
     assert finding.verdict is CheckVerdict.WARN

@@ -176,7 +176,7 @@ async def test_an_upstream_that_is_no_github(tmp_path: Path) -> None:
 
 async def test_without_a_network(tmp_path: Path) -> None:
     *_, reached = await found(tmp_path, "http://127.0.0.1:1")
-    assert (reached.verdict, "http://127.0.0.1:1" in reached.found) == (WARN, True)
+    assert (reached.verdict, "http://127.0.0.1:1" in reached.found) == (FAIL, True)
     assert "HTTPS_PROXY" in reached.advice
 
 
