@@ -24,7 +24,9 @@ give_name() {
   fi
   mkdir -p "${link%/*}" && ln -s "$target" "$link" && [ -f "$link/post/action.yml" ] || return 1
   echo "post=$kind" >>"$GITHUB_OUTPUT"
+  named=$kind
 }
+named=
 if [ "$RUNNER_OS" != Windows ] && ! give_name 2>/dev/null; then
   annotate warning "no report at the job's end: a link at $link cannot be made. The cache works, and ends with the job."
 fi
@@ -59,38 +61,17 @@ if [ "$RUNNER_OS" != Windows ]; then
   done
 fi
 
-# 3. None: lead the job past the cache.
-found=none
-for python in python3 python; do
-  version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' </dev/null 2>/dev/null) || continue
-  case $version in
-    *[!0-9.]*) ;;
-    ?*) found="only Python $version" && break ;;
-  esac
-done
-text="Python 3.11 to 3.14 is needed and $found is here: add \`uses: actions/setup-python\` with python-version \
-3.13 before it, choose an image that has one, or use p2pcache's Docker action"
-[ "$RUNNER_OS" != Windows ] || text="p2pcache runs on Linux and macOS, and this runner is a Windows machine"
-# Both rules are those of p2pcache/runner/direct.py.
-case $INPUT_STRICT in
-  "" | [Ff][Aa][Ll][Ss][Ee]) ;;
-  *)
-    annotate error "$text."
-    exit 1
-    ;;
-esac
-api=${GITHUB_API_URL:-https://api.github.com}
-case $INPUT_UPSTREAM in
-  *[!-A-Za-z0-9._~:/]*) ;; # what is no plain URL could be another line of the files below
-  http://[A-Za-z0-9]* | https://[A-Za-z0-9]*) api=${INPUT_UPSTREAM%/} ;;
-esac
-{
-  echo "api-url=$api"
-  echo "graphql-url=${api%/v3}/graphql"
-  echo "p2p-connected=false"
-} >>"$GITHUB_OUTPUT"
-{
-  echo "P2PCACHE_API_URL=$api"
-  echo "P2PCACHE_GRAPHQL_URL=${api%/v3}/graphql"
-} >>"$GITHUB_ENV"
-annotate warning "$text. The job goes on without the cache."
+# 3. None. The engine that runs the job's container can run another: action.yml hands over to the Docker action. The
+#    runner names the job's container in an expression; act does not, but has its files at this path in containers
+#    alone. /.dockerenv proves nothing: a runner's own container has it too.
+in_container=$JOB_CONTAINER
+if [ "$ACT" = true ]; then
+  case $GITHUB_OUTPUT in /var/run/act/*) in_container=act ;; esac
+fi
+if [ -n "$in_container" ] && [ -n "$named" ]; then
+  echo "sibling=$named" >>"$GITHUB_OUTPUT"
+  annotate notice "no Python 3.11 to 3.14 is in this job's container, so the cache runs in a container of its own \
+beside it. Its image is built first, which takes about a minute."
+else
+  . "$action/post/direct.sh"
+fi

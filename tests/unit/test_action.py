@@ -58,7 +58,23 @@ def test_every_input_of_the_composite_reaches_its_step() -> None:
     (start,) = [step for step in COMPOSITE["runs"]["steps"] if step.get("id") == "start"]
     assert start["env"] == {
         "INPUT_" + name.upper().replace("-", "_"): f"${{{{ inputs.{name} }}}}" for name in COMPOSITE["inputs"]
-    } | {"INPUT_JOB_TOKEN": "${{ github.token }}"}
+    } | {"INPUT_JOB_TOKEN": "${{ github.token }}", "JOB_CONTAINER": "${{ job.container.id }}"}
+
+
+@pytest.mark.parametrize("kind", ["runner", "act"])
+def test_the_docker_action_that_takes_over_has_every_input_and_fails_a_strict_job_alone(kind: str) -> None:
+    (step,) = [step for step in COMPOSITE["runs"]["steps"] if step.get("id") == f"sibling-{kind}"]
+    assert step["with"] == {name: f"${{{{ inputs.{name} }}}}" for name in COMPOSITE["inputs"]}
+    assert step["if"] == f"steps.start.outputs.sibling == '{kind}'"
+    assert step["continue-on-error"] == "${{ inputs.strict == '' || inputs.strict == 'false' }}"
+
+
+def test_an_output_is_that_of_the_step_that_ran() -> None:
+    # What post/direct.sh writes.
+    without_cache = {"api-url", "graphql-url", "p2p-connected"}
+    for name, output in COMPOSITE["outputs"].items():
+        steps = ["start", "sibling-runner", "sibling-act", *(["direct"] if name in without_cache else [])]
+        assert output["value"] == f"${{{{ {' || '.join(f'steps.{step}.outputs.{name}' for step in steps)} }}}}"
 
 
 def test_the_store_is_kept_where_there_is_no_service_for_packs(cache: dict[str, dict[str, str]]) -> None:

@@ -1,9 +1,7 @@
-"""`post/start.sh` as the runner sources it: the link to the post step, and the choice of an interpreter."""
+"""`post/start.sh` as the runner sources it: the link to the nested actions, and the choice of an interpreter."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import subprocess
@@ -14,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import command_files
-
 ROOT = Path(__file__).parents[2]
 TOOL = "tools/Python/3.12.9/x64"
 TOOLS = ("cat", "ln", "mkdir", "rm")
@@ -23,10 +19,10 @@ KNOWN_SHELLS = {"sh": ["/bin/sh"], "bash": ["/bin/bash"], "busybox": ["/bin/busy
 SHELLS = {name: command for name, command in KNOWN_SHELLS.items() if Path(command[0]).exists()}
 
 
-def uses(kind: str) -> str:
-    """The path that action.yml gives the runner for its post step, where start.sh said `kind`."""
+def uses(kind: str, output: str = "post") -> str:
+    """The path that action.yml gives the runner for a nested action, where start.sh set `output` to `kind`."""
     text = (ROOT / "action.yml").read_text()
-    found = re.findall(rf"outputs\.post == '{kind}'\n\s+uses: (\./\S+)", text)
+    found = re.findall(rf"outputs\.{output} == '{kind}'\n(?:\s+continue-on-error: .*\n)?\s+uses: (\./\S+)", text)
     assert len(found) == 1
     return str(found[0])
 
@@ -46,7 +42,7 @@ class Runner:
     def tools(self) -> Path:
         return self.base / "bin"
 
-    def start(self, shell: str = "sh", **variables: str) -> subprocess.CompletedProcess[str]:
+    def start(self, shell: str = "sh", script: str = "start.sh", **variables: str) -> subprocess.CompletedProcess[str]:
         environ = {
             "PATH": str(self.tools), "HOME": str(self.base / "home"), "RUNNER_TOOL_CACHE": str(self.base / "tools"),
             "GITHUB_ACTION_PATH": str(self.action), "GITHUB_WORKSPACE": str(self.workspace),
@@ -56,7 +52,7 @@ class Runner:
         for name in ("out", "env"):
             (self.base / name).write_text("")
         return subprocess.run(
-            [*SHELLS[shell], "-e", "-c", '. "$GITHUB_ACTION_PATH/post/start.sh"'],
+            [*SHELLS[shell], "-e", "-c", f'. "$GITHUB_ACTION_PATH/post/{script}"'],
             env=environ, capture_output=True, text=True, timeout=30, check=False,
         )  # fmt: skip
 
@@ -89,7 +85,8 @@ def runner(tmp_path: Path) -> Callable[..., Runner]:
 
     def lay_out(repository: str = "octo/cache") -> Runner:
         action = tmp_path / "work/_actions" / repository / "v1"
-        shutil.copytree(ROOT / "post", action / "post")
+        for folder in ("post", "docker"):
+            shutil.copytree(ROOT / folder, action / folder)
         (action / "entrypoint.py").touch()
         made = Runner(tmp_path, action)
         made.workspace.mkdir(parents=True)
@@ -296,6 +293,63 @@ def test_without_a_usable_python_the_job_goes_on_past_the_cache(
     assert strict.stdout.startswith("::error title=p2pcache::Python 3.11")
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("kind", "variables"),
+    [
+        ("runner", {"JOB_CONTAINER": "e3b0c44298fc"}),
+        ("act", {"ACT": "true", "GITHUB_OUTPUT": "/var/run/act/workflow/outputcmd.txt"}),
+    ],
+)
+def test_a_container_without_a_usable_python_hands_over_to_the_docker_action(
+    runner: Callable[..., Runner], shell: str, kind: str, variables: dict[str, str]
+) -> None:
+    there = runner()
+    there.python("bin/python3", "3.8.1")
+    if "GITHUB_OUTPUT" in variables:
+        script = there.action / "post/start.sh"  # act's path, which is not this machine's to write to
+        script.write_text(script.read_text().replace('>>"$GITHUB_OUTPUT"', f'>>"{there.base}/out"'))
+    done = there.start(shell, INPUT_STRICT="true", **variables)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("::notice title=p2pcache::no Python 3.11 to 3.14 is in this job's container, so the cache")
+    assert there.outputs == {"post": kind, "sibling": kind}
+    assert (there.base / "env").read_text() == "", "the Docker action writes it"
+    found = (there.workspace / uses(kind, "sibling") / "action.yml").resolve()
+    assert found == there.action / "docker/action.yml"
+
+
+def test_a_usable_python_in_a_container_is_taken(runner: Callable[..., Runner]) -> None:
+    there = runner()
+    there.python("bin/python3", "3.12.1")
+    assert there.start(JOB_CONTAINER="e3b0c44298fc").stdout == "chosen bin/python3\n"
+    assert "sibling" not in there.outputs
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"ACT": "true"}, {"JOB_CONTAINER": "e3b0c44298fc"}], ids=["host", "act's host", "no link"]
+)
+def test_without_a_job_container_or_the_link_nothing_takes_over(
+    runner: Callable[..., Runner], variables: dict[str, str]
+) -> None:
+    there = runner()
+    if "JOB_CONTAINER" in variables:
+        (there.base / "work/_actions/.p2pcache").mkdir()
+    done = there.start(**variables)
+    assert done.stdout.splitlines()[-1].endswith("or use p2pcache's Docker action. The job goes on without the cache.")
+    assert "sibling" not in there.outputs
+
+
+def test_where_the_docker_action_failed_the_job_goes_on_past_the_cache(runner: Callable[..., Runner]) -> None:
+    there = runner()
+    done = there.start(script="direct.sh", SIBLING="failed")
+    assert done.returncode == 0, done.stderr
+    assert "none is here, and the container that was to run the cache beside the job's failed" in done.stdout
+    assert done.stdout.endswith("or choose an image that has one. The job goes on without the cache.\n")
+    assert there.outputs["api-url"] == "https://ghes.example/api/v3"
+    assert "P2PCACHE_API_URL=https://ghes.example/api/v3\n" in (there.base / "env").read_text()
+
+
 def test_real_old_pythons_are_no_error(runner: Callable[..., Runner]) -> None:
     """Those that are here; what every machine can check is in test_entrypoint."""
     there = runner()
@@ -320,35 +374,3 @@ def test_an_upstream_that_is_no_url_reaches_no_file(runner: Callable[..., Runner
     for text in ("foo", "ftp://x", "https://", "http:///x"):
         there.start(INPUT_UPSTREAM=text)
         assert there.outputs["api-url"] == "https://ghes.example/api/v3", text
-
-
-@pytest.mark.needs("node")
-def test_the_post_step_hands_over_what_main_kept(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    state.touch()
-    python = tmp_path / "python"
-    python.write_text('#!/bin/sh\necho "$*" "$PYTHONPATH"\necho oops >&2\nexit "$CODE"\n')
-    python.chmod(0o755)
-    given = json.dumps({"python": str(python), "path": "/somewhere"})
-    environ = {
-        "PATH": os.environ["PATH"],
-        "GITHUB_STATE": str(state),
-        "INPUT_ENVIRONMENT": given,
-        "INPUT_STRICT": "false",
-    }
-    subprocess.run(["node", ROOT / "post/main.js"], env=environ, check=True, timeout=20)
-    kept = {f"STATE_{name}": value for name, value in command_files.values(state).items()}
-
-    def post(**more: str) -> subprocess.CompletedProcess[str]:
-        environ = {"PATH": os.environ["PATH"], "CODE": "0", **kept, **more}
-        return subprocess.run(
-            ["node", ROOT / "post/post.js"], env=environ, capture_output=True, text=True, timeout=20, check=False
-        )
-
-    assert post().stdout == "-m p2pcache.runner.main finish /somewhere\n"
-    failed = post(CODE="1")
-    assert failed.returncode == 0
-    assert failed.stdout.splitlines()[-1] == "::warning title=p2pcache::No report: oops"
-    assert {post(CODE="1", STATE_strict=said).returncode for said in ("true", "TRUE", "yes")} == {1}
-    assert {post(CODE="1", STATE_strict=said).returncode for said in ("", "False")} == {0}
-    assert "::warning" in post(STATE_environment="nonsense").stdout

@@ -1,4 +1,4 @@
-"""`post/main.js`: the runner's credentials for the Actions cache go to the node, and nowhere else."""
+"""`post/main.js` and `post/post.js`: what the runner gives goes to the node alone, and what main kept to the end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from types import MappingProxyType
 import pytest
 
 from p2pcache.runner import lifecycle
+from tests.support import command_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,3 +122,35 @@ def test_a_node_that_is_not_there_or_refuses_is_a_line_of_the_log(tmp_path: Path
 
 def test_both_kinds_of_action_say_the_same_of_a_missing_service() -> None:
     assert lifecycle.NO_CACHE_SERVICE + "\n" == NO_SERVICE
+
+
+@pytest.mark.needs("node")
+def test_the_post_step_hands_over_what_main_kept(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.touch()
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$*" "$PYTHONPATH"\necho oops >&2\nexit "$CODE"\n')
+    python.chmod(0o755)
+    given = json.dumps({"python": str(python), "path": "/somewhere"})
+    environ = {
+        "PATH": os.environ["PATH"],
+        "GITHUB_STATE": str(state),
+        "INPUT_ENVIRONMENT": given,
+        "INPUT_STRICT": "false",
+    }
+    subprocess.run(["node", ROOT / "post/main.js"], env=environ, check=True, timeout=20)
+    kept = {f"STATE_{name}": value for name, value in command_files.values(state).items()}
+
+    def post(**more: str) -> subprocess.CompletedProcess[str]:
+        environ = {"PATH": os.environ["PATH"], "CODE": "0", **kept, **more}
+        return subprocess.run(
+            ["node", ROOT / "post/post.js"], env=environ, capture_output=True, text=True, timeout=20, check=False
+        )
+
+    assert post().stdout == "-m p2pcache.runner.main finish /somewhere\n"
+    failed = post(CODE="1")
+    assert failed.returncode == 0
+    assert failed.stdout.splitlines()[-1] == "::warning title=p2pcache::No report: oops"
+    assert {post(CODE="1", STATE_strict=said).returncode for said in ("true", "TRUE", "yes")} == {1}
+    assert {post(CODE="1", STATE_strict=said).returncode for said in ("", "False")} == {0}
+    assert "::warning" in post(STATE_environment="nonsense").stdout
