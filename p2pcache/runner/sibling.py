@@ -39,7 +39,10 @@ DROPPED = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE", "GITHUB
 CREDENTIALS = ("ACTIONS_RESULTS_URL", "ACTIONS_RUNTIME_TOKEN")
 """The runner's own, for the Actions cache: they go to the node's memory, where that is used, and nowhere else."""
 NETWORKS = {Mode.HOST: "host", Mode.BRIDGE: "bridge", Mode.NONE: "none"}
-ALONE = "there is no Docker engine to be asked here (no /var/run/docker.sock): use p2pcache's composite Action instead"
+ALONE = (
+    "there is no Docker engine to be asked here (no /var/run/docker.sock): "
+    "use p2pcache's composite Action in a job that has Python"
+)
 
 
 class SiblingError(RuntimeError):
