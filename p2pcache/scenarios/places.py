@@ -13,6 +13,8 @@ from typing import Any, Protocol, Self
 
 import msgspec
 
+import p2pcache
+
 WORKER = "p2pcache.scenarios.worker"
 STOP_SECONDS = 15.0
 """For a process to end by itself: a node may write to its stores for 5 s."""
@@ -20,6 +22,8 @@ ORDER_MARGIN = 30.0
 """Seconds for the start of a worker, beside what its order may take."""
 LOOPBACK = "127.0.0.1"
 PYTHON = (sys.executable, "-P")
+OURS = {"PYTHONPATH": str(Path(p2pcache.__file__).parents[1])}
+"""So that they find the package of this process, which may stand in its working directory alone."""
 """This interpreter, without what lies in the current directory."""
 
 
@@ -158,7 +162,7 @@ class Machine:
         with (self.scratch / name / "log").open("wb") as log:
             self._running[name] = await asyncio.create_subprocess_exec(
                 *command,
-                env={"HOME": str(self.scratch), **variables},
+                env={"HOME": str(self.scratch), **OURS, **variables},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -168,7 +172,7 @@ class Machine:
     async def order(self, name: str, do: str, **arguments: Any) -> Any:
         """See `Site`."""
         command, given = (*PYTHON, "-m", WORKER), {"do": do, **arguments}
-        work = asyncio.ensure_future(ordered(command, given, {"HOME": str(self.scratch)}))
+        work = asyncio.ensure_future(ordered(command, given, {"HOME": str(self.scratch), **OURS}))
         ended = asyncio.ensure_future(self._running[name].wait())
         try:
             await asyncio.wait([work, ended], return_when=asyncio.FIRST_COMPLETED)

@@ -14,6 +14,9 @@ from p2pcache.scenarios.fleet import Trial, Workload
 from p2pcache.scenarios.outcome import Figures
 from p2pcache.scenarios.places import Machine, MissingError, Site, UnexpectedError
 
+LONGEST_BASE = 50
+"""Bytes of the folder for temporary files that leave room for the path of a socket in it."""
+
 
 @dataclass(slots=True)
 class Series:
@@ -54,7 +57,9 @@ class Series:
     @contextlib.asynccontextmanager
     async def here(self) -> AsyncIterator[tuple[Trial, Machine]]:
         """Give a trial on this machine."""
-        with tempfile.TemporaryDirectory(prefix="p2pcache-scenarios-") as folder:
+        # The path of a socket has 107 bytes.
+        base = "/tmp" if len(tempfile.gettempdir()) > LONGEST_BASE else None  # noqa: S108 - a folder in it, of this user
+        with tempfile.TemporaryDirectory(prefix="p2pcache-scenarios-", dir=base) as folder:
             async with Machine(Path(folder)) as machine:
                 yield self.trial(machine), machine
 

@@ -192,7 +192,8 @@ def act(checkout: Path, act_home: Path, github: StandIn, tmp_path: Path) -> Call
     shutil.copy(Path(__file__).parent / "actions-cache.js", stub / "index.js")
 
     def run(workflow: str, *flags: str, platform: str = "-self-hosted", **variables: str) -> Run:
-        file = tmp_path / "workflow.yml"
+        # act names containers by the file: two of one name would remove each other's.
+        file = tmp_path / f"workflow-{secrets.token_hex(4)}.yml"
         file.write_text(workflow)
         command = [
             "act", "push", "-W", str(file), "-P", f"ubuntu-latest={platform}", "--pull=false", "--no-cache-server",

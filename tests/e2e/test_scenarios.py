@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,22 +25,28 @@ SECONDS = 580
 
 
 @pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
+def temporary() -> Iterator[Path]:
+    """Where scenarios have their files; a test's own folder has too long a path for sockets."""
+    with tempfile.TemporaryDirectory(prefix="p2p-") as short:
+        yield Path(short)
+
+
+@pytest.fixture
+def environ(tmp_path: Path, temporary: Path) -> dict[str, str]:
     """A person's variables, with the programs that `.ci/programs` built, if any, on the PATH."""
     (tmp_path / "bin").mkdir()
     for name, called in (("kubo", "ipfs"), ("versitygw", "versitygw")):
         if program(name).exists():
             (tmp_path / "bin" / called).symlink_to(program(name))
-    (tmp_path / "tmp").mkdir()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CACHE_", "AWS_", "GITHUB_"))}
-    return {**kept, "PATH": f"{os.environ['PATH']}:{tmp_path / 'bin'}", "TMPDIR": str(tmp_path / "tmp")}
+    return {**kept, "PATH": f"{os.environ['PATH']}:{tmp_path / 'bin'}", "TMPDIR": str(temporary)}
 
 
 @pytest.fixture
-def nothing_is_left(tmp_path: Path) -> Iterator[None]:
+def nothing_is_left(temporary: Path) -> Iterator[None]:
     yield
-    assert [*(tmp_path / "tmp").iterdir()] == []
-    assert processes(str(tmp_path / "tmp")) == []
+    assert [*temporary.iterdir()] == []
+    assert processes(str(temporary)) == []
 
 
 def run(environ: dict[str, str], *flags: str) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def test_what_is_missing_is_named(environ: dict[str, str], tmp_path: Path) -> No
 @pytest.mark.parametrize("scenario", ["one-host", pytest.param("compose", marks=pytest.mark.needs("docker"))])
 @pytest.mark.usefixtures("nothing_is_left")
 def test_a_signal_leaves_nothing(
-    scenario: str, environ: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+    scenario: str, environ: dict[str, str], temporary: Path, request: pytest.FixtureRequest
 ) -> None:
     """As Ctrl-C does in a terminal: once its nodes run."""
     flags = ["--image", request.getfixturevalue("image")] if scenario == "compose" else []
@@ -105,7 +112,7 @@ def test_a_signal_leaves_nothing(
     process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + SECONDS / 2
-        while not running(scenario, tmp_path, process.pid):
+        while not running(scenario, temporary, process.pid):
             assert time.monotonic() < deadline, "nothing runs"
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.05)
@@ -117,13 +124,13 @@ def test_a_signal_leaves_nothing(
         process.wait()
     assert process.returncode == 128 + signal.SIGINT, said
     assert b"Traceback" not in said
-    assert not running(scenario, tmp_path, process.pid)
+    assert not running(scenario, temporary, process.pid)
 
 
-def running(scenario: str, tmp_path: Path, pid: int) -> bool:
+def running(scenario: str, temporary: Path, pid: int) -> bool:
     """Whether a node runs that the command started."""
     if scenario != "compose":
-        return any("serve" in line for line in processes(str(tmp_path / "tmp")))
+        return any("serve" in line for line in processes(str(temporary)))
     listed = subprocess.run(
         ["docker", "ps", "-a", "--filter", "label=p2pcache.scenarios", "--format", "{{.Names}}"],
         capture_output=True, check=True, timeout=60,

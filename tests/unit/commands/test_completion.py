@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> str:
 
 
 def ran(path: str, *command: str) -> list[str]:
-    environ = {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "TERM": "dumb"}
+    environ = {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(Path(path.partition(":")[0]).parent), "TERM": "dumb"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, env=environ)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
