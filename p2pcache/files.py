@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 PRIVATE = 0o600
 """Mode of a file that its owner alone may read."""
+LONGEST_BASE = 50
+"""Bytes of the path of a folder that leave room for folders of ours and a socket in it."""
 
 
 def replace(path: Path, content: bytes, mode: int = 0o666) -> None:
@@ -31,6 +34,17 @@ def create(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     # A link fails where a rename would replace: of two processes that start together one makes the file.
     with _draft(path, content, mode, sync=True) as draft, contextlib.suppress(FileExistsError):
         path.hardlink_to(draft)
+
+
+@contextlib.contextmanager
+def socket_folder(prefix: str) -> Iterator[Path]:
+    """Give a new folder for temporary files in which a unix socket may be; it is removed afterwards.
+
+    The path of a socket has 107 bytes at most (unix(7)): where the usual folder's is too long for one, it is in /tmp.
+    """
+    base = "/tmp" if len(os.fsencode(tempfile.gettempdir())) > LONGEST_BASE else None  # noqa: S108 - a folder in it
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=base) as folder:
+        yield Path(folder)
 
 
 @contextlib.contextmanager

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from p2pcache import files
 from p2pcache.commands.cancellation import cancelled_by_signals
 from p2pcache.commands.console import quiet
 from p2pcache.commands.terminal_report import print_report
@@ -35,8 +34,8 @@ def demo(requests: int) -> int:
 async def _demo(requests: int) -> int:
     console = Console(stderr=True, quiet=quiet())
     console.print(f"A matrix of {RUNNERS} jobs of {REPOSITORY}, a token each, and a hub; GitHub is a stand-in here.")
-    with tempfile.TemporaryDirectory(prefix="p2pcache-demo-") as scratch:
-        async with Machine(Path(scratch)) as machine:
+    with files.socket_folder("p2pcache-demo-") as scratch:
+        async with Machine(scratch) as machine:
             try:
                 with console.status("starting") as status:
                     trial = Trial(machine, Workload(runners=RUNNERS, latency=LATENCY), status.update)

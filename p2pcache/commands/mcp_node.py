@@ -7,11 +7,11 @@ import contextlib
 import os
 import shutil
 import signal
-import tempfile
 from pathlib import Path
 
 import uvloop
 
+from p2pcache import files
 from p2pcache.commands.console import fail, note, note_ignored, settings_or_exit
 from p2pcache.commands.hubs import with_hub
 from p2pcache.commands.interrupts import heeded, status
@@ -27,12 +27,12 @@ STOP_SECONDS = 10.0
 
 def with_own_node(directory: str | None, client: ClientSettings) -> None:
     """Start a node with the variables of this process, and serve through it until stdin ends."""
-    with tempfile.TemporaryDirectory(prefix="p2pcache-") as scratch:
+    with files.socket_folder("p2pcache-") as scratch:
         settings = settings_or_exit({"socket": f"{scratch}/node.sock", "directory": directory or ""})
         configure_log(settings, dated=False)
         note_ignored(settings)
         try:
-            uvloop.run(_serve(with_hub(settings), client, Path(scratch)))
+            uvloop.run(_serve(with_hub(settings), client, scratch))
         except (ListenError, SettingsError) as error:
             fail(str(error), 2 if isinstance(error, SettingsError) else 1)
 

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import shutil
 import signal
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Self
 
 import uvloop
 
+from p2pcache import files
 from p2pcache.commands.console import fail, note, note_ignored, print_line, progress, quiet, quiet_log, settings_or_exit
 from p2pcache.commands.environment import client_environment
 from p2pcache.commands.hubs import CONNECT_SECONDS, with_hub
@@ -35,12 +34,12 @@ def run(flags: Mapping[str, str], command: Sequence[str]) -> int:
     if shutil.which(command[0]) is None:
         fail(f"{command[0]}: no such command", NOT_FOUND)
     watch.conceal()
-    with tempfile.TemporaryDirectory(prefix="p2pcache-") as scratch:
+    with files.socket_folder("p2pcache-") as scratch:
         settings = settings_or_exit({**quiet_log(), "socket": f"{scratch}/node.sock", **flags})
         configure_log(settings, dated=False)
         note_ignored(settings)
         try:
-            return uvloop.run(_run(with_hub(settings), Job(Path(scratch)), command))
+            return uvloop.run(_run(with_hub(settings), Job(scratch), command))
         except (ListenError, SettingsError) as error:
             fail(str(error), 2 if isinstance(error, SettingsError) else 1)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from p2pcache import __version__
+from p2pcache import __version__, files
 from p2pcache.addresses import parse
 from p2pcache.cache.sealing import generate_secret
 from p2pcache.doctor.finding import CheckFinding, Patient, failed, passed, warned
@@ -99,11 +98,11 @@ def _peers_address(settings: Settings) -> tuple[str, int]:
 
 async def of_new(settings: Settings) -> CheckFinding:
     """Start a node with a secret and stores of its own on the loopback, ask it, and stop it."""
-    with tempfile.TemporaryDirectory(prefix="p2pcache-doctor-") as folder:
+    with files.socket_folder("p2pcache-doctor-") as folder:
         own = Settings(
             listen=Listen("127.0.0.1", 0),
-            directory=Path(folder),
-            socket=Path(folder) / "node.sock",
+            directory=folder,
+            socket=folder / "node.sock",
             secrets=(Secret(generate_secret()),),
             p2p=settings.p2p,
             p2p_listen="/ip4/127.0.0.1/tcp/0",

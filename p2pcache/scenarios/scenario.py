@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from p2pcache import files
 from p2pcache.scenarios.containers import usable_image
 from p2pcache.scenarios.fleet import Trial, Workload
 from p2pcache.scenarios.outcome import Figures
 from p2pcache.scenarios.places import Machine, MissingError, Site, UnexpectedError
-
-LONGEST_BASE = 50
-"""Bytes of the folder for temporary files that leave room for the path of a socket in it."""
 
 
 @dataclass(slots=True)
@@ -57,10 +53,8 @@ class Series:
     @contextlib.asynccontextmanager
     async def here(self) -> AsyncIterator[tuple[Trial, Machine]]:
         """Give a trial on this machine."""
-        # The path of a socket has 107 bytes.
-        base = "/tmp" if len(tempfile.gettempdir()) > LONGEST_BASE else None  # noqa: S108 - a folder in it, of this user
-        with tempfile.TemporaryDirectory(prefix="p2pcache-scenarios-", dir=base) as folder:
-            async with Machine(Path(folder)) as machine:
+        with files.socket_folder("p2pcache-scenarios-") as folder:
+            async with Machine(folder) as machine:
                 yield self.trial(machine), machine
 
 

@@ -1,3 +1,4 @@
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,3 +35,18 @@ def test_what_cannot_be_written_leaves_nothing(write: Callable[..., None], tmp_p
     else:
         write(tmp_path / "file", b"")
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+@pytest.mark.parametrize("depth", [0, 20])
+def test_a_socket_fits_into_its_folder_however_long_that_of_the_system_is(
+    depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="p2p-") as base:
+        system = Path(base, *["below"] * depth)
+        system.mkdir(parents=True, exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(system))
+        with files.socket_folder("p2pcache-a-long-prefix-") as folder:
+            assert len(str(folder / "runner-1" / "s")) <= 107
+            assert folder.stat().st_mode & 0o777 == 0o700
+            assert (folder.parent == system) is (depth == 0)
+        assert not folder.exists()
