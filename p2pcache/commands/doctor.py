@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,10 +11,11 @@ from pathlib import Path
 import click
 
 from p2pcache.commands.background import foreground, running
+from p2pcache.commands.cancellation import cancelled_by_signals
 from p2pcache.commands.console import fail, to_stdout
 from p2pcache.commands.log_format import redacted
 from p2pcache.doctor.bare import USAGE_ERROR
-from p2pcache.doctor.checks import SETTINGS, chosen
+from p2pcache.doctor.checks import READS_SETTINGS, chosen
 from p2pcache.doctor.finding import Patient
 from p2pcache.doctor.run_checks import Printed, run_checks
 from p2pcache.gateway.listen import listens
@@ -36,11 +36,8 @@ def doctor(flags: Mapping[str, str], only: str, *, json_form: bool, strict: bool
         printed = Printed(click.echo, json_form=json_form, coloured=coloured, hide=redacted)
         patient = _patient(flags, environ)
         if patient.given is None:  # that fails, whichever checks are asked for
-            checks = tuple(check for check in chosen("") if check in checks or check.number == SETTINGS)
-        try:
-            return run_checks(patient, checks, printed, strict=strict)
-        except KeyboardInterrupt:
-            return 128 + signal.SIGINT
+            checks = tuple(check for check in chosen("") if check in checks or check.number == READS_SETTINGS)
+        return cancelled_by_signals(run_checks(patient, checks, printed, strict=strict))
 
 
 def in_colour(environ: Mapping[str, str], *, terminal: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 
 from p2pcache.doctor.checks import chosen
@@ -25,4 +26,5 @@ def main(arguments: list[str]) -> int:
     except (argparse.ArgumentError, ValueError) as error:
         print(f"p2pcache: {error}", file=sys.stderr)
         return USAGE_ERROR
-    return run_checks(Patient(problem=NO_SETTINGS), checks, Printed(print, json_form=given.json), strict=given.strict)
+    printed = Printed(print, json_form=given.json)
+    return asyncio.run(run_checks(Patient(problem=NO_SETTINGS), checks, printed, strict=given.strict))

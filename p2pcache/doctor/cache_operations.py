@@ -22,6 +22,7 @@ from p2pcache.cache.memory import LARGEST_SHARE, Memory
 from p2pcache.cache.sealing import Keyring
 from p2pcache.cache.tiers import Opening, Store, Tier
 from p2pcache.clock import unix_time
+from p2pcache.doctor.disk_examination import nearest
 from p2pcache.doctor.finding import CheckFinding, Patient, failed, passed, skipped, warned
 from p2pcache.settings import Settings
 
@@ -130,7 +131,7 @@ async def of_store(backend: Backend, settings: Settings) -> CheckFinding:
     """Try the store of this host as the settings have it; where there is none yet, one in its place."""
     name, times = backend.name, Times()
     try:
-        with tempfile.TemporaryDirectory(prefix=".p2pcache-doctor-", dir=_existing(settings.directory)) as folder:
+        with tempfile.TemporaryDirectory(prefix=".p2pcache-doctor-", dir=nearest(settings.directory)) as folder:
             there = any(settings.directory.glob("store/*"))
             where = settings.directory if there else Path(folder) / "real"
             keyring = Keyring.ephemeral()
@@ -205,8 +206,3 @@ def _trouble(tier: Tier, times: Times) -> str:
     if isinstance(tier, Store) and tier.trouble:
         return f": {tier.trouble}"
     return ": the disk is too slow" if max(times.seconds.values()) > TOO_SLOW_SECONDS else ""
-
-
-def _existing(directory: Path) -> Path:
-    """Return `directory`, or the nearest folder above it that is there."""
-    return next(folder for folder in (directory, *directory.parents) if folder.is_dir())

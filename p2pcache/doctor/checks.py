@@ -6,7 +6,7 @@ from p2pcache.doctor.finding import Check
 
 _ROOM = "p2pcache.doctor"
 
-SETTINGS = 7
+READS_SETTINGS = 7
 """The check that fails where they cannot be read."""
 
 CHECKS = (
@@ -16,7 +16,7 @@ CHECKS = (
     Check(4, "bootstrap peers", f"{_ROOM}.bootstrap_peers:examine", seconds=45),
     Check(5, "cache", f"{_ROOM}.cache_operations:examine", seconds=40),
     Check(6, "encryption", f"{_ROOM}.encryption:examine"),
-    Check(SETTINGS, "settings", f"{_ROOM}.settings_read:examine"),
+    Check(READS_SETTINGS, "settings", f"{_ROOM}.settings_read:examine"),
     Check(8, "network mode", f"{_ROOM}.network_mode:examine"),
     Check(9, "GitHub", f"{_ROOM}.github_api:examine", seconds=30),
     Check(10, "backends", f"{_ROOM}.backend_details:examine", seconds=40),

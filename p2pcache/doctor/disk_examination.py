@@ -14,7 +14,7 @@ def examine(patient: Patient) -> list[CheckFinding]:
     """Examine the directory of the settings, which a node would make; it is not made here."""
     settings = patient.settings
     directory, bound = settings.directory, int(settings.options["disk_bytes"])
-    there = _nearest(directory)
+    there = nearest(directory)
     advice = "name a directory that this user may write, with --dir or CACHE_DIR"
     if not there.is_dir():
         return [failed(f"disk: {there} is no directory, so {directory} cannot be used", advice)]
@@ -32,7 +32,7 @@ def examine(patient: Patient) -> list[CheckFinding]:
     return [passed(found)]
 
 
-def _nearest(directory: Path) -> Path:
+def nearest(directory: Path) -> Path:
     """Return the directory, or the nearest of those above that is there."""
     return next(path for path in (directory, *directory.parents) if path.exists() or path == path.parent)
 

@@ -24,7 +24,7 @@ class Redaction:
 
     Args:
         patient: whose secrets they are.
-        hide: replaces what has the form of a credential, whoever's it is.
+        hide: replaces what has the form of a credential, of this environment or not.
     """
 
     def __init__(self, patient: Patient, hide: Callable[[str], str] = str) -> None:

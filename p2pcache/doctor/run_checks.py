@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,18 +21,8 @@ class Printed:
     hide: Callable[[str], str] = str
 
 
-def run_checks(patient: Patient, checks: Sequence[Check], printed: Printed, *, strict: bool = False) -> int:
+async def run_checks(patient: Patient, checks: Sequence[Check], printed: Printed, *, strict: bool = False) -> int:
     """Run `checks`, print each as soon as it can be shown, and return the exit status (docs/doctor.md)."""
-    results = asyncio.run(_run(patient, checks, printed))
-    return exit_status(overall(results), strict=strict)
-
-
-def exit_status(verdict: CheckVerdict, *, strict: bool) -> int:
-    """Return 1 for a failure, and for a warning where it is `strict`, else 0."""
-    return int(verdict is CheckVerdict.FAIL or (strict and verdict is CheckVerdict.WARN))
-
-
-async def _run(patient: Patient, checks: Sequence[Check], printed: Printed) -> list[Examined]:
     results: list[Examined] = []
     async for result in examined(patient, checks, printed.hide):
         results.append(result)
@@ -41,4 +30,9 @@ async def _run(patient: Patient, checks: Sequence[Check], printed: Printed) -> l
             for line in lines(result, coloured=printed.coloured):
                 printed.write(line)
     printed.write(json.dumps(as_json(results), indent=2) if printed.json_form else f"\n{summary(results)}")
-    return results
+    return exit_status(overall(results), strict=strict)
+
+
+def exit_status(verdict: CheckVerdict, *, strict: bool) -> int:
+    """Return 1 for a failure, and for a warning where it is `strict`, else 0."""
+    return int(verdict is CheckVerdict.FAIL or (strict and verdict is CheckVerdict.WARN))

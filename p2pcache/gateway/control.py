@@ -205,7 +205,7 @@ def chosen_token(settings: Settings) -> str | None:
     """
     token = settings.control_token
     others = {*settings.secrets, *settings.webhook_secrets, settings.token}
-    return checked(VARIABLE, token, others, "whoever watches this node sends it") if token else None
+    return checked(VARIABLE, token, others, "what watches this node sends it") if token else None
 
 
 @contextlib.contextmanager

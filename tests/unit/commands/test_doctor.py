@@ -2,6 +2,10 @@
 
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 from p2pcache.commands.doctor import in_colour
@@ -31,6 +35,18 @@ def test_a_setting_that_cannot_be_read_is_no_end_of_the_examination(tmp_path: Pa
         "4  skip ",
         "7  fail ",
     ]
+
+
+def test_a_signal_is_no_failed_check(tmp_path: Path) -> None:
+    """As Ctrl-C in a terminal; 1 would be a failure that was found."""
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "p2pcache", "doctor", "--only", "1,3"]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
+    doctor = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True, bufsize=1)
+    assert doctor.stdout
+    assert doctor.stdout.readline().startswith(" 1  ")
+    doctor.send_signal(signal.SIGINT)
+    rest, _ = doctor.communicate(timeout=60)
+    assert (doctor.returncode, "check" in rest) == (130, False)
 
 
 def test_colours_are_for_terminals_and_for_those_that_like_them() -> None:

@@ -176,6 +176,23 @@ async def test_settings_that_name_no_peer_to_dial(
     assert found in finding.found
 
 
+@pytest.mark.parametrize(
+    ("said", "verdict", "found"),
+    [
+        ({"peers": {"connected": 2}}, PASS, "is connected to 2"),
+        ({"peers": {"connected": 0}}, WARN, "no hub is found on this host"),
+        ({}, WARN, "no hub is found on this host"),
+    ],
+)
+async def test_a_node_that_runs_may_know_peers_that_are_not_named_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], verdict: CheckVerdict, found: str
+) -> None:
+    monkeypatch.setattr(bootstrap_peers, "_on_this_host", nobody)
+    monkeypatch.setattr(bootstrap_peers, "ask", lambda *_: said)
+    (finding,) = await findings(examine, patient(tmp_path, node=tmp_path / "s", CACHE_SECRET=SECRET))
+    assert (finding.verdict, found in finding.found) == (verdict, True)
+
+
 async def test_a_hub_that_grants_no_keys_is_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refused(settings: Any) -> Enrolled:
         await asyncio.sleep(0)

@@ -119,6 +119,14 @@ async def test_a_directory_that_cannot_be_written_is_a_failure(tmp_path: Path, m
     assert "CACHE_DIR" in finding.advice
 
 
+async def test_a_directory_that_is_a_file_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    finding = await of_disk(tmp_path / "file")
+    assert finding.verdict is CheckVerdict.FAIL
+    assert "file cannot be written: Not a directory" in finding.found
+    assert "CACHE_DIR" in finding.advice
+
+
 async def test_a_slow_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_operations, "SLOW_SECONDS", 0.0)
     finding = await of_disk(tmp_path)

@@ -1,5 +1,6 @@
 """The exit status, and what is printed."""
 
+import asyncio
 import json
 import sys
 from types import ModuleType
@@ -28,7 +29,8 @@ def checks_of_this_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(*names: str, strict: bool = False, json_form: bool = False) -> tuple[int, str]:
     written: list[str] = []
     checks = [Check(i, name, f"checks_of_a_test:x_{name}") for i, name in enumerate(names, 1)]
-    status = run_checks(Patient(), checks, Printed(written.append, json_form=json_form), strict=strict)
+    printed = Printed(written.append, json_form=json_form)
+    status = asyncio.run(run_checks(Patient(), checks, printed, strict=strict))
     return status, "\n".join(written)
 
 
