@@ -22,10 +22,12 @@ from tests.support.processes import environment, job
 START_SECONDS = 60.0
 END_SECONDS = 60.0
 ASK_SECONDS = 60.0
-PATIENT = {"peer_deadline": 5.0, "lease_silence": 8.0, "lease": 30.0}
+PATIENT = {"peer_deadline": 5.0, "lease_silence": 8.0, "lease": 30.0, "drop_timeout": 5.0}
 """For fleets larger than the machine, where calls are counted and time is not."""
 STORES = {"impatience": 20.0, "patience": 20.0, "find": 20.0, "block": 20.0}
 """Bounds of tiers, where what a store has is to be found however busy the machine is."""
+DROPS = {"drop": 10.0}
+"""And where a write is to be answered after all members have dropped what it may have changed."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fleet import PATIENT, START_SECONDS, Fleet
+from tests.support.fleet import DROPS, PATIENT, START_SECONDS, Fleet
 from tests.support.forks import Forks
 from tests.support.processes import GitHub, Node, running
 
@@ -71,7 +71,7 @@ def fleet(forks: Forks, github: GitHub, tmp_path: Path) -> Iterator[Fleet]:
 @pytest.fixture
 def patient(forks: Forks, github: GitHub, tmp_path: Path) -> Iterator[Fleet]:
     """Members that wait longer for each other than a busy machine makes them; all of them end when asked to."""
-    fleet = Fleet(forks, github.url, tmp_path, **PATIENT)
+    fleet = Fleet(forks, github.url, tmp_path, DROPS, **PATIENT)
     yield fleet
     fleet.end()
 
