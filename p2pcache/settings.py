@@ -130,6 +130,25 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
         return cls(notify=notify, descriptors=tuple(passed))
 
 
+INTERCEPTOR_KEY = "P2PCACHE_INTERCEPTOR_KEY"
+"""The variable, never in a process's first environment, in which an interceptor gets its key."""
+
+
+class InterceptorSettings(msgspec.Struct, frozen=True):
+    """What an interceptor gets from its supervisor; `key` in PEM."""
+
+    key: bytes
+
+    @classmethod
+    def take(cls, environ: MutableMapping[str, str] = os.environ) -> InterceptorSettings:
+        """Read the key, and unset it.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return cls(environ.pop(INTERCEPTOR_KEY).encode())
+
+
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of a client of a running node."""
 

@@ -25,6 +25,7 @@ from p2pcache.github.headers import forwarded, upstream_user_agent
 from p2pcache.github.methods import SAFE
 from p2pcache.github.request import Request
 from p2pcache.http_errors import reason
+from p2pcache.interception.resolver import PastHostsFile
 from p2pcache.proxies import Proxies
 
 CONNECTIONS = 256
@@ -143,7 +144,7 @@ class HttpUpstream:
         self.deadlines = Deadlines()
         self.accepted = Accepted(token)
         self.connector: Callable[[], aiohttp.BaseConnector] = lambda: aiohttp.TCPConnector(
-            limit=CONNECTIONS, ttl_dns_cache=60
+            limit=CONNECTIONS, ttl_dns_cache=60, resolver=PastHostsFile()
         )
         self.unreachable = ""
         self._upstreams = upstreams

@@ -33,7 +33,7 @@ class Inputs:
     Attributes:
         mode: the configured network mode, or None to detect it.
         gateway_port: 0 for any free one.
-        persist, gh, report, diagnose, strict: as in docs/interface.md#the-action.
+        persist, gh, intercept, report, diagnose, strict: as in docs/interface.md#the-action.
         variables: the node's environment: the job's, overridden by the inputs.
         settings: `variables` as the node will read them.
         targets: the hubs to look for; `AUTO` alone when none is configured.
@@ -43,6 +43,7 @@ class Inputs:
     gateway_port: int
     persist: bool
     gh: bool
+    intercept: bool
     report: bool
     diagnose: bool
     strict: bool
@@ -74,6 +75,7 @@ def read(environ: Mapping[str, str]) -> Inputs:
         gateway_port=_port("gateway-port"),
         persist=persist,
         gh=flag("gh"),
+        intercept=flag("intercept"),
         report=flag("report"),
         diagnose=flag("diagnose"),
         strict=flag("strict"),

@@ -62,6 +62,11 @@ class Job:
         digest = hashlib.sha256(bytes(self.directory)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"p2pcache-{digest}" / "node.sock"
 
+    @property
+    def interceptor(self) -> Path:
+        """The folder of `interception`."""
+        return self.directory / "intercept"
+
     def remember(self, record: Mapping[str, Any]) -> None:
         """Store the state that the job's end, or a second use, reads."""
         (self.directory / "job.json").write_text(json.dumps(record), "utf-8")

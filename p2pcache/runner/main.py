@@ -7,12 +7,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
 from p2pcache.gateway.ask import NodeError
-from p2pcache.runner import inputs, lifecycle, supervisor
+from p2pcache.runner import inputs, interception, lifecycle, supervisor
 from p2pcache.runner.diagnosis import show
-from p2pcache.runner.inputs import InputError
+from p2pcache.runner.inputs import InputError, Inputs
+from p2pcache.runner.interception import Place
 from p2pcache.runner.job import Job, exported, write_gh_config
 from p2pcache.runner.supervisor import SupervisorError
 from p2pcache.settings import SettingsError, environment
@@ -35,7 +37,11 @@ def start(environ: Mapping[str, str]) -> None:
     job.directory.mkdir(parents=True, exist_ok=True)
     if given.gh:
         write_gh_config(job, str(job.socket), given.variables)
+    if names := interception.remove_stale():
+        core.info(f"p2pcache: {', '.join(names)} led to a cache that is gone: taken out of the hosts file")
     record = lifecycle.begin(job, given)
+    if given.intercept:
+        _intercept(job, given, record)
     # For the post step. A second use has none, so that the first one's report covers the whole job.
     environment = json.dumps(
         {
@@ -56,10 +62,27 @@ def finish(environ: Mapping[str, str]) -> None:
     """
     job = Job.from_env(environ)
     if record := job.recall():
+        if "variables" in record:
+            ended = interception.end(_place(job, record["upstream"], environ))
+            record["intercepted"] = msgspec.to_builtins(ended)
         try:
             lifecycle.report(job, record, environ)
         finally:
             supervisor.stop(job.run)
+
+
+def _intercept(job: Job, given: Inputs, record: dict[str, Any]) -> None:
+    """Have clients served under GitHub's own name, and add to the record what later steps and the end need of it."""
+    found = interception.begin(_place(job, given.settings.upstream, given.variables))
+    record["outputs"] |= found.outputs
+    record |= {"variables": dict(found.variables), "upstream": given.settings.upstream}
+    if found.notice:
+        (core.warning if found.warning else core.notice)(f"p2pcache: {found.notice}")
+    job.remember(record)
+
+
+def _place(job: Job, upstream: str, environ: Mapping[str, str]) -> Place:
+    return Place(job.interceptor, job.socket, upstream, environ)
 
 
 def repeat_outputs(record: Mapping[str, Any]) -> None:
@@ -84,6 +107,7 @@ def publish(record: Mapping[str, Any], more: Mapping[str, str], gh: str) -> None
         **exported(outputs),
         "CACHE_ENABLE_P2P": "true" if record["p2p"] else "false",
         "CACHE_LISTEN_PORT": str(record["p2p-port"]),  # the bound one, which may differ from the configured one
+        **record.get("variables", {}),
     }
     if record["gh"]:
         variables["GH_CONFIG_DIR"] = gh

@@ -102,23 +102,74 @@ def _start(
         except ValueError:
             raise SupervisorError(f"--listen: read {listen!r}: expected HOST:PORT, e.g. 127.0.0.1:0") from None
         flags = ["--listen", f"fd:{tcp.fileno()}", "--socket", path, "--socket-fd", str(unix.fileno())]
-        ours, theirs = map(listeners.enter_context, socket.socketpair())
-        clear, secrets = watch.divided(environment() if environ is None else environ)
-        script = [sys.executable, "-I", "-S", watch.__file__, str(theirs.fileno()), str(directory), path]
-        script += [*map(str, remove_at_end), "--"]
-        with (directory / "node.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter, flags checked by `serve`
-                [*script, *command, *flags, "--ready-file", named or str(ready), *argv],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(tcp.fileno(), unix.fileno(), theirs.fileno()),
-                env=clear,
-                start_new_session=True,
-            )
-        theirs.close()
-        watch.give(ours, secrets)
+        flags += ["--ready-file", named or str(ready), *argv]
+        process = _supervised([*command, *flags], directory, (tcp, unix), environ, [path, *map(str, remove_at_end)])
     return _await_ready(process, ready, directory, deadline)
+
+
+def start_beside(
+    command: Sequence[str],
+    directory: Path,
+    deadline: float,
+    *,
+    listeners: Sequence[socket.socket],
+    environ: Mapping[str, str],
+    at_end: Sequence[str],
+) -> dict[str, Any]:
+    """Start another process that outlives this one and is restarted when it dies, as `start` does with a node.
+
+    Args:
+        command: which writes ``DIRECTORY/ready.json``; ``--secrets-fd N`` is added.
+        directory: as of `start`, of this process alone.
+        deadline: seconds until that file has to be there.
+        listeners: sockets that it inherits under their numbers; they are held while it is being replaced.
+        environ: its environment.
+        at_end: a command that is run once nothing is started again.
+
+    Returns:
+        What is in the file.
+
+    Raises:
+        SupervisorError: it did not become ready.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        directory = directory.resolve()
+        ready = directory / "ready.json"
+        ready.unlink(missing_ok=True)
+        process = _supervised(command, directory, listeners, environ, [str(ready)], holds=False, at_end=at_end)
+    except OSError as error:
+        raise DirectoryError(f"{directory}: {error.strerror}") from None
+    return _await_ready(process, ready, directory, deadline)
+
+
+def _supervised(
+    command: Sequence[str],
+    directory: Path,
+    listeners: Sequence[socket.socket],
+    environ: Mapping[str, str] | None,
+    unlink: Sequence[str],
+    *,
+    holds: bool = True,
+    at_end: Sequence[str] = (),
+) -> subprocess.Popen[bytes]:
+    """Start `watch`, which starts `command`: the secret variables reach both by a socket."""
+    clear, secrets = watch.divided(environment() if environ is None else environ)
+    ours, theirs = socket.socketpair()
+    with theirs, (directory / "node.log").open("ab") as log:
+        plan = {"secrets": theirs.fileno(), "directory": str(directory), "unlink": unlink, "holds": holds}
+        script = [sys.executable, "-I", "-S", watch.__file__, json.dumps({**plan, "at_end": list(at_end)})]
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter, flags checked by what it starts
+            [*script, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(*(each.fileno() for each in listeners), theirs.fileno()),
+            env=clear,
+            start_new_session=True,
+        )
+    watch.give(ours, secrets)
+    return process
 
 
 def _lead(ready: Path, named: Path) -> None:
@@ -163,6 +214,13 @@ def stop(directory: Path, deadline: float = STOP_SECONDS) -> bool:
     (directory / "supervisor.json").unlink(missing_ok=True)
     (directory / "ready.json").unlink(missing_ok=True)
     return True
+
+
+def tell(directory: Path, number: signal.Signals) -> None:
+    """Send a signal to what is supervised, where it runs."""
+    state = _state(directory)
+    if state.get("node"):
+        _signal(state["node"], state.get("node_started") or 0, number)
 
 
 def status(directory: Path) -> dict[str, Any] | None:

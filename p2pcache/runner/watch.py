@@ -25,7 +25,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 USAGE_ERROR = 2
@@ -42,6 +42,7 @@ LOOK_SECONDS = 30.0
 DRAINED = b"drained"
 DRAIN_SECONDS = 5.0
 PS_SECONDS = 5.0
+AT_END_SECONDS = 10.0
 OPEN_FILES = 2048
 """The usual limit of 1024 is less than the connections of one journal."""
 VOICE = "supervisor: "
@@ -228,7 +229,11 @@ class Watch:
         secrets: Mapping[str, str],
         wait: Callable[[float], int],
         trace: int = 0,
+        *,
+        holds: bool = True,
+        at_end: Sequence[str] = (),
     ) -> None:
+        self.at_end = at_end
         self.directory = directory
         self.wait = wait
         self.secrets = secrets
@@ -237,7 +242,7 @@ class Watch:
         self.command = command
         self.node = 0
         self.starts = 0
-        self.held = held()
+        self.held = held() if holds else None
 
     def run(self) -> int:
         """Keep a node running; the exit status is 0 when stopped, else why there is no node any more."""
@@ -262,6 +267,9 @@ class Watch:
         finally:
             for path in self.unlink:
                 path.unlink(missing_ok=True)
+            if self.at_end:
+                with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                    subprocess.run(self.at_end, stdin=subprocess.DEVNULL, timeout=AT_END_SECONDS, check=False)  # noqa: S603 - the starter's own
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -330,15 +338,15 @@ def _allow_open_files() -> None:
 
 
 def main() -> int:
-    """``watch.py DESCRIPTOR_OF_SECRETS DIRECTORY FILE_TO_REMOVE_AT_THE_END... -- COMMAND...``."""
-    split = sys.argv.index("--")
-    descriptor, *paths = sys.argv[1:split]
-    directory, *unlink = map(Path, paths)
+    """``watch.py PLAN COMMAND...``: `PLAN` is the JSON object that `supervisor` writes."""
+    plan = json.loads(sys.argv[1])
     traced = trace()
-    secrets = received(int(descriptor))
+    secrets = received(plan["secrets"])
     wait = signal_wait()
     _allow_open_files()
-    return Watch(directory, unlink, sys.argv[split + 1 :], secrets, wait, traced).run()
+    unlink = [Path(path) for path in plan["unlink"]]
+    holds, at_end = plan["holds"], plan["at_end"]
+    return Watch(Path(plan["directory"]), unlink, sys.argv[2:], secrets, wait, traced, holds=holds, at_end=at_end).run()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ ROWS = (
     ("backends",),
     ("declarations",),
     ("github", "settings", "values", "clock", "unknown", "proxies", "http_errors"),
-    ("cache", "ledger"),
+    ("cache", "ledger", "interception"),
     ("gateway", "stores", "swarm", "testing"),
     ("runner", "client", "hub", "listening", "service_manager"),
     ("node", "peering", "keys", "health", "reporting", "participation"),

@@ -1,0 +1,68 @@
+"""What came of the connections, counted: for the summary, kept in a file that outlives the process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from p2pcache import files
+
+MOST = 64
+LONGEST = 40
+OTHER = "other"
+
+
+class Counts(msgspec.Struct):
+    """Connections by program.
+
+    Attributes:
+        answered: those that were led to the cache.
+        passed_by: those that went on to GitHub as they were, by program and the reason for it.
+        failed: those among the answered that turned away from our certificate.
+        over: nobody is answered any more.
+    """
+
+    answered: dict[str, int] = {}
+    passed_by: dict[str, dict[str, int]] = {}
+    failed: dict[str, int] = {}
+    over: bool = False
+
+    def answer(self, program: str) -> None:
+        """Count a connection that is answered here."""
+        _add(self.answered, program)
+
+    def pass_by(self, program: str, reason: str) -> None:
+        """Count one that is not."""
+        name = shown(program)
+        if name not in self.passed_by and len(self.passed_by) >= MOST:
+            name = OTHER
+        _add(self.passed_by.setdefault(name, {}), reason)
+
+    def fail(self, program: str) -> None:
+        """Count a client that did not take our certificate."""
+        _add(self.failed, program)
+
+    def keep(self, path: Path) -> None:
+        """Write the counts; where that fails, they are this process's alone."""
+        files.replace(path, msgspec.json.encode(self))
+
+
+def read(path: Path) -> Counts:
+    """Return the counts of a file, none where there is no such file."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Counts)
+    except (OSError, msgspec.DecodeError):
+        return Counts()
+
+
+def shown(name: str) -> str:
+    """Return the name of a program, which anybody may choose, as it can be shown."""
+    return "".join(c if c.isprintable() else "?" for c in name[:LONGEST]) or "unknown"
+
+
+def _add(counts: dict[str, int], name: str) -> None:
+    name = shown(name)
+    if name not in counts and len(counts) >= MOST:
+        name = OTHER
+    counts[name] = counts.get(name, 0) + 1
