@@ -100,6 +100,10 @@ class Gateway:
             log.exception("a request failed inside the gateway")
             self._ledger.error("internal")
             await exchange.refuse(500, "An error inside the cache; its log says more.", "error")
+        finally:
+            if exchange.program is not None:
+                exchange.program.requests += 1
+                exchange.program.saved += exchange.saved
 
     async def _dispatch(self, exchange: Exchange) -> None:
         destination = self._router.route(exchange.host, exchange.target, exchange.own_user, exchange.scheme)

@@ -11,6 +11,7 @@ from typing import Any
 from p2pcache.gateway.callers import foreign_page
 from p2pcache.gateway.head import JSON, Line, cache_status, clean, error_body
 from p2pcache.github.headers import FRAMING, end_to_end
+from p2pcache.ledger.ledger import RouteCount
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -68,6 +69,8 @@ class Exchange:
         """Whether the kernel vouches that this node's own user asks."""
         self.users_process: Callable[[], bool] = extensions.get("users_process", lambda: False)
         """Whether the kernel vouches that a process of this node's user is connected, also over the loopback."""
+        self.program: RouteCount | None = extensions.get("program", lambda: None)()
+        """The counters of the kind of program that asks, where it was led here by name."""
         self._answering: Callable[[], None] = extensions.get("answering", lambda: None)
         self._body_seconds = body_seconds
         self._more = True
@@ -133,6 +136,15 @@ class Exchange:
     def streams(self) -> bool:
         """Whether an answer without an end in sight can be sent: a client of HTTP/1.0 knows no chunks."""
         return not self._old
+
+    @property
+    def saved(self) -> bool:
+        """Whether the answer that was sent cost no charged call, as the ledger counts it."""
+        status = b"".join(value for name, value in self.head if name == b"cache-status")
+        if b"fwd-status=304" in status or b"detail=revalidated" in status:
+            # GitHub charges an anonymous caller for a 304, and what passes the cache by is none of it.
+            return "authorization" in self.headers and b"fwd=bypass" not in status
+        return status.startswith(b"p2pcache; hit")
 
     @property
     def foreign(self) -> bool:

@@ -100,6 +100,10 @@ class FastPath:
         route = self._ledger.route(wanted.read.route)
         self._prepared[key] = Prepared(entry.pointer, variant, route, head, (wanted.bucket, wanted.quota))
 
+    def program(self, kind: str) -> RouteCount:
+        """Return the counters of a kind of program that was led here by name."""
+        return self._ledger.program(kind)
+
     def clear(self) -> None:
         """Forget all prepared answers."""
         self._prepared.clear()

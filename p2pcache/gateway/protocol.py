@@ -27,6 +27,8 @@ from p2pcache.gateway.callers import own_user, users_process
 from p2pcache.gateway.fast_path import FastPath
 from p2pcache.gateway.head import last_answer
 from p2pcache.gateway.listen import here
+from p2pcache.interception.peer_name import program_of
+from p2pcache.ledger.ledger import RouteCount
 
 MAX_HEAD = 64 << 10
 """Bytes of request line and header block; GitHub's own limit is lower."""
@@ -75,6 +77,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._answered = False
         self._refused = False
         self._hot = True
+        self._program: RouteCount | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -86,6 +89,8 @@ class GatewayProtocol(HttpToolsProtocol):
         encrypted = transport.get_extra_info("sslcontext") is not None
         self._descriptor = NO_DESCRIPTOR if encrypted else transport.get_extra_info("socket").fileno()
         self._hot = not self._front.local or here(self.client)
+        kind = "" if encrypted else program_of(transport.get_extra_info("socket"))
+        self._program = self._front.hot.program(kind) if kind else None
         self._head_timer = self.loop.call_later(self._bounds.head_seconds, self._head_late)
         most = self._bounds.connections
         if len(self.connections) > most:
@@ -188,6 +193,7 @@ class GatewayProtocol(HttpToolsProtocol):
             "closing": self.transport.is_closing,
             "own_user": lambda: own_user(self.transport),
             "users_process": lambda: users_process(self.transport),
+            "program": lambda: self._program,
         }
 
     def _answer_hot(self) -> bool:
@@ -202,6 +208,9 @@ class GatewayProtocol(HttpToolsProtocol):
         self._write_now(*answer)
         self._answered = True
         self._hits += 1
+        if self._program is not None:
+            self._program.requests += 1
+            self._program.saved += 1
         self.server_state.total_requests += 1
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(

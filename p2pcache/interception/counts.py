@@ -10,6 +10,7 @@ from p2pcache import files
 
 MOST = 64
 LONGEST = 40
+MOST_SHOWN = 6
 OTHER = "other"
 
 
@@ -54,6 +55,28 @@ def read(path: Path) -> Counts:
         return msgspec.json.decode(path.read_bytes(), type=Counts)
     except (OSError, msgspec.DecodeError):
         return Counts()
+
+
+def converted(builtins: object) -> Counts:
+    """Return counts that were kept as plain values.
+
+    Raises:
+        ValueError: these are none.
+    """
+    return msgspec.convert(builtins, Counts)
+
+
+def passed(counts: Counts) -> str:
+    """Return in one line how many connections were passed by, by program, and why; the most frequent first."""
+    rows = [(n, name, why) for name, reasons in counts.passed_by.items() for why, n in reasons.items()]
+    rows += [(n, name, "did not take our certificate, once each") for name, n in counts.failed.items()]
+    if not rows:
+        return "nobody"
+    shown_rows = sorted(rows, reverse=True)[:MOST_SHOWN]
+    more = f"; and {len(rows) - MOST_SHOWN} more" if len(rows) > MOST_SHOWN else ""
+    connections = sum(n for n, _, _ in rows)
+    listed = "; ".join(f"{name} {n}: {why}" for n, name, why in shown_rows)
+    return f"{connections} {'connection' if connections == 1 else 'connections'} ({listed}{more})"
 
 
 def shown(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import ssl
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from p2pcache.bounded import Bounded
-from p2pcache.interception import client_hello, programs, tunnel
+from p2pcache.interception import client_hello, peer_name, programs, tunnel
 from p2pcache.interception.client_hello import ClientHello, NotTlsError
 from p2pcache.interception.counts import Counts, shown
 from p2pcache.interception.processes import Address, Processes, UnknownPeerError
@@ -36,8 +37,6 @@ PEEKED = 64 << 10
 DISTRUSTED = 256
 CONNECTIONS = 2048
 PAUSE_SECONDS = 0.5
-PEER_PREFIX = "\0p2pcache-intercept/"
-"""How the name of our end of a connection to the node begins; the kind of program follows."""
 UNKNOWN = "unknown"
 
 log = logging.getLogger(__name__)
@@ -147,7 +146,7 @@ class Interceptor:
         opened = socket.socket(socket.AF_UNIX)
         try:
             opened.setblocking(False)
-            opened.bind(f"{PEER_PREFIX}{kind}/{id(self):x}-{self._number}")
+            opened.bind(peer_name.named(kind, f"{os.getpid():x}-{self._number:x}"))
             async with asyncio.timeout(NODE_SECONDS):
                 await asyncio.get_running_loop().sock_connect(opened, str(self._answering.node))
         except BaseException:

@@ -18,6 +18,7 @@ from p2pcache.ledger.stats import (
     TIERS,
     About,
     PeerStats,
+    ProgramStats,
     QuotaStats,
     RouteStats,
     Stats,
@@ -67,6 +68,7 @@ class Ledger:
         self._errors: dict[str, int] = {}
         self._rules: dict[str, int] = {}
         self._webhooks: dict[str, int] = {}
+        self._programs: dict[str, RouteCount] = {}
 
     def route(self, template: str) -> RouteCount:
         """Return the counters of an operation; beyond `MAX_ROUTES` of them, those of "other"."""
@@ -75,6 +77,15 @@ class Ledger:
             if len(self._routes) >= MAX_ROUTES - 1:
                 template = OTHER
             found = self._routes.setdefault(template, RouteCount(template))
+        return found
+
+    def program(self, kind: str) -> RouteCount:
+        """Return the counters of a kind of program that was led here by name; beyond `MAX_NAMES`, those of "other"."""
+        found = self._programs.get(kind)
+        if found is None:
+            if len(self._programs) >= MAX_NAMES - 1:
+                kind = OTHER
+            found = self._programs.setdefault(kind, RouteCount(kind))
         return found
 
     def hit(self, tier: str, route: RouteCount, size: int, saved_ms: int) -> None:
@@ -163,6 +174,7 @@ class Ledger:
             errors=dict(self._errors),
             rules=dict(self._rules),
             webhooks=dict(self._webhooks),
+            programs={p.route: ProgramStats(p.requests, p.saved) for p in self._programs.values()},
         )
         builtins: dict[str, Any] = msgspec.to_builtins(stats)
         return builtins
@@ -206,6 +218,10 @@ class Ledger:
             counters = self.route(route.route)
             counters.requests += route.requests
             counters.saved += route.saved
+        for kind, program in other.programs.items():
+            counters = self.program(kind)
+            counters.requests += program.requests
+            counters.saved += program.saved
 
     @classmethod
     def restore(cls, stats: Mapping[str, Any], clock: Callable[[], float] = unix_time) -> Ledger:

@@ -93,6 +93,13 @@ class RouteStats(msgspec.Struct):
     saved: Count = 0
 
 
+class ProgramStats(msgspec.Struct):
+    """Requests of one kind of program that was led here by name, and those of them that cost no charged call."""
+
+    requests: Count = 0
+    saved: Count = 0
+
+
 class EtagRule(msgspec.Struct):
     """What is believed of the rule behind free proof: upstream's ``untested``, ``holds`` or ``given up``.
 
@@ -128,7 +135,8 @@ class Stats(msgspec.Struct):
     `requests == sum(hits) + revalidated + misses + bypassed`. An answer is *saved* when it came from the cache and
     cost no charged call: every hit, and every revalidation GitHub did not charge. A miss is never one, not even when
     it ended in an error that GitHub gives free of charge. `rules` counts requests by the rule that decided them, and
-    `webhooks` deliveries by what came of them (see `Webhook`);
+    `webhooks` deliveries by what came of them (see `Webhook`); `programs` counts the requests of clients that name no
+    base URL, among all others, by the kind of program;
     `scope` is that of this node's own token in `quota` ("" when it has none).
     """
 
@@ -152,6 +160,7 @@ class Stats(msgspec.Struct):
     errors: dict[str, Count] = {}
     rules: dict[str, Count] = {}
     webhooks: dict[str, Count] = {}
+    programs: dict[str, ProgramStats] = {}
     etag_rule: EtagRule = msgspec.field(default_factory=EtagRule)
     stores: list[ServiceStats] = []
 

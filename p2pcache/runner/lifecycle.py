@@ -12,6 +12,7 @@ from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no 
 from p2pcache import backends
 from p2pcache.gateway.ask import NodeError, ask, ask_any
 from p2pcache.github.tokens import LONG_LIVED, token_kind
+from p2pcache.interception import counts
 from p2pcache.ledger.stats import read
 from p2pcache.runner import evidence, inputs, supervisor
 from p2pcache.runner.bootstrap import Bootstrap, resolve
@@ -88,7 +89,7 @@ def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> N
         for concern in off:
             (core.warning if concern.serious else core.notice)(f"p2pcache: {plain(concern.sentence, MAX_SENTENCE)}")
         if record["report"]:
-            facts = {**record["facts"], "Node restarts": str(restarts)}
+            facts = {**record["facts"], **_intercepted(record, stats), "Node restarts": str(restarts)}
             _append_summary(environ, markdown(stats, facts, [*earlier, *off]))
     except (NodeError, ValueError) as error:
         if record["strict"]:
@@ -97,6 +98,16 @@ def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> N
     finally:
         if diagnosis := record.get("diagnosis"):
             _append_summary(environ, as_markdown(diagnosis))
+
+
+def _intercepted(record: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, str]:
+    """Return what clients that name no base URL got of the cache, and which of them were passed by."""
+    if "intercepted" not in record:
+        return {}
+    counted = counts.converted(record["intercepted"])
+    saved = sum(program["saved"] for program in stats["programs"].values())
+    asked = sum(program["requests"] for program in stats["programs"].values())
+    return {"Clients without a base URL": f"{saved} of {asked} calls saved", "Passed by": counts.passed(counted)}
 
 
 def _record(job: Job, given: Inputs, network: Network, found: Bootstrap, started: dict[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def own_bucket(stats: Stats) -> QuotaStats | None:
 
 
 def tables(stats: Stats) -> Iterator[Table]:
-    """Yield what a person looks at first: by tier, the busiest operations, the quota, the peers."""
+    """Yield what a person looks at first: by tier, the busiest operations, programs led here, the quota, the peers."""
     answered = [(tier, n) for tier, n in stats.hits.items() if n]
     answered += [
         ("revalidated by a 304", stats.revalidated),
@@ -66,6 +66,12 @@ def tables(stats: Stats) -> Iterator[Table]:
         (route.route, str(route.requests), str(route.saved), bar(route.saved, route.requests)) for route in stats.routes
     ]
     yield Table("Busiest operations", ("Operation", "Requests", "Saved", "Share saved"), _at_most(routes))
+    programs = sorted(stats.programs.items(), key=lambda item: (-item[1].requests, item[0]))
+    yield Table(
+        "Clients without a base URL",
+        ("Program", "Requests", "Saved", "Share saved"),
+        _at_most((name, str(p.requests), str(p.saved), bar(p.saved, p.requests)) for name, p in programs),
+    )
     own = own_bucket(stats)
     buckets = sorted(stats.quota, key=lambda bucket: bucket is not own)
     yield Table("Quota", ("Bucket", "Left", "Limit", "Share left", "Reset"), _at_most(map(_quota, buckets)))

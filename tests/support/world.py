@@ -1,4 +1,4 @@
-"""A machine with loopback alone and a world on it: GitHub by its own names, over TLS, known to the system's store alone.
+"""A machine with loopback alone, and GitHub on it by its own names, over TLS, known to the system's store alone.
 
 So a client that goes to GitHub past the cache meets what it meets on a runner: a name server that knows the address,
 and a certificate that the system trusts. Programs with roots of their own (Java's, webpki's, Node.js') do not know it.
@@ -30,7 +30,11 @@ class World:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            self.command(*command, environ=environ, cwd=cwd), capture_output=True, text=True, timeout=seconds, check=False
+            self.command(*command, environ=environ, cwd=cwd),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
         )
 
     def command(self, *command: str, environ: Mapping[str, str], cwd: Path | None = None) -> list[str]:
@@ -53,7 +57,16 @@ class World:
 @contextlib.contextmanager
 def world(folder: Path) -> Iterator[World]:
     """Give the machine; nothing of it outlives the process that holds it."""
-    command = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, world_machine.__file__, str(folder)]
+    command = [
+        "unshare",
+        "--net",
+        "--mount",
+        "--propagation",
+        "private",
+        sys.executable,
+        world_machine.__file__,
+        str(folder),
+    ]
     with (folder / "world.log").open("wb") as log:
         environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environ)

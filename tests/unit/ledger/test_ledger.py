@@ -31,6 +31,8 @@ def counted(clock: Any = lambda: 1000.0) -> Any:
     ledger.error("peer_timeout")
     ledger.decided("fresh")
     ledger.delivered("dropped")
+    program = ledger.program("node")
+    program.requests, program.saved = 3, 2
     return ledger
 
 
@@ -65,6 +67,7 @@ def test_the_shape_is_the_public_one() -> None:
         "etag_rule": {"state": "untested", "agreed": 0, "disagreed": 0, "given_up": [], "lists": True},
         "stores": [],
         "webhooks": {"dropped": 1},
+        "programs": {"node": {"requests": 3, "saved": 2}},
     }
     assert tuple(stats["hits"]) == TIERS
     assert stats["hits"]["memory"] == stats["hits"]["peer"] == 1
@@ -98,6 +101,16 @@ def test_a_tier_the_contract_does_not_name_is_counted_too() -> None:
     stats = ledger.stats()
     assert stats["hits"]["azure"] == 1
     assert stats["requests"] == 1
+
+
+def test_programs_are_bounded_and_added_up() -> None:
+    ledger = counted()
+    ledger.absorb(counted().stats())
+    for i in range(module.MAX_NAMES + 3):
+        ledger.program(f"kind{i}").requests += 1
+    programs = ledger.stats()["programs"]
+    assert programs["node"] == {"requests": 6, "saved": 4}
+    assert (len(programs), programs["other"]["requests"]) == (module.MAX_NAMES, 5)
 
 
 def test_routes_are_bounded_and_the_rest_is_other() -> None:
