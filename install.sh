@@ -41,14 +41,16 @@ done
 # The interpreter itself says whether it will do: what is met here may be 2.7, a shim that leads nowhere, or PyPy. $4: it
 # has to be one that every user can run, as what root installs is for all.
 usable() {
-  "$1" -I -c "
+  # A word of its own: a stub that ends with 0 whatever it is asked is no Python.
+  [ "$("$1" -I -c "
 import os, ssl, sqlite3, sys
 assert sys.implementation.name == 'cpython' and (3, $2) <= sys.version_info[:2] <= (3, $3)
 path = os.path.realpath(sys.executable)
 while '${4-}' and path != '/':
     assert os.stat(path).st_mode & 1
     path = os.path.dirname(path)
-" </dev/null >/dev/null 2>&1
+print('usable')
+" </dev/null 2>/dev/null)" = usable ]
 }
 find_python() {
   minor=$newest

@@ -22,6 +22,7 @@ OIDC_ISSUER = "https://token.actions.githubusercontent.com"
 _FILE = "the path of a file"
 _MULTIADDR = f"a TCP multiaddr, e.g. /ip4/172.17.0.1/tcp/{HUB_PORT} or /dns4/hub/tcp/{HUB_PORT}"
 _RUNNERS_TOKEN = "${{ github.token }}"  # noqa: S105 - an expression
+_TOKEN = "a token, one line of ASCII without blanks"  # noqa: S105 - a sentence
 _SUPERVISOR = "what the supervisor passes"
 
 SETTINGS = (
@@ -209,13 +210,13 @@ SETTINGS = (
     Setting(
         "token",
         "The token that names the scope; in the Action, the one that later steps use.",
-        "a token",
+        _TOKEN,
         variables=("GITHUB_TOKEN",),
         input="token",
         input_default=_RUNNERS_TOKEN,
         otherwise="none",
         secret=True,
-        parse="secret",
+        parse="token",
     ),
     Setting(
         "job_token",
@@ -232,11 +233,11 @@ SETTINGS = (
     Setting(
         "control_token",
         "What other users and machines send as a bearer token to the control endpoints; `p2pcache keygen` makes one.",
-        "a token that opens nothing else",
+        f"{_TOKEN}, that opens nothing else",
         variables=("CACHE_CONTROL_TOKEN",),
         otherwise="a new one with every start, in --dir",
         secret=True,
-        parse="secret",
+        parse="token",
     ),
     Setting(
         "webhook_secrets",

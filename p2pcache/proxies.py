@@ -61,6 +61,13 @@ class Proxies:
         return self._by_origin[origin]
 
 
+def unusable(url: str) -> bool:
+    """Return whether the environment names a proxy for `url` that is no HTTP proxy, and is left out."""
+    scheme, _, rest = url.partition("://")
+    text = urllib.request.getproxies().get(scheme)
+    return bool(text) and not urllib.request.proxy_bypass(rest.partition("/")[0]) and _named(scheme) is None
+
+
 def _named(scheme: str) -> URL | None:
     """Return the proxy that the environment names for a scheme; one that cannot be used is logged, and left out."""
     text = urllib.request.getproxies().get(scheme)

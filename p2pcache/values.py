@@ -94,6 +94,18 @@ def secret(text: str) -> Secret:
     return Secret(text.strip())
 
 
+def token(text: str) -> Secret:
+    """Parse a token that is sent in a header field.
+
+    Raises:
+        ValueError: it cannot be sent in one.
+    """
+    found = text.strip()
+    if not found.isascii() or not found.isprintable() or " " in found:
+        raise ValueError
+    return Secret(found)
+
+
 def secrets(text: str) -> tuple[Secret, ...]:
     """Parse one secret per line."""
     return tuple(secret(line) for line in text.splitlines() if line.strip())

@@ -34,8 +34,9 @@ fi
 # 2. Hand over to the newest Python that runs p2pcache: of the path, the runner's tool cache, pyenv or uv. The
 #    interpreter itself says whether it does; what is met here may be 2.7, a shim that leads nowhere, or PyPy.
 usable() {
-  "$1" -I -c "import sys; assert sys.version_info[:2] == (3, $2) and sys.implementation.name == 'cpython'; \
-import ssl, sqlite3" </dev/null >/dev/null 2>&1
+  # A word of its own: a stub that ends with 0 whatever it is asked is no Python.
+  [ "$("$1" -I -c "import sys; assert sys.version_info[:2] == (3, $2) and sys.implementation.name == 'cpython'; \
+import ssl, sqlite3; print('usable')" </dev/null 2>/dev/null)" = usable ]
 }
 # Where there is none, uv fetches one, in two minutes at most where `timeout` is there to bound it. Not from the job's
 # workspace, whose uv.toml is that of a project.

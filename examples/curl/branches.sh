@@ -10,11 +10,14 @@ head=$(mktemp)
 trap 'rm -f "$head"' EXIT
 
 # The one line that leads to the cache; without one, to GitHub itself.
-url="${P2PCACHE_API_URL:-https://api.github.com}/repos/$repository/branches?per_page=100"
+api=${P2PCACHE_API_URL:-https://api.github.com}
+url="$api/repos/$repository/branches?per_page=100"
 while [ -n "$url" ]; do
   # The token comes from stdin: an argument could be read by every user of this machine.
   printf 'header = "Authorization: Bearer %s"\n' "${GITHUB_TOKEN:?set GITHUB_TOKEN}" |
     curl -fsS --max-time 60 -K - -D "$head" "$url" | jq -r '.[].name'
   grep -i '^cache-status:' "$head" >&2 || true # what the cache did: hit, or a call to GitHub
-  url=$(sed -n 's/^[Ll]ink:.*<\([^>]*\)>; rel="next".*/\1/p' "$head")
+  next=$(sed -n 's/^[Ll]ink:.*<\([^>]*\)>; rel="next".*/\1/p' "$head")
+  # The token goes to the API alone, whatever an answer names.
+  case $next in "$api"/*) url=$next ;; *) url= ;; esac
 done

@@ -19,6 +19,7 @@ from p2pcache.github import scopes
 from p2pcache.github.quota import SCARCE, from_headers
 from p2pcache.github.tokens import TokenKind, token_kind
 from p2pcache.keys import identity_of
+from p2pcache.proxies import Proxies, unusable
 from p2pcache.settings import Settings
 from p2pcache.values import Secret
 
@@ -43,7 +44,7 @@ async def examine(patient: Patient) -> list[CheckFinding]:
                 "set GITHUB_TOKEN to a token of the upstream, or CACHE_UPSTREAM to the server of the token",
             )
         ]
-    found = [_token(settings, token)]
+    found = [_token(settings, token), *_proxy(settings.upstream)]
     http = HttpUpstream(Upstreams(settings.upstream), __version__, lambda *_: None)
     http.deadlines = Deadlines(connect=patient.seconds, idle=patient.seconds)
     try:
@@ -60,6 +61,16 @@ async def examine(patient: Patient) -> list[CheckFinding]:
             )
         )
     return found
+
+
+def _proxy(upstream: str) -> list[CheckFinding]:
+    """Return how the upstream is reached, where the environment names a proxy for it."""
+    scheme = urlsplit(upstream).scheme.upper()
+    if unusable(upstream):
+        advice = f"name an HTTP proxy in {scheme}_PROXY, e.g. http://proxy.example:3128, or take it out"
+        return [warned(f"{scheme}_PROXY names no HTTP proxy, and is left out: GitHub is asked directly", advice)]
+    proxy = Proxies().of(upstream).url
+    return [passed(f"GitHub is reached through the proxy {proxy.host}:{proxy.port} ({scheme}_PROXY)")] if proxy else []
 
 
 def _other_host(settings: Settings, environ: Mapping[str, str]) -> str:

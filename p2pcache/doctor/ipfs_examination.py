@@ -26,6 +26,7 @@ VALID_SECONDS = 60.0
 """Of the record that is put: a daemon serves it no longer than that."""
 _FULL = 0.9
 _MENDED = "docs/ipfs.md has a table of what each sentence is mended by"
+_START = "start it (ipfs daemon), or name another in CACHE_IPFS_API"
 _EMPTY_BLOCK = "bafkqaaa"
 """A CID that has its block, of no bytes, in itself: every gateway answers it without a look-up."""
 _AUTHORIZE = "give it API.Authorizations (docs/ipfs.md#a-daemon), or Addresses.API on 127.0.0.1: the RPC is root on it"
@@ -51,7 +52,7 @@ async def _daemon(kubo: Kubo, api: str, pin_service: str) -> list[CheckFinding]:
     try:
         found = [*await _reached(kubo, api), await _exposure(api)]
     except StoreError as error:
-        return [failed(f"ipfs: the daemon at {api}: {error}", _MENDED)]
+        return [failed(f"ipfs: the daemon at {api}: {error}", f"{_START}; {_MENDED}")]
     for examination in (_repository, _record, _block):
         try:
             found.append(await examination(kubo))

@@ -45,7 +45,8 @@ async def examine(patient: Patient) -> list[CheckFinding]:
     try:
         found += await _tried(bucket, endpoint, options, environ)
     except StoreError as error:
-        found.append(failed(f"s3: {error}", _MENDED))
+        advice = f"see that it answers: curl -sS -o /dev/null -w '%{{http_code}}' {place}; {_MENDED}"
+        found.append(failed(f"s3: {error}", advice))
     return found
 
 

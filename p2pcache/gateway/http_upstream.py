@@ -242,7 +242,8 @@ class HttpUpstream:
             place.release()
             called(began, 0)
             if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError, ValueError)):
-                failure = _failure(f"at {urlsplit(url).hostname} cannot be reached", error)
+                way = f" through the proxy {proxy.url.host}:{proxy.url.port}" if proxy.url else ""
+                failure = _failure(f"at {urlsplit(url).hostname} cannot be reached{way}", error)
                 if url.startswith(self._upstreams.api):
                     self.unreachable = str(failure)
                 raise failure from error

@@ -115,6 +115,13 @@ def test_a_variable_that_is_right(variable: str, text: str, field: str, value: o
     assert getattr(of({variable: text}), field) == value
 
 
+@pytest.mark.parametrize("variable", ["GITHUB_TOKEN", "CACHE_JOB_TOKEN", "CACHE_CONTROL_TOKEN"])
+@pytest.mark.parametrize("text", ["hunter\n2", "hunter 2", "hünter2", "hunter\x7f2"])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(variable: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{variable}: read a value that is not shown: expected "):
+        of({variable: text})
+
+
 @pytest.mark.parametrize(
     ("variable", "text", "field", "value"),
     [

@@ -53,6 +53,24 @@ async def test_a_token_its_quota_and_the_rule(github: StandIn, tmp_path: Path) -
     assert github.charged() == 1
 
 
+@pytest.mark.parametrize(
+    ("proxy", "verdict", "sentence"),
+    [
+        ("socks5://proxy.example:1080", WARN, "HTTP_PROXY names no HTTP proxy, and is left out"),
+        ("http://u:hunter2@127.0.0.1:9", PASS, "GitHub is reached through the proxy 127.0.0.1:9 (HTTP_PROXY)"),
+    ],
+)
+async def test_the_proxy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, verdict: CheckVerdict, sentence: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    _, way, reached = await found(tmp_path, "http://api.invalid")
+    assert (way.verdict, way.found.startswith(sentence)) == (verdict, True)
+    assert (reached.verdict, "through the proxy 127.0.0.1:9" in reached.found) == (FAIL, verdict is PASS)
+    assert "hunter2" not in f"{way}{reached}"
+
+
 async def test_a_jobs_own_token_is_the_scope_of_its_repository(github: StandIn, tmp_path: Path) -> None:
     job = {"GITHUB_TOKEN": JOBS, "CACHE_JOB_TOKEN": JOBS, "GITHUB_ACTIONS": "true"}
     token, *_ = await found(tmp_path, github.url, **job)
