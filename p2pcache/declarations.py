@@ -228,7 +228,7 @@ SETTINGS = (
         otherwise="none",
         secret=True,
         internal=True,
-        parse="secret",
+        parse="token",
     ),
     Setting(
         "control_token",
