@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 import msgspec
 
 import p2pcache
+from p2pcache.scenarios.tethered import tethered
 
 WORKER = "p2pcache.scenarios.worker"
 STOP_SECONDS = 15.0
@@ -161,7 +162,7 @@ class Machine:
         """Start another program than this package's; its output is in the file `log` of its folder, which is there."""
         with (self.scratch / name / "log").open("wb") as log:
             self._running[name] = await asyncio.create_subprocess_exec(
-                *command,
+                *tethered(command),
                 env={"HOME": str(self.scratch), **OURS, **variables},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
