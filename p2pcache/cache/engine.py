@@ -21,7 +21,7 @@ from p2pcache.cache.lookup import Lookup
 from p2pcache.cache.origin import Origin, Plan, Policy
 from p2pcache.cache.tiers import Freed, Lease, Leases
 from p2pcache.cache.upstream import Upstream, UpstreamError
-from p2pcache.cache.wanted import Wanted
+from p2pcache.cache.wanted import Wanted, all_scopes
 from p2pcache.github import writes
 from p2pcache.github.trial import RuleTrial
 
@@ -244,14 +244,16 @@ class Engine:
         After a 401 (a revoked credential) all of them; after a 404, 410 or 451 those of the repository, which is gone
         or hidden; after a 403 (a missing permission) the one resource needs a new proof.
         """
-        if all(f.pointer.scope != wanted.scope for f in plan.found):
+        scopes = all_scopes(self.library.keyring, wanted.holder)
+        if all(f.pointer.scope not in scopes for f in plan.found):
             return
-        self.library.require_proof(wanted)
+        for scope in scopes:
+            self.library.require_proof(wanted.name, scope)
         if status == 403:
             return
         clear = (writes.ALL,) if status == 401 else writes.drops("DELETE", _root(wanted.read.resource.path))
         topics = set(self.library.keyring.topic_names(clear))
-        await self.library.drop(topics, wanted.scope, local=True)
+        await asyncio.gather(*(self.library.drop(topics, scope, local=True) for scope in scopes))
 
 
 def _root(path: str) -> str:

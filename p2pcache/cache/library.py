@@ -316,10 +316,10 @@ class Library:
         for watcher in self.watchers:
             watcher(topics, scope)
 
-    def require_proof(self, wanted: Wanted) -> None:
+    def require_proof(self, name: bytes, scope: bytes) -> None:
         """Let this one resource need a new proof in this scope, whichever tier has it: GitHub refused it."""
-        self._tombstones.mark((wanted.name,), wanted.scope, self._clock())
-        self.memory.discard((wanted.name, wanted.scope))
+        self._tombstones.mark((name,), scope, self._clock())
+        self.memory.discard((name, scope))
 
     async def drop(self, topics: Collection[bytes], scope: bytes | None = None, *, local: bool = False) -> None:
         """Drop in all tiers, or with `local` on this host alone; return when done, or after `TierLimits.drop`."""

@@ -10,7 +10,7 @@ from p2pcache.cache.entry import Block
 from p2pcache.cache.sealing import Keyring
 from p2pcache.github import etag, scopes
 from p2pcache.github.headers import oldest
-from p2pcache.github.request import Read, Request
+from p2pcache.github.request import REPRESENTATIONS, Read, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,13 @@ class Wanted:
         read: the classification.
         request: as the client sent it.
         name: keyed digest of the resource.
-        scope: keyed digest of the scope that its entries are kept under.
+        scope: keyed digest of what its entries are kept under: the scope, and the representation that is asked for.
         topics: keyed digests of the read's topics.
         bucket: the scope in the clear that is charged (never at rest, shown in the ledger).
         credential: digest of the credential: it distinguishes tokens of one scope within this process.
         quota: GitHub's rate limit resource that the read is charged to, by its path.
         authorised: a credential was sent, so a 304 is free of charge.
+        holder: the scope in the clear that its entries are kept under, in whatever representation.
         older: names of the resource under secrets that are being rotated out.
         oldest: seconds since GitHub last vouched for an answer, beyond which the caller does not take it.
     """
@@ -50,6 +51,7 @@ class Wanted:
     credential: bytes
     quota: str
     authorised: bool
+    holder: str
     older: tuple[bytes, ...] = ()
     oldest: float = math.inf
 
@@ -61,6 +63,20 @@ class Wanted:
         return etag.tags(self.request.headers, vary, content_type, block.body, empty_accept=empty_accept)
 
 
+def _under(scope: str, representation: str) -> str:
+    """Return what entries are kept under.
+
+    Another representation of a scope is as another scope: what that has is a candidate, and becomes the own one by a
+    304, which is free of charge.
+    """
+    return f"{scope} {representation}" if representation else scope
+
+
+def all_scopes(keyring: Keyring, holder: str) -> tuple[bytes, ...]:
+    """Return the names under which a scope has entries, one for each representation."""
+    return tuple(keyring.scope_name(_under(holder, representation)) for representation in ("", *REPRESENTATIONS))
+
+
 def want(keyring: Keyring, identity: ScopePolicy, read: Read, request: Request) -> Wanted:
     """Name the resource and the scope of a request under the swarm's keys."""
     credential = scopes.credential(request.headers)
@@ -68,12 +84,13 @@ def want(keyring: Keyring, identity: ScopePolicy, read: Read, request: Request) 
     digest = hashlib.sha256((credential or "").encode()).digest()
     for_itself = credential and (identity.per_credential or read.per_token)
     scope = f"credential:{digest.hex()}" if for_itself else bucket
-    name, *older = keyring.resource_names(read.resource.canonical())
+    name, *older = keyring.resource_names(read.canonical())
     return Wanted(
         read=read,
         request=request,
         name=name,
-        scope=keyring.scope_name(scope),
+        scope=keyring.scope_name(_under(scope, read.representation)),
+        holder=scope,
         topics=keyring.topic_names(read.topics),
         bucket=f"raw {bucket}" if request.raw else bucket,  # a server with limits of its own
         credential=digest,

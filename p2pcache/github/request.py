@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from p2pcache.github.etag import TagKind
 
@@ -61,6 +61,13 @@ class Resource:
         return b"".join(b"-" if p is None else b"%d:%s" % (len(e := p.encode()), e) for p in parts)
 
 
+_JSON_TYPES = (None, "", "*/*", "application/json", "application/vnd.github+json", "application/vnd.github.v3+json")
+_VERSIONS = (None, "2022-11-28")
+"""Ways of asking for JSON, and for the version that is the default (docs.github.com, "API Versions"): curl's, gh's,
+PyGithub's, Octokit's. They are likely to have equal answers, which a 304 proves each time."""
+REPRESENTATIONS = tuple(f"{accept}|{version}" for accept in _JSON_TYPES for version in _VERSIONS)
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """A cacheable read.
@@ -91,6 +98,20 @@ class Read:
     def shape(self) -> str:
         """The unit of `trial.RuleTrial`: the operation and the form of its answer."""
         return f"{self.route} {self.form}"
+
+    @property
+    def representation(self) -> str:
+        """Which of `REPRESENTATIONS` is asked for; empty where the answer has no equals under another."""
+        if self.resource.digest or self.tag is not TagKind.HASH:
+            return ""
+        if self.resource.accept not in _JSON_TYPES or self.resource.api_version not in _VERSIONS:
+            return ""
+        return f"{self.resource.accept}|{self.resource.api_version}"
+
+    def canonical(self) -> bytes:
+        """Return an injective encoding of what may have equal answers, from which names are derived."""
+        resource = self.resource
+        return (replace(resource, accept=None, api_version=None) if self.representation else resource).canonical()
 
 
 @dataclass(frozen=True, slots=True)

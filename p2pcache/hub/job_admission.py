@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from p2pcache.cache.sealing import Keyring, job_keys
+from p2pcache.cache.wanted import all_scopes
 from p2pcache.clock import unix_time
 from p2pcache.github.id_token import audience
 from p2pcache.github.oidc import (
@@ -108,7 +109,7 @@ class JobAdmission:
     def _of(self, job: JobIdentity, context: str, label: str, reads: Admitted | None) -> Admitted:
         keys = tuple(job_keys(secret.reveal(), job.owner, job.repository, context) for secret in self._secrets)
         keyring = Keyring.from_job_keys(keys, self._upstream)
-        shared = keyring.scope_name(job_scope(job.name))
+        shared = frozenset(all_scopes(keyring, job_scope(job.name)))
         return Admitted(f"{job.owner} {job.repository} {context}", label, keys, keyring, shared, reads)
 
 

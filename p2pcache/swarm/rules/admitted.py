@@ -17,8 +17,8 @@ class Admitted:
         label: the repository's id, and what the job may not, for an operator.
         keys: what it is granted.
         keyring: made of them, for the hub's own API server.
-        shared: the scope of the repository's own jobs, by its name in the room: what is of another scope (some
-            token's, which may read more than these jobs) is sealed anew for no other room.
+        shared: the scope of the repository's own jobs, by its names in the room (`wanted.all_scopes`): what is of
+            another scope (some token's, which may read more than these jobs) is sealed anew for no other room.
         reads: the room of the repository's trusted jobs, for a job that is not trusted: what is announced there is
             sealed anew for this room; nothing goes the other way.
     """
@@ -27,7 +27,7 @@ class Admitted:
     label: str
     keys: tuple[JobKeys, ...] = field(repr=False)
     keyring: Keyring = field(repr=False)
-    shared: bytes
+    shared: frozenset[bytes]
     reads: Admitted | None = None
 
     @property

@@ -42,11 +42,11 @@ class RoomNode:
     Args:
         hub: logs.
         keyring: the room's.
-        shared: the scope whose entries other rooms may read.
+        shared: the names of the scope whose entries other rooms may read.
         drops: topics whose invalidation is remembered.
     """
 
-    def __init__(self, hub: LocalNode, keyring: Keyring, shared: bytes, drops: int) -> None:
+    def __init__(self, hub: LocalNode, keyring: Keyring, shared: frozenset[bytes], drops: int) -> None:
         self.kept = KeptBlocks(_BLOCKS, _POINTERS, drops)
         self.readers: list[Reader] = []
         self.keyring = keyring
@@ -106,7 +106,7 @@ class Reader:
 
     def take(self, pointer: Pointer, sealed: bytes) -> None:
         """Seal a block anew, and announce it in the room that reads; one that does not open is passed over."""
-        if pointer.scope != self._source.shared:
+        if pointer.scope not in self._source.shared:
             return
         try:
             opened = self._source.keyring.open(sealed, SealedKind.BLOCK)

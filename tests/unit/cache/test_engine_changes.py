@@ -108,6 +108,16 @@ class TestRefusals:
         with pytest.raises(UpstreamError):  # not even while GitHub cannot answer
             await node.get(self.ISSUES, ONE)
 
+    @pytest.mark.parametrize("status", [401, 403, 404])
+    async def test_what_is_refused_in_one_representation_is_in_none(self, lab: Lab, status: int) -> None:
+        node = await self.fill(lab)
+        await node.get(REPO, TWO)
+        lab.answers(status)
+        ways: list[dict[str, Any]] = [{"accept": "*/*"}, {}]
+        for fields in ways:
+            assert forwarded(await node.get(REPO, ONE, **fields)) == status
+        assert kept(await node.get(REPO, TWO)).hit == "memory"
+
     async def test_a_404_for_what_was_never_had_drops_nothing(self, lab: Lab) -> None:
         node = await self.fill(lab)
         await node.get(f"{VAULT}/issues/999", ONE)

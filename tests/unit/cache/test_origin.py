@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import pytest
+
+from p2pcache.cache.answer import Answer
 from p2pcache.cache.decide import Rule
 from p2pcache.cache.sealing import Keyring, generate_secret
 from p2pcache.cache.wanted import ScopePolicy
@@ -143,11 +147,64 @@ class TestWhoProvesForWhom:
         assert kept(await node.get(REPO)).hit == "revalidated"
         assert kept(await node.get(REPO, cookie="user_session=2")).hit == "revalidated"
 
-    async def test_media_types_and_versions_are_never_mixed(self, lab: Lab) -> None:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"accept": "text/x"},
+            {"accept": "application/vnd.github.raw+json"},
+            {"accept": "application/json, */*"},
+            {"x_github_api_version": "2026-03-10"},
+            {"x_github_next_global_id": "1"},
+        ],
+        ids=str,
+    )
+    async def test_media_types_and_versions_are_never_mixed(self, lab: Lab, fields: dict[str, Any]) -> None:
         node = lab.node()
         await node.get(REPO, ONE)
-        assert kept(await node.get(REPO, ONE, accept="application/json")).rule == Rule.FETCH_COLD
-        assert kept(await node.get(REPO, ONE, x_github_api_version="2022-11-28")).rule == Rule.FETCH_COLD
+        assert kept(await node.get(REPO, ONE, **fields)).rule == Rule.FETCH_COLD
+
+    async def test_ways_of_asking_for_json_are_one_call_and_stay_apart(self, lab: Lab) -> None:
+        node = lab.node()
+        ways: list[dict[str, Any]] = [
+            {"accept": ""},
+            {"accept": "*/*"},
+            {"accept": "application/json"},
+            {"accept": "application/vnd.github.v3+json"},
+            {"x_github_api_version": "2022-11-28"},
+        ]
+        first = kept(await node.get(REPO, ONE))
+        answers = [kept(await node.get(REPO, ONE, **way)) for way in ways]
+        assert [answer.hit for answer in answers] == ["revalidated"] * len(ways)
+        assert [kept(await node.get(REPO, ONE, **way)).rule for way in ways] == [Rule.FRESH] * len(ways)
+        assert lab.github.charged() == 1
+        tags = {answer.entry.pointer.etag for answer in (first, *answers)}
+        assert len(tags) == len(ways), "as GitHub gives them, by Accept: the version is none of it"
+
+    async def test_another_representation_that_differs_is_fetched(self, lab: Lab) -> None:
+        node = lab.node()
+        await node.get(REPO, ONE)
+
+        async def another(request: Request, answer: Callable[[], Verdict]) -> Verdict:
+            verdict = answer()
+            other = request.headers["accept"] == "application/json" and verdict.status == 304
+            return Verdict(200, {**verdict.headers, "etag": '"1"'}, b'{"other":1}') if other else verdict
+
+        lab.upstream.around = another
+        answer = kept(await node.get(REPO, ONE, accept="application/json"))
+        assert (answer.hit, answer.entry.block.body) == (None, b'{"other":1}')
+        assert kept(await node.get(REPO, ONE)).entry.block.body != b'{"other":1}'
+
+    async def test_what_github_says_of_a_representation_is_its_own(self, lab: Lab) -> None:
+        node = lab.node()
+        await node.get(REPO, ONE)
+        lab.changed(lambda v: Verdict(v.status, {**v.headers, "x-github-media-type": "github.v3"}, v.body))
+        kept(await node.get(REPO, ONE, accept="*/*"))
+
+        def media_type(answer: Answer) -> str:
+            return dict(kept(answer).entry.block.headers)["x-github-media-type"]
+
+        assert media_type(await node.get(REPO, ONE, accept="*/*")) == "github.v3"
+        assert media_type(await node.get(REPO, ONE)) == "github.v3; format=json"
 
     async def test_a_redirect_of_another_scope_proves_nothing(self, lab: Lab) -> None:
         node = lab.node()

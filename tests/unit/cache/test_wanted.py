@@ -6,7 +6,7 @@ import pytest
 
 from p2pcache.cache.entry import Block
 from p2pcache.cache.sealing import Keyring, generate_secret
-from p2pcache.cache.wanted import ScopePolicy, Wanted, quota_resource, want
+from p2pcache.cache.wanted import ScopePolicy, Wanted, all_scopes, quota_resource, want
 from p2pcache.github.classify import classify
 from p2pcache.github.request import Read, Request
 from p2pcache.testing.etag import entity_tag
@@ -95,15 +95,30 @@ def test_a_proof_is_free_with_a_credential(headers: dict[str, str], authorised: 
 
 
 @pytest.mark.parametrize(
-    "variant",
+    ("variant", "equal"),
     [
-        pytest.param({"accept": "application/vnd.github.raw+json"}, id="media type"),
-        pytest.param({"accept": ""}, id="an empty media type"),
-        pytest.param({"x-github-api-version": "2022-11-28"}, id="API version"),
+        pytest.param({"accept": "application/vnd.github.raw+json"}, False, id="media type"),
+        pytest.param({"x-github-api-version": "2026-03-10"}, False, id="API version"),
+        pytest.param({"accept": ""}, True, id="an empty media type"),
+        pytest.param({"accept": "*/*"}, True, id="any media type"),
+        pytest.param({"x-github-api-version": "2022-11-28"}, True, id="the default version"),
     ],
 )
-def test_variants_are_never_mixed(variant: dict[str, str]) -> None:
-    assert wanted(variant).name != wanted().name
+def test_variants_are_never_mixed(variant: dict[str, str], equal: bool) -> None:
+    assert (wanted(variant).name == wanted().name) is equal, "a candidate, where they may be equal"
+    assert wanted(variant).scope != wanted().scope or not equal
+
+
+def test_all_names_of_a_scope_are_known() -> None:
+    for variant in ({}, {"accept": ""}, {"accept": "*/*", "x-github-api-version": "2022-11-28"}, {"accept": "text/x"}):
+        found = wanted(bearer("ghp_1") | variant)
+        assert found.scope in all_scopes(RING, found.holder)
+        assert found.scope not in all_scopes(RING, wanted(bearer("ghp_2")).holder)
+
+
+@pytest.mark.parametrize("path", ["/repos/o/r/contents/x", "/repos/o/r/events"])
+def test_an_answer_with_another_rule_for_its_tag_has_no_equals(path: str) -> None:
+    assert wanted({"accept": "*/*"}, path=path).name != wanted(path=path).name
 
 
 def test_no_name_tells_what_is_asked() -> None:

@@ -14,7 +14,9 @@ def place(repository: str, context: str = "", *secrets: str) -> Admitted:
     """What a job of a repository gets; with a context, one that is not trusted."""
     keys = tuple(job_keys(secret, "77", repository, context) for secret in secrets or (SECRET,))
     reads = place(repository) if context else None
-    return Admitted(f"{repository} {context}", f"job of {repository}", keys, Keyring.from_job_keys(keys), SCOPE, reads)
+    return Admitted(
+        f"{repository} {context}", f"job of {repository}", keys, Keyring.from_job_keys(keys), frozenset((SCOPE,)), reads
+    )
 
 
 def membership_key(keys: tuple[JobKeys, ...]) -> bytes:
