@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from p2pcache.cache.decide import Fetch, Prove
 from p2pcache.cache.entry import Block, Pointer
-from p2pcache.cache.library import Found, Library, Opened
+from p2pcache.cache.library import Found, Library
 from p2pcache.cache.wanted import Wanted
 from p2pcache.github import etag, links
 from p2pcache.github.etag import TagKind
@@ -106,10 +106,21 @@ class ConditionalRequest:
         return len({id(tag.body) for tag in self.tags})
 
 
+async def _unknown() -> bool:
+    return False
+
+
 async def prepare(
-    wanted: Wanted, decision: Fetch | Prove, found: Sequence[Found], library: Library, believed: Believed
+    wanted: Wanted,
+    decision: Fetch | Prove,
+    found: Sequence[Found],
+    library: Library,
+    believed: Believed,
+    ends: Callable[[], Awaitable[bool]] = _unknown,
 ) -> ConditionalRequest:
     """Load the candidates of `decision`, which was made over `found`, and choose the conditional headers.
+
+    `ends` returns whether no page follows the one that is wanted; it is called where that decides.
 
     The caller's own validators are sent too: a 304 that GitHub gives free of charge must not become a charged 200
     because of the cache.
@@ -123,7 +134,10 @@ async def prepare(
     ours = [f.pointer for f in found if f.tier is None] if library.verified else [f.pointer for f in found]
     for pointer, block in zip(candidates, opened, strict=True):
         given = pointer.scope == wanted.scope and any(pointer is own for own in ours)
-        if block is not None and not _link_may_be_wrong(wanted, pointer, block, given=given):
+        if block is None or _link_may_be_wrong(wanted, pointer, given=given):
+            continue
+        full = links.last_full_page(wanted.request.target, pointer.link, block.block.body)
+        if not full or await ends():
             _add(proof, wanted, pointer, Body(pointer, block.block, block.sealed, given), believed)
     if believed.state != "given up" and _may_be_empty(wanted, proof):
         empty = Body(None, _EMPTY)
@@ -139,6 +153,15 @@ async def prepare(
     else:
         proof.since = None
     return proof
+
+
+def of_empty_list(wanted: Wanted, believed: Believed) -> ConditionalRequest:
+    """Return a request to which a 304 says that there is nothing."""
+    empty = Body(None, _EMPTY)
+    tags = [Tag(text, empty, computed=True) for text in wanted.tags(_EMPTY, None, believed.empty_accept)]
+    if not believed.lists:
+        tags = tags[:1]
+    return ConditionalRequest(tags, conditions={"if-none-match": ", ".join(tag.text for tag in tags)})
 
 
 def plain(wanted: Wanted) -> ConditionalRequest:
@@ -177,24 +200,21 @@ def _names_these_bytes(wanted: Wanted, tag: str, body: Body) -> bool:
     return wanted.read.tag is TagKind.BLOB and block.status == 200 and etag.weakly_equal(tag, etag.blob_tag(block.body))
 
 
-def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, opened: Opened, *, given: bool) -> bool:
+def _link_may_be_wrong(wanted: Wanted, pointer: Pointer, *, given: bool) -> bool:
     """Return whether the body's ``Link``, which a 304 does not vouch for, may be wrong for this caller.
 
-    A full last page may have a next one by now. A page of one item is read for its ``Link`` alone, to count a list
+    A page of one item is read for its ``Link`` alone, to count a list
     (PyGithub's ``totalCount``). The number of pages may depend on the credential, unless the list is that of one
     repository, which GitHub shows whole or not at all. Where it was not `given` to this scope, it must follow from the
     address, since the member that made the pointer may have lied.
     """
-    target = wanted.request.target
-    if links.last_full_page(target, pointer.link, opened.block.body):
-        return True
     if pointer.link is None:
         return False
     counting = parse_qs(wanted.read.resource.query).get("per_page") == ["1"]
     within = wanted.read.resource.path.startswith(("/repos/", "/repositories/"))
     if counting or (pointer.scope != wanted.scope and not within):
         return True
-    return not given and not links.follows(target, pointer.link)
+    return not given and not links.follows(wanted.request.target, pointer.link)
 
 
 def _may_be_empty(wanted: Wanted, proof: ConditionalRequest) -> bool:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from p2pcache.cache.answer import Cached, Forwarded
 from p2pcache.cache.buckets import Buckets
-from p2pcache.cache.conditions import Believed, Body, ConditionalRequest, Tag, plain, prepare
+from p2pcache.cache.conditions import Believed, Body, ConditionalRequest, Tag, of_empty_list, plain, prepare
 from p2pcache.cache.decide import UNPROVEN, Fetch, Prove, Rule
 from p2pcache.cache.entry import Block, Entry, Pointer
 from p2pcache.cache.library import Found, Library
 from p2pcache.cache.upstream import Response, Upstream, UpstreamError
 from p2pcache.cache.upstream_times import UpstreamTimes
-from p2pcache.cache.wanted import Wanted
+from p2pcache.cache.wanted import Wanted, another
 from p2pcache.clock import unix_time
-from p2pcache.github import graphql
-from p2pcache.github.etag import Vary, is_digest, vary_of, weakly_equal
+from p2pcache.github import graphql, links
+from p2pcache.github.etag import EMPTY_LIST, TagKind, Vary, is_digest, vary_of, weakly_equal
 from p2pcache.github.headers import KEPT, may_be_fresh
 from p2pcache.github.request import Lifetime
 from p2pcache.github.trial import RuleTrial
@@ -88,11 +90,13 @@ class Origin:
         Raises:
             UpstreamError: no answer, or one that breaks off or makes no sense.
         """
-        proof = await prepare(wanted, plan.decision, plan.found, self._library, self.believed(wanted))
+        ends = functools.cache(lambda: asyncio.ensure_future(self._ends(wanted, plan.epoch)))
+        at = self._policy.clock()
+        proof = await prepare(wanted, plan.decision, plan.found, self._library, self.believed(wanted), ends)
         rule = plan.decision.rule
         if isinstance(plan.decision, Prove) and not proof.proves():
             rule = Rule.FETCH_UNPROVABLE
-        answer = await self._ask(wanted, rule, proof, plan.epoch)
+        answer = await self._ask(wanted, rule, proof, plan.epoch, at)
         if answer is None:
             # It is unknown which of the tags the 304 is about: ask again with none of this node's.
             answer = await self._ask(wanted, Rule.FETCH_UNPROVABLE, plain(wanted), plan.epoch)
@@ -105,10 +109,30 @@ class Origin:
         state = self.trial.state(wanted.read.shape, self._policy.monotonic())
         return Believed(state, self.trial.lists, self.trial.empty_accept)
 
+    async def _ends(self, wanted: Wanted, epoch: int) -> bool:
+        """Ask whether a page follows a full one, with the tag of an empty list: free of charge where none does.
+
+        Where one does, it is kept: a caller that reads the list to its end wants it next.
+        """
+        believed = self.believed(wanted)
+        target = links.next_page(wanted.request.target)
+        sure = believed.state == "holds" and wanted.authorised and wanted.read.listing
+        if not (sure and target and wanted.read.tag is TagKind.HASH):
+            return False
+        following = another(self._library.keyring, wanted, target)
+        try:
+            answer = await self._ask(following, Rule.PROVE_EMPTY, of_empty_list(following, believed), epoch)
+        except UpstreamError:
+            return False
+        if isinstance(answer, Forwarded):
+            await answer.response.close()
+        return isinstance(answer, Cached) and answer.entry.block.body == EMPTY_LIST
+
     async def _ask(
-        self, wanted: Wanted, rule: Rule, proof: ConditionalRequest, epoch: int
+        self, wanted: Wanted, rule: Rule, proof: ConditionalRequest, epoch: int, at: float | None = None
     ) -> Cached | Forwarded | None:
-        call = _Call(wanted, rule, proof, epoch, self._policy.clock(), time.perf_counter())
+        began = self._policy.clock() if at is None else at
+        call = _Call(wanted, rule, proof, epoch, began, time.perf_counter())
         response = await self._upstream.fetch(wanted.request, proof.conditions)
         answer: Cached | Forwarded | None = None
         self.times.observe(wanted.read.shape, time.perf_counter() - call.started)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p2pcache.cache.entry import Block
 from p2pcache.cache.sealing import Keyring
@@ -61,6 +61,15 @@ class Wanted:
             return ()
         content_type = next((value for name, value in block.headers if name == "content-type"), "")
         return etag.tags(self.request.headers, vary, content_type, block.body, empty_accept=empty_accept)
+
+
+def another(keyring: Keyring, wanted: Wanted, target: str) -> Wanted:
+    """Return `wanted` with another path and query of the same operation."""
+    path, _, query = target.partition("?")
+    read = replace(wanted.read, resource=replace(wanted.read.resource, path=path, query=query))
+    name, *older = keyring.resource_names(read.canonical())
+    request = replace(wanted.request, target=target)
+    return replace(wanted, read=read, request=request, name=name, older=tuple(older))
 
 
 def _under(scope: str, representation: str) -> str:

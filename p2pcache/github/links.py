@@ -19,6 +19,7 @@ _PARAMETER = r';\s*([^\s=;,"<>]+)\s*(?:=\s*(?:"([^"]*)"|([^\s;,"<>]*)))?\s*'
 _LINK = re.compile(rf"<([^<>]*)>\s*((?:{_PARAMETER})*)")
 _PARAMETERS = re.compile(_PARAMETER)
 
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _PAGES = frozenset({"first", "prev", "next", "last"})
 # Resources that GitHub names by number in the URLs of further pages: repositories, organizations, users.
 _NAMED = re.compile(r"/(?:repos/[^/]+/[^/]+|(?:orgs|users)/[^/]+)(?=/|\Z)")
@@ -83,6 +84,23 @@ def last_full_page(target: str, link: str | None, body: bytes) -> bool:
         return False
     sizes = _full_sizes(target)
     return _count(body) in sizes or any(count in (*sizes, *_OBJECT_SIZES) for count in _parts(body))
+
+
+def next_page(target: str) -> str:
+    """Return path and query of the page after that of `target`; empty where pages have no numbers."""
+    path, _, query = target.partition("?")
+    fields = [field for field in query.split("&") if field]
+    names = [field.partition("=")[0] for field in fields]
+    pages = [at for at, name in enumerate(names) if name == "page"]
+    if len(pages) > 1 or not {"after", "before", "cursor"}.isdisjoint(names):
+        return ""
+    if not pages:
+        return f"{path}?{'&'.join([*fields, 'page=2'])}"
+    number = fields[pages[0]].partition("=")[2]
+    if not _NUMBER.fullmatch(number):
+        return ""
+    fields[pages[0]] = f"page={int(number) + 1}"
+    return f"{path}?{'&'.join(fields)}"
 
 
 def rewrite(value: str, old_base: str, new_base: str) -> str:

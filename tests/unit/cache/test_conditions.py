@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from p2pcache.cache.answer import Forwarded
 from p2pcache.cache.decide import MAX_TAGS, Rule
+from p2pcache.cache.origin import MAX_BODY
 from p2pcache.cache.upstream import UpstreamError
+from p2pcache.github.request import Request
 from p2pcache.testing import Verdict
 from tests.unit.cache.lab import Lab, kept
 
@@ -225,6 +228,58 @@ class TestLinks:
         again = kept(await node.get(self.FULL, ONE))
         assert (again.forwarded, again.rule) == (200, Rule.FETCH_UNPROVABLE)
         assert 'rel="next"' in (again.entry.pointer.link or "")
+
+    @pytest.mark.parametrize("token", [ONE, TWO])
+    async def test_a_full_last_page_is_proved_by_the_empty_one_after_it(self, lab: Lab, token: str) -> None:
+        node = lab.node()
+        await node.get(REPO, ONE)
+        first = kept(await node.get(self.FULL, ONE))
+        lab.expire()
+        await node.get(f"{ISSUES}?per_page=100", ONE)  # for this operation the rule holds
+        lab.forget()
+        again = kept(await node.get(self.FULL, token))
+        assert (again.hit, again.entry.block, again.entry.pointer.link) == ("revalidated", first.entry.block, None)
+        assert [(call.target, call.status) for call in lab.github.calls] == [
+            (f"{self.FULL}&page=2", 304),
+            (self.FULL, 304),
+        ]
+        assert kept(await node.get(self.FULL, token)).hit == "memory"
+
+    async def test_where_a_page_follows_it_is_kept_for_who_reads_on(self, lab: Lab) -> None:
+        node = lab.node()
+        await node.get(self.FULL, ONE)
+        lab.github.ask("POST", ISSUES, {"authorization": f"Bearer {ONE}"}, b'{"title":"One more"}')
+        lab.expire()
+        lab.forget()
+        again = kept(await node.get(self.FULL, ONE))
+        assert 'rel="next"' in (again.entry.pointer.link or "")
+        assert kept(await node.get(f"{self.FULL}&page=2", ONE)).hit == "memory"
+        assert lab.calls == [200, 200]
+
+    @pytest.mark.parametrize("trouble", ["down", "refuses", "long"])
+    async def test_whatever_becomes_of_the_question_the_answer_is_githubs(self, lab: Lab, trouble: str) -> None:
+        node = lab.node()
+        await node.get(self.FULL, ONE)
+        lab.expire()
+
+        async def around(request: Request, answer: Callable[[], Verdict]) -> Verdict:
+            if "page=2" not in request.target:
+                return answer()
+            if trouble == "down":
+                raise UpstreamError("GitHub cannot be reached")
+            return Verdict(500, {}, b"{}") if trouble == "refuses" else Verdict(200, {}, b"x" * (MAX_BODY + 1))
+
+        lab.upstream.around = around
+        again = kept(await node.get(self.FULL, ONE))
+        assert (again.forwarded, again.rule) == (200, Rule.FETCH_UNPROVABLE)
+
+    async def test_nothing_is_asked_for_a_caller_whom_a_304_costs(self, lab: Lab) -> None:
+        node = lab.node()
+        await node.get(self.FULL)
+        lab.expire()
+        lab.forget()
+        assert kept(await node.get(self.FULL)).forwarded == 200
+        assert [call.target for call in lab.github.calls] == [self.FULL]
 
     async def test_a_link_stays_with_its_page(self, lab: Lab) -> None:
         node = lab.node()

@@ -134,6 +134,25 @@ def test_last_full_page(target: str, link: str | None, body: bytes, expected: bo
 
 
 @pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/x", "/x?page=2"),
+        ("/x?per_page=6", "/x?per_page=6&page=2"),
+        ("/x?page=2&per_page=6", "/x?page=3&per_page=6"),
+        ("/x?a&page=9&b=%20", "/x?a&page=10&b=%20"),
+        ("/x?page=0", ""),
+        ("/x?page=", ""),
+        ("/x?page=" + "9" * 5000, ""),
+        ("/x?page=1&page=2", ""),
+        ("/x?after=Y3Vyc29y", ""),
+        ("/x?before=Y3Vyc29y&per_page=6", ""),
+    ],
+)
+def test_the_page_after(target: str, expected: str) -> None:
+    assert links.next_page(target) == expected
+
+
+@pytest.mark.parametrize(
     ("value", "expected"),
     [
         (f"{API}/repositories/5", f"{NEW}/repositories/5"),
