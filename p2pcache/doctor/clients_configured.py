@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from p2pcache.doctor.finding import CheckFinding, NotApplicableError, Patient, failed, passed, skipped, warned
+from p2pcache.doctor.interception_examination import of_interception
 from p2pcache.gateway.ask import NodeError, ask
 
 START = 'start a node with: eval "$(p2pcache up)"'
@@ -25,11 +26,14 @@ _SOCKET_LINE = re.compile(r"^http_unix_socket:\s*(.*?)\s*$", re.MULTILINE)
 def examine(patient: Patient) -> Iterator[CheckFinding]:
     """Yield what is found of the socket, the port, gh, and interception."""
     exported = patient.environ.get("P2PCACHE_SOCKET", "")
+    intercepted = tuple(of_interception(patient.environ, patient.seconds))
     if patient.node is None and not exported:
         led = gh_socket(patient.environ)
-        if not led:
+        if not led and not intercepted:
             raise NotApplicableError(f"no node runs here ({START})")
-        yield failed(f"gh is led to {led}, where no node answers: each of its requests fails", LEAVE)
+        if led:
+            yield failed(f"gh is led to {led}, where no node answers: each of its requests fails", LEAVE)
+        yield from intercepted
         return
     used = patient.node or Path(exported)
     yield of_socket(used, patient.seconds)
@@ -40,7 +44,7 @@ def examine(patient: Patient) -> Iterator[CheckFinding]:
     else:
         yield warned("P2PCACHE_API_URL is not set here: Octokit, PyGithub and curl do not know the node", EXPORT)
     yield of_gh(patient.environ, used)
-    yield skipped("interception of other clients is not configured")
+    yield from intercepted
 
 
 def of_socket(path: Path, seconds: float) -> CheckFinding:

@@ -44,10 +44,9 @@ def test_gh_that_is_led_nowhere_is_a_failure(tmp_path: Path, gh: dict[str, str])
 def test_a_shell_that_knows_the_node_passes(tmp_path: Path, gh: dict[str, str]) -> None:
     with fake_node(tmp_path / "node.sock") as node:
         lead(gh, node.path)
-        sock, port, led, interception = examine(patient(tmp_path, node=node.path, **gh))
+        sock, port, led = examine(patient(tmp_path, node=node.path, **gh))
     assert sock.verdict is led.verdict is CheckVerdict.PASS
     assert (port.verdict, port.advice) == (CheckVerdict.WARN, EXPORT)
-    assert (interception.verdict, "not configured" in interception.found) == (CheckVerdict.SKIP, True)
 
 
 def test_another_node_that_is_exported_is_asked_too(tmp_path: Path) -> None:

@@ -1,0 +1,161 @@
+"""Part of check 12: lines of ours in the hosts file, who answers where they lead, and the variables that name it.
+
+A line whose listener is gone is the one thing of interception that can harm a machine: every client that asks for its
+name fails. The certificate is asked for by a process of its own: a look into this one, which conceals itself, would
+find nothing, so that it would be passed by.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from cryptography import x509
+
+from p2pcache.doctor.finding import CheckFinding, failed, passed, warned
+from p2pcache.interception import hosts_file, trust_files
+from p2pcache.interception.hosts_file import HOSTS, Led
+from p2pcache.runner import as_root
+
+HTTPS = 443
+KEEP = "let this step's env keep what the Action sets: docs/interception.md has the variables"
+COUNTED = "why is counted in $RUNNER_TEMP/p2pcache/intercept/run/counts.json, by program"
+_ALWAYS = (trust_files.NODE, trust_files.REQUESTS, trust_files.FOLDER)
+_MOST_FILES = 1_000
+_MOST_BYTES = 4 << 20
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END CERTIFICATE-----")
+# Asks for something, free of charge: a client that ends a handshake without a byte counts as one that does not trust.
+_PROBE = """
+import socket, ssl, sys
+address, port, name, seconds = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+asked = f"GET /rate_limit HTTP/1.1\\r\\nHost: {name}\\r\\nUser-Agent: p2pcache\\r\\nConnection: close\\r\\n\\r\\n"
+with socket.create_connection((address, port), seconds) as plain:
+    with context.wrap_socket(plain, server_hostname=name) as tls:
+        shown = tls.getpeercert(True)
+        tls.sendall(asked.encode())
+        tls.recv(1)
+sys.stdout.write(ssl.DER_cert_to_PEM_cert(shown))
+"""
+
+
+def of_interception(
+    environ: Mapping[str, str], seconds: float, hosts: Path = HOSTS, port: int = HTTPS
+) -> Iterator[CheckFinding]:
+    """Yield what is found of our lines in the hosts file; nothing where there are none."""
+    by_owner: dict[str, list[Led]] = {}
+    for line in hosts_file.led(hosts):
+        by_owner.setdefault(line.owner, []).append(line)
+    for owner, lines in by_owner.items():
+        dead = [line for line in lines if not _listens(line.address, port, seconds)]
+        if dead:
+            yield _stale(dead, owner, hosts, "nobody answers")
+        else:
+            yield from _answering(lines, environ, seconds, hosts, port)
+
+
+def removal(owner: str, hosts: Path = HOSTS) -> str:
+    """Return the command by which a person takes the lines of `owner` out of the hosts file."""
+    command = as_root.withdrawing(owner, hosts)
+    if command[: len(as_root.SUDO)] == [*as_root.SUDO]:
+        command = ["sudo", *command[len(as_root.SUDO) :]]  # it may ask a person for a password
+    return shlex.join(command)
+
+
+def _stale(lines: Sequence[Led], owner: str, hosts: Path, what: str) -> CheckFinding:
+    return failed(
+        f"{_led(lines)} by {hosts}, where {what}: each client of this machine that asks for it fails",
+        f"take what is left of an ended job out of the file, with: {removal(owner, hosts)}",
+    )
+
+
+def _answering(
+    lines: Sequence[Led], environ: Mapping[str, str], seconds: float, hosts: Path, port: int
+) -> Iterator[CheckFinding]:
+    first = lines[0]  # one certificate is for all names
+    shown = _shown(first, environ, seconds, port)
+    if shown is None:
+        yield _stale(lines, first.owner, hosts, "TLS is not answered")
+        return
+    ours = _is_own_anchor(shown)
+    wanted = shown if ours else b""
+    wrong = [f"{name} {reason}" for name in _named(environ) if (reason := _lacks(environ, name, wanted))]
+    if wrong:
+        yield warned(f"{_led(lines)}, and {'; '.join(wrong)}: clients that read it go past the cache", KEEP)
+    elif ours:
+        yield passed(f"{_led(lines)}, whose certificate is named by {', '.join(_named(environ))}")
+    else:
+        yield warned(f"{_led(lines)}, and Python is passed by: it gets GitHub's own certificate", COUNTED)
+
+
+def _led(lines: Sequence[Led]) -> str:
+    leads = "leads" if len(lines) == 1 else "lead"
+    return f"{', '.join(line.name for line in lines)} {leads} to {', '.join(line.address for line in lines)}"
+
+
+def _listens(address: str, port: int, seconds: float) -> bool:
+    try:
+        with socket.create_connection((address, port), seconds):
+            return True
+    except OSError:
+        return False
+
+
+def _shown(line: Led, environ: Mapping[str, str], seconds: float, port: int) -> bytes | None:
+    """Return the certificate, in DER, that a Python program with these variables is shown; None where it is none."""
+    variables = {name: environ[name] for name in trust_files.VARIABLES if environ.get(name)}
+    command = [sys.executable, "-I", "-S", "-c", _PROBE, line.address, str(port), line.name, str(seconds)]
+    try:
+        asked = subprocess.run(  # noqa: S603 - our own script
+            command, env=variables, stdin=subprocess.DEVNULL, capture_output=True, timeout=4 * seconds, check=False
+        )
+        return ssl.PEM_cert_to_DER_cert(asked.stdout.decode("ascii")) if asked.returncode == 0 else None
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        return None
+
+
+def _is_own_anchor(certificate: bytes) -> bool:
+    try:
+        found = x509.load_der_x509_certificate(certificate)
+    except ValueError:
+        return False
+    return found.issuer == found.subject
+
+
+def _named(environ: Mapping[str, str]) -> list[str]:
+    """Return the variables that have to name our certificate: two only where a job has set them."""
+    return [name for name in trust_files.VARIABLES if name in _ALWAYS or environ.get(name)]
+
+
+def _lacks(environ: Mapping[str, str], variable: str, certificate: bytes) -> str:
+    """Return what is wrong with a variable, "" where nothing is; an empty certificate is not looked for."""
+    value = environ.get(variable, "")
+    if not value:
+        return "is not set"
+    paths = [Path(part) for part in (value.split(os.pathsep) if variable == trust_files.FOLDER else [value]) if part]
+    there = [path for path in paths if path.exists()]
+    if not there:
+        return f"names {value}, which is not there"
+    if certificate and not any(certificate in found for path in there for found in map(_certificates, _files(path))):
+        return "does not name the certificate that is shown there"
+    return ""
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.glob("*.[0-9]"))[:_MOST_FILES] if path.is_dir() else [path]
+
+
+def _certificates(path: Path) -> list[bytes]:
+    try:
+        with path.open(encoding="ascii", errors="replace") as file:
+            return [ssl.PEM_cert_to_DER_cert(found) for found in _PEM.findall(file.read(_MOST_BYTES))]
+    except (OSError, ValueError):
+        return []
