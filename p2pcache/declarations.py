@@ -385,6 +385,7 @@ INPUTS = (
         "intercept",
         "Have clients that take no base URL served too, under GitHub's own name (docs/interception.md).",
         "false",
+        docker=False,
     ),
     Input("report", "Write what was saved to the job summary.", "true"),
     Input(

@@ -71,8 +71,12 @@ if [ "$ACT" = true ]; then
 fi
 if [ -n "$in_container" ] && [ -n "$named" ]; then
   echo "sibling=$named" >>"$GITHUB_OUTPUT"
+  case $INPUT_INTERCEPT in
+    [Tt][Rr][Uu][Ee]) intercept=" Clients without a base URL go to GitHub: 'intercept: true' needs that Python." ;;
+    *) intercept= ;;
+  esac
   annotate notice "no Python 3.11 to 3.14 is in this job's container, so the cache runs in a container of its own \
-beside it. Its image is built first, which takes about a minute."
+beside it. Its image is built first, which takes about a minute.$intercept"
 else
   . "$action/post/direct.sh"
 fi

@@ -78,5 +78,5 @@ def context(certificate: bytes, key: bytes) -> ssl.SSLContext:
 
 
 def _content(encoded: bytes) -> bytes:
-    """Return the content of a DER value (X.690 section 8.1.3)."""
+    """Return the content of a DER value (X.690, 8.1.3)."""
     return encoded[2:] if encoded[1] < 0x80 else encoded[2 + (encoded[1] & 0x7F) :]

@@ -72,7 +72,7 @@ def write(
     if named := environ.get(NODE):
         made |= _extended(folder / "node.pem", certificate, named)
     else:
-        made[folder / "node.pem"] = certificate  # Node.js reads it at each start: a bundle costs 0.1 s
+        made[folder / "node.pem"] = certificate  # Node reads it at each start: a bundle costs 0.1 s
     # requests takes CURL_CA_BUNDLE where its own variable is not set; without both it trusts certifi's alone.
     if named := environ.get(REQUESTS) or environ.get(CURL):
         made |= _extended(folder / "requests.pem", certificate, named)

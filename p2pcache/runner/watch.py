@@ -338,7 +338,7 @@ def _allow_open_files() -> None:
 
 
 def main() -> int:
-    """``watch.py PLAN COMMAND...``: `PLAN` is the JSON object that `supervisor` writes."""
+    """``watch.py PLAN COMMAND...``: the plan is the JSON object that `supervisor` writes."""
     plan = json.loads(sys.argv[1])
     traced = trace()
     secrets = received(plan["secrets"])

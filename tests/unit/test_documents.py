@@ -273,8 +273,9 @@ def test_all_inputs_and_outputs_are_documented() -> None:
     above, _, outputs = chapter("The Action").partition("| output |")
     differences, _, inputs = above.partition("| input |")
     assert set(named(inputs)) == set(composite["inputs"])
-    assert set(named(outputs)) == set(composite["outputs"]) == set(docker["outputs"])
-    assert set(composite["inputs"]) ^ set(docker["inputs"]) <= set(re.findall(r"`([^`]+)`", differences))
+    assert set(named(outputs)) == set(composite["outputs"])
+    for kind in ("inputs", "outputs"):
+        assert set(composite[kind]) ^ set(docker[kind]) <= set(re.findall(r"`([^`]+)`", differences))
 
 
 def test_all_control_endpoints_are_documented() -> None:
