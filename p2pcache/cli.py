@@ -196,11 +196,11 @@ def mcp(node: str | None, directory: str | None) -> None:
 
 
 @main.command()
-@click.option("--only", metavar="NUMBERS", default="", help="Run these checks alone, e.g. 4,9.  [default: all]")
+@click.option("--only", metavar="NUMBERS", help="Run these checks alone, e.g. 4,9.  [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="The results for programs (docs/doctor.md).")
 @click.option("--strict", is_flag=True, help="Exit with 1 for a warning too.")
 @node_options
-def doctor(only: str, as_json: bool, strict: bool, **options: Any) -> None:
+def doctor(only: str | None, as_json: bool, strict: bool, **options: Any) -> None:
     """Examine what a node here needs, and the node that runs: what is found, and the one thing to do next.
 
     Takes the flags of `up`. Exits with 0 if nothing failed, 1 if a check failed, 2 if the arguments cannot be used.

@@ -381,12 +381,7 @@ INPUTS = (
     Input("gateway-port", "The gateway's TCP port on 127.0.0.1; 0 is any free one.", "0"),
     Input("persist", "Share answers with the branch's other jobs and next runs; needs `secret`.", "false"),
     Input("gh", "Point gh at the cache in later steps.", "true"),
-    Input(
-        "intercept",
-        "Have clients that take no base URL served too, under GitHub's own name (docs/interception.md).",
-        "false",
-        docker=False,
-    ),
+    Input("intercept", "Serve clients that take no base URL, too (docs/interception.md).", "false", docker=False),
     Input("report", "Write what was saved to the job summary.", "true"),
     Input(
         "diagnose",

@@ -20,6 +20,7 @@ from p2pcache.commands.terminal_report import print_report
 from p2pcache.ledger.ledger import merge
 from p2pcache.scenarios.fleet import REPOSITORY, Trial, Workload, token
 from p2pcache.scenarios.places import Machine, UnexpectedError
+from p2pcache.wording import counted
 
 RUNNERS = 3
 LATENCY = 0.06
@@ -49,10 +50,10 @@ async def _demo(requests: int) -> int:
             except UnexpectedError as error:
                 raise click.ClickException(str(error)) from None
     print_report(functools.reduce(merge, ledgers))
-    click.echo(f"GitHub itself charged {charged} calls for the jobs' {requests} requests.")
+    click.echo(f"GitHub itself charged {counted(charged, 'call')} for the jobs' {counted(requests, 'request')}.")
     click.echo(second)
     if wrong:
-        click.echo(f"{wrong} answers were wrong; please report this.", err=True)
+        click.echo(f"{counted(wrong, 'answer was', 'answers were')} wrong; please report this.", err=True)
     return 1 if wrong else 0
 
 
@@ -74,7 +75,7 @@ async def _second_token(trial: Trial, runner: str) -> str:
     proved = after["revalidated"] - before["revalidated"]
     return (
         f"Then a second token, somebody's own, asked for {len(targets)} of the same things: {proved} times GitHub's "
-        f"304 said that it may read what the jobs have, and GitHub charged it {charged} calls."
+        f"304 said that it may read what the jobs have, and GitHub charged it {counted(charged, 'call')}."
     )
 
 

@@ -23,7 +23,7 @@ from p2pcache.runner import watch
 from p2pcache.settings import ClientSettings, Settings, SettingsError, environment, load
 
 
-def doctor(flags: Mapping[str, str], only: str, *, json_form: bool, strict: bool) -> int:
+def doctor(flags: Mapping[str, str], only: str | None, *, json_form: bool, strict: bool) -> int:
     """Examine, print, and return the exit status."""
     watch.conceal()
     try:
@@ -36,7 +36,7 @@ def doctor(flags: Mapping[str, str], only: str, *, json_form: bool, strict: bool
         printed = Printed(click.echo, json_form=json_form, coloured=coloured, hide=redacted)
         patient = _patient(flags, environ)
         if patient.given is None:  # that fails, whichever checks are asked for
-            checks = tuple(check for check in chosen("") if check in checks or check.number == READS_SETTINGS)
+            checks = tuple(check for check in chosen(None) if check in checks or check.number == READS_SETTINGS)
         return cancelled_by_signals(run_checks(patient, checks, printed, strict=strict))
 
 

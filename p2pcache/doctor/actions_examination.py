@@ -12,6 +12,7 @@ from p2pcache.doctor.finding import CheckFinding, Patient, failed, passed, skipp
 from p2pcache.gateway.ask import NodeError, ask
 from p2pcache.stores.actions.cache_service import CacheService, DeniedError, LimitedError, ServiceError, grant_of
 from p2pcache.values import Secret
+from p2pcache.wording import counted
 
 _URL, _TOKEN = "ACTIONS_RESULTS_URL", "ACTIONS_RUNTIME_TOKEN"
 _PERSIST = "use the Action with persist: true; it hands the variables to the node"
@@ -72,4 +73,4 @@ def _of_node(socket: Path) -> CheckFinding:
         return warned(
             "actions: the running node made no call yet: it sleeps until it is handed the variables", _PERSIST
         )
-    return passed(f"actions: the running node made {calls} calls, and the service answers")
+    return passed(f"actions: the running node made {counted(calls, 'call')}, and the service answers")

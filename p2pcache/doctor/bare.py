@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="p2pcache doctor", add_help=False, exit_on_error=False)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--strict", action="store_true")
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only")
     try:
         given, _ = parser.parse_known_args(arguments)
         checks = chosen(given.only)

@@ -26,15 +26,17 @@ CHECKS = (
 )
 
 
-def chosen(numbers: str) -> tuple[Check, ...]:
-    """Return the checks that ``--only`` names, in their own order; all for an empty text.
+def chosen(numbers: str | None) -> tuple[Check, ...]:
+    """Return the checks that ``--only`` names, in their own order; all where it was not given.
 
     Raises:
-        ValueError: a part is no number of a check; one sentence.
+        ValueError: a part is no number of a check, or none is named; one sentence.
     """
+    if numbers is None:
+        return CHECKS
     known = {str(check.number): check for check in CHECKS}
     wanted = [part.strip() for part in numbers.split(",") if part.strip()]
-    for part in wanted:
+    for part in wanted or [""]:
         if part not in known:
             raise ValueError(f"--only: read {part[:20]!r}: expected numbers of {', '.join(known)}, separated by commas")
-    return tuple(check for check in CHECKS if not wanted or str(check.number) in wanted)
+    return tuple(check for check in CHECKS if str(check.number) in wanted)

@@ -21,6 +21,7 @@ from p2pcache.hub.issuer_keys import KEPT, IssuerKeys
 from p2pcache.hub.webhook import webhook_of
 from p2pcache.ledger.ledger import Ledger
 from p2pcache.settings import Settings, SettingsError
+from p2pcache.wording import counted
 
 URL, KEY = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 PERMISSION = "give the job `permissions: id-token: write`"
@@ -76,9 +77,10 @@ async def of_issuer(settings: Settings) -> CheckFinding:
         )
     seconds, minutes = time.monotonic() - started, KEPT / 60
     return passed(
-        f"{settings.oidc_issuer} publishes {len(found)} keys that can be used",
+        f"{settings.oidc_issuer} publishes {counted(len(found), 'key')} that can be used",
         f"fetched now, in {seconds:.1f} s; a hub asks for newer ones when its own are {minutes:.0f} min old",
-        f"admitted are {len(settings.oidc_repositories)} repositories and {len(settings.oidc_owners)} owners",
+        f"admitted are {counted(len(settings.oidc_repositories), 'repository', 'repositories')} "
+        f"and {counted(len(settings.oidc_owners), 'owner')}",
     )
 
 

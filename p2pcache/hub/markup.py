@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Iterable
 
+from p2pcache.wording import counted
+
 VOID = frozenset({"input", "link", "meta", "wbr"})
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 """Characters that show nothing, or that change how what stands beside them is read."""
@@ -57,7 +59,7 @@ def count(n: float) -> str:
 
 def plural(n: float, one: str, many: str = "") -> str:
     """Return a number of things."""
-    return f"{count(n)} {one if n == 1 else many or one + 's'}"
+    return counted(n, one, many, count(n))
 
 
 def percent(rate: float) -> str:

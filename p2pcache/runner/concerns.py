@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from p2pcache.cache.decide import Rule
 from p2pcache.ledger.stats import Stats
 from p2pcache.runner.report_tables import own_bucket, utc
+from p2pcache.wording import counted
 
 MOST = 8
 NEARLY_SPENT = 10
@@ -53,9 +54,9 @@ def _concerns(stats: Stats, *, expects_peers: bool, restarts: int) -> Iterator[C
 def _quota(stats: Stats) -> Iterator[Concern]:
     refused = sum(stats.rules.get(rule, 0) for rule in (Rule.REFUSE_QUOTA, Rule.REFUSE_LIMIT))
     if refused:
-        requests = "1 request was" if refused == 1 else f"{refused} requests were"
+        requests = counted(refused, "request was", "requests were")
         yield Concern(f"{requests} refused: the quota is spent, or GitHub asked this token to wait")
     bucket = own_bucket(stats)
     if bucket and 100 * bucket.remaining < NEARLY_SPENT * bucket.limit:
         reset = f" until {utc(bucket.reset)}" if utc(bucket.reset) else ""
-        yield Concern(f"the quota is nearly spent: {bucket.remaining} of {bucket.limit} calls left{reset}")
+        yield Concern(f"the quota is nearly spent: {bucket.remaining} of {counted(bucket.limit, 'call')} left{reset}")

@@ -25,6 +25,7 @@ from p2pcache.runner.network import Network, decide
 from p2pcache.runner.report import MAX_SENTENCE, headline, markdown, plain
 from p2pcache.runner.supervisor import SupervisorError
 from p2pcache.unknown import unknown, unused
+from p2pcache.wording import counted
 
 READY_SECONDS = 20.0
 NO_CACHE_SERVICE = "p2pcache: the Actions cache is not used: this runner has no cache service v2"
@@ -104,10 +105,11 @@ def _intercepted(record: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[st
     """Return what clients that name no base URL got of the cache, and which of them were passed by."""
     if "intercepted" not in record:
         return {}
-    counted = counts.converted(record["intercepted"])
+    connections = counts.converted(record["intercepted"])
     saved = sum(program["saved"] for program in stats["programs"].values())
     asked = sum(program["requests"] for program in stats["programs"].values())
-    return {"Clients without a base URL": f"{saved} of {asked} calls saved", "Passed by": counts.passed(counted)}
+    calls = f"{saved} of {counted(asked, 'call')} saved"
+    return {"Clients without a base URL": calls, "Passed by": counts.passed(connections)}
 
 
 def _record(job: Job, given: Inputs, network: Network, found: Bootstrap, started: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from p2pcache.ledger.stats import QuotaStats, Stats
+from p2pcache.wording import counted
 
 MAX_ROWS = 20
 """Of a table: the report stays far below the 1 MiB limit of a step's summary."""
@@ -127,15 +128,15 @@ def _peers(stats: Stats) -> Table:
         ("connected", str(peers.connected)),
         ("known", str(peers.known)),
         ("sessions since the start", str(peers.joined)),
-        ("received", f"{peers.blocks_in} answers, {_size(peers.bytes_in)}"),
-        ("sent", f"{peers.blocks_given} answers, {_size(peers.bytes_out)}"),
+        ("received", f"{counted(peers.blocks_in, 'answer')}, {_size(peers.bytes_in)}"),
+        ("sent", f"{counted(peers.blocks_given, 'answer')}, {_size(peers.bytes_out)}"),
     ]
     met = peers.known or peers.joined or peers.bytes_in or peers.bytes_out
     return Table("Peers", ("What", "Count"), rows if met else ())
 
 
 def _calls(n: int) -> str:
-    return "1 API call" if n == 1 else f"{n} API calls"
+    return counted(n, "API call")
 
 
 def _duration(ms: int) -> str:

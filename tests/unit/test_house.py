@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "p2pcache"
 ROWS = (
-    ("__version__", "addresses", "files", "bounded", "options", "exports"),
+    ("__version__", "addresses", "files", "bounded", "options", "exports", "wording"),
     ("backends",),
     ("declarations",),
     ("github", "settings", "values", "clock", "unknown", "proxies", "http_errors"),

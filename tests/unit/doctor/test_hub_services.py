@@ -85,7 +85,7 @@ class TestHub:
         self.published(monkeypatch, DOCUMENTS)
         finding = await self.first(tmp_path, FLAGS, **LISTS)
         assert finding.verdict is CheckVerdict.PASS
-        assert "publishes 1 keys" in finding.found
+        assert "publishes 1 key " in finding.found
         assert "60 min old" in finding.detail[0]
 
     async def test_an_issuer_without_keys_is_a_failure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
