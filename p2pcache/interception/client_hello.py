@@ -62,7 +62,7 @@ def _message(data: bytes) -> bytes | None:
             raise NotTlsError("an empty record")
         body += data[at + RECORD_HEAD : at + RECORD_HEAD + size]
         at += RECORD_HEAD + size
-        if body[0] != CLIENT_HELLO:
+        if body and body[0] != CLIENT_HELLO:
             raise NotTlsError("this is no ClientHello")
         if len(body) >= 4:
             length = int.from_bytes(body[1:4])
