@@ -1,7 +1,8 @@
 """Which programs read which variable for certificates to trust, and whether a process names ours there.
 
 Observed with 75 clients on Linux. A program that is not known here, or of which anything speaks against it, is passed
-by: one that is shown a certificate it does not trust has failed, and what it did with it.
+by: one that is shown a certificate it does not trust has failed, and what it did with it. So are all versions of a
+program where some do not read the variable: bun did not in 1.3.2 (its issue 24581).
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ class Program(StrEnum):
     GO = "go"
     RUBY = "ruby"
     UV = "uv"
-    BUN = "bun"
     DENO = "deno"
 
 
@@ -62,7 +62,6 @@ _NAMES = {
     Program.CURL: re.compile(r"curl"),
     Program.RUBY: re.compile(r"ruby[0-9.]*"),
     Program.UV: re.compile(r"uv"),
-    Program.BUN: re.compile(r"bun"),
     Program.DENO: re.compile(r"deno"),
 }
 
@@ -79,16 +78,23 @@ def why_not(process: Process, ours: frozenset[str]) -> str:
         return "a program that is not known to read a variable"
     if program in _EMBEDDERS and any("libcurl" in library for library in process.loaded):
         return "libcurl in it reads no variable"
-    if program is Program.CURL and any(map(_OWN_TRUST.search, (*process.arguments, *process.own_files))):
+    if program is Program.CURL and _has_own_trust(process):
         return "it names certificates of its own"
     if not _TRUSTS[program](process.environ, ours):
         return "its variables do not name our certificate"
     return ""
 
 
-# curl(1): options may be cut short; a configuration file has them without dashes, too.
-_OWN_TRUST = re.compile(r"(?m)^\s*(?:-K|-{0,2}(?:ca|pinned|cert-st|config|doh|ech))")
+# curl(1): a long option may be cut short, short ones may stand together, and a file has them without dashes, too.
+_OPTIONS = r"(?:ca|pi|cert-s|conf|crl|doh|ec)"
+_OWN_TRUST = re.compile(rf"--{_OPTIONS}|-[A-Za-z0-9#:]*K")
+_OWN_TRUST_IN_FILE = re.compile(rf"(?m)^\s*(?:-[A-Za-z0-9#:]*K|K\b|-{{0,2}}{_OPTIONS})")
 _EMBEDDERS = (Program.PYTHON, Program.RUBY)
+
+
+def _has_own_trust(process: Process) -> bool:
+    options = any(map(_OWN_TRUST.match, process.arguments[1:]))
+    return options or any(map(_OWN_TRUST_IN_FILE.search, process.own_files))
 
 
 def _openssl(environ: Environ, ours: frozenset[str]) -> bool:
@@ -116,9 +122,12 @@ def _node(environ: Environ, ours: frozenset[str]) -> bool:
     return environ.get("NODE_EXTRA_CA_CERTS", "") in ours
 
 
+def _uv(environ: Environ, ours: frozenset[str]) -> bool:
+    return environ.get("SSL_CERT_FILE", "") in ours and _openssl(environ, ours)  # most versions read no folders
+
+
 def _deno(environ: Environ, ours: frozenset[str]) -> bool:
-    own = environ.get("DENO_CERT")
-    return own in ours if own else _node(environ, ours)
+    return environ.get("DENO_CERT", "") in ours  # before 2.8 it does not read Node.js's variable
 
 
 _TRUSTS: Mapping[Program, Trusted] = {
@@ -127,7 +136,6 @@ _TRUSTS: Mapping[Program, Trusted] = {
     Program.CURL: _curl,
     Program.GO: _openssl,
     Program.RUBY: _openssl,
-    Program.UV: _openssl,
-    Program.BUN: _node,
+    Program.UV: _uv,
     Program.DENO: _deno,
 }
