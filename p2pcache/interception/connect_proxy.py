@@ -15,7 +15,7 @@ from p2pcache.interception import connect_head, dialling
 from p2pcache.interception.client_hello import NotTlsError
 from p2pcache.interception.connect_head import Target
 from p2pcache.interception.interceptor import Dial, Interceptor, ends, peeked
-from p2pcache.interception.processes import owner
+from p2pcache.interception.socket_owner import owner
 from p2pcache.proxies import Proxies
 
 HEAD_SECONDS = 20.0

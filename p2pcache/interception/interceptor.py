@@ -23,8 +23,9 @@ from p2pcache.bounded import Bounded
 from p2pcache.interception import client_hello, peer_name, programs, tunnel
 from p2pcache.interception.client_hello import ClientHello, NotTlsError
 from p2pcache.interception.counts import Counts, shown
-from p2pcache.interception.processes import Address, Processes, UnknownPeerError
+from p2pcache.interception.processes import Processes, UnknownPeerError
 from p2pcache.interception.programs import Process
+from p2pcache.interception.socket_owner import Address
 from p2pcache.interception.tunnel import Side
 
 HELLO_SECONDS = 20.0

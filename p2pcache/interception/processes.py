@@ -1,31 +1,26 @@
 """Who is at the other end of a connection on this machine: its user, its process, and what can be seen of that.
 
-Linux only. The kernel says whose socket it is (sock_diag(7)), /proc which process has it and how it was started.
+Linux only. `socket_owner` has whose socket it is, /proc which process holds it and how that was started.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-import socket
+import pwd
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from p2pcache.bounded import Bounded
 from p2pcache.interception.programs import Process, Program
+from p2pcache.interception.socket_owner import Address, owner
 
-Address = tuple[str, int]
 RECENT = 16
 """Processes that connected lately, which are looked at first."""
-_NETLINK_SOCK_DIAG, _BY_FAMILY, _REQUEST = 4, 20, 1  # linux/netlink.h, linux/sock_diag.h
-_ANY = 0xFFFFFFFF
-_HEAD = struct.Struct("=IHHII")
-_OWNER = struct.Struct("=II")
-_OWNER_AT = _HEAD.size + 4 + 48 + 3 * 4
-"""Where linux/inet_diag.h, struct inet_diag_msg, has ``idiag_uid`` and ``idiag_inode``."""
-_LOOK_SECONDS = 1.0
+EXECUTABLES = 512
 _MOST_BYTES = 1 << 20
 _BUILD_INFO = b".go.buildinfo\0"
 _CURLRC = ("CURL_HOME", "XDG_CONFIG_HOME", "HOME")
@@ -36,11 +31,18 @@ class UnknownPeerError(Exception):
 
 
 class Processes:
-    """Looks at the processes of one user, by the connections that they made to a listener of ours on the loopback."""
+    """Looks at the processes of one user, by the connections that they made to a listener of ours on the loopback.
 
-    def __init__(self, user: int) -> None:
+    Args:
+        user: whose processes are looked at.
+        landmark: a file; a process that does not see it at its place is in a container, and reads other files.
+    """
+
+    def __init__(self, user: int, landmark: Path) -> None:
         self._user = user
+        self._landmark = landmark
         self._recent: deque[int] = deque(maxlen=RECENT)
+        self._go: Bounded[tuple[int, int, int], bool] = Bounded(EXECUTABLES)
 
     def of(self, peer: Address, own: Address) -> Process:
         """Return what is connected from `peer` to our `own` address.
@@ -50,17 +52,41 @@ class Processes:
         """
         try:
             user, inode = owner(peer, own)
-        except (OSError, struct.error, ValueError):
+        except (OSError, ValueError):
             raise UnknownPeerError("no socket of this machine") from None
         if user != self._user:
             raise UnknownPeerError("another user")
         pid = self._holder(inode)
         if pid is None:
             raise UnknownPeerError("no process that can be seen")
+        folder = Path(f"/proc/{pid}")
         try:
-            return _seen(Path(f"/proc/{pid}"))
+            there = Path(f"{folder}/root{self._landmark}").stat()
+            if not os.path.samestat(there, self._landmark.stat()):
+                raise UnknownPeerError("a process in a container")
+            return self._seen(folder)
+        except FileNotFoundError:
+            raise UnknownPeerError("a process in a container, or gone") from None
         except OSError:
             raise UnknownPeerError("a process that cannot be looked into") from None
+
+    def _seen(self, folder: Path) -> Process:
+        executable = folder / "exe"
+        name = executable.readlink().name
+        found = executable.stat()
+        identity = (found.st_dev, found.st_ino, found.st_mtime_ns)
+        if identity not in self._go:
+            self._go[identity] = is_go(executable)
+        # Of a name that is there twice, C's getenv finds the first.
+        pairs = (entry.partition("=") for entry in reversed(_words(folder / "environ")))
+        process = Process(
+            name, self._go[identity], {key: value for key, _, value in pairs}, tuple(_words(folder / "cmdline"))
+        )
+        if process.program in (Program.PYTHON, Program.RUBY):
+            return replace(process, loaded=_libraries(folder / "maps"))
+        if process.program is Program.CURL:
+            return replace(process, own_files=tuple(_curl_configurations(process.environ, self._user)))
+        return process
 
     def _holder(self, inode: int) -> int | None:
         mark = f"socket:[{inode}]"
@@ -80,27 +106,6 @@ class Processes:
         yield from (pid for pid in pids if pid not in recent)
 
 
-def owner(peer: Address, own: Address) -> tuple[int, int]:
-    """Return user and inode of the socket at `peer`'s end of an IPv4 connection between these two.
-
-    Raises:
-        OSError, struct.error: the kernel does not say.
-        ValueError: there is no such connection.
-    """
-    addresses = b"".join(socket.inet_aton(host) + bytes(12) for host, _ in (peer, own))
-    ports = struct.pack("!HH", peer[1], own[1])
-    asked = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY)
-    asked += ports + addresses + struct.pack("=III", 0, _ANY, _ANY)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
-        kernel.settimeout(_LOOK_SECONDS)
-        kernel.send(_HEAD.pack(_HEAD.size + len(asked), _BY_FAMILY, _REQUEST, 1, 0) + asked)
-        answer = kernel.recv(8192)
-    if _HEAD.unpack_from(answer)[1] != _BY_FAMILY:
-        raise ValueError("no such connection")
-    user, inode = _OWNER.unpack_from(answer, _OWNER_AT)
-    return user, inode
-
-
 def _holds(pid: int, mark: str, user: int) -> bool:
     # Paths as text: a machine has thousands of descriptors, and each is looked at.
     folder = f"/proc/{pid}"
@@ -117,20 +122,6 @@ def _is(link: str, mark: str) -> bool:
         return False
 
 
-def _seen(folder: Path) -> Process:
-    executable = (folder / "exe").readlink()
-    found = (folder / "exe").stat()
-    pairs = (entry.partition("=") for entry in _words(folder / "environ"))
-    environ = {name: value for name, _, value in pairs}
-    go = is_go(str(folder / "exe"), (found.st_dev, found.st_ino, found.st_mtime_ns))
-    process = Process(executable.name, go, environ, tuple(_words(folder / "cmdline")))
-    if process.program in (Program.PYTHON, Program.RUBY):
-        return Process(process.name, go, environ, process.arguments, loaded=_libraries(folder / "maps"))
-    if process.program is Program.CURL:
-        return Process(process.name, go, environ, process.arguments, own_files=tuple(_curl_configurations(environ)))
-    return process
-
-
 def _words(path: Path) -> list[str]:
     return [word.decode("utf-8", "surrogateescape") for word in path.read_bytes().split(b"\0") if word]
 
@@ -140,32 +131,33 @@ def _libraries(maps: Path) -> frozenset[str]:
     return frozenset(line.rpartition(b"/")[2].decode("utf-8", "replace") for line in lines if b".so" in line)
 
 
-def _curl_configurations(environ: dict[str, str]) -> Iterator[str]:
-    """The texts of the files that curl reads unasked (curl(1), ``--config``)."""
-    for variable in _CURLRC:
-        if folder := environ.get(variable):
-            for name in (".curlrc", "curlrc", ".config/curlrc"):
-                with contextlib.suppress(OSError), Path(folder, name).open("rb") as file:
+def _curl_configurations(environ: Mapping[str, str], user: int) -> Iterator[str]:
+    """Give the texts of the files that curl reads unasked (curl(1), ``--config``)."""
+    folders = {environ.get(variable, "") for variable in _CURLRC}
+    if not environ.get("HOME"):
+        with contextlib.suppress(KeyError):
+            folders.add(pwd.getpwuid(user).pw_dir)
+    for folder in sorted(filter(None, folders)):
+        for name in (".curlrc", "curlrc", ".config/curlrc"):
+            path = Path(folder, name)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                if not path.is_file():
+                    continue  # a pipe would be waited for
+                with path.open("rb") as file:
                     yield file.read(_MOST_BYTES).decode("utf-8", "replace")
 
 
-@functools.lru_cache(512)
-def is_go(path: str, _identity: tuple[int, int, int]) -> bool:
-    """Return whether the Go linker made an executable: a 64-bit ELF file with a section for its build information.
-
-    Args:
-        path: of the executable.
-        _identity: device, inode and time, for the cache: `path` may lead to another file later.
-    """
+def is_go(path: Path) -> bool:
+    """Return whether the Go linker made an executable: a 64-bit ELF file with a section for its build information."""
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             head = file.read(64)
             if head[:5] != b"\x7fELF\x02":
                 return False
             (offset,) = struct.unpack_from("<Q", head, 40)
             size, count, names = struct.unpack_from("<HHH", head, 58)
             file.seek(offset)
-            table = file.read(size * count)
+            table = file.read(min(size * count, _MOST_BYTES))
             at, length = struct.unpack_from("<QQ", table, names * size + 24)
             file.seek(at)
             return _BUILD_INFO in file.read(min(length, _MOST_BYTES))

@@ -82,7 +82,9 @@ class InterceptorProcess:
             Path(plan.node), certificate.context(Path(plan.certificate).read_bytes(), key), frozenset(plan.ours)
         )
         self._kept = self._directory / "counts.json"
-        self._interceptor = Interceptor(answering, Processes(os.geteuid()), counts.read(self._kept))
+        self._interceptor = Interceptor(
+            answering, Processes(os.geteuid(), Path(plan.certificate)), counts.read(self._kept)
+        )
         self._proxies = Proxies()
 
     async def run(self, stopped: asyncio.Event) -> None:
