@@ -29,7 +29,8 @@ NODE, REQUESTS, CURL, FILE, FOLDER = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 )
-VARIABLES = (NODE, REQUESTS, CURL, FILE, FOLDER)
+MOST_BYTES = 16 << 20
+"""Of a file that is extended; what a system trusts has 0.2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,13 @@ def write(
 
 def _extended(path: Path, certificate: bytes, named: str) -> dict[Path, bytes]:
     """Return a file with the job's own and ours; none where the job's own is no file, which then stays as it is."""
+    own = Path(named)
     try:
-        return {path: _joined(certificate, [Path(named)])}
+        if own.is_file() and own.stat().st_size <= MOST_BYTES:
+            return {path: _joined(certificate, [own])}
     except OSError:
-        return {}
+        pass
+    return {}
 
 
 def _joined(certificate: bytes, others: Iterable[Path]) -> bytes:
