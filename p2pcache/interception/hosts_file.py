@@ -2,12 +2,14 @@
 
 Also a script of its own (``python -I -S hosts_file.py``), standard library only, since root writes that file. It is
 written in place: in a container it is a mount, which cannot be replaced. Readers never see half of a line: one is
-appended by one write, and blanked by one.
+appended by one write, and is a comment before the rest of it is blanked.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,17 +19,23 @@ from typing import NamedTuple
 HOSTS = Path("/etc/hosts")
 MARK = "# p2pcache"
 WITHDRAW, LEAD, LISTEN = "withdraw", "lead", "listen"
-MOST_BYTES = 1 << 20
+USAGE_ERROR = 2
+MOST_BYTES = 16 << 20
 BACKLOG = 1024
+# A line that a person wrote, and marked in some way of their own, is not ours.
+_OURS = re.compile(
+    rf"(?m)^(?P<address>127(?:\.\d{{1,3}}){{3}}) (?P<name>[a-z0-9.-]+) {MARK} "
+    r"(?P<owner>p2pcache-[0-9a-f]+-[0-9a-f]+)(?P<seen> [0-9A-Za-z:.,%_-]*)?(?:\n|\Z)".encode()
+)
 
 
 class Led(NamedTuple):
     """One of our lines.
 
     Attributes:
-        name: the host that is led here.
+        name: the host that is led here, in lower case.
         address: of this machine.
-        owner: the process that keeps it, ``PID:START`` as `runner.watch.started_at` has it.
+        owner: of the line, as `new_owner` returns one.
         seen: the addresses that the name had before.
     """
 
@@ -40,14 +48,19 @@ class Led(NamedTuple):
         return f"{self.address} {self.name} {MARK} {self.owner} {','.join(self.seen)}"
 
 
+def new_owner() -> str:
+    """Return a name for the lines of one use that no other has."""
+    return f"p2pcache-{os.getpid():x}-{os.urandom(4).hex()}"
+
+
 def led(path: Path = HOSTS) -> list[Led]:
     """Return our lines."""
-    return [found for _, found in _ours(_read(path))]
+    return [found for _, found in _ours(_content(path))]
 
 
 def names(path: Path = HOSTS) -> set[str]:
     """Return all names that the file has, ours or not, in lower case."""
-    lines = (line.partition(b"#")[0].split() for line in _read(path).splitlines())
+    lines = (line.partition(b"#")[0].split() for line in _content(path).splitlines())
     return {name.decode("latin-1").lower() for line in lines for name in line[1:]}
 
 
@@ -57,10 +70,16 @@ def lead(lines: Sequence[Led], path: Path = HOSTS) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    before = _read(path)
-    text = "".join(f"{line}\n" for line in lines).encode("ascii")
-    with path.open("ab", buffering=0) as file:
-        file.write((b"" if before.endswith(b"\n") or not before else b"\n") + text)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
+    try:
+        before = _whole(descriptor)
+        text = "".join(f"{line}\n" for line in lines).encode("ascii")
+        text = text if before.endswith(b"\n") or not before else b"\n" + text
+        if os.write(descriptor, text) != len(text):
+            os.ftruncate(descriptor, len(before))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(descriptor)
 
 
 def withdraw(owner: str, path: Path = HOSTS) -> None:
@@ -69,25 +88,26 @@ def withdraw(owner: str, path: Path = HOSTS) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    before = _read(path)
-    ours = [line for line, found in _ours(before) if owner in ("", found.owner)]
-    if not ours:
+    if not any(owner in ("", line.owner) for line in led(path)):
         return
-    descriptor = os.open(path, os.O_WRONLY)
+    descriptor = os.open(path, os.O_RDWR)
     try:
-        kept = len(before)
-        for line in reversed(ours):
-            at = before.rindex(line, 0, kept)
-            if at + len(line) == kept:
-                os.ftruncate(descriptor, at)
-                kept = at
+        before = _whole(descriptor)
+        end = len(before)
+        for (start, stop), found in reversed(list(_ours(before))):
+            if owner not in ("", found.owner):
+                continue
+            if stop == end == os.fstat(descriptor).st_size:
+                os.ftruncate(descriptor, start)
+                end = start
             else:
-                os.pwrite(descriptor, b"\n" * len(line), at)
+                os.pwrite(descriptor, b"#", start)
+                os.pwrite(descriptor, b" " * len(before[start + 1 : stop].rstrip(b"\n")), start + 1)
     finally:
         os.close(descriptor)
 
 
-def _read(path: Path) -> bytes:
+def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(MOST_BYTES)
@@ -95,12 +115,19 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _ours(content: bytes) -> Iterator[tuple[bytes, Led]]:
-    for line in content.splitlines(keepends=True):
-        entry, mark, rest = line.decode("latin-1").partition(MARK)
-        fields, more = entry.split(), rest.split()
-        if mark and len(fields) == 2 and more:
-            yield line, Led(fields[1], fields[0], more[0], tuple(more[1].split(",")) if more[1:] else ())
+def _whole(descriptor: int) -> bytes:
+    if os.fstat(descriptor).st_size > MOST_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return os.pread(descriptor, MOST_BYTES, 0)
+
+
+def _ours(content: bytes) -> Iterator[tuple[tuple[int, int], Led]]:
+    """Give where our lines are, their ends included, and what they are."""
+    for found in _OURS.finditer(content):
+        address, name, owner, seen = (
+            (each or b"").decode() for each in found.group("address", "name", "owner", "seen")
+        )
+        yield found.span(), Led(name, address, owner, tuple(filter(None, seen.strip().split(","))))
 
 
 def listening(address: str, port: int) -> socket.socket:
@@ -121,20 +148,24 @@ def listening(address: str, port: int) -> socket.socket:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``lead FILE LINE...``, ``withdraw FILE OWNER``, or ``listen ADDRESS PORT``, which sends its socket to stdin."""
-    verb, *rest = arguments
+    """``lead FILE LINE...``, ``withdraw FILE OWNER``, or ``listen ADDRESS PORT``, which sends its socket to stdin.
+
+    The exit status is that of the error (errno(3)), or `USAGE_ERROR`.
+    """
     try:
-        if verb == LISTEN:
-            address, port = rest
-            with listening(address, int(port)) as listener, socket.socket(fileno=os.dup(0)) as channel:
-                socket.send_fds(channel, [b"0"], [listener.fileno()])
-        elif verb == WITHDRAW:
-            withdraw(rest[1], Path(rest[0]))
-        else:
-            lead([found for _, found in _ours("\n".join(rest[1:]).encode())], Path(rest[0]))
+        match arguments:
+            case [str(verb), address, port] if verb == LISTEN and port.isdecimal():
+                with listening(address, int(port)) as listener, socket.socket(fileno=os.dup(0)) as channel:
+                    socket.send_fds(channel, [b"0"], [listener.fileno()])
+            case [str(verb), path, owner] if verb == WITHDRAW:
+                withdraw(owner, Path(path))
+            case [str(verb), path, *lines] if verb == LEAD:
+                lead([found for _, found in _ours("\n".join(lines).encode())], Path(path))
+            case _:
+                return USAGE_ERROR
     except OSError as error:
         print(error.strerror or error, file=sys.stderr)
-        return 1
+        return error.errno or 1
     return 0
 
 

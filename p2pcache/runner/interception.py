@@ -122,7 +122,7 @@ def _begin(place: Place, names: Sequence[str], opened: ExitStack) -> Intercepted
     except OSError as error:
         notice, warning = f"port {HTTPS} cannot be had: {error.strerror or error}", True
     seen = {name: addresses(name) for name in names} if led else {name: [] for name in names}
-    owner = f"p2pcache-{os.getpid()}-{os.urandom(4).hex()}" if led else ""
+    owner = hosts_file.new_owner() if led else ""
     plan = Plan(
         node=str(place.node),
         names={name: (led[name].fileno() if led else 0, seen[name]) for name in names},
