@@ -42,7 +42,7 @@ def answer(status: int, reason: str) -> bytes:
     """Return an answer that ends the connection, with one sentence as its body."""
     body = f"p2pcache: {reason}\n".encode()
     head = f"HTTP/1.1 {status} {reason}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    return head.encode("latin-1") + body
+    return head.encode("latin-1", "replace") + body
 
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ MOST = 64
 LONGEST = 40
 MOST_SHOWN = 6
 OTHER = "other"
+_ODD = re.compile(r"[^A-Za-z0-9._+-]")
 
 
 class Counts(msgspec.Struct):
@@ -31,7 +33,7 @@ class Counts(msgspec.Struct):
 
     def answer(self, program: str) -> None:
         """Count a connection that is answered here."""
-        _add(self.answered, program)
+        _add(self.answered, shown(program))
 
     def pass_by(self, program: str, reason: str) -> None:
         """Count one that is not."""
@@ -42,7 +44,7 @@ class Counts(msgspec.Struct):
 
     def fail(self, program: str) -> None:
         """Count a client that did not take our certificate."""
-        _add(self.failed, program)
+        _add(self.failed, shown(program))
 
     def keep(self, path: Path) -> None:
         """Write the counts; where that fails, they are this process's alone."""
@@ -80,12 +82,14 @@ def passed(counts: Counts) -> str:
 
 
 def shown(name: str) -> str:
-    """Return the name of a program, which anybody may choose, as it can be shown."""
-    return "".join(c if c.isprintable() else "?" for c in name[:LONGEST]) or "unknown"
+    """Return the name of a program, which anybody may choose, as it can be shown in a log or a summary.
+
+    Neither a runner's commands (``::error::``, ``##[error]``) nor markup can be made of what stays.
+    """
+    return _ODD.sub("?", name[:LONGEST]) or "unknown"
 
 
 def _add(counts: dict[str, int], name: str) -> None:
-    name = shown(name)
     if name not in counts and len(counts) >= MOST:
         name = OTHER
     counts[name] = counts.get(name, 0) + 1

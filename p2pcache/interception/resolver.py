@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -25,6 +26,8 @@ SECONDS = 3.0
 REMEMBERED_SECONDS = 60.0
 MOST_ADDRESSES = 8
 
+Find = Callable[[str, tuple[str, ...]], Awaitable[list[str]]]
+
 
 def name_servers(resolv_conf: Path = RESOLV_CONF, behind_stub: Path = BEHIND_STUB) -> list[str]:
     """Return the servers to ask, those behind systemd-resolved's own address in its place."""
@@ -37,9 +40,10 @@ def name_servers(resolv_conf: Path = RESOLV_CONF, behind_stub: Path = BEHIND_STU
 class RealAddresses:
     """`real_addresses` of a name, remembered for a minute: connections come in bursts."""
 
-    def __init__(self, name: str, seen: tuple[str, ...]) -> None:
+    def __init__(self, name: str, seen: tuple[str, ...], find: Find | None = None) -> None:
         self._name = name
         self._seen = seen
+        self._find = find or real_addresses
         self._found: list[str] = []
         self._until = 0.0
         self._asking = asyncio.Lock()
@@ -48,32 +52,37 @@ class RealAddresses:
         """Return them."""
         async with self._asking:
             if time.monotonic() >= self._until:
-                self._found = await real_addresses(self._name, self._seen)
+                self._found = await self._find(self._name, self._seen)
                 self._until = time.monotonic() + (REMEMBERED_SECONDS if self._found else 0.0)
         return self._found
 
 
-async def real_addresses(name: str, seen: tuple[str, ...], servers: list[str] | None = None) -> list[str]:
+async def real_addresses(
+    name: str, seen: tuple[str, ...], servers: list[str] | None = None, *, port: int = 53, seconds: float = SECONDS
+) -> list[str]:
     """Return the addresses of `name` outside this machine: as DNS has them, else those `seen` before.
 
     Args:
         name: a host.
         seen: its addresses before it was led here.
         servers: the addresses of name servers, those of this machine by default.
+        port: of theirs.
+        seconds: until they count as silent.
     """
-    asked = await asyncio.gather(*(_asked(name, kind, servers) for kind in ("A", "AAAA")))
+    asked = await asyncio.gather(*(_asked(name, kind, servers, port, seconds) for kind in ("A", "AAAA")))
     found = [address for answer in asked for address in answer if _elsewhere(address)]
     return (found or [address for address in seen if _elsewhere(address)])[:MOST_ADDRESSES]
 
 
-async def _asked(name: str, kind: str, servers: list[str] | None) -> list[str]:
+async def _asked(name: str, kind: str, servers: list[str] | None, port: int, seconds: float) -> list[str]:
     import dns.asyncresolver
     import dns.exception
 
     resolver = dns.asyncresolver.Resolver(configure=False)
     try:
         resolver.nameservers = name_servers() if servers is None else servers
-        answer = await resolver.resolve(f"{name}.", kind, lifetime=SECONDS, search=False)
+        resolver.port = port
+        answer = await resolver.resolve(f"{name}.", kind, lifetime=seconds, search=False)
         return [record.address for record in answer]
     except (dns.exception.DNSException, OSError, ValueError):
         return []
@@ -85,22 +94,28 @@ def _servers(path: Path) -> list[str]:
     except OSError:
         return []
     fields = (line.split() for line in lines)
-    return [each[1] for each in fields if len(each) > 1 and each[0] == "nameserver"]
+    return [each[1] for each in fields if len(each) > 1 and each[0] == "nameserver" and _address(each[1])]
 
 
 def _elsewhere(address: str) -> bool:
+    found = _address(address)
+    return found is not None and not (found.is_loopback or found.is_unspecified)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        found = ipaddress.ip_address(address)
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return not (found.is_loopback or found.is_unspecified)
+        return None
 
 
 class PastHostsFile(AbstractResolver):
     """Resolves for the node: the system's resolver, but for names that a line of ours leads to this machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, hosts: Path = hosts_file.HOSTS, find: Find | None = None) -> None:
         self._system = aiohttp.ThreadedResolver()
+        self._hosts = hosts
+        self._find = find or real_addresses
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -110,10 +125,10 @@ class PastHostsFile(AbstractResolver):
         Raises:
             OSError: it has no address.
         """
-        line = next((line for line in hosts_file.led() if line.name == host.lower()), None)
+        line = next((line for line in hosts_file.led(self._hosts) if line.name == host.lower()), None)
         if line is None:
             return await self._system.resolve(host, port, family)
-        found = [each for each in await real_addresses(host, line.seen) if family in (socket.AF_UNSPEC, _family(each))]
+        found = [each for each in await self._find(host, line.seen) if family in (socket.AF_UNSPEC, _family(each))]
         if not found:
             raise OSError(None, f"{host} is led to this machine by p2pcache, and no name server says where it is")
         return [
