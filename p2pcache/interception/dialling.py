@@ -21,8 +21,13 @@ class DialError(OSError):
     """What is asked for cannot be connected to; the message says why, in one line."""
 
 
-async def direct(addresses: Sequence[str], port: int) -> socket.socket:
+async def direct(addresses: Sequence[str], port: int, seconds: float = CONNECT_SECONDS) -> socket.socket:
     """Connect to the first of several addresses that answers.
+
+    Args:
+        addresses: of one host.
+        port: the same at each.
+        seconds: until none of them counts as answering.
 
     Raises:
         DialError: none does.
@@ -31,34 +36,47 @@ async def direct(addresses: Sequence[str], port: int) -> socket.socket:
     if not infos:
         raise DialError("no name server says where it is")
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(seconds):
             connected = await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
     except TimeoutError:
         raise DialError("it does not answer") from None
-    tunnel.keep_alive(connected)
+    except OSError as error:
+        raise DialError(_printable(error.strerror or str(error))) from None
+    try:
+        tunnel.keep_alive(connected)
+    except OSError as error:
+        connected.close()
+        raise DialError(error.strerror) from None
     return connected
 
 
-async def through_proxy(target: Target, proxies: Proxies) -> socket.socket:
+async def through_proxy(target: Target, proxies: Proxies, seconds: float = CONNECT_SECONDS) -> socket.socket:
     """Connect to a target as this process's environment has it: through its proxy for https, or directly.
+
+    Args:
+        target: what is asked for.
+        proxies: of this process.
+        seconds: for each step.
 
     Raises:
         DialError: it cannot be reached, or the proxy refuses.
     """
     proxy = proxies.of(f"https://{target}")
     if proxy.url is None:
-        return await direct(await _resolved(target.host, target.port), target.port)
+        return await direct(await _resolved(target.host, target.port, seconds), target.port, seconds)
     if proxy.url.scheme != "http":
         raise DialError("this job's own proxy is reached by https, which is not chained")
     host, port = proxy.url.host or "", proxy.url.port or 80
-    connected = await direct(await _resolved(host, port), port)
+    connected = await direct(await _resolved(host, port, seconds), port, seconds)
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(seconds):
             await _ask(connected, connect_head.request(target, dict(proxy.headers)))
     except BaseException as error:
         connected.close()
         if isinstance(error, TimeoutError):
             raise DialError("this job's own proxy does not answer") from None
+        if isinstance(error, OSError) and not isinstance(error, DialError):
+            raise DialError("this job's own proxy broke off") from None
         raise
     return connected
 
@@ -74,14 +92,21 @@ async def _ask(connected: socket.socket, request: bytes) -> None:
         head += piece
     if not connect_head.is_established(head):
         status = head.split(b"\r\n")[0].decode("latin-1")
-        raise DialError(f"this job's own proxy refused: {''.join(c for c in status if c.isprintable())[:80]}")
+        raise DialError(f"this job's own proxy refused: {_printable(status)}")
 
 
-async def _resolved(host: str, port: int) -> list[str]:
+def _printable(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())[:80]
+
+
+async def _resolved(host: str, port: int, seconds: float) -> list[str]:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise DialError(f"{host}: {error.strerror}") from None
+        async with asyncio.timeout(seconds):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        raise DialError(f"no name server says where {host} is") from None
+    except (OSError, UnicodeError) as error:  # a label that is too long is no host
+        raise DialError(f"{host}: {getattr(error, 'strerror', None) or 'no such host'}") from None
     return [str(address[0]) for *_, address in found]
 
 
