@@ -12,6 +12,7 @@ UV := $(shell command -v uv 2>/dev/null)
 NPM := $(shell command -v npm 2>/dev/null)
 RECORDINGS := tests/recordings/github3.py-4.0.1.tar.gz
 MERMAID_READY := $(if $(NPM),tests/mermaid/node_modules/.package-lock.json)
+INTERCEPTION_READY := $(if $(NPM),tests/interception/node_modules/.package-lock.json)
 MCP_READY := $(if $(NPM),tests/mcp/node_modules/.package-lock.json)
 CI_PROGRAMS = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/p2pcache-ci
 NODE_READY := $(if $(NPM),tests/node/node_modules/.package-lock.json)
@@ -57,7 +58,7 @@ coverage: $(READY)  ## every line and branch of github/, cache/ and swarm/ runs 
 	@$(RUN) -m coverage combine -q
 	@$(RUN) -m coverage report
 
-e2e: $(READY) $(NODE_READY) $(MCP_READY) $(MERMAID_READY)  ## whole lives: workflows, containers, shells, a browser
+e2e: $(READY) $(NODE_READY) $(MCP_READY) $(MERMAID_READY) $(INTERCEPTION_READY)  ## whole lives: workflows, containers, shells, a browser
 	@$(PYTEST) -n 2 --timeout=600 tests/e2e
 
 lint: $(READY)  ## ruff, formatting, types
@@ -104,4 +105,4 @@ pyz:  ## dist/p2pcache-PLATFORM.pyz, p2pcache in one file (PYTHON needs pip; PLA
 	@$(PYTHON) release/pyz.py $(if $(PLATFORM),dist/p2pcache-$(PLATFORM).pyz $(PLATFORM))
 
 clean:  ## remove what the targets above made
-	@rm -rf $(VENV) $(RECORDINGS) tests/node/node_modules tests/mcp/node_modules tests/mermaid/node_modules build dist .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(RECORDINGS) tests/node/node_modules tests/mcp/node_modules tests/mermaid/node_modules tests/interception/node_modules build dist .mypy_cache .ruff_cache .pytest_cache

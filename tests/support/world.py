@@ -13,7 +13,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from p2pcache.testing import control
 from tests.support import world_machine
 from tests.support.world_machine import CONTROL_PORT
 
@@ -48,10 +50,24 @@ class World:
         """The hosts file of that machine."""
         return (self.folder / "hosts").read_text()
 
+    def order(self, action: str, /, **what: object) -> Any:
+        """Give GitHub's stand-in an order (`p2pcache.testing.control`)."""
+        return self._control(action, "--data", json.dumps(what))
+
     def charged(self) -> int:
         """Calls that GitHub has charged so far."""
-        asked = self.run("curl", "-sf", f"http://127.0.0.1:{CONTROL_PORT}/_control/state", environ={"PATH": "/usr/bin"})
-        return int(json.loads(asked.stdout)["charged"])
+        return int(self._control("charged")["charged"])
+
+    def calls(self) -> list[dict[str, Any]]:
+        """What GitHub was asked, oldest first: `p2pcache.testing.faults.Call`s."""
+        asked: list[dict[str, Any]] = self._control("calls")
+        return asked
+
+    def _control(self, action: str, *more: str) -> Any:
+        url = f"http://127.0.0.1:{CONTROL_PORT}{control.PREFIX}/{action}"
+        done = self.run("curl", "-sSf", *more, url, environ={"PATH": os.environ["PATH"]})
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
 
 @contextlib.contextmanager
