@@ -56,7 +56,7 @@ def lead(lines: Sequence[Led], path: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    if os.access(path, os.W_OK):
+    if _directly(path):
         hosts_file.lead(lines, path)
     else:
         _run(hosts_file.LEAD, str(path), *map(str, lines))
@@ -70,7 +70,7 @@ def withdraw(owner: str, path: Path) -> None:
     """
     if not any(owner in ("", line.owner) for line in hosts_file.led(path)):
         return
-    if os.access(path, os.W_OK):
+    if _directly(path):
         hosts_file.withdraw(owner, path)
     else:
         _run(hosts_file.WITHDRAW, str(path), owner)
@@ -78,7 +78,12 @@ def withdraw(owner: str, path: Path) -> None:
 
 def withdrawing(owner: str, path: Path) -> list[str]:
     """Return the command that does what `withdraw` does, whichever user runs it."""
-    return [*([] if os.access(path, os.W_OK) else SUDO), *_script(hosts_file.WITHDRAW, str(path), owner)]
+    return [*([] if _directly(path) else SUDO), *_script(hosts_file.WITHDRAW, str(path), owner)]
+
+
+def _directly(path: Path) -> bool:
+    """Return whether a file is written without sudo; what stops root, e.g. a read-only mount, stops sudo as well."""
+    return os.geteuid() == 0 or os.access(path, os.W_OK)
 
 
 def _script(*arguments: str) -> list[str]:
