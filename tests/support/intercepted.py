@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from tests.support.world_machine import CERTIFICATES, TOKEN
 ROOT = Path(__file__).parents[2]
 API = "https://api.github.com"
 AUTHORIZATION = f"Authorization: token {TOKEN}"
-ANOTHER_USER = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
+ANOTHER_UID = 65534
+ANOTHER_USER = ("setpriv", f"--reuid={ANOTHER_UID}", "--regid=65534", "--clear-groups", "--")
 NODE, INTERCEPTOR = "run", "intercept/run"
 """The folders of the two supervisors, below the job's own."""
 COMMAND_FILES = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")
@@ -74,8 +76,7 @@ class InterceptedJob:
         counted: dict[str, Any] = json.loads((self.directory / INTERCEPTOR / "counts.json").read_bytes())
         return counted
 
-    @property
-    def led(self) -> bool:
+    def leads(self) -> bool:
         """Whether the hosts file leads GitHub's API here."""
         return "api.github.com" in self.world.hosts
 
@@ -84,6 +85,9 @@ class InterceptedJob:
         for name in COMMAND_FILES:
             (self._folder / name).write_text("")
         (self._folder / "temp").mkdir(exist_ok=True)
+        if ANOTHER_USER[0] in prefix:
+            for path in (self._folder, *self._folder.iterdir()):
+                shutil.chown(path, ANOTHER_UID)
         self.started = self._action("start", *prefix, **variables)
         return self.started
 

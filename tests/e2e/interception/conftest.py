@@ -35,5 +35,5 @@ def job(world: World, folder: Path) -> Iterator[InterceptedJob]:
     with intercepted(world, folder / "job") as made:
         assert made.started
         assert made.started.returncode == 0, made.started.stderr
-        assert made.led, made.started.stdout
+        assert made.leads(), made.started.stdout
         yield made
