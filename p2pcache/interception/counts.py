@@ -10,7 +10,8 @@ import msgspec
 from p2pcache import files
 
 MOST = 64
-LONGEST = 40
+LONGEST = 64
+"""Characters of the name of a program, or of a reason; all of ours are shorter."""
 MOST_SHOWN = 6
 OTHER = "other"
 _ODD = re.compile(r"[^A-Za-z0-9._+-]")
