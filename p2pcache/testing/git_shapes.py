@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from urllib.parse import quote
 
 from p2pcache.testing.routing import Answer, Ask
 from p2pcache.testing.shapes import WEB, Json, account, repository, repository_url
-from p2pcache.testing.world import Commit, Release, Repository, Run, blob_sha, node_id, stamp
+from p2pcache.testing.world import Asset, Commit, Release, Repository, Run, blob_sha, node_id, stamp
 
 
 def git_commit(of: Repository, one: Commit) -> Json:
@@ -71,10 +72,30 @@ def release(of: Repository, one: Release) -> Json:
         "prerelease": False,
         "created_at": stamp(one.at),
         "published_at": stamp(one.at),
-        "assets": [],
+        "assets": [asset(of, one, each) for each in one.assets],
         "tarball_url": f"{repository_url(of)}/tarball/{one.tag}",
         "zipball_url": f"{repository_url(of)}/zipball/{one.tag}",
         "body": f"What is new in {one.tag}",
+    }
+
+
+def asset(of: Repository, release: Release, one: Asset) -> Json:
+    """Return an uploaded file."""
+    return {
+        "url": f"{repository_url(of)}/releases/assets/{one.id}",
+        "id": one.id,
+        "node_id": node_id("ReleaseAsset", one.id),
+        "name": one.name,
+        "label": "",
+        "uploader": account(one.author),
+        "content_type": "application/octet-stream",
+        "state": "uploaded",
+        "size": len(one.content),
+        "digest": f"sha256:{hashlib.sha256(one.content).hexdigest()}",
+        "download_count": 0,
+        "created_at": stamp(one.at),
+        "updated_at": stamp(one.at),
+        "browser_download_url": f"{WEB}/{of.full_name}/releases/download/{release.tag}/{one.name}",
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from p2pcache.testing import changes, git_shapes, shapes
 from p2pcache.testing.repository_reads import issue_of
 from p2pcache.testing.routing import NOT_FOUND, Answer, Ask, Problem, Routes
-from p2pcache.testing.world import Account, Comment, Issue, Label, Repository, blob_sha
+from p2pcache.testing.world import Account, Asset, Comment, Issue, Label, Repository, blob_sha
 
 routes = Routes()
 
@@ -137,6 +137,21 @@ def delete_label(_ask: Ask, of: Repository, name: str) -> Answer:
     for issue in of.issues:
         issue.labels = [label for label in issue.labels if label is not one]
     return Answer(status=204)
+
+
+@routes.on("POST", "/releases/{number}/assets")
+def upload_asset(ask: Ask, of: Repository, number: str) -> Answer:
+    """Add a file to a release; GitHub has this at its host for uploads alone."""
+    one = next((one for one in of.releases if str(one.id) == number), None)
+    if one is None:
+        raise Problem(*NOT_FOUND)
+    name = ask.query.get("name", "")
+    if not name or any(asset.name == name for asset in one.assets):
+        raise _invalid("ReleaseAsset", "name", code="already_exists" if name else "missing_field")
+    made = Asset(ask.world.next_id(), name, ask.body, ask.world.now(), author_of(ask))
+    one.assets.append(made)
+    shaped = git_shapes.asset(of, one, made)
+    return Answer(shaped, 201, {"location": shaped["url"]})
 
 
 @routes.on("PUT", "/contents/{path*}")

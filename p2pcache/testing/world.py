@@ -85,6 +85,17 @@ class Commit:
         return sha("tree", *(f"{path}:{blob_sha(content)}" for path, content in sorted(self.files.items())))
 
 
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """An uploaded file of a release."""
+
+    id: int
+    name: str
+    content: bytes
+    at: datetime
+    author: Account
+
+
 @dataclass(slots=True, eq=False)
 class Release:
     """A published release."""
@@ -93,6 +104,7 @@ class Release:
     tag: str
     at: datetime
     author: Account
+    assets: list[Asset] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)

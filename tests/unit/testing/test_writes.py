@@ -31,6 +31,17 @@ async def test_a_comment_lives(client: Client) -> None:
     assert (await client.get(path, "ghs_1")).status == 404
 
 
+async def test_a_file_of_a_release_lives(client: Client) -> None:
+    release = (await client.get(f"{APP}/releases/latest", "ghs_1")).json
+    target = f"{APP}/releases/{release['id']}/assets"
+    made = await client.send("POST", f"{target}?name=a.bin", "ghs_1", json="content")
+    assert (made.status, made.json["name"], made.json["size"]) == (201, "a.bin", len('"content"'))
+    assert (await client.get(f"{APP}/releases/latest", "ghs_1")).json["assets"] == [made.json]
+    for wrong in (f"{target}?name=a.bin", target):
+        assert (await client.send("POST", wrong, "ghs_1", json="content")).status == 422
+    assert (await client.send("POST", f"{APP}/releases/1/assets?name=a", "ghs_1", json="")).status == 404
+
+
 async def test_labels_live(client: Client) -> None:
     assert (await client.send("POST", f"{APP}/labels", "ghs_1", json={"name": "hot"})).status == 201
     assert (await client.send("POST", f"{APP}/labels", "ghs_1", json={"name": "hot"})).status == 422
