@@ -146,6 +146,23 @@ def content(of: Repository, path: str, data: bytes, ref: str) -> Json:
     }
 
 
+def changed_file(of: Repository, path: str) -> Json:
+    """Return a file that a pull request changes."""
+    tip = of.commits[0]
+    return {
+        "sha": blob_sha(tip.files[path]),
+        "filename": path,
+        "status": "modified",
+        "additions": 1,
+        "deletions": 1,
+        "changes": 2,
+        "blob_url": f"{WEB}/{of.full_name}/blob/{tip.sha}/{quote(path)}",
+        "raw_url": f"{WEB}/{of.full_name}/raw/{tip.sha}/{quote(path)}",
+        "contents_url": f"{repository_url(of)}/contents/{quote(path)}?ref={tip.sha}",
+        "patch": "@@ -1 +1 @@",
+    }
+
+
 def found_code(of: Repository, path: str) -> Json:
     """Return a file in a code search."""
     tip = of.commits[0]

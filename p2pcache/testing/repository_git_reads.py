@@ -179,6 +179,12 @@ def workflows(_ask: Ask, of: Repository) -> Answer:
     return Answer({"total_count": 1, "workflows": [{"id": 1, "name": "CI", "state": "active", "url": url}]})
 
 
+@routes.on("GET", "/actions/caches")
+def caches(_ask: Ask, _of: Repository) -> Answer:
+    """Return no entries of the Actions cache."""
+    return Answer({"total_count": 0, "actions_caches": []})
+
+
 @routes.on("GET", "/actions/runs/{number}")
 def run(_ask: Ask, of: Repository, number: str) -> Answer:
     """Return one finished run."""

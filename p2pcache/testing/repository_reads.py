@@ -51,6 +51,13 @@ def comments(ask: Ask, of: Repository, number: str) -> Answer:
     return repository_page(ask, of, on.comments, lambda _, one: shapes.comment(of, on, one))
 
 
+@routes.on("GET", "/issues/{number}/events")
+def issue_events(ask: Ask, of: Repository, number: str) -> Answer:
+    """Return its events: that each of its labels was added."""
+    on = issue_of(of, number)
+    return repository_page(ask, of, on.labels, lambda _, one: shapes.labelled(of, on, one))
+
+
 @routes.on("GET", "/issues/comments/{number}")
 def comment(_ask: Ask, of: Repository, number: str) -> Answer:
     """Return one comment, by id."""
@@ -105,6 +112,14 @@ def pull(ask: Ask, of: Repository, number: str) -> Answer:
         as_text.modified = of.touched
         return as_text
     return Answer(shapes.pull(of, one), modified=of.touched)
+
+
+@routes.on("GET", "/pulls/{number}/files")
+def pull_files(ask: Ask, of: Repository, number: str) -> Answer:
+    """Return the files that a pull request changes: the same one in all."""
+    if not issue_of(of, number).head:
+        raise Problem(*NOT_FOUND)
+    return repository_page(ask, of, [path for path in of.files if path == "CHANGES"], git_shapes.changed_file)
 
 
 @routes.on("GET", "/contributors")

@@ -182,6 +182,23 @@ def issue(of: Repository, one: Issue) -> Json:
     return shaped
 
 
+def labelled(of: Repository, on: Issue, one: Label) -> Json:
+    """Return the event that a label was added to an issue."""
+    number = on.id * 1000 + one.id
+    return {
+        "id": number,
+        "node_id": node_id("LabeledEvent", number),
+        "url": f"{repository_url(of)}/issues/events/{number}",
+        "actor": account(on.author),
+        "event": "labeled",
+        "commit_id": None,
+        "commit_url": None,
+        "created_at": stamp(on.created),
+        "label": {"name": one.name, "color": one.color},
+        "performed_via_github_app": None,
+    }
+
+
 def pull(of: Repository, one: Issue) -> Json:
     """Return a pull request."""
     shaped = issue(of, one)

@@ -177,3 +177,17 @@ async def test_code_is_searched_for_tokens_alone(client: Client) -> None:
     assert (await client.get("/search/code?q=app")).status == 401
     found = (await client.get("/search/code?q=repo:octo/app+readme:x", "ghs_1")).json
     assert {item["repository"]["full_name"] for item in found["items"]} == {"octo/app"}
+
+
+async def test_what_actions_ask_about_issues_and_pull_requests(client: Client, github: StandIn) -> None:
+    github.repository("octo/pulled", issues=1, pulls=1)
+    app = "/repos/octo/app"
+    labels = (await client.get(f"{app}/issues/1/labels", "ghs_1")).json
+    await client.send("PUT", f"{app}/issues/1/labels", "ghs_1", json={"labels": ["stale"]})
+    events = (await client.get(f"{app}/issues/1/events", "ghs_1")).json
+    assert [(event["event"], event["label"]["name"]) for event in events] == [("labeled", "stale")]
+    assert "stale" not in [label["name"] for label in labels]
+    files = (await client.get("/repos/octo/pulled/pulls/2/files", "ghs_1")).json
+    assert [(file["filename"], file["status"]) for file in files] == [("CHANGES", "modified")]
+    assert (await client.get("/repos/octo/pulled/pulls/1/files", "ghs_1")).status == 404, "an issue"
+    assert (await client.get(f"{app}/actions/caches", "ghs_1")).json == {"total_count": 0, "actions_caches": []}
