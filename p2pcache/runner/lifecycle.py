@@ -83,6 +83,9 @@ def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> N
         stats = ask(str(job.socket), "/-/stats")
         job.stats.write_text(json.dumps(stats), "utf-8")
         core.info(headline(stats))
+        intercepted = _intercepted(record, stats)
+        for name, value in intercepted.items():
+            core.info(plain(f"{name}: {value}", MAX_SENTENCE))
         restarts = supervisor.restarts(job.run)
         # What was reported when the job began is not annotated again.
         earlier = [Concern(warning) for warning in record["warnings"]]
@@ -90,7 +93,7 @@ def report(job: Job, record: Mapping[str, Any], environ: Mapping[str, str]) -> N
         for concern in off:
             (core.warning if concern.serious else core.notice)(f"p2pcache: {plain(concern.sentence, MAX_SENTENCE)}")
         if record["report"]:
-            facts = {**record["facts"], **_intercepted(record, stats), "Node restarts": str(restarts)}
+            facts = {**record["facts"], **intercepted, "Node restarts": str(restarts)}
             _append_summary(environ, markdown(stats, facts, [*earlier, *off]))
     except (NodeError, ValueError) as error:
         if record["strict"]:
