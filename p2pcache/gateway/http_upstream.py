@@ -32,8 +32,6 @@ CONNECTIONS = 256
 PIECE = 64 << 10
 STEP = 4 * PIECE
 GZIP = ("gzip", "x-gzip")
-OWN_FIELDS = "p2pcache-"
-"""Fields between a client and this node, which are nobody else's business."""
 
 REPLACED_FIELDS = frozenset({"content-length", "expect", "host", "transfer-encoding"})
 """Fields that describe the client's own message: this node announces only what it sends itself."""

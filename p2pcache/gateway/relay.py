@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from p2pcache.cache.upstream import UpstreamError
 from p2pcache.gateway.exchange import BODILESS, BadRequest, Disconnected, Exchange
 from p2pcache.gateway.head import Line
-from p2pcache.gateway.http_upstream import GZIP, OWN_FIELDS, REPLACED_FIELDS, HttpUpstream, UpstreamResponse
+from p2pcache.gateway.http_upstream import GZIP, REPLACED_FIELDS, HttpUpstream, UpstreamResponse
 from p2pcache.gateway.respond import rebased, weakened
 from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import links
-from p2pcache.github.headers import end_to_end, is_json
+from p2pcache.github.headers import OWN_FIELDS, end_to_end, is_json
 
 MAX_REWRITE = 8 << 20
 """Bytes; a longer JSON body keeps GitHub's URLs, which still work, past the cache."""

@@ -43,7 +43,9 @@ HOP_BY_HOP = frozenset(
 _JSON = re.compile(r"application/(?:json|vnd\.github(?:\.v[0-9]+)?(?:\+json|\.object(?:\+json)?))")
 # Fields that change GitHub's answer. `Vary` does not list them all; even X-GitHub-Api-Version, part of every key, is
 # missing there. docs.github.com, "Migrating GraphQL global node IDs"; gh sends GraphQL-Features.
-_VARYING = ("x-github-", "graphql-", "x-requested-with")
+VARYING = ("x-github-", "graphql-", "x-requested-with")
+OWN_FIELDS = "p2pcache-"
+"""Fields between a client and this node, which are nobody else's business."""
 _KEYED = frozenset({"x-github-api-version"})
 _SENT = frozenset({"accept", "authorization", "content-type", "cookie"})
 _SECONDS = re.compile(r'"?([0-9]{1,10})"?')
@@ -78,12 +80,12 @@ def is_json(content_type: str) -> bool:
 
 def varying(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return the request fields, sorted, on which GitHub's answer may depend, except those that are in every key."""
-    return tuple(sorted(line for line in headers.items() if line[0].startswith(_VARYING) and line[0] not in _KEYED))
+    return tuple(sorted(line for line in headers.items() if line[0].startswith(VARYING) and line[0] not in _KEYED))
 
 
 def forwarded(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the request fields of a cacheable read that go to GitHub: no other may affect a shared answer."""
-    return {name: value for name, value in headers.items() if name in _SENT or name.startswith(_VARYING)}
+    return {name: value for name, value in headers.items() if name in _SENT or name.startswith(VARYING)}
 
 
 def oldest(headers: Mapping[str, str]) -> float:

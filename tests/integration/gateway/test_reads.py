@@ -78,6 +78,21 @@ async def test_both_ways_of_a_hit_give_the_same_bytes(node: Node, lines: tuple[s
     assert sorted(slow.split(b"\r\n")) == sorted(fast.split(b"\r\n"))
 
 
+@pytest.mark.parametrize("lines", [(), ("Accept-Encoding: gzip",)], ids=["plain", "gzip"])
+async def test_both_ways_of_a_304_give_the_same_bytes(node: Node, github: StandIn, lines: tuple[str, ...]) -> None:
+    await ask(node, get(ISSUES, *lines))
+    tag = (await ask(node, get(ISSUES, *lines))).headers["etag"]  # the answer stands ready from then on
+    found = []
+    for more in ("Traceparent: 1", "X-Trace: 1"):  # a field that needs thought, and one that does not
+        async with connect(node) as client:
+            await client.send(get(ISSUES, *lines, f"If-None-Match: {tag}", more))
+            head = await client.reader.readuntil(b"\r\n\r\n")
+            found.append(sorted(re.sub(rb"(age: |ttl=|date: )[^;\r]*", rb"\1now", head).split(b"\r\n")))
+    assert found[0] == found[1]
+    assert b"HTTP/1.1 304 Not Modified" in found[0]
+    assert len(github.calls) == 1
+
+
 @pytest.mark.parametrize(
     ("target", "headers", "said"),
     [

@@ -48,8 +48,14 @@ class World:
         self.memory.put(entry)
         return entry
 
-    def remember(self, view: View = View(), headers: list[tuple[bytes, bytes]] = HEADERS, url: bytes = b"/x") -> None:  # noqa: B008 - a value
-        shown = show(self.entry, view, '"e"', self.memory, Upstreams("https://api.github.com"))
+    def remember(
+        self,
+        view: View = View(),  # noqa: B008 - a value
+        headers: list[tuple[bytes, bytes]] = HEADERS,
+        url: bytes = b"/x",
+        tag: str | None = '"e"',
+    ) -> None:
+        shown = show(self.entry, view, tag, self.memory, Upstreams("https://api.github.com"))
         read = Read(Resource("/x"), Lifetime.NORMAL, "GET /x", ())
         wanted = Wanted.__new__(Wanted)
         for name, value in {
@@ -129,7 +135,9 @@ def test_what_is_over_is_not_answered_with(world: World, change: Callable[[World
             pytest.param((name, b"x"), id=name.decode())
             for name in (
                 b"cookie",
-                b"if-none-match",
+                b"if-modified-since",
+                b"traceparent",
+                b"x-http-method-override",
                 b"range",
                 b"expect",
                 b"cache-control",
@@ -144,7 +152,40 @@ def test_a_request_that_differs_takes_the_long_way(world: World, changed: tuple[
     headers = [line for line in HEADERS if line[0] != changed[0] or changed[0] == b"host"] + [changed]
     assert world.hot.answer(b"/x", headers) is None
     assert world.hot.answer(b"/x?", HEADERS) is None
-    assert world.hot.answer(b"/x", [*HEADERS, (b"accept-language", b"de")])
+    for harmless in (b"accept-language", b"x-trace-id", b"dnt", b"priority"):
+        assert world.hot.answer(b"/x", [*HEADERS, (harmless, b"de")])
+
+
+@pytest.mark.parametrize("field", [b"x-github-next-global-id", b"graphql-features", b"x-requested-with", b"p2pcache-x"])
+def test_what_githubs_answer_depends_on_takes_the_long_way(world: World, field: bytes) -> None:
+    world.remember()
+    assert world.hot.answer(b"/x", [*HEADERS, (field, b"1")]) is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "answered"),
+    [(b'"e"', True), (b'W/"e"', True), (b'"f"', False), (b'"f", "e"', False), (b"*", False), (b"", False)],
+)
+def test_a_client_that_has_it_is_told_so(world: World, condition: bytes, answered: bool) -> None:
+    world.remember()
+    answer = world.hot.answer(b"/x", [*HEADERS, (b"if-none-match", condition)])
+    assert (answer is not None) is answered
+    if answer:
+        head, body = answer
+        assert (head.startswith(b"HTTP/1.1 304 Not Modified\r\n"), body) == (True, b"")
+        assert b"content-length" not in head
+        assert b'\r\netag: "e"\r\n' in head
+    assert world.hit()[1] == world.entry.block.body
+
+
+def test_an_answer_without_a_tag_is_given_whole(world: World) -> None:
+    world.remember(tag=None)
+    assert world.hot.answer(b"/x", [*HEADERS, (b"if-none-match", b"")]) is None
+
+
+def test_what_was_asked_with_a_condition_stands_ready_without_one(world: World) -> None:
+    world.remember(headers=[*HEADERS, (b"if-none-match", b'"old"')])
+    assert world.hit()[1] == world.entry.block.body
 
 
 @pytest.mark.parametrize("view", [View("http://gw:1"), View(gzip=True), View("http://gw:1", gzip=True)])
