@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import socket
 import ssl
 import subprocess
 import sys
@@ -31,19 +30,19 @@ _ALWAYS = (trust_files.NODE, trust_files.REQUESTS, trust_files.FOLDER)
 _MOST_FILES = 1_000
 _MOST_BYTES = 4 << 20
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END CERTIFICATE-----")
-# Asks for something, free of charge: a client that ends a handshake without a byte counts as one that does not trust.
+# It sends an empty line, which begins no request (RFC 9112 section 2.2): a client that ends a handshake without a byte
+# counts as one that does not trust. What comes is read to its end, or closing would reset the connection.
 _PROBE = """
-import socket, ssl, sys
+import contextlib, socket, ssl, sys
 address, port, name, seconds = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-asked = f"GET /rate_limit HTTP/1.1\\r\\nHost: {name}\\r\\nUser-Agent: p2pcache\\r\\nConnection: close\\r\\n\\r\\n"
 with socket.create_connection((address, port), seconds) as plain:
     with context.wrap_socket(plain, server_hostname=name) as tls:
-        shown = tls.getpeercert(True)
-        tls.sendall(asked.encode())
-        tls.recv(1)
-sys.stdout.write(ssl.DER_cert_to_PEM_cert(shown))
+        sys.stdout.write(ssl.DER_cert_to_PEM_cert(tls.getpeercert(True)))
+        tls.sendall(b"\\r\\n")
+        with contextlib.suppress(OSError):
+            tls.unwrap()
 """
 
 
@@ -55,11 +54,15 @@ def of_interception(
     for line in hosts_file.led(hosts):
         by_owner.setdefault(line.owner, []).append(line)
     for owner, lines in by_owner.items():
-        dead = [line for line in lines if not _listens(line.address, port, seconds)]
+        shown = [_shown(line, environ, seconds, port) for line in lines]
+        dead = [line for line, certificate in zip(lines, shown, strict=True) if certificate is None]
         if dead:
-            yield _stale(dead, owner, hosts, "nobody answers")
+            yield failed(
+                f"{_led(dead)} by {hosts}, where nobody answers: each client of this machine that asks for it fails",
+                f"take what is left of an ended job out of the file, with: {removal(owner, hosts)}",
+            )
         else:
-            yield from _answering(lines, environ, seconds, hosts, port)
+            yield _of_variables(lines, shown[0] or b"", environ)  # one certificate is for all names
 
 
 def removal(owner: str, hosts: Path = HOSTS) -> str:
@@ -70,43 +73,20 @@ def removal(owner: str, hosts: Path = HOSTS) -> str:
     return shlex.join(command)
 
 
-def _stale(lines: Sequence[Led], owner: str, hosts: Path, what: str) -> CheckFinding:
-    return failed(
-        f"{_led(lines)} by {hosts}, where {what}: each client of this machine that asks for it fails",
-        f"take what is left of an ended job out of the file, with: {removal(owner, hosts)}",
-    )
-
-
-def _answering(
-    lines: Sequence[Led], environ: Mapping[str, str], seconds: float, hosts: Path, port: int
-) -> Iterator[CheckFinding]:
-    first = lines[0]  # one certificate is for all names
-    shown = _shown(first, environ, seconds, port)
-    if shown is None:
-        yield _stale(lines, first.owner, hosts, "TLS is not answered")
-        return
+def _of_variables(lines: Sequence[Led], shown: bytes, environ: Mapping[str, str]) -> CheckFinding:
     ours = _is_own_anchor(shown)
     wanted = shown if ours else b""
     wrong = [f"{name} {reason}" for name in _named(environ) if (reason := _lacks(environ, name, wanted))]
     if wrong:
-        yield warned(f"{_led(lines)}, and {'; '.join(wrong)}: clients that read it go past the cache", KEEP)
-    elif ours:
-        yield passed(f"{_led(lines)}, whose certificate is named by {', '.join(_named(environ))}")
-    else:
-        yield warned(f"{_led(lines)}, and Python is passed by: it gets GitHub's own certificate", COUNTED)
+        return warned(f"{_led(lines)}, and {'; '.join(wrong)}: clients that read it go past the cache", KEEP)
+    if ours:
+        return passed(f"{_led(lines)}, whose certificate is named by {', '.join(_named(environ))}")
+    return warned(f"{_led(lines)}, and Python is passed by: it gets GitHub's own certificate", COUNTED)
 
 
 def _led(lines: Sequence[Led]) -> str:
     leads = "leads" if len(lines) == 1 else "lead"
     return f"{', '.join(line.name for line in lines)} {leads} to {', '.join(line.address for line in lines)}"
-
-
-def _listens(address: str, port: int, seconds: float) -> bool:
-    try:
-        with socket.create_connection((address, port), seconds):
-            return True
-    except OSError:
-        return False
 
 
 def _shown(line: Led, environ: Mapping[str, str], seconds: float, port: int) -> bytes | None:
@@ -115,7 +95,7 @@ def _shown(line: Led, environ: Mapping[str, str], seconds: float, port: int) -> 
     command = [sys.executable, "-I", "-S", "-c", _PROBE, line.address, str(port), line.name, str(seconds)]
     try:
         asked = subprocess.run(  # noqa: S603 - our own script
-            command, env=variables, stdin=subprocess.DEVNULL, capture_output=True, timeout=4 * seconds, check=False
+            command, env=variables, stdin=subprocess.DEVNULL, capture_output=True, timeout=1.5 * seconds, check=False
         )
         return ssl.PEM_cert_to_DER_cert(asked.stdout.decode("ascii")) if asked.returncode == 0 else None
     except (OSError, subprocess.TimeoutExpired, ValueError):
