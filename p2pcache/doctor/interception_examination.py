@@ -26,9 +26,10 @@ from p2pcache.runner import as_root
 HTTPS = 443
 KEEP = "let this step's env keep what the Action sets: docs/interception.md has the variables"
 COUNTED = "why is counted in $RUNNER_TEMP/p2pcache/intercept/run/counts.json, by program"
+VARIABLES = (trust_files.NODE, trust_files.REQUESTS, trust_files.CURL, trust_files.FILE, trust_files.FOLDER)
 _ALWAYS = (trust_files.NODE, trust_files.REQUESTS, trust_files.FOLDER)
 _MOST_FILES = 1_000
-_MOST_BYTES = 4 << 20
+_MOST_BYTES = trust_files.MOST_BYTES + (1 << 16)  # ours stands last
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END CERTIFICATE-----")
 # It sends an empty line, which begins no request (RFC 9112 section 2.2): a client that ends a handshake without a byte
 # counts as one that does not trust. What comes is read to its end, or closing would reset the connection.
@@ -91,7 +92,7 @@ def _led(lines: Sequence[Led]) -> str:
 
 def _shown(line: Led, environ: Mapping[str, str], seconds: float, port: int) -> bytes | None:
     """Return the certificate, in DER, that a Python program with these variables is shown; None where it is none."""
-    variables = {name: environ[name] for name in trust_files.VARIABLES if environ.get(name)}
+    variables = {name: environ[name] for name in VARIABLES if environ.get(name)}
     command = [sys.executable, "-I", "-S", "-c", _PROBE, line.address, str(port), line.name, str(seconds)]
     try:
         asked = subprocess.run(  # noqa: S603 - our own script
@@ -112,7 +113,7 @@ def _is_own_anchor(certificate: bytes) -> bool:
 
 def _named(environ: Mapping[str, str]) -> list[str]:
     """Return the variables that have to name our certificate: two only where a job has set them."""
-    return [name for name in trust_files.VARIABLES if name in _ALWAYS or environ.get(name)]
+    return [name for name in VARIABLES if name in _ALWAYS or environ.get(name)]
 
 
 def _lacks(environ: Mapping[str, str], variable: str, certificate: bytes) -> str:

@@ -16,7 +16,7 @@ import pytest
 from p2pcache.doctor import clients_configured, clock_skew, github_api
 from p2pcache.doctor.clients_configured import examine
 from p2pcache.doctor.finding import CheckFinding, CheckVerdict
-from p2pcache.doctor.interception_examination import KEEP, of_interception, removal
+from p2pcache.doctor.interception_examination import KEEP, VARIABLES, of_interception, removal
 from p2pcache.interception import certificate, hosts_file, resolver, trust_files
 from p2pcache.interception.hosts_file import Led
 from tests.support.http_service import http_service
@@ -111,6 +111,7 @@ def test_only_lines_that_lead_to_nobody_are_removed(tmp_path: Path, hosts: Path)
 
 def test_a_person_is_asked_for_a_password_where_it_takes_one(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert removal("p2pcache-1-ab", hosts).startswith("sudo /")
 
 
@@ -145,7 +146,7 @@ def test_a_variable_that_does_not_is_a_warning_with_its_name(
     assert (finding.verdict, finding.advice) == (WARN, KEEP)
     assert f"{variable} " in finding.found
     assert reason in finding.found
-    assert all(f"{name} " not in finding.found for name in trust_files.VARIABLES if name != variable)
+    assert all(f"{name} " not in finding.found for name in VARIABLES if name != variable)
 
 
 def test_one_that_is_passed_by_gets_the_variable_that_is_missing_or_where_the_reason_is(
@@ -187,7 +188,7 @@ async def test_the_doctors_own_connections_go_past_such_a_line(
     async def real(asked: str, seen: tuple[str, ...]) -> list[str]:
         return ["127.0.0.1"] if (asked, seen) == (name, ("192.0.2.1",)) else []
 
-    monkeypatch.setattr(hosts_file, "led", lambda: lines)
+    monkeypatch.setattr(hosts_file, "led", lambda *_: lines)
     monkeypatch.setattr(resolver, "real_addresses", real)
     async with http_service({"/rate_limit": b"{}"}) as service:
         upstream = service.url.replace("127.0.0.1", name)
