@@ -127,7 +127,7 @@ def _uv(environ: Environ, ours: frozenset[str]) -> bool:
 
 
 def _deno(environ: Environ, ours: frozenset[str]) -> bool:
-    return environ.get("DENO_CERT", "") in ours  # before 2.8 it does not read Node.js's variable
+    return environ.get("DENO_CERT", "") in ours  # before 2.8 it does not read Node's variable
 
 
 _TRUSTS: Mapping[Program, Trusted] = {
