@@ -51,12 +51,26 @@ class Side(asyncio.Protocol):
         self.made.pause_reading()
 
     def join(self, other: Side) -> None:
-        """Begin to pass on, both ways."""
+        """Begin to pass on, both ways; a side that has ended before ends the other."""
         self._other, other._other = other, self
-        for side, there in ((self, other), (other, self)):
-            there.transport.writelines(side.early)
+        sides = (self, other)
+        for side in sides:
+            if not (side.ended or side.transport.is_closing()):
+                side.transport.resume_reading()
+        for side, there in (sides, sides[::-1]):
+            if not there.transport.is_closing():
+                there.transport.writelines(side.early)  # may pause the reading again
             side.early.clear()
-            side.transport.resume_reading()
+        for side in sides:
+            if side.closed.done():
+                side.connection_lost(side.closed.result())
+            elif side.ended and not side.eof_received():
+                side.transport.close()
+
+    def abort(self) -> None:
+        """Break the connection off, and with it the other side's."""
+        if self.made is not None:
+            self.made.abort()
 
     def data_received(self, data: bytes) -> None:
         """Pass on."""
@@ -71,7 +85,9 @@ class Side(asyncio.Protocol):
         """Pass a half-close on; once both sides have said all, nothing else would end the pair."""
         self.ended = True
         other = self._other
-        if other is None or other.ended or not other.transport.can_write_eof():
+        if other is None:
+            return self.transport.can_write_eof()  # it is passed on once there is another side
+        if other.ended or not other.transport.can_write_eof():
             return False  # this side closes, and `connection_lost` closes the other
         with contextlib.suppress(OSError, RuntimeError):
             other.transport.write_eof()
@@ -100,8 +116,18 @@ class Side(asyncio.Protocol):
 
 async def joined(client: socket.socket, server: socket.socket) -> tuple[Side, Side]:
     """Join two connected sockets, which belong to the pair from then on."""
-    near, far = await side_of(client), await side_of(server)
-    near.join(far)
+    near = far = None
+    try:
+        near = await side_of(client)
+        far = await side_of(server)
+        near.join(far)
+    except BaseException:
+        for side, connection in ((near, client), (far, server)):
+            if side is None:
+                connection.close()
+            else:
+                side.abort()
+        raise
     return near, far
 
 

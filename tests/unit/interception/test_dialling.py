@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from p2pcache.interception import dialling
 from p2pcache.interception.connect_head import Target
 from p2pcache.interception.dialling import DialError, direct, through_proxy
 from p2pcache.proxies import Proxies
@@ -148,17 +147,3 @@ async def test_a_host_that_is_none_and_a_proxy_that_is_not_chained(monkeypatch: 
     monkeypatch.setenv("HTTPS_PROXY", "https://proxy.invalid:3129")
     with pytest.raises(DialError, match="not chained"):
         await through_proxy(TARGET, Proxies(), 20)
-
-
-async def test_a_name_server_that_hangs_is_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-
-    async def hang(*_: object, **__: object) -> None:
-        await asyncio.sleep(60)
-
-    class Loop:
-        getaddrinfo = staticmethod(hang)
-
-    monkeypatch.setattr(dialling.asyncio, "get_running_loop", Loop)
-    with pytest.raises(DialError, match=r"no name server says where target\.invalid is"):
-        await dialling._resolved(TARGET.host, 443, 0)
