@@ -139,7 +139,9 @@ class Gateway:
         if exchange.method == "POST" and target.partition("?")[0] == "/graphql":
             await self._graphql(exchange, target, base)
             return
-        request = Request(exchange.method, target, exchange.headers)
+        # A HEAD is answered from what a GET brings (RFC 9110 section 9.3.2): GitHub charges the one as the other.
+        method = "GET" if exchange.method == "HEAD" else exchange.method
+        request = Request(method, target, exchange.headers)
         await self._classified(exchange, classify(request), request, base, whole=exchange.length == 0)
 
     async def _raw(self, exchange: Exchange, target: str) -> None:

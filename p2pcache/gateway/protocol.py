@@ -41,6 +41,7 @@ MAX_OVERHEAD = 64 << 10
 LINGERING = 64
 """Refused clients that may linger; more are cut off with their refusal, so that a flood holds nothing."""
 
+_READS = (b"GET", b"HEAD")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
 
 
@@ -200,12 +201,14 @@ class GatewayProtocol(HttpToolsProtocol):
         parser, cycle = self.parser, self.cycle
         if not self._hot or _busy(cycle) or self.pipeline or self.flow.write_paused:
             return False
-        if parser.get_method() != b"GET" or not parser.should_keep_alive() or parser.get_http_version() != "1.1":
+        method = parser.get_method()
+        if method not in _READS or not parser.should_keep_alive() or parser.get_http_version() != "1.1":
             return False
         answer = self._front.hot.answer(self.url, self.headers)
         if answer is None:
             return False
-        self._write_now(*answer)
+        head, body = answer
+        self._write_now(head, body if method == b"GET" else b"")
         self._answered = True
         self._hits += 1
         if self._program is not None:

@@ -36,6 +36,7 @@ from p2pcache.gateway.routing import Upstreams
 from p2pcache.github import links
 from p2pcache.github.etag import TagKind, is_digest
 from p2pcache.github.headers import is_json
+from p2pcache.github.methods import SAFE
 from p2pcache.github.request import Read, Request
 from p2pcache.ledger.ledger import Ledger, RouteCount
 
@@ -173,7 +174,7 @@ class Reads:
             return
         await exchange.start(shown.status, lines)
         await exchange.send(shown.body)
-        if shown.status == 200 and entry.alive and exchange.method == "GET":
+        if shown.status == 200 and entry.alive and exchange.method in SAFE:
             key = key_of(exchange.raw_target, exchange.raw_headers)
             if key is not None:
                 self._hot.remember(key, entry, wanted, shown)
@@ -200,7 +201,10 @@ class Reads:
         if body is None:
             try:
                 await exchange.start(response.status, [*lines, *own])
-                await pump(exchange, response.stream())
+                if exchange.method == "HEAD":
+                    await exchange.send(b"")
+                else:
+                    await pump(exchange, response.stream())
             finally:
                 await response.close()
             return

@@ -93,6 +93,33 @@ async def test_both_ways_of_a_304_give_the_same_bytes(node: Node, github: StandI
     assert len(github.calls) == 1
 
 
+async def test_a_head_is_answered_from_what_a_get_brings_and_the_other_way_around(node: Node, github: StandIn) -> None:
+    cold = await ask(node, get(ISSUES, method="HEAD"))
+    assert cold.headers["cache-status"] == "p2pcache; fwd=uri-miss; fwd-status=200; stored"
+    whole = await ask(node, get(ISSUES))
+    slow, fast = [await ask(node, get(ISSUES, more, method="HEAD")) for more in ("Traceparent: 1", "X-Trace: 1")]
+    assert [call.method for call in github.calls] == ["GET"]
+    assert (slow.status, fast.status, slow.body, fast.body) == (200, 200, b"", b"")
+    assert int(fast.headers["content-length"]) == len(whole.body)
+    assert {**slow.headers, "date": ""} == {**fast.headers, "date": ""}
+    assert fast.headers["cache-status"].startswith("p2pcache; hit; ")
+
+
+async def test_a_connection_goes_on_after_a_head(node: Node) -> None:
+    async with connect(node) as client:
+        for method in ("HEAD", "HEAD", "GET", "HEAD", "GET"):
+            await client.send(get(REPO, method=method))
+            reply = await client.reply(head=method == "HEAD")
+            assert (reply.status, bool(reply.body)) == (200, method == "GET")
+
+
+async def test_a_head_of_what_is_not_there_has_no_body(node: Node, github: StandIn) -> None:
+    async with connect(node) as client:
+        for _ in range(2):
+            await client.send(get(f"{REPO}/issues/999", method="HEAD"))
+            assert (await client.reply(head=True)).status == 404
+
+
 @pytest.mark.parametrize(
     ("target", "headers", "said"),
     [
