@@ -319,6 +319,14 @@ def test_a_container_without_a_usable_python_hands_over_to_the_docker_action(
     assert found == there.action / "docker/action.yml"
 
 
+@pytest.mark.parametrize(("given", "named"), [("true", True), ("True", True), ("false", False), ("", False)])
+def test_handing_over_says_that_the_docker_action_intercepts_nothing(
+    runner: Callable[..., Runner], given: str, named: bool
+) -> None:
+    done = runner().start(JOB_CONTAINER="e3b0c44298fc", INPUT_INTERCEPT=given)
+    assert ("'intercept: true' needs that Python" in done.stdout) is named
+
+
 def test_a_usable_python_in_a_container_is_taken(runner: Callable[..., Runner]) -> None:
     there = runner()
     there.python("bin/python3", "3.12.1")
