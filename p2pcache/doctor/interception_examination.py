@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from p2pcache.doctor.finding import CheckFinding, failed, passed, warned
+from p2pcache.doctor.finding import CheckFinding, failed, passed, skipped, warned
 from p2pcache.interception import hosts_file, trust_files
 from p2pcache.interception.hosts_file import HOSTS, Led
 from p2pcache.runner import as_root
@@ -55,7 +55,14 @@ def of_interception(
     for line in hosts_file.led(hosts):
         by_owner.setdefault(line.owner, []).append(line)
     for owner, lines in by_owner.items():
-        shown = [_shown(line, environ, seconds, port) for line in lines]
+        try:
+            shown = [_shown(line, environ, seconds, port) for line in lines]
+        except OSError as error:  # of this user, not of who answers there
+            yield skipped(
+                f"{_led(lines)}; who answers there is not examined, since no {sys.executable} can be started: "
+                f"{error.strerror}"
+            )
+            continue
         dead = [line for line, certificate in zip(lines, shown, strict=True) if certificate is None]
         if dead:
             yield failed(
@@ -91,7 +98,11 @@ def _led(lines: Sequence[Led]) -> str:
 
 
 def _shown(line: Led, environ: Mapping[str, str], seconds: float, port: int) -> bytes | None:
-    """Return the certificate, in DER, that a Python program with these variables is shown; None where it is none."""
+    """Return the certificate, in DER, that a Python program with these variables is shown; None where it is none.
+
+    Raises:
+        OSError: no process can be started.
+    """
     variables = {name: environ[name] for name in VARIABLES if environ.get(name)}
     command = [sys.executable, "-I", "-S", "-c", _PROBE, line.address, str(port), line.name, str(seconds)]
     try:
@@ -99,7 +110,7 @@ def _shown(line: Led, environ: Mapping[str, str], seconds: float, port: int) -> 
             command, env=variables, stdin=subprocess.DEVNULL, capture_output=True, timeout=1.5 * seconds, check=False
         )
         return ssl.PEM_cert_to_DER_cert(asked.stdout.decode("ascii")) if asked.returncode == 0 else None
-    except (OSError, subprocess.TimeoutExpired, ValueError):
+    except (subprocess.TimeoutExpired, ValueError):
         return None
 
 

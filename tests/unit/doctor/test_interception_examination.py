@@ -6,6 +6,7 @@ import shlex
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,6 +169,13 @@ def test_what_speaks_no_tls_is_a_failure(hosts: Path) -> None:
     with listener(None) as (port, _):
         finding = one({}, hosts, port)
     assert (finding.verdict, "nobody answers" in finding.found) == (FAIL, True)
+
+
+def test_a_user_that_can_start_no_process_is_told_nothing_false(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lead(hosts)
+    monkeypatch.setattr(sys, "executable", str(hosts))  # a file that nobody can run
+    finding = one({}, hosts, free_port())
+    assert (finding.verdict, "Permission denied" in finding.found) == (CheckVerdict.SKIP, True)
 
 
 def test_the_check_says_so_where_no_node_runs_too(tmp_path: Path, hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
