@@ -23,6 +23,7 @@ RECENT = 16
 EXECUTABLES = 512
 _MOST_BYTES = 1 << 20
 _BUILD_INFO = b".go.buildinfo\0"
+_LIBCURL = b"libcurl"
 _CURLRC = ("CURL_HOME", "XDG_CONFIG_HOME", "HOME")
 
 
@@ -127,7 +128,10 @@ def _words(path: Path) -> list[str]:
 
 
 def _libraries(maps: Path) -> frozenset[str]:
-    lines = maps.read_bytes().splitlines()
+    content = maps.read_bytes()
+    if _LIBCURL not in content:
+        return frozenset()  # nothing else counts, and a Python program has hundreds of lines
+    lines = content.splitlines()
     return frozenset(line.rpartition(b"/")[2].decode("utf-8", "replace") for line in lines if b".so" in line)
 
 

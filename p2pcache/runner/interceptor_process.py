@@ -44,6 +44,8 @@ ENDING_SECONDS = 4.0
 """How long tunnels that move may go on after that."""
 QUIET_SECONDS = 0.5
 KEEPING_SECONDS = 1.0
+READ_BYTES = 512 << 10
+"""More than what uvloop reads at once."""
 _PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger("p2pcache")
@@ -186,9 +188,18 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
+def _keep_memory() -> None:
+    """Have glibc keep what uvloop's TLS reads into: 256 KB anew for each read, else taken from the system each time.
+
+    It does so for blocks of a size that was freed once (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    bytes(READ_BYTES)
+
+
 def main(arguments: list[str]) -> Any:
     """Run until a signal; the exit status is 2 where the plan or the key cannot be used."""
     _end_with_parent()
+    _keep_memory()
     hide(watch.received(int(arguments[arguments.index("--secrets-fd") + 1])))
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     try:
