@@ -6,15 +6,15 @@ It is open to no other user: a proxy that this job has lends its password to who
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
 import socket
-import struct
 from collections.abc import Mapping
 
 from p2pcache.interception import connect_head, dialling
 from p2pcache.interception.client_hello import NotTlsError
 from p2pcache.interception.connect_head import Target
-from p2pcache.interception.interceptor import Dial, Interceptor, ends, peeked
+from p2pcache.interception.interceptor import Dial, Interceptor, ends
+from p2pcache.interception.peeking import PEEKED, peeked
 from p2pcache.interception.socket_owner import owner
 from p2pcache.proxies import Proxies
 
@@ -23,14 +23,20 @@ HTTPS = 443
 
 
 class ConnectProxy:
-    """Serves CONNECT to this process's own user.
+    """Serves CONNECT to one user.
 
     Args:
         interceptor: for connections to the API.
         dials: how the API's names are reached, by name.
+        user: the only one who is served.
+        seconds: for a client to say what it wants.
     """
 
-    def __init__(self, interceptor: Interceptor, dials: Mapping[str, Dial]) -> None:
+    def __init__(
+        self, interceptor: Interceptor, dials: Mapping[str, Dial], user: int, seconds: float = HEAD_SECONDS
+    ) -> None:
+        self._user = user
+        self._seconds = seconds
         self._interceptor = interceptor
         self._dials = dials
         self._proxies = Proxies()
@@ -43,7 +49,7 @@ class ConnectProxy:
         """
         loop = asyncio.get_running_loop()
         try:
-            head = await peeked(connection, _whole_head, HEAD_SECONDS)
+            head = await peeked(connection, _whole_head, self._seconds)
         except (NotTlsError, TimeoutError):
             await _refuse(connection, 400, "only CONNECT is served here")
             return
@@ -51,13 +57,19 @@ class ConnectProxy:
         target = connect_head.parse(head)
         if target is None:
             await _refuse(connection, 405, "only CONNECT is served here: name this address in HTTPS_PROXY alone")
-        elif not _own_user(connection):
+        elif not self._is_served(connection):
             await _refuse(connection, 403, "this proxy serves the user of its job alone")
         elif target.port == HTTPS and target.host in self._dials:
             await loop.sock_sendall(connection, connect_head.ESTABLISHED)
             await self._interceptor.serve(connection, target.host, self._dials[target.host])
         else:
             await self._tunnel(connection, target)
+
+    def _is_served(self, connection: socket.socket) -> bool:
+        try:
+            return owner(*ends(connection)).user == self._user
+        except (OSError, ValueError):
+            return False
 
     async def _tunnel(self, connection: socket.socket, target: Target) -> None:
         try:
@@ -80,13 +92,8 @@ def _whole_head(data: bytes) -> bytes | None:
     return None if end < 0 else data[: end + len(connect_head.END)]
 
 
-def _own_user(connection: socket.socket) -> bool:
-    try:
-        return owner(*ends(connection))[0] == os.geteuid()
-    except (OSError, struct.error, ValueError):
-        return False
-
-
 async def _refuse(connection: socket.socket, status: int, reason: str) -> None:
+    with contextlib.suppress(BlockingIOError):
+        connection.recv(PEEKED)  # what stays unread would have the system break off, and the answer with it
     await asyncio.get_running_loop().sock_sendall(connection, connect_head.answer(status, reason))
     connection.close()

@@ -7,7 +7,6 @@ known to trust ours (any doubt, any error) gets a tunnel to the real address, in
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -17,32 +16,23 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol
 
 from p2pcache.bounded import Bounded
 from p2pcache.interception import client_hello, peer_name, programs, tunnel
 from p2pcache.interception.client_hello import ClientHello, NotTlsError
 from p2pcache.interception.counts import Counts, shown
-from p2pcache.interception.processes import Processes, UnknownPeerError
+from p2pcache.interception.peeking import PEEKED, peeked
+from p2pcache.interception.processes import UnknownPeerError
 from p2pcache.interception.programs import Process
 from p2pcache.interception.socket_owner import Address
 from p2pcache.interception.tunnel import Side
 
-HELLO_SECONDS = 20.0
-NODE_SECONDS = 2.0
-HANDSHAKE_SECONDS = 20.0
-LOOK_SECONDS = 5.0
-TURNED_AWAY_SECONDS = 1.0
-"""A client that ends a finished handshake within this time, without a byte, did not like the certificate (GnuTLS)."""
-PEEKED = 64 << 10
 DISTRUSTED = 256
-CONNECTIONS = 2048
-PAUSE_SECONDS = 0.5
 UNKNOWN = "unknown"
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Dial = Callable[[], Awaitable[socket.socket]]
 
 
@@ -61,6 +51,48 @@ class Answering:
     ours: frozenset[str]
 
 
+class Looks(Protocol):
+    """Returns what is at the other end of a connection (`Processes.of`)."""
+
+    def of(self, peer: Address, own: Address, /) -> Process:
+        """Look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """How long each step of a connection may take.
+
+    Attributes:
+        hello: for a client to say what it wants.
+        look: to find out who it is.
+        handshake: to agree on TLS.
+        turned_away: a client that ends a finished handshake within this time, without a byte, did not like the
+            certificate (GnuTLS).
+    """
+
+    hello: float = 20.0
+    look: float = 5.0
+    handshake: float = 20.0
+    turned_away: float = 1.0
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is known of a connection; `reason` why it is passed by, empty where it is answered."""
+
+    hello: ClientHello | None = None
+    process: Process | None = None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        return shown(self.process.name) if self.process else UNKNOWN
+
+    @property
+    def kind(self) -> str:
+        return str(self.process.program) if self.process else UNKNOWN
+
+
 class Interceptor:
     """Looks at connections, and answers or passes them by.
 
@@ -69,7 +101,9 @@ class Interceptor:
         passing: nobody is answered any more; all are passed by.
     """
 
-    def __init__(self, answering: Answering, processes: Processes, counts: Counts) -> None:
+    def __init__(self, answering: Answering, processes: Looks, counts: Counts, seconds: Seconds | None = None) -> None:
+        self._seconds = seconds or Seconds()
+        self._agreed: Bounded[str, bool] = Bounded(DISTRUSTED)
         self.counts = counts
         self.passing = counts.over
         self._answering = answering
@@ -85,22 +119,49 @@ class Interceptor:
         Raises:
             OSError: the real address cannot be reached, or the client broke off.
         """
-        process: Process | None = None
-        hello: ClientHello | None = None
-        try:
-            hello = await peeked(connection, client_hello.parse, HELLO_SECONDS)
-            process = await self._look(connection)
-            reason = self._reason(host, hello, process)
-        except (NotTlsError, UnknownPeerError) as error:
-            reason = str(error)
-        except TimeoutError:
-            reason = "it says nothing"
-        if not reason and hello and process:
-            answered, reason = await self._answer(connection, hello, process)
-            if answered:
-                return
-        self.counts.pass_by(shown(process.name) if process else UNKNOWN, reason)
+        found = await self._seen(connection, host)
+        if not found.reason and await self._answer(connection, found):
+            return
+        self.counts.pass_by(found.name, found.reason)
         await self.tunnel(connection, await dial())
+
+    async def _seen(self, connection: socket.socket, host: str) -> _Seen:
+        """Look at what connects. Any doubt and any error is a reason to pass it by.
+
+        Raises:
+            OSError: the client broke off.
+        """
+        found = _Seen()
+        try:
+            found.hello = await peeked(connection, client_hello.parse, self._seconds.hello)
+            found.process = await self._look(connection)
+            found.reason = self._reason(host, found.hello, found.process)
+            if not found.reason and not self._agrees(connection, found.hello):
+                found.reason = "it agrees on no cipher with our certificate"
+        except (NotTlsError, UnknownPeerError) as error:
+            found.reason = str(error)
+        except TimeoutError:
+            found.reason = "it says nothing" if found.hello is None else "it could not be looked at in time"
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("a connection could not be looked at")
+            found.reason = "it could not be looked at"
+        return found
+
+    def _agrees(self, connection: socket.socket, hello: ClientHello) -> bool:
+        """Return whether TLS can be agreed on: tried in memory, once for each kind of client."""
+        if hello.mark not in self._agreed:
+            said = ssl.MemoryBIO()
+            said.write(connection.recv(PEEKED, socket.MSG_PEEK))
+            server = self._answering.context.wrap_bio(said, ssl.MemoryBIO(), server_side=True)
+            try:
+                server.do_handshake()
+            except ssl.SSLWantReadError:
+                self._agreed[hello.mark] = True
+            except ssl.SSLError:
+                self._agreed[hello.mark] = False
+        return self._agreed.get(hello.mark, False)
 
     def _reason(self, host: str, hello: ClientHello, process: Process) -> str:
         """Return why a client is passed by, empty where it is answered."""
@@ -117,60 +178,66 @@ class Interceptor:
     async def _look(self, connection: socket.socket) -> Process:
         peer, own = ends(connection)
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(LOOK_SECONDS):
+        async with asyncio.timeout(self._seconds.look):
             return await loop.run_in_executor(self._looks, self._processes.of, peer, own)
 
-    async def _answer(self, connection: socket.socket, hello: ClientHello, process: Process) -> tuple[bool, str]:
-        """Return whether the connection was answered here, and why not: only before TLS has begun is there a choice."""
-        kind = str(process.program)
+    async def _answer(self, connection: socket.socket, found: _Seen) -> bool:
+        """Return whether the connection was answered here: only before TLS has begun is there a choice."""
         try:
-            to_node = await self._to_node(kind)
-        except (OSError, TimeoutError):
-            return False, "the node does not answer"
-        self.counts.answer(kind)
+            to_node = self._to_node(found.kind)
+        except OSError:
+            found.reason = "the node does not answer"
+            return False
+        self.counts.answer(found.kind)
         back = await tunnel.side_of(to_node)
         try:
-            front = await tunnel.side_of(connection, self._answering.context, HANDSHAKE_SECONDS)
+            front = await tunnel.side_of(connection, self._answering.context, self._seconds.handshake)
         except OSError as error:  # ssl.SSLError and the timeout are: it did not like what it saw
-            back.transport.close()
+            back.abort()
             connection.close()
-            self._distrust(hello, process, getattr(error, "reason", None) or type(error).__name__)
-            return True, ""
+            self._distrust(found, getattr(error, "reason", None) or type(error).__name__)
+            return True
+        except BaseException:
+            back.abort()
+            raise
         shaken = time.monotonic()
+        front.join(back)
         await self._until_closed(front, back)
-        if not front.received and time.monotonic() - shaken < TURNED_AWAY_SECONDS:
-            self._distrust(hello, process, "it left without a word")
-        return True, ""
+        if not front.received and time.monotonic() - shaken < self._seconds.turned_away:
+            self._distrust(found, "it left without a word")
+        return True
 
-    async def _to_node(self, kind: str) -> socket.socket:
+    def _to_node(self, kind: str) -> socket.socket:
         self._number += 1
         opened = socket.socket(socket.AF_UNIX)
         try:
             opened.setblocking(False)
             opened.bind(peer_name.named(kind, f"{os.getpid():x}-{self._number:x}"))
-            async with asyncio.timeout(NODE_SECONDS):
-                await asyncio.get_running_loop().sock_connect(opened, str(self._answering.node))
+            opened.connect(str(self._answering.node))  # at once, or not at all (unix(7))
         except BaseException:
             opened.close()
             raise
         return opened
 
-    def _distrust(self, hello: ClientHello, process: Process, reason: str) -> None:
-        self._distrusted[process.name, hello.mark] = None
-        self.counts.fail(process.name)
-        log.warning("%s does not take our certificate (%s): passed by from now on", shown(process.name), reason)
+    def _distrust(self, found: _Seen, reason: str) -> None:
+        if found.hello and found.process:
+            self._distrusted[found.process.name, found.hello.mark] = None
+        self.counts.fail(found.name)
+        log.warning("%s does not take our certificate (%s): passed by from now on", found.name, reason)
 
     async def tunnel(self, connection: socket.socket, server: socket.socket) -> None:
         """Join two connections, which belong to the pair from then on; return when both have ended."""
         near, far = await tunnel.joined(connection, server)
-        await self._until_closed(near, far, join=False)
+        await self._until_closed(near, far)
 
-    async def _until_closed(self, near: Side, far: Side, *, join: bool = True) -> None:
-        if join:
-            near.join(far)
+    async def _until_closed(self, near: Side, far: Side) -> None:
         self.pairs.add((near, far))
         try:
             await asyncio.wait([near.closed, far.closed])
+        except BaseException:
+            near.abort()
+            far.abort()
+            raise
         finally:
             self.pairs.discard((near, far))
 
@@ -179,88 +246,6 @@ class Interceptor:
         self._looks.shutdown(wait=False, cancel_futures=True)
 
 
-async def peeked(connection: socket.socket, parse: Callable[[bytes], T | None], seconds: float) -> T:
-    """Return what `parse` makes of what the client says first, all of which stays in the socket.
-
-    Raises:
-        NotTlsError: it broke off, or `parse` does not take it.
-        TimeoutError: it says too little.
-    """
-    async with asyncio.timeout(seconds):
-        wanted = 1
-        try:
-            while True:
-                # Readable only once there is more than was seen: no waiting in a loop (socket(7), SO_RCVLOWAT).
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
-                await _readable(connection)
-                data = connection.recv(PEEKED, socket.MSG_PEEK)
-                if (found := parse(data)) is not None:
-                    return found
-                if len(data) < wanted or len(data) == PEEKED:
-                    raise NotTlsError("it broke off")
-                wanted = len(data) + 1
-        finally:
-            with contextlib.suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-
-
-async def _readable(connection: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    descriptor = connection.fileno()
-    loop.add_reader(descriptor, _set, ready)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(descriptor)
-
-
-def _set(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
-
-
 def ends(connection: socket.socket) -> tuple[Address, Address]:
     """Return the addresses of the client and of ourselves."""
     return connection.getpeername()[:2], connection.getsockname()[:2]
-
-
-async def accept(listener: socket.socket, handle: Callable[[socket.socket], Awaitable[None]]) -> None:
-    """Accept for ever, `CONNECTIONS` at most at once; an error ends one connection, and no other."""
-    loop = asyncio.get_running_loop()
-    places = asyncio.Semaphore(CONNECTIONS)
-    tasks: set[asyncio.Task[None]] = set()
-    listener.setblocking(False)
-    try:
-        while True:
-            await places.acquire()
-            try:
-                connection, _ = await loop.sock_accept(listener)
-            except OSError as error:
-                places.release()
-                log.warning("no connection can be taken for now: %s", error.strerror)
-                await asyncio.sleep(PAUSE_SECONDS)
-                continue
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            task = loop.create_task(_handled(handle, connection))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            task.add_done_callback(lambda _: places.release())
-    finally:
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _handled(handle: Callable[[socket.socket], Awaitable[None]], connection: socket.socket) -> None:
-    try:
-        await handle(connection)
-    except (OSError, TimeoutError) as error:
-        log.info("a connection ended: %s", getattr(error, "strerror", None) or type(error).__name__)
-        connection.close()
-    except Exception:
-        log.exception("a connection ended by a mistake of ours")
-        connection.close()
-    except BaseException:
-        connection.close()
-        raise

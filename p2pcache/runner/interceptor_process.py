@@ -26,9 +26,10 @@ import uvloop
 
 from p2pcache import files
 from p2pcache.interception import certificate, counts, dialling
+from p2pcache.interception.accepting import CONNECTIONS, accept
 from p2pcache.interception.connect_head import Target
 from p2pcache.interception.connect_proxy import HTTPS, ConnectProxy
-from p2pcache.interception.interceptor import Answering, Interceptor, accept
+from p2pcache.interception.interceptor import Answering, Interceptor
 from p2pcache.interception.processes import Processes
 from p2pcache.interception.resolver import RealAddresses
 from p2pcache.interception.tunnel import Side
@@ -91,19 +92,23 @@ class InterceptorProcess:
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Serve until `stopped`, then end in order."""
-        tasks = [asyncio.create_task(accept(*face)) for face in self._faces()]
+        places = asyncio.Semaphore(CONNECTIONS)
+        tasks = [asyncio.create_task(accept(*face, places)) for face in self._faces()]
         tasks.append(asyncio.create_task(self._keep_counts()))
+        asked = asyncio.create_task(stopped.wait())
         files.replace(self._directory / "ready.json", json.dumps({"pid": os.getpid()}).encode())
         try:
-            await stopped.wait()
+            ended, _ = await asyncio.wait([asked, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()  # a listener that nobody serves would hold its clients: the next process takes it over
             self.pass_all()
             await asyncio.to_thread(withdraw, self._plan.owner, self._plan.hosts_file)
             await asyncio.sleep(LISTENING_SECONDS)
             await self._drained()
         finally:
-            for task in tasks:
+            for task in (asked, *tasks):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(asked, *tasks, return_exceptions=True)
             self._interceptor.close()
             self._keep()
 
@@ -121,7 +126,9 @@ class InterceptorProcess:
                 serve = functools.partial(self._by_name, host, functools.partial(_dial, found[host]))
                 faces.append((socket.socket(fileno=descriptor), serve))
         proxied = {host: functools.partial(self._dial_proxied, host, each) for host, each in found.items()}
-        faces.append((socket.socket(fileno=self._plan.proxy), ConnectProxy(self._interceptor, proxied).serve))
+        faces.append(
+            (socket.socket(fileno=self._plan.proxy), ConnectProxy(self._interceptor, proxied, os.geteuid()).serve)
+        )
         return faces
 
     async def _by_name(
