@@ -86,9 +86,9 @@ class ConnectProxy:
 
 
 def _whole_head(data: bytes) -> bytes | None:
-    if len(data) > connect_head.MOST:
+    end = data.find(connect_head.END, 0, connect_head.MOST)
+    if end < 0 and len(data) >= connect_head.MOST:
         raise NotTlsError("the head is too long")
-    end = data.find(connect_head.END)
     return None if end < 0 else data[: end + len(connect_head.END)]
 
 
