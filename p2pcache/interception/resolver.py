@@ -70,8 +70,8 @@ async def real_addresses(
         seconds: until they count as silent.
     """
     asked = await asyncio.gather(*(_asked(name, kind, servers, port, seconds) for kind in ("A", "AAAA")))
-    found = [address for answer in asked for address in answer if _elsewhere(address)]
-    return (found or [address for address in seen if _elsewhere(address)])[:MOST_ADDRESSES]
+    found = [address for answer in asked for address in answer if is_elsewhere(address)]
+    return (found or [address for address in seen if is_elsewhere(address)])[:MOST_ADDRESSES]
 
 
 async def _asked(name: str, kind: str, servers: list[str] | None, port: int, seconds: float) -> list[str]:
@@ -97,7 +97,8 @@ def _servers(path: Path) -> list[str]:
     return [each[1] for each in fields if len(each) > 1 and each[0] == "nameserver" and _address(each[1])]
 
 
-def _elsewhere(address: str) -> bool:
+def is_elsewhere(address: str) -> bool:
+    """Return whether this is an address, and not of this machine's loopback."""
     found = _address(address)
     return found is not None and not (found.is_loopback or found.is_unspecified)
 

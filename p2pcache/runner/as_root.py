@@ -5,8 +5,9 @@ GitHub's own runners allow sudo without a password (docs.github.com, "Using GitH
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -24,15 +25,11 @@ def allowed() -> bool:
     """Return whether this process is root, or may become root without a password."""
     if os.geteuid() == 0:
         return True
-    if shutil.which(SUDO[0]) is None:
-        return False
     try:
-        done = subprocess.run(  # noqa: S603 - a fixed command
-            [*SUDO, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        _run([*SUDO, "true"])
+    except OSError:
         return False
-    return done.returncode == 0
+    return True
 
 
 def listen(address: str, port: int) -> socket.socket:
@@ -41,12 +38,17 @@ def listen(address: str, port: int) -> socket.socket:
     Raises:
         OSError: the address is taken, or root is not to be had.
     """
-    if os.geteuid() == 0:
+    try:
         return hosts_file.listening(address, port)
+    except PermissionError:  # containers often allow low ports to all
+        pass
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        _run(hosts_file.LISTEN, address, str(port), stdin=theirs.fileno())
+        _as_root(hosts_file.LISTEN, address, str(port), stdin=theirs.fileno())
+        ours.settimeout(SECONDS)
         _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+        if not descriptors:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return socket.socket(fileno=descriptors[0])
 
 
@@ -59,7 +61,7 @@ def lead(lines: Sequence[Led], path: Path) -> None:
     if _directly(path):
         hosts_file.lead(lines, path)
     else:
-        _run(hosts_file.LEAD, str(path), *map(str, lines))
+        _as_root(hosts_file.LEAD, str(path), *map(str, lines))
 
 
 def withdraw(owner: str, path: Path) -> None:
@@ -73,7 +75,7 @@ def withdraw(owner: str, path: Path) -> None:
     if _directly(path):
         hosts_file.withdraw(owner, path)
     else:
-        _run(hosts_file.WITHDRAW, str(path), owner)
+        _as_root(hosts_file.WITHDRAW, str(path), owner)
 
 
 def withdrawing(owner: str, path: Path) -> list[str]:
@@ -90,14 +92,23 @@ def _script(*arguments: str) -> list[str]:
     return [sys.executable, "-I", "-S", hosts_file.__file__, *arguments]
 
 
-def _run(*arguments: str, stdin: int = subprocess.DEVNULL) -> None:
-    command = [*SUDO, *_script(*arguments)]
+def _as_root(*arguments: str, stdin: int = subprocess.DEVNULL) -> None:
+    _run([*SUDO, *_script(*arguments)], stdin)
+
+
+def _run(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> None:
+    process = subprocess.Popen(  # noqa: S603 - our own script
+        command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+    )
     try:
-        done = subprocess.run(  # noqa: S603 - our own script
-            command, stdin=stdin, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+        _, written = process.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
-        raise OSError(None, "sudo does not answer") from None
-    if done.returncode:
-        words = "".join(c for c in done.stderr.strip() if c.isprintable())[:200]
-        raise OSError(None, words or f"sudo ended with {done.returncode}")
+        with contextlib.suppress(PermissionError):  # sudo is root's: it is left behind, not waited for
+            process.kill()
+        process.returncode = -1
+        if process.stderr:
+            process.stderr.close()
+        raise OSError(errno.ETIMEDOUT, "sudo does not answer") from None
+    if process.returncode:
+        words = "".join(c for c in written.strip() if c.isprintable())[:200]
+        raise OSError(process.returncode, words or f"sudo ended with {process.returncode}")

@@ -7,11 +7,12 @@ nothing behind, and costs the job no more than its cache for some clients.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from p2pcache.gateway.routing import Upstreams
 from p2pcache.interception import certificate, counts, hosts_file, trust_files
 from p2pcache.interception.counts import Counts
 from p2pcache.interception.hosts_file import HOSTS, Led
+from p2pcache.interception.resolver import is_elsewhere
 from p2pcache.runner import as_root, supervisor, watch
 from p2pcache.runner.interceptor_process import OVER, Plan
 from p2pcache.runner.supervisor import SupervisorError
@@ -33,8 +35,8 @@ READY_SECONDS = 10.0
 STOP_SECONDS = 9.0
 OVER_SECONDS = 3.0
 HTTPS = 443
-FIRST_ADDRESS, LAST_ADDRESS = 9, 60
-"""Of 127.0.0.0/24; another job container in the host's network may have some of them."""
+ADDRESSES = tuple(f"127.0.0.{number}" for number in range(9, 25))
+"""Those that are tried: another job container in the host's network may have some of them."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,15 @@ class Intercepted:
     warning: bool = False
 
 
+def addresses(name: str) -> list[str]:
+    """Return where a name is now, as the system has it."""
+    try:
+        found = socket.getaddrinfo(name, HTTPS, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
 class _NotHereError(Exception):
     """Names cannot lead here; the message says why."""
 
@@ -68,6 +79,8 @@ class Place:
         upstream: the API behind the node.
         environ: of the job.
         hosts: the hosts file.
+        port: at which the names are answered.
+        find: returns the addresses that the system has for a name.
     """
 
     directory: Path
@@ -75,11 +88,18 @@ class Place:
     upstream: str
     environ: Mapping[str, str]
     hosts: Path = HOSTS
+    port: int = HTTPS
+    find: Callable[[str], list[str]] = addresses
 
     @property
     def run(self) -> Path:
         """The folder of its supervisor."""
         return self.directory / "run"
+
+    @property
+    def owner(self) -> Path:
+        """The file with the owner of its lines in the hosts file."""
+        return self.directory / "owner"
 
     @property
     def counts(self) -> Path:
@@ -114,14 +134,15 @@ def _begin(place: Place, names: Sequence[str], opened: ExitStack) -> Intercepted
     proxy = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG))
     notice, warning = "", False
     led: dict[str, socket.socket] = {}
+    seen: dict[str, list[str]] = {name: [] for name in names}
     try:
         _check(place, names, hosted=hosted)
-        led = _listeners(names, opened)
+        seen |= {name: _real(place, name) for name in names}
+        led = _listeners(place, names, opened)
     except _NotHereError as error:
         notice = str(error)
     except OSError as error:
-        notice, warning = f"port {HTTPS} cannot be had: {error.strerror or error}", True
-    seen = {name: addresses(name) for name in names} if led else {name: [] for name in names}
+        notice, warning = f"port {place.port} cannot be had: {error.strerror or error}", True
     owner = hosts_file.new_owner() if led else ""
     plan = Plan(
         node=str(place.node),
@@ -133,6 +154,7 @@ def _begin(place: Place, names: Sequence[str], opened: ExitStack) -> Intercepted
         owner=owner,
         hosts_file=str(place.hosts) if led else "",
     )
+    place.owner.write_text(owner, "ascii")
     supervisor.start_beside(
         [sys.executable, "-m", "p2pcache.runner.interceptor_process", msgspec.json.encode(plan).decode()],
         place.run,
@@ -146,7 +168,8 @@ def _begin(place: Place, names: Sequence[str], opened: ExitStack) -> Intercepted
         try:
             _lead(place, led, seen, owner)
         except OSError as error:
-            as_root.withdraw(owner, place.hosts)
+            with suppress(OSError):  # then its process does it, when it ends
+                as_root.withdraw(owner, place.hosts)
             notice, warning, led = f"{place.hosts}: {error.strerror or error}", True, {}
     if notice:
         notice = (
@@ -164,7 +187,8 @@ def end(place: Place) -> Counts:
     tracked = watch.TRACKING in place.environ
     if tracked:
         with suppress(OSError):  # then its process does it, when it ends
-            as_root.withdraw("", place.hosts)
+            if owner := place.owner.read_text("ascii"):
+                as_root.withdraw(owner, place.hosts)
         supervisor.tell(place.run, OVER)
         _await_over(place.counts)
     else:
@@ -178,9 +202,9 @@ def _await_over(path: Path) -> None:
         time.sleep(supervisor.LOOK_SECONDS)
 
 
-def remove_stale(hosts: Path = HOSTS) -> list[str]:
+def remove_stale(hosts: Path = HOSTS, port: int = HTTPS) -> list[str]:
     """Take out lines whose listener is gone, e.g. of a job that was killed; return the names that they had."""
-    stale = [line for line in hosts_file.led(hosts) if not _answers(line)]
+    stale = [line for line in hosts_file.led(hosts) if not _answers(line, port)]
     with suppress(OSError):  # root is not to be had here
         for owner in dict.fromkeys(line.owner for line in stale):
             as_root.withdraw(owner, hosts)
@@ -196,15 +220,6 @@ def hosts_of(upstream: str) -> tuple[str, ...]:
     if parts.scheme != "https" or parts.path or parts.port not in (None, HTTPS) or uploads == upstreams.host:
         return ()
     return upstreams.host, uploads
-
-
-def addresses(name: str) -> list[str]:
-    """Return where a name is now, as the system has it."""
-    try:
-        found = socket.getaddrinfo(name, HTTPS, type=socket.SOCK_STREAM)
-    except OSError:
-        return []
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _check(place: Place, names: Sequence[str], *, hosted: bool) -> None:
@@ -224,26 +239,34 @@ def _check(place: Place, names: Sequence[str], *, hosted: bool) -> None:
         raise _NotHereError(f"{place.hosts} has {taken[0]} already")
 
 
-def _listeners(names: Sequence[str], opened: ExitStack) -> dict[str, socket.socket]:
+def _real(place: Place, name: str) -> list[str]:
+    """Return where a name is before it is led here.
+
+    Raises:
+        _NotHereError: nobody knows.
+    """
+    found = [address for address in place.find(name) if is_elsewhere(address)]
+    if not found:
+        raise _NotHereError(f"the address of {name} is not known here")
+    return found
+
+
+def _listeners(place: Place, names: Sequence[str], opened: ExitStack) -> dict[str, socket.socket]:
     """Listen at an address of its own for each name.
 
     Raises:
         OSError: no address has the port free.
     """
     found: dict[str, socket.socket] = {}
-    last = OSError(None, "no address is free")
-    for number in range(FIRST_ADDRESS, LAST_ADDRESS):
+    for address in ADDRESSES:
         try:
-            listener = opened.enter_context(as_root.listen(f"127.0.0.{number}", HTTPS))
+            found[names[len(found)]] = opened.enter_context(as_root.listen(address, place.port))
         except OSError as error:
-            last = error
-            if number >= FIRST_ADDRESS + 8:
-                break
-            continue
-        found[names[len(found)]] = listener
+            if error.errno != errno.EADDRINUSE:
+                raise
         if len(found) == len(names):
             return found
-    raise last
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def _lead(place: Place, led: Mapping[str, socket.socket], seen: Mapping[str, list[str]], owner: str) -> None:
@@ -255,13 +278,13 @@ def _lead(place: Place, led: Mapping[str, socket.socket], seen: Mapping[str, lis
     lines = [Led(name, listener.getsockname()[0], owner, tuple(seen[name])) for name, listener in led.items()]
     as_root.lead(lines, place.hosts)
     for line in lines:
-        if addresses(line.name) != [line.address]:
+        if place.find(line.name) != [line.address]:
             raise OSError(None, f"{line.name} does not lead where the hosts file says")
 
 
-def _answers(line: Led) -> bool:
+def _answers(line: Led, port: int) -> bool:
     try:
-        with socket.create_connection((line.address, HTTPS), timeout=1.0):
+        with socket.create_connection((line.address, port), timeout=1.0):
             return True
     except OSError:
         return False

@@ -181,11 +181,10 @@ def withdraw(owner: str, hosts_file: str) -> None:
             log.warning("%s: %s", hosts_file, error)
 
 
-async def _main(plan: Plan, key: bytes) -> None:
+async def _main(process: InterceptorProcess) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    process = InterceptorProcess(plan, key)
     asyncio.get_running_loop().add_signal_handler(OVER, process.pass_all)
     await process.run(stopped)
 
@@ -215,7 +214,12 @@ def main(arguments: list[str]) -> Any:
     except (msgspec.DecodeError, KeyError) as error:
         print(f"the interceptor cannot be started: {error}", file=sys.stderr)
         return watch.USAGE_ERROR
-    uvloop.run(_main(plan, key))
+    try:
+        process = InterceptorProcess(plan, key)
+    except OSError as error:
+        print(f"the interceptor cannot be started: {error}", file=sys.stderr)
+        return watch.USAGE_ERROR
+    uvloop.run(_main(process))
     return 0
 
 

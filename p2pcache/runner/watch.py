@@ -269,7 +269,8 @@ class Watch:
                 path.unlink(missing_ok=True)
             if self.at_end:
                 with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-                    subprocess.run(self.at_end, stdin=subprocess.DEVNULL, timeout=AT_END_SECONDS, check=False)  # noqa: S603 - the starter's own
+                    # One that does not end in time may be root's (sudo): it cannot be killed, and is not waited for.
+                    subprocess.Popen(self.at_end, stdin=subprocess.DEVNULL).wait(AT_END_SECONDS)  # noqa: S603 - the starter's own
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
