@@ -43,8 +43,9 @@ def listen(address: str, port: int) -> socket.socket:
     except PermissionError:  # containers often allow low ports to all
         pass
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        _as_root(hosts_file.LISTEN, address, str(port), stdin=theirs.fileno())
+    with ours:
+        with theirs:
+            _as_root(hosts_file.LISTEN, address, str(port), stdin=theirs.fileno())
         ours.settimeout(SECONDS)
         _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
         if not descriptors:
@@ -97,9 +98,12 @@ def _as_root(*arguments: str, stdin: int = subprocess.DEVNULL) -> None:
 
 
 def _run(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> None:
-    process = subprocess.Popen(  # noqa: S603 - our own script
-        command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
-    )
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own script
+            command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+        )
+    except FileNotFoundError:
+        raise OSError(None, "there is no sudo here") from None
     try:
         _, written = process.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
