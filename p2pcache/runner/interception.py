@@ -189,8 +189,9 @@ def end(place: Place) -> Counts:
         with suppress(OSError):  # then its process does it, when it ends
             if owner := place.owner.read_text("ascii"):
                 as_root.withdraw(owner, place.hosts)
-        supervisor.tell(place.run, OVER)
-        _await_over(place.counts)
+        if supervisor.status(place.run):
+            supervisor.tell(place.run, OVER)
+            _await_over(place.counts)
     else:
         supervisor.stop(place.run, STOP_SECONDS)
     return counts.read(place.counts)

@@ -93,7 +93,8 @@ class InterceptorProcess:
     async def run(self, stopped: asyncio.Event) -> None:
         """Serve until `stopped`, then end in order."""
         places = asyncio.Semaphore(CONNECTIONS)
-        tasks = [asyncio.create_task(accept(*face, places)) for face in self._faces()]
+        faces = self._faces()
+        tasks = [asyncio.create_task(accept(*face, places)) for face in faces]
         tasks.append(asyncio.create_task(self._keep_counts()))
         asked = asyncio.create_task(stopped.wait())
         files.replace(self._directory / "ready.json", json.dumps({"pid": os.getpid()}).encode())
@@ -109,6 +110,8 @@ class InterceptorProcess:
             for task in (asked, *tasks):
                 task.cancel()
             await asyncio.gather(asked, *tasks, return_exceptions=True)
+            for listener, _ in faces:
+                listener.close()
             self._interceptor.close()
             self._keep()
 
