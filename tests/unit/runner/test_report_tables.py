@@ -2,7 +2,7 @@
 
 import pytest
 
-from p2pcache.ledger.stats import PeerStats, QuotaStats, RouteStats, Stats
+from p2pcache.ledger.stats import PeerStats, ProgramStats, QuotaStats, RouteStats, Stats
 from p2pcache.runner.report_tables import EMPTY, FULL, bar, details, tables, utc
 
 
@@ -29,14 +29,14 @@ def test_the_quota_of_this_job_stands_first_with_a_bar_and_its_reset() -> None:
             QuotaStats("actions:octo/app", "core", 1000, 500, 1_790_000_000),
         ],
     )
-    _, _, quota, _ = tables(stats)
+    quota = next(table for table in tables(stats) if table.title == "Quota")
     assert quota.rows[0] == ("actions:octo/app, core", "500", "1000", FULL * 5 + EMPTY * 5, "14:13 UTC")
     assert quota.rows[1] == ("token:ab, core", "5000", "5000", FULL * 10, "")
 
 
 def test_operations_show_how_much_of_them_was_saved() -> None:
     stats = Stats(requests=4, misses=4, routes=[RouteStats("GET /user", 4, 3)])
-    _, routes, _, _ = tables(stats)
+    routes = next(table for table in tables(stats) if table.title == "Busiest operations")
     assert routes.rows == [("GET /user", "4", "3", FULL * 8 + EMPTY * 2)]
 
 
@@ -52,3 +52,10 @@ def test_peers_are_shown_where_there_were_any() -> None:
 
 def test_nothing_is_explained_of_a_node_that_did_nothing() -> None:
     assert not [table for table in details(Stats()) if table.rows]
+
+
+def test_clients_without_a_base_url_are_counted_by_their_kind() -> None:
+    stats = Stats(programs={"curl": ProgramStats(2, 1), "node": ProgramStats(8, 8)})
+    programs = next(table for table in tables(stats) if table.title == "Clients without a base URL")
+    assert [row[:3] for row in programs.rows] == [("node", "8", "8"), ("curl", "2", "1")]
+    assert not next(table for table in tables(Stats()) if table.title == "Clients without a base URL").rows
