@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from p2pcache import files
+from p2pcache.wording import counted
 
 MOST = 64
 LONGEST = 64
@@ -77,9 +78,9 @@ def passed(counts: Counts) -> str:
         return "nobody"
     shown_rows = sorted(rows, reverse=True)[:MOST_SHOWN]
     more = f"; and {len(rows) - MOST_SHOWN} more" if len(rows) > MOST_SHOWN else ""
-    connections = sum(n for n, _, _ in rows)
+    connections = counted(sum(n for n, _, _ in rows), "connection")
     listed = "; ".join(f"{name} {n}: {why}" for n, name, why in shown_rows)
-    return f"{connections} {'connection' if connections == 1 else 'connections'} ({listed}{more})"
+    return f"{connections} ({listed}{more})"
 
 
 def shown(name: str) -> str:

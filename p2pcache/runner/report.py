@@ -94,8 +94,9 @@ def _as_text(table: Table) -> str:
 def _as_markdown(table: Table) -> str:
     if not table.rows:
         return ""
+    most = MAX_CELL if table.figures else MAX_SENTENCE
     align = (":--", *["--:" if table.figures else ":--"] * (len(table.head) - 1))
-    lines = [table.head, align, *(tuple(map(escaped, row)) for row in table.rows)]
+    lines = [table.head, align, *(tuple(escaped(cell, most) for cell in row) for row in table.rows)]
     return f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
