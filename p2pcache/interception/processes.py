@@ -78,7 +78,7 @@ class Processes:
         identity = (found.st_dev, found.st_ino, found.st_mtime_ns)
         if identity not in self._go:
             self._go[identity] = is_go(executable)
-        # Of a name that is there twice, C's getenv finds the first.
+        # Of a name that is there twice, a program in C finds the first.
         pairs = (entry.partition("=") for entry in reversed(_words(folder / "environ")))
         process = Process(
             name, self._go[identity], {key: value for key, _, value in pairs}, tuple(_words(folder / "cmdline"))

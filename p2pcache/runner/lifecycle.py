@@ -50,13 +50,21 @@ def begin(job: Job, given: Inputs) -> dict[str, Any]:
     try:
         record = _record(job, given, network, found, started)
         job.remember(record)
-        if given.diagnose:  # after the record, by which the Docker Action's step knows that the node runs
-            record |= {"diagnosis": diagnosed(job, given.variables), "diagnosing": False}
-            job.remember(record)
     except BaseException:
         supervisor.stop(job.run)  # a step that fails sets no outputs, so no post step runs
         raise
     return record
+
+
+def diagnose(job: Job, given: Inputs, record: dict[str, Any]) -> None:
+    """Examine the job where it is asked for, and add what is found to its record.
+
+    After everything else, so that what later steps get is examined as they get it.
+    """
+    if given.diagnose:
+        variables = {**given.variables, **record.get("variables", {})}
+        record |= {"diagnosis": diagnosed(job, variables), "diagnosing": False}
+        job.remember(record)
 
 
 def authorize(job: Job, results_url: str, token: str) -> None:

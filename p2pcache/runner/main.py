@@ -42,6 +42,7 @@ def start(environ: Mapping[str, str]) -> None:
     record = lifecycle.begin(job, given)
     if given.intercept:
         _intercept(job, given, record)
+    lifecycle.diagnose(job, given, record)
     # For the post step. A second use has none, so that the first one's report covers the whole job.
     environment = json.dumps(
         {

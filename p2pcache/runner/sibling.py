@@ -122,9 +122,10 @@ def run(environ: Mapping[str, str]) -> None:
         credentials = [passed.pop(name, "") for name in CREDENTIALS]
         hide(passed)
         given = inputs.read(environment())
-        lifecycle.begin(job, given)
+        record = lifecycle.begin(job, given)
         if inputs.ACTIONS in given.settings.backends:
             lifecycle.authorize(job, *credentials)
+        lifecycle.diagnose(job, given, record)
     except (*FAILURES, SiblingError) as error:
         job.remember({"error": str(error)})
         raise
