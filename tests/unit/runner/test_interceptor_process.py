@@ -17,7 +17,7 @@ from p2pcache.interception import certificate, counts, hosts_file
 from p2pcache.interception.connect_head import ESTABLISHED
 from p2pcache.interception.hosts_file import Led
 from p2pcache.interception.resolver import RealAddresses
-from p2pcache.runner import interceptor_process, watch
+from p2pcache.runner import as_root, interceptor_process, watch
 from p2pcache.runner.interceptor_process import InterceptorProcess, Plan
 from p2pcache.settings import INTERCEPTOR_KEY
 
@@ -147,7 +147,7 @@ async def test_a_hosts_file_that_cannot_be_written_is_logged(
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(interceptor_process.as_root, "withdraw", refuse)
+    monkeypatch.setattr(as_root, "withdraw", refuse)
     async with lab.running():
         pass
     assert "Read-only file system" in caplog.text
@@ -167,8 +167,7 @@ def test_what_cannot_be_used_is_its_status(
     monkeypatch.delenv(INTERCEPTOR_KEY, raising=False)
     monkeypatch.setattr(interceptor_process, "_end_with_parent", lambda: None)
     monkeypatch.setattr(watch, "received", lambda _: secrets)
-    monkeypatch.setattr(
-        interceptor_process, "hide", lambda given: [monkeypatch.setenv(*each) for each in given.items()]
-    )
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
     assert interceptor_process.main([plan, "--secrets-fd", "0"]) == watch.USAGE_ERROR
     assert "the interceptor cannot be started" in capsys.readouterr().err
