@@ -106,14 +106,21 @@ def get(port: int, path: str, headers: Mapping[str, str]) -> tuple[dict[str, str
     return {name.lower(): value for name, value in answer.getheaders()}, body
 
 
-def wrk(url: str, connections: int, seconds: int, headers: Mapping[str, str]) -> Load:
-    """Run wrk with one thread."""
+def wrk(
+    url: str,
+    connections: int,
+    seconds: int,
+    headers: Mapping[str, str],
+    program: str = "wrk",
+    env: Mapping[str, str] | None = None,
+) -> Load:
+    """Run wrk, or a copy of it, with one thread."""
     lines = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_PERCENTILES)
         script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name, *lines, url]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        command = [program, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name, *lines, url]
+        output = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
     if "Non-2xx" in output or "Socket errors" in output:
         sys.exit(output)
     found = re.search(r"^p50 (\d+) p95 (\d+)$", output, re.MULTILINE)
