@@ -31,7 +31,7 @@ import uvloop
 
 from p2pcache.interception import certificate
 from p2pcache.runner import supervisor
-from p2pcache.runner.interceptor_process import Plan
+from p2pcache.runner.interceptor_process import InterceptorPlan
 from p2pcache.settings import INTERCEPTOR_KEY
 
 HOST = "localhost"
@@ -126,7 +126,7 @@ def _start(home: Path, running: contextlib.ExitStack) -> tuple[dict[str, int], s
     running.enter_context(tools.process(*plain, log=log, env=env))
     tools.listening(tls)
     listener, proxy = (running.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024)) for _ in range(2))
-    plan = Plan(
+    plan = InterceptorPlan(
         node=str(node),
         names={HOST: (listener.fileno(), [])},
         proxy=proxy.fileno(),

@@ -13,7 +13,7 @@ _REQUEST = re.compile(rb"CONNECT ([^\s@/?#]+) HTTP/1\.[01]\r\n")
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
 
-class Target(NamedTuple):
+class TunnelTarget(NamedTuple):
     """Where a tunnel is to end; the host in lower case, an IPv6 address without brackets."""
 
     host: str
@@ -23,16 +23,16 @@ class Target(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse(head: bytes) -> Target | None:
+def parse(head: bytes) -> TunnelTarget | None:
     """Return the target of a whole head, None where it asks for no tunnel or names none."""
     asked = _REQUEST.match(head)
     named = _AUTHORITY.fullmatch(asked[1].decode("latin-1")) if asked else None
     if named is None or not 0 < int(named[3]) < 1 << 16:
         return None
-    return Target((named[1] or named[2]).lower(), int(named[3]))
+    return TunnelTarget((named[1] or named[2]).lower(), int(named[3]))
 
 
-def request(target: Target, headers: dict[str, str]) -> bytes:
+def request(target: TunnelTarget, headers: dict[str, str]) -> bytes:
     """Return the request by which a proxy is asked for a tunnel to `target`."""
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from p2pcache.interception import connect_head, dialling
 from p2pcache.interception.client_hello import NotTlsError
-from p2pcache.interception.connect_head import Target
+from p2pcache.interception.connect_head import TunnelTarget
 from p2pcache.interception.interceptor import Dial, Interceptor, ends
 from p2pcache.interception.peeking import PEEKED, peeked
 from p2pcache.interception.socket_owner import owner
@@ -71,7 +71,7 @@ class ConnectProxy:
         except (OSError, ValueError):
             return False
 
-    async def _tunnel(self, connection: socket.socket, target: Target) -> None:
+    async def _tunnel(self, connection: socket.socket, target: TunnelTarget) -> None:
         try:
             server = await dialling.through_proxy(target, self._proxies)
         except OSError as error:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import aiohappyeyeballs
 
 from p2pcache.interception import connect_head, tunnel
-from p2pcache.interception.connect_head import Target
+from p2pcache.interception.connect_head import TunnelTarget
 from p2pcache.proxies import Proxies
 
 CONNECT_SECONDS = 20.0
@@ -50,7 +50,7 @@ async def direct(addresses: Sequence[str], port: int, seconds: float = CONNECT_S
     return connected
 
 
-async def through_proxy(target: Target, proxies: Proxies, seconds: float = CONNECT_SECONDS) -> socket.socket:
+async def through_proxy(target: TunnelTarget, proxies: Proxies, seconds: float = CONNECT_SECONDS) -> socket.socket:
     """Connect to a target as this process's environment has it: through its proxy for https, or directly.
 
     Args:

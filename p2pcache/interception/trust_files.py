@@ -34,7 +34,7 @@ MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class TrustFiles:
     """How programs are told of our certificate.
 
     Attributes:
@@ -50,7 +50,7 @@ class Trust:
 
 def write(
     folder: Path, certificate: bytes, environ: Mapping[str, str], bundles: Iterable[str] = SYSTEM_BUNDLES
-) -> Trust:
+) -> TrustFiles:
     """Write the files below `folder`.
 
     Args:
@@ -87,7 +87,7 @@ def write(
     for variable, name in ((NODE, "node.pem"), (REQUESTS, "requests.pem"), (FILE, "file.pem"), (CURL, "curl.pem")):
         if folder / name in made:
             variables[variable] = str(folder / name)
-    return Trust(variables, str(folder / "bundle.pem"), frozenset({*map(str, made), str(hashed)}))
+    return TrustFiles(variables, str(folder / "bundle.pem"), frozenset({*map(str, made), str(hashed)}))
 
 
 def _extended(path: Path, certificate: bytes, named: str) -> dict[Path, bytes]:

@@ -1,7 +1,7 @@
 """The process that has GitHub's names on this machine, beside the node: ``PLAN --secrets-fd N``.
 
-`interception` starts it under a supervisor of its own, which holds its listeners and its key while it is replaced. When
-it is told to end, or its supervisor dies, the names go first: whoever asks for them from then on finds GitHub.
+`intercepted_job` starts it under a supervisor of its own, which holds its listeners and its key while it is replaced.
+When it is told to end, or its supervisor dies, the names go first: who asks for them from then on finds GitHub.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import uvloop
 from p2pcache import files
 from p2pcache.interception import certificate, counts, dialling
 from p2pcache.interception.accepting import CONNECTIONS, accept
-from p2pcache.interception.connect_head import Target
+from p2pcache.interception.connect_head import TunnelTarget
 from p2pcache.interception.connect_proxy import HTTPS, ConnectProxy
 from p2pcache.interception.interceptor import Answering, Interceptor
 from p2pcache.interception.processes import Processes
@@ -52,8 +52,8 @@ _PR_SET_PDEATHSIG = 1
 log = logging.getLogger("p2pcache")
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What `interception` hands over.
+class InterceptorPlan(msgspec.Struct, frozen=True):
+    """What `intercepted_job` hands over.
 
     Attributes:
         node: the node's unix socket.
@@ -78,7 +78,7 @@ class Plan(msgspec.Struct, frozen=True):
 class InterceptorProcess:
     """The listeners, and what serves them."""
 
-    def __init__(self, plan: Plan, key: bytes) -> None:
+    def __init__(self, plan: InterceptorPlan, key: bytes) -> None:
         self._plan = plan
         self._directory = Path(plan.directory)
         answering = Answering(
@@ -140,7 +140,7 @@ class InterceptorProcess:
         await self._interceptor.serve(connection, host, dial)
 
     async def _dial_proxied(self, host: str, addresses: RealAddresses) -> socket.socket:
-        target = Target(host, HTTPS)
+        target = TunnelTarget(host, HTTPS)
         if self._proxies.of(f"https://{target}").url is None:
             return await _dial(addresses)
         return await dialling.through_proxy(target, self._proxies)
@@ -212,7 +212,7 @@ def main(arguments: list[str]) -> Any:
     hide(watch.received(int(arguments[arguments.index("--secrets-fd") + 1])))
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     try:
-        plan = msgspec.json.decode(arguments[0], type=Plan)
+        plan = msgspec.json.decode(arguments[0], type=InterceptorPlan)
         key = InterceptorSettings.take().key
     except (msgspec.DecodeError, KeyError) as error:
         print(f"the interceptor cannot be started: {error}", file=sys.stderr)

@@ -64,7 +64,7 @@ class Job:
 
     @property
     def interceptor(self) -> Path:
-        """The folder of `interception`."""
+        """The folder of `intercepted_job`."""
         return self.directory / "intercept"
 
     def remember(self, record: Mapping[str, Any]) -> None:

@@ -11,10 +11,10 @@ import msgspec
 from actions_toolkit import core  # type: ignore[import-untyped]  # it ships no types
 
 from p2pcache.gateway.ask import NodeError
-from p2pcache.runner import inputs, interception, lifecycle, supervisor
+from p2pcache.runner import inputs, intercepted_job, lifecycle, supervisor
 from p2pcache.runner.diagnosis import show
 from p2pcache.runner.inputs import InputError, Inputs
-from p2pcache.runner.interception import Place
+from p2pcache.runner.intercepted_job import Interception
 from p2pcache.runner.job import Job, exported, write_gh_config
 from p2pcache.runner.supervisor import SupervisorError
 from p2pcache.settings import SettingsError, environment
@@ -37,7 +37,7 @@ def start(environ: Mapping[str, str]) -> None:
     job.directory.mkdir(parents=True, exist_ok=True)
     if given.gh:
         write_gh_config(job, str(job.socket), given.variables)
-    if names := interception.remove_stale():
+    if names := intercepted_job.remove_stale():
         core.info(f"p2pcache: {', '.join(names)} led to a cache that is gone: taken out of the hosts file")
     record = lifecycle.begin(job, given)
     if given.intercept:
@@ -64,7 +64,7 @@ def finish(environ: Mapping[str, str]) -> None:
     job = Job.from_env(environ)
     if record := job.recall():
         if "variables" in record:
-            ended = interception.end(_place(job, record["upstream"], environ))
+            ended = intercepted_job.end(_place(job, record["upstream"], environ))
             record["intercepted"] = msgspec.to_builtins(ended)
         try:
             lifecycle.report(job, record, environ)
@@ -74,7 +74,7 @@ def finish(environ: Mapping[str, str]) -> None:
 
 def _intercept(job: Job, given: Inputs, record: dict[str, Any]) -> None:
     """Have clients served under GitHub's own name, and add to the record what later steps and the end need of it."""
-    found = interception.begin(_place(job, given.settings.upstream, given.variables))
+    found = intercepted_job.begin(_place(job, given.settings.upstream, given.variables))
     record["outputs"] |= found.outputs
     record |= {"variables": dict(found.variables), "upstream": given.settings.upstream}
     if found.notice:
@@ -82,8 +82,8 @@ def _intercept(job: Job, given: Inputs, record: dict[str, Any]) -> None:
     job.remember(record)
 
 
-def _place(job: Job, upstream: str, environ: Mapping[str, str]) -> Place:
-    return Place(job.interceptor, job.socket, upstream, environ)
+def _place(job: Job, upstream: str, environ: Mapping[str, str]) -> Interception:
+    return Interception(job.interceptor, job.socket, upstream, environ)
 
 
 def repeat_outputs(record: Mapping[str, Any]) -> None:

@@ -21,8 +21,8 @@ from p2pcache.interception import certificate, counts, hosts_file
 from p2pcache.interception.counts import Counts
 from p2pcache.interception.interceptor import Answering, Interceptor
 from p2pcache.interception.processes import Processes
-from p2pcache.runner import as_root, interception, supervisor
-from p2pcache.runner.interception import Place
+from p2pcache.runner import as_root, intercepted_job, supervisor
+from p2pcache.runner.intercepted_job import Interception
 from tests.support.client_hellos import hello
 
 ORDINARY = ("setpriv", "--bounding-set", "-all", "--") if os.geteuid() == 0 else ()
@@ -88,11 +88,11 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
         port = free.getsockname()[1]
         free.close()
         environ = {"RUNNER_ENVIRONMENT": "github-hosted", "PATH": os.environ["PATH"], "HOME": str(folder)}
-        place = Place(folder / "intercept", folder / "s", "https://api.github.com", environ, hosts, port, find)
-        found = interception.begin(place)
+        place = Interception(folder / "intercept", folder / "s", "https://api.github.com", environ, hosts, port, find)
+        found = intercepted_job.begin(place)
         assert found.notice == ""
         yield Job(folder, made[0])
-        interception.end(place)
+        intercepted_job.end(place)
 
 
 def content(path: Path) -> bytes:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pcache.interception import connect_head
-from p2pcache.interception.connect_head import Target
+from p2pcache.interception.connect_head import TunnelTarget
 
-API = Target("api.github.com", 443)
+API = TunnelTarget("api.github.com", 443)
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,12 @@ API = Target("api.github.com", 443)
         (b"CONNECT api.github.com:443 HTTP/1.1\r\nHost: api.github.com:443\r\n\r\n", API),
         (b"CONNECT api.github.com:443 HTTP/1.0\r\n\r\n", API),  # so asks Python 3.11
         (b"CONNECT API.GitHub.com:443 HTTP/1.1\r\nUser-Agent: x\r\n\r\n", API),
-        (b"CONNECT [2606:50C0::153]:8443 HTTP/1.1\r\n\r\n", Target("2606:50c0::153", 8443)),
-        (b"CONNECT 127.0.0.1:1 HTTP/1.1\r\n\r\n", Target("127.0.0.1", 1)),
-        (b"CONNECT a_b.example:65535 HTTP/1.1\r\n\r\n", Target("a_b.example", 65535)),
+        (b"CONNECT [2606:50C0::153]:8443 HTTP/1.1\r\n\r\n", TunnelTarget("2606:50c0::153", 8443)),
+        (b"CONNECT 127.0.0.1:1 HTTP/1.1\r\n\r\n", TunnelTarget("127.0.0.1", 1)),
+        (b"CONNECT a_b.example:65535 HTTP/1.1\r\n\r\n", TunnelTarget("a_b.example", 65535)),
     ],
 )
-def test_a_target_is_read(head: bytes, target: Target) -> None:
+def test_a_target_is_read(head: bytes, target: TunnelTarget) -> None:
     assert connect_head.parse(head) == target
 
 
@@ -63,7 +63,7 @@ def test_any_bytes_name_a_target_that_can_be_asked_for_or_none(head: bytes) -> N
 
 
 def test_a_request_carries_the_proxys_password() -> None:
-    sent = connect_head.request(Target("2606::1", 443), {"Proxy-Authorization": "Basic eA=="})
+    sent = connect_head.request(TunnelTarget("2606::1", 443), {"Proxy-Authorization": "Basic eA=="})
     assert sent == b"CONNECT [2606::1]:443 HTTP/1.1\r\nHost: [2606::1]:443\r\nProxy-Authorization: Basic eA==\r\n\r\n"
 
 

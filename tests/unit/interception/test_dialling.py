@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from p2pcache.interception.connect_head import Target
+from p2pcache.interception.connect_head import TunnelTarget
 from p2pcache.interception.dialling import DialError, direct, through_proxy
 from p2pcache.proxies import Proxies
 
-TARGET = Target("target.invalid", 443)
+TARGET = TunnelTarget("target.invalid", 443)
 
 
 @pytest.fixture
@@ -135,14 +135,14 @@ async def test_without_a_proxy_the_target_is_dialled(listener: socket.socket, mo
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
     port = listener.getsockname()[1]
     for host in ("127.0.0.1", "localhost"):
-        with await through_proxy(Target(host, port), Proxies(), 20) as connected:
+        with await through_proxy(TunnelTarget(host, port), Proxies(), 20) as connected:
             assert connected.getpeername()[1] == port
 
 
 async def test_a_host_that_is_none_and_a_proxy_that_is_not_chained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     with pytest.raises(DialError, match="x" * 64):
-        await through_proxy(Target("x" * 64, 443), Proxies(), 20)
+        await through_proxy(TunnelTarget("x" * 64, 443), Proxies(), 20)
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("HTTPS_PROXY", "https://proxy.invalid:3129")
     with pytest.raises(DialError, match="not chained"):

@@ -12,7 +12,7 @@ import certifi
 import pytest
 
 from p2pcache.interception import certificate, trust_files
-from p2pcache.interception.trust_files import CURL, FILE, FOLDER, NODE, REQUESTS, Trust
+from p2pcache.interception.trust_files import CURL, FILE, FOLDER, NODE, REQUESTS, TrustFiles
 
 OURS, _ = certificate.issue(["api.github.com"], certificate.HOSTED_LIFE)
 THEIRS, _ = certificate.issue(["company.example"], certificate.HOSTED_LIFE)
@@ -27,7 +27,7 @@ def theirs(tmp_path: Path) -> str:
     return str(path)
 
 
-def written(folder: Path, environ: Mapping[str, str] | None = None) -> Trust:
+def written(folder: Path, environ: Mapping[str, str] | None = None) -> TrustFiles:
     system = folder / "system.crt"
     system.write_bytes(SYSTEMS)
     return trust_files.write(folder / "tls", OURS, environ or {}, ["/nowhere.crt", str(system), certifi.where()])

@@ -18,7 +18,7 @@ from p2pcache.interception.connect_head import ESTABLISHED
 from p2pcache.interception.hosts_file import Led
 from p2pcache.interception.resolver import RealAddresses
 from p2pcache.runner import as_root, interceptor_process, watch
-from p2pcache.runner.interceptor_process import InterceptorProcess, Plan
+from p2pcache.runner.interceptor_process import InterceptorPlan, InterceptorProcess
 from p2pcache.settings import INTERCEPTOR_KEY
 
 HOST = "api.github.com"
@@ -36,7 +36,7 @@ class Lab:
         named, proxy = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
         self.named, self.proxy = named.getsockname(), proxy.getsockname()
         hosts_file.lead([Led(HOST, "127.0.0.1", self.owner, ())], self.hosts)
-        self.plan = Plan(
+        self.plan = InterceptorPlan(
             node=str(folder / "node.sock"),
             names={HOST: (named.detach(), ["127.0.0.1"]), "uploads.github.com": (0, [])},
             proxy=proxy.detach(),
@@ -153,7 +153,9 @@ async def test_a_hosts_file_that_cannot_be_written_is_logged(
     assert "Read-only file system" in caplog.text
 
 
-PLAN = msgspec.json.encode(Plan(node="/n", names={}, proxy=0, certificate="/gone.pem", ours=[], directory="/gone"))
+PLAN = msgspec.json.encode(
+    InterceptorPlan(node="/n", names={}, proxy=0, certificate="/gone.pem", ours=[], directory="/gone")
+)
 
 
 @pytest.mark.parametrize(

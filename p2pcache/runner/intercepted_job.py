@@ -27,7 +27,7 @@ from p2pcache.interception.counts import Counts
 from p2pcache.interception.hosts_file import HOSTS, Led
 from p2pcache.interception.resolver import is_elsewhere
 from p2pcache.runner import as_root, supervisor, watch
-from p2pcache.runner.interceptor_process import OVER, Plan
+from p2pcache.runner.interceptor_process import OVER, InterceptorPlan
 from p2pcache.runner.supervisor import SupervisorError
 from p2pcache.settings import INTERCEPTOR_KEY
 
@@ -70,7 +70,7 @@ class _NotHereError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Interception:
     """Where the files are, and what is known of the job.
 
     Attributes:
@@ -107,7 +107,7 @@ class Place:
         return self.run / "counts.json"
 
 
-def begin(place: Place) -> Intercepted:
+def begin(place: Interception) -> Intercepted:
     """Lead GitHub's API here, and start what answers it."""
     names = hosts_of(place.upstream)
     if sys.platform != "linux":
@@ -125,7 +125,7 @@ def begin(place: Place) -> Intercepted:
         return Intercepted(notice=f"intercept: true: {reason}; clients without a base URL go to GitHub", warning=True)
 
 
-def _begin(place: Place, names: Sequence[str], opened: ExitStack) -> Intercepted:
+def _begin(place: Interception, names: Sequence[str], opened: ExitStack) -> Intercepted:
     hosted = place.environ.get("RUNNER_ENVIRONMENT") == "github-hosted"
     signed, key = certificate.issue(names, certificate.HOSTED_LIFE if hosted else certificate.OWN_LIFE)
     trust = trust_files.write(place.directory / "tls", signed, place.environ)
@@ -144,7 +144,7 @@ def _begin(place: Place, names: Sequence[str], opened: ExitStack) -> Intercepted
     except OSError as error:
         notice, warning = f"port {place.port} cannot be had: {error.strerror or error}", True
     owner = hosts_file.new_owner() if led else ""
-    plan = Plan(
+    plan = InterceptorPlan(
         node=str(place.node),
         names={name: (led[name].fileno() if led else 0, seen[name]) for name in names},
         proxy=proxy.fileno(),
@@ -179,7 +179,7 @@ def _begin(place: Place, names: Sequence[str], opened: ExitStack) -> Intercepted
     return Intercepted(trust.variables if led else {}, outputs, notice, warning)
 
 
-def end(place: Place) -> Counts:
+def end(place: Interception) -> Counts:
     """Take the names out, and return what was counted; nobody is answered from then on.
 
     On a runner what listened stays until that ends what a job leaves behind: it passes on who still has the address.
@@ -223,7 +223,7 @@ def hosts_of(upstream: str) -> tuple[str, ...]:
     return upstreams.host, uploads
 
 
-def _check(place: Place, names: Sequence[str], *, hosted: bool) -> None:
+def _check(place: Interception, names: Sequence[str], *, hosted: bool) -> None:
     """See whether names may lead here.
 
     Raises:
@@ -240,7 +240,7 @@ def _check(place: Place, names: Sequence[str], *, hosted: bool) -> None:
         raise _NotHereError(f"{place.hosts} has {taken[0]} already")
 
 
-def _real(place: Place, name: str) -> list[str]:
+def _real(place: Interception, name: str) -> list[str]:
     """Return where a name is before it is led here.
 
     Raises:
@@ -252,7 +252,7 @@ def _real(place: Place, name: str) -> list[str]:
     return found
 
 
-def _listeners(place: Place, names: Sequence[str], opened: ExitStack) -> dict[str, socket.socket]:
+def _listeners(place: Interception, names: Sequence[str], opened: ExitStack) -> dict[str, socket.socket]:
     """Listen at an address of its own for each name.
 
     Raises:
@@ -270,7 +270,7 @@ def _listeners(place: Place, names: Sequence[str], opened: ExitStack) -> dict[st
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
-def _lead(place: Place, led: Mapping[str, socket.socket], seen: Mapping[str, list[str]], owner: str) -> None:
+def _lead(place: Interception, led: Mapping[str, socket.socket], seen: Mapping[str, list[str]], owner: str) -> None:
     """Add the lines, and see that they count.
 
     Raises:

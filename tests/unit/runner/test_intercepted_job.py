@@ -15,8 +15,8 @@ import pytest
 
 from p2pcache.interception import certificate, counts, hosts_file
 from p2pcache.interception.hosts_file import Led
-from p2pcache.runner import as_root, interception, supervisor, watch
-from p2pcache.runner.interception import Intercepted, Place, begin, end
+from p2pcache.runner import as_root, intercepted_job, supervisor, watch
+from p2pcache.runner.intercepted_job import Intercepted, Interception, begin, end
 from p2pcache.runner.supervisor import SupervisorError
 
 NAMES = ("api.github.com", "uploads.github.com")
@@ -33,26 +33,26 @@ def hosts(tmp_path: Path) -> Path:
 
 
 def free_port() -> int:
-    with socket.create_server((interception.ADDRESSES[0], 0)) as listener:
+    with socket.create_server((intercepted_job.ADDRESSES[0], 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 @pytest.fixture
-def place(tmp_path: Path, hosts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Place]]:
+def place(tmp_path: Path, hosts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Interception]]:
     monkeypatch.setattr(as_root, "allowed", lambda: True)
 
     def find(name: str) -> list[str]:
         return [line.address for line in hosts_file.led(hosts) if line.name == name] or [REAL, "127.0.1.1"]
 
-    def made(environ: Mapping[str, str] = HOSTED, upstream: str = "https://api.github.com") -> Place:
-        return Place(tmp_path / "intercept", tmp_path / "node.sock", upstream, environ, hosts, free_port(), find)
+    def made(environ: Mapping[str, str] = HOSTED, upstream: str = "https://api.github.com") -> Interception:
+        return Interception(tmp_path / "intercept", tmp_path / "node.sock", upstream, environ, hosts, free_port(), find)
 
     yield made
     supervisor.stop(tmp_path / "intercept" / "run", 5)
 
 
-Made = Callable[..., Place]
+Made = Callable[..., Interception]
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def await_(condition: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.01)
 
 
-def answers(place: Place) -> bool:
+def answers(place: Interception) -> bool:
     try:
-        socket.create_connection((interception.ADDRESSES[0], place.port), 5).close()
+        socket.create_connection((intercepted_job.ADDRESSES[0], place.port), 5).close()
     except OSError:
         return False
     return True
@@ -89,7 +89,7 @@ class TestTheProcess:
         found = begin(here)
         assert (found.notice, found.warning) == ("", False)
         assert [(line.name, line.address, line.seen) for line in hosts_file.led(hosts)] == [
-            (name, address, (REAL,)) for name, address in zip(NAMES, interception.ADDRESSES, strict=False)
+            (name, address, (REAL,)) for name, address in zip(NAMES, intercepted_job.ADDRESSES, strict=False)
         ]
         assert set(found.outputs) == {"proxy", "certificate"}
         assert set(found.variables) >= {"NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"}
@@ -190,7 +190,9 @@ def test_a_name_that_is_in_the_file_already_stays(place: Made, hosts: Path, star
 
 def test_a_name_without_an_address_is_not_led(place: Made, hosts: Path, started: Started) -> None:
     here = place()
-    lost = Place(here.directory, here.node, here.upstream, here.environ, hosts, here.port, lambda _: ["127.0.0.1"])
+    lost = Interception(
+        here.directory, here.node, here.upstream, here.environ, hosts, here.port, lambda _: ["127.0.0.1"]
+    )
     assert "the address of api.github.com is not known here" in not_led(begin(lost), started, hosts)
 
 
@@ -198,16 +200,16 @@ def test_a_port_that_is_taken_everywhere_is_a_warning(place: Made, hosts: Path, 
     with socket.create_server(("0.0.0.0", 0)) as taken:
         here = place()
         port = taken.getsockname()[1]
-        found = begin(Place(here.directory, here.node, here.upstream, HOSTED, hosts, port, here.find))
+        found = begin(Interception(here.directory, here.node, here.upstream, HOSTED, hosts, port, here.find))
     assert found.warning
     assert f"port {port} cannot be had: Address already in use" in not_led(found, started, hosts)
 
 
 def test_an_address_that_another_has_is_passed_over(place: Made, hosts: Path, started: Started) -> None:
     here = place()
-    with socket.create_server((interception.ADDRESSES[0], here.port)):
+    with socket.create_server((intercepted_job.ADDRESSES[0], here.port)):
         assert begin(here).notice == ""
-    assert [line.address for line in hosts_file.led(hosts)] == list(interception.ADDRESSES[1:3])
+    assert [line.address for line in hosts_file.led(hosts)] == list(intercepted_job.ADDRESSES[1:3])
     assert len(started[0]["listeners"]) == 3
     assert "withdraw" in started[0]["at_end"]
 
@@ -240,7 +242,7 @@ def test_a_file_that_cannot_be_written_is_a_warning(
 
 def test_a_file_that_the_system_does_not_read_is_left_as_it_was(place: Made, hosts: Path, started: Started) -> None:
     here = place()
-    found = begin(Place(here.directory, here.node, here.upstream, HOSTED, hosts, here.port, lambda _: [REAL]))
+    found = begin(Interception(here.directory, here.node, here.upstream, HOSTED, hosts, here.port, lambda _: [REAL]))
     assert "does not lead where the hosts file says" in not_led(found, started, hosts)
     assert hosts.read_text() == USUAL
 
@@ -268,13 +270,13 @@ def test_other_servers_are_left_out(place: Made, started: Started, upstream: str
 
 
 def test_a_tenant_of_ghe_com_has_names_of_its_own() -> None:
-    assert interception.hosts_of("https://api.octo.ghe.com") == ("api.octo.ghe.com", "uploads.octo.ghe.com")
+    assert intercepted_job.hosts_of("https://api.octo.ghe.com") == ("api.octo.ghe.com", "uploads.octo.ghe.com")
 
 
 def test_elsewhere_than_on_linux_a_notice_says_so(
     place: Made, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interception.sys, "platform", "darwin")  # type: ignore[attr-defined]
+    monkeypatch.setattr(intercepted_job.sys, "platform", "darwin")  # type: ignore[attr-defined]
     assert "needs Linux" in begin(place()).notice
     assert started == []
 
@@ -300,9 +302,9 @@ def test_stale_lines_go_and_live_ones_stay(hosts: Path) -> None:
             Led("uploads.github.com", "127.0.0.98", gone, ()),
         ]
         hosts_file.lead(lines, hosts)
-        assert interception.remove_stale(hosts, port) == ["api.github.com", "uploads.github.com"]
+        assert intercepted_job.remove_stale(hosts, port) == ["api.github.com", "uploads.github.com"]
         assert hosts_file.led(hosts) == lines[:1]
-        assert interception.remove_stale(hosts, port) == []
+        assert intercepted_job.remove_stale(hosts, port) == []
 
 
 def test_where_root_is_not_to_be_had_stale_lines_stay(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +315,7 @@ def test_where_root_is_not_to_be_had_stale_lines_stay(hosts: Path, monkeypatch: 
         raise OSError(None, "sudo: a password is required")
 
     monkeypatch.setattr(as_root, "withdraw", refuse)
-    assert interception.remove_stale(hosts, 1) == []
+    assert intercepted_job.remove_stale(hosts, 1) == []
     assert hosts_file.led(hosts) == [line]
 
 
