@@ -30,6 +30,7 @@ from p2pcache.interception.tunnel import Side
 
 DISTRUSTED = 256
 UNKNOWN = "unknown"
+_SILENT = "the node does not answer"
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class Interceptor:
     Attributes:
         counts: what came of them.
         passing: nobody is answered any more; all are passed by.
+        node_answers: whether the node does, see `heartbeat`; until it does again, all are passed by.
     """
 
     def __init__(self, answering: Answering, processes: Looks, counts: Counts, seconds: Seconds | None = None) -> None:
@@ -106,6 +108,7 @@ class Interceptor:
         self._agreed: Bounded[str, bool] = Bounded(DISTRUSTED)
         self.counts = counts
         self.passing = counts.over
+        self.node_answers = True
         self._answering = answering
         self._processes = processes
         self._distrusted: Bounded[tuple[str, str], None] = Bounded(DISTRUSTED)
@@ -167,6 +170,8 @@ class Interceptor:
         """Return why a client is passed by, empty where it is answered."""
         if self.passing:
             return "the cache has ended"
+        if not self.node_answers:
+            return _SILENT
         if hello.server_name != host:
             return "it asks for another host"
         if hello.protocols and "http/1.1" not in hello.protocols:
@@ -186,7 +191,7 @@ class Interceptor:
         try:
             to_node = self._to_node(found.kind)
         except OSError:
-            found.reason = "the node does not answer"
+            found.reason = _SILENT
             return False
         self.counts.answer(found.kind)
         back = await tunnel.side_of(to_node)

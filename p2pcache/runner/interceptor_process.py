@@ -25,7 +25,7 @@ import msgspec
 import uvloop
 
 from p2pcache import files
-from p2pcache.interception import certificate, counts, dialling
+from p2pcache.interception import certificate, counts, dialling, heartbeat
 from p2pcache.interception.accepting import CONNECTIONS, accept
 from p2pcache.interception.connect_head import TunnelTarget
 from p2pcache.interception.connect_proxy import HTTPS, ConnectProxy
@@ -96,6 +96,7 @@ class InterceptorProcess:
         faces = self._faces()
         tasks = [asyncio.create_task(accept(*face, places)) for face in faces]
         tasks.append(asyncio.create_task(self._keep_counts()))
+        tasks.append(asyncio.create_task(heartbeat.watch(Path(self._plan.node), self._heard)))
         asked = asyncio.create_task(stopped.wait())
         files.replace(self._directory / "ready.json", json.dumps({"pid": os.getpid()}).encode())
         try:
@@ -114,6 +115,9 @@ class InterceptorProcess:
                 listener.close()
             self._interceptor.close()
             self._keep()
+
+    def _heard(self, answers: bool) -> None:
+        self._interceptor.node_answers = answers
 
     def pass_all(self) -> None:
         """Answer nobody any more, and write what was counted: the job's cache ends."""

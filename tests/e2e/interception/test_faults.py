@@ -105,6 +105,22 @@ def test_the_node_killed_in_mid_request(job: InterceptedJob) -> None:
     assert asking.returncode == 0, "another node answered on the same connection"
 
 
+def test_a_node_that_hangs_holds_nobody_for_long(job: InterceptedJob) -> None:
+    command = ["curl", "-sS", "-D-", "-o", "/dev/null", "-m", "2", "-H", AUTHORIZATION, API + TARGET]
+
+    def passed_by() -> bool:
+        said = job.world.run(*command, environ=job.trusting).stdout
+        return " 200 " in said and "cache-status" not in said
+
+    node = job.state(NODE)["node"]
+    os.kill(node, signal.SIGSTOP)
+    try:
+        await_(passed_by, 40)
+    finally:
+        os.kill(node, signal.SIGCONT)
+    await_(lambda: job.curl(TARGET).cached != "", 40)
+
+
 def test_another_user_is_passed_by(job: InterceptedJob) -> None:
     done = job.world.run(*ANOTHER_USER, "curl", "-sS", "-D-", "-H", AUTHORIZATION, API + TARGET, environ=job.trusting)
     assert " 200 " in done.stdout.splitlines()[0], done.stderr

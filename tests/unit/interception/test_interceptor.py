@@ -261,6 +261,14 @@ async def test_where_the_node_is_gone_a_client_is_passed_by_before_tls_begins(st
         assert lab.counts.answered == {}
 
 
+async def test_while_the_node_hangs_all_are_passed_by(start: Start) -> None:
+    async with start() as lab:
+        lab.interceptor.node_answers = False
+        assert await lab.passed_by() == {"node20": {"the node does not answer": 1}}
+        lab.interceptor.node_answers = True
+        await lab.served()
+
+
 async def test_once_the_cache_has_ended_all_are_passed_by(start: Start) -> None:
     async with start() as lab:
         lab.interceptor.passing = True
