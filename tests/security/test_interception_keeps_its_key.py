@@ -163,10 +163,15 @@ async def test_a_program_with_a_hostile_name_is_shown_without_it(
     with socket.create_server(("127.0.0.1", 0)) as listener, caplog.at_level(logging.DEBUG):
         listener.setblocking(False)
         (tmp_path / "hello").write_bytes(hello("api.github.com", ["http/1.1"]))
-        script = f"exec 3<>/dev/tcp/127.0.0.1/{listener.getsockname()[1]}; cat {tmp_path}/hello >&3; read -r"
-        child = await asyncio.create_subprocess_exec(program, "-c", script, stdin=subprocess.PIPE)
+        script = f"exec 3<>/dev/tcp/127.0.0.1/{listener.getsockname()[1]}; cat {tmp_path}/hello >&3; echo; read -r"
+        pipe = subprocess.PIPE
+        child = await asyncio.create_subprocess_exec(program, "-c", script, stdin=pipe, stdout=pipe)
         try:
             accepted, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(listener), 30)
+            assert child.stdout
+            assert (
+                await asyncio.wait_for(child.stdout.readline(), 30) == b"\n"
+            )  # cat, which had the socket too, is gone
             with accepted, pytest.raises(OSError, match="No route"):
                 await looks.serve(accepted, "api.github.com", nowhere)
         finally:
