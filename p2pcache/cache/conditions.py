@@ -106,17 +106,13 @@ class ConditionalRequest:
         return len({id(tag.body) for tag in self.tags})
 
 
-async def _unknown() -> bool:
-    return False
-
-
 async def prepare(
     wanted: Wanted,
     decision: Fetch | Prove,
     found: Sequence[Found],
     library: Library,
     believed: Believed,
-    ends: Callable[[], Awaitable[bool]] = _unknown,
+    ends: Callable[[], Awaitable[bool]],
 ) -> ConditionalRequest:
     """Load the candidates of `decision`, which was made over `found`, and choose the conditional headers.
 

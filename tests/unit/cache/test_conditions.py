@@ -245,6 +245,16 @@ class TestLinks:
         ]
         assert kept(await node.get(self.FULL, token)).hit == "memory"
 
+    @pytest.mark.parametrize(("lists", "tags"), [(True, 2), (False, 1)])
+    async def test_an_empty_page_has_two_tags_where_an_accept_is_empty(self, lab: Lab, lists: bool, tags: int) -> None:
+        node = lab.node()
+        await node.get(self.FULL, ONE, accept="")
+        node.engine.trial.empty_accept, node.engine.trial.lists = None, lists
+        lab.expire()
+        lab.forget()
+        await node.get(self.FULL, ONE, accept="")
+        assert len(lab.github.calls[0].headers["if-none-match"].split(", ")) == tags
+
     async def test_where_a_page_follows_it_is_kept_for_who_reads_on(self, lab: Lab) -> None:
         node = lab.node()
         await node.get(self.FULL, ONE)
