@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 from collections.abc import Awaitable, Callable
 
 CONNECTIONS = 640
-"""Each has three descriptors at most, of the 2,048 that a supervisor allows; further ones wait in the listener."""
+"""Further ones wait in the listener."""
+_DESCRIPTORS, _OTHERS = 3, 64
+"""Of a connection at most, and of everything else."""
 PAUSE_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
+
+
+def places() -> int:
+    """Return how many connections there may be at once, by the descriptors that this process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(CONNECTIONS, (soft - _OTHERS) // _DESCRIPTORS))
 
 
 async def accept(

@@ -20,6 +20,7 @@ from p2pcache.proxies import Proxies
 
 HEAD_SECONDS = 20.0
 HTTPS = 443
+_HERE = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0"})  # noqa: S104 - compared, not bound
 
 
 class ConnectProxy:
@@ -59,6 +60,8 @@ class ConnectProxy:
             await _refuse(connection, 405, "only CONNECT is served here: name this address in HTTPS_PROXY alone")
         elif not self._is_served(connection):
             await _refuse(connection, 403, "this proxy serves the user of its job alone")
+        elif target.port == ends(connection)[1][1] and target.host in _HERE:
+            await _refuse(connection, 403, "this proxy leads to itself nowhere")
         elif target.port == HTTPS and target.host in self._dials:
             await loop.sock_sendall(connection, connect_head.ESTABLISHED)
             await self._interceptor.serve(connection, target.host, self._dials[target.host])

@@ -11,7 +11,6 @@ import logging
 import os
 import socket
 import ssl
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +28,8 @@ from p2pcache.interception.socket_owner import Address
 from p2pcache.interception.tunnel import Side
 
 DISTRUSTED = 256
+STUCK = 4
+"""Looks that never ended, each with a thread, after which nobody is looked at any more."""
 UNKNOWN = "unknown"
 _SILENT = "the node does not answer"
 
@@ -67,14 +68,11 @@ class Seconds:
         hello: for a client to say what it wants.
         look: to find out who it is.
         handshake: to agree on TLS.
-        turned_away: a client that ends a finished handshake within this time, without a byte, did not like the
-            certificate (GnuTLS).
     """
 
     hello: float = 20.0
     look: float = 5.0
     handshake: float = 20.0
-    turned_away: float = 1.0
 
 
 @dataclass(slots=True)
@@ -114,6 +112,7 @@ class Interceptor:
         self._distrusted: Bounded[tuple[str, str], None] = Bounded(DISTRUSTED)
         self._looks = ThreadPoolExecutor(1, "look")
         self._number = 0
+        self._stuck = 0
         self.pairs: set[tuple[Side, Side]] = set()
 
     async def serve(self, connection: socket.socket, host: str, dial: Dial) -> None:
@@ -181,10 +180,19 @@ class Interceptor:
         return programs.why_not(process, self._answering.ours)
 
     async def _look(self, connection: socket.socket) -> Process:
+        if self._stuck >= STUCK:
+            raise UnknownPeerError("too many could not be looked at in time")
         peer, own = ends(connection)
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self._seconds.look):
-            return await loop.run_in_executor(self._looks, self._processes.of, peer, own)
+        try:
+            async with asyncio.timeout(self._seconds.look):
+                return await loop.run_in_executor(self._looks, self._processes.of, peer, own)
+        except TimeoutError:
+            # Its thread waits for a file system that does not answer: the next is looked at in another.
+            self._stuck += 1
+            self._looks.shutdown(wait=False, cancel_futures=True)
+            self._looks = ThreadPoolExecutor(1, "look")
+            raise
 
     async def _answer(self, connection: socket.socket, found: _Seen) -> bool:
         """Return whether the connection was answered here: only before TLS has begun is there a choice."""
@@ -205,10 +213,11 @@ class Interceptor:
         except BaseException:
             back.abort()
             raise
-        shaken = time.monotonic()
         front.join(back)
         await self._until_closed(front, back)
-        if not front.received and time.monotonic() - shaken < self._seconds.turned_away:
+        if (
+            not front.received
+        ):  # however late: it looked at the certificate (GnuTLS, and programs that do it themselves)
             self._distrust(found, "it left without a word")
         return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import stat
 import struct
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -75,6 +76,8 @@ class Processes:
         executable = folder / "exe"
         name = executable.readlink().name
         found = executable.stat()
+        if found.st_mode & (stat.S_ISUID | stat.S_ISGID):
+            raise UnknownPeerError("a program with rights of its own")  # OpenSSL heeds no variable in it
         identity = (found.st_dev, found.st_ino, found.st_mtime_ns)
         if identity not in self._go:
             self._go[identity] = is_go(executable)
@@ -86,7 +89,7 @@ class Processes:
         if process.program in (Program.PYTHON, Program.RUBY):
             return replace(process, loaded=_libraries(folder / "maps"))
         if process.program is Program.CURL:
-            return replace(process, own_files=tuple(_curl_configurations(process.environ, self._user)))
+            return replace(process, own_files=tuple(_curl_configurations(folder, process.environ, self._user)))
         return process
 
     def _holder(self, inode: int) -> int | None:
@@ -135,19 +138,19 @@ def _libraries(maps: Path) -> frozenset[str]:
     return frozenset(line.rpartition(b"/")[2].decode("utf-8", "replace") for line in lines if b".so" in line)
 
 
-def _curl_configurations(environ: Mapping[str, str], user: int) -> Iterator[str]:
-    """Give the texts of the files that curl reads unasked (curl(1), ``--config``)."""
+def _curl_configurations(process: Path, environ: Mapping[str, str], user: int) -> Iterator[str]:
+    """Give the texts of the files that curl reads unasked (curl(1), ``--config``), as seen from where it runs."""
     folders = {environ.get(variable, "") for variable in _CURLRC}
     if not environ.get("HOME"):
         with contextlib.suppress(KeyError):
             folders.add(pwd.getpwuid(user).pw_dir)
     for folder in sorted(filter(None, folders)):
         for name in (".curlrc", "curlrc", ".config/curlrc"):
-            path = Path(folder, name)
+            path = Path(process, "cwd", folder, name)
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 if not path.is_file():
                     continue  # a pipe would be waited for
-                with path.open("rb") as file:
+                with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - a descriptor
                     yield file.read(_MOST_BYTES).decode("utf-8", "replace")
 
 

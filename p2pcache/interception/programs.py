@@ -86,7 +86,7 @@ def why_not(process: Process, ours: frozenset[str]) -> str:
 
 
 # curl(1): a long option may be cut short, short ones may stand together, and a file has them without dashes, too.
-_OPTIONS = r"(?:ca|pi|cert-s|conf|crl|doh|ec)"
+_OPTIONS = r"(?:expand-)?(?:ca|pi|cert-s|conf|crl|doh|ec)"
 _OWN_TRUST = re.compile(rf"--{_OPTIONS}|-[A-Za-z0-9#:]*K")
 _OWN_TRUST_IN_FILE = re.compile(rf"(?m)^\s*(?:-[A-Za-z0-9#:]*K|K\b|-{{0,2}}{_OPTIONS})")
 _EMBEDDERS = (Program.PYTHON, Program.RUBY)

@@ -1,18 +1,19 @@
 """The files that name our certificate, and the variables by which programs find them.
 
-What a job had stays in force: its own files are extended in new ones, its own folders come after ours. The files stay
+What a job had stays in force: its own files are extended in new ones, its own folders linked in ours. The files stay
 until the runner empties the folder: a program that is told of a file that is gone fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import certifi
 
 from p2pcache import files
+from p2pcache.interception import trust_folder
 from p2pcache.interception.certificate import subject_hash
 
 SYSTEM_BUNDLES = (
@@ -41,15 +42,21 @@ class TrustFiles:
         variables: for later steps.
         bundle: our certificate beside all that the system trusts, for one step's own variables.
         paths: of all files and the folder that name ours.
+        folders: those that the folder follows, see `trust_folder`.
     """
 
     variables: Mapping[str, str]
     bundle: str
     paths: frozenset[str]
+    folders: tuple[str, ...] = ()
 
 
 def write(
-    folder: Path, certificate: bytes, environ: Mapping[str, str], bundles: Iterable[str] = SYSTEM_BUNDLES
+    folder: Path,
+    certificate: bytes,
+    environ: Mapping[str, str],
+    bundles: Iterable[str] = SYSTEM_BUNDLES,
+    folders: Sequence[str] = SYSTEM_FOLDERS,
 ) -> TrustFiles:
     """Write the files below `folder`.
 
@@ -58,6 +65,7 @@ def write(
         certificate: in PEM.
         environ: of the job, which may name certificates already.
         bundles: where a system may keep its own.
+        folders: where it may keep them by hash.
 
     Raises:
         OSError: they cannot be written.
@@ -69,7 +77,9 @@ def write(
     files.replace(hashed / f"{subject_hash(certificate)}.0", certificate)
     system = _joined(certificate, [*_first(bundles), Path(certifi.where())])
     made = {folder / "bundle.pem": system}
-    variables = {FOLDER: f"{hashed}:{environ.get(FOLDER) or _folders()}"}
+    own = tuple(filter(None, environ.get(FOLDER, "").split(":"))) or tuple(folders)
+    # Without what a system trusts by hash, programs that look there would trust nobody but us.
+    variables = {FOLDER: str(hashed)} if trust_folder.link(hashed, map(Path, own)) else {}
     if named := environ.get(NODE):
         made |= _extended(folder / "node.pem", certificate, named)
     else:
@@ -87,7 +97,7 @@ def write(
     for variable, name in ((NODE, "node.pem"), (REQUESTS, "requests.pem"), (FILE, "file.pem"), (CURL, "curl.pem")):
         if folder / name in made:
             variables[variable] = str(folder / name)
-    return TrustFiles(variables, str(folder / "bundle.pem"), frozenset({*map(str, made), str(hashed)}))
+    return TrustFiles(variables, str(folder / "bundle.pem"), frozenset({*map(str, made), str(hashed)}), own)
 
 
 def _extended(path: Path, certificate: bytes, named: str) -> dict[Path, bytes]:
@@ -107,7 +117,3 @@ def _joined(certificate: bytes, others: Iterable[Path]) -> bytes:
 
 def _first(bundles: Iterable[str]) -> list[Path]:
     return [path for path in map(Path, bundles) if path.is_file()][:1]
-
-
-def _folders() -> str:
-    return ":".join(folder for folder in SYSTEM_FOLDERS if Path(folder).is_dir()) or SYSTEM_FOLDERS[0]

@@ -150,11 +150,14 @@ def _begin(place: Interception, names: Sequence[str], opened: ExitStack) -> Inte
         proxy=proxy.fileno(),
         certificate=str(own),
         ours=sorted(trust.paths),
+        folder=str(place.directory / "tls" / "dir"),
+        folders=list(trust.folders),
         directory=str(place.run),
         owner=owner,
         hosts_file=str(place.hosts) if led else "",
     )
     place.owner.write_text(owner, "ascii")
+    place.counts.unlink(missing_ok=True)  # of a use of this folder that is over
     supervisor.start_beside(
         [sys.executable, "-m", "p2pcache.runner.interceptor_process", msgspec.json.encode(plan).decode()],
         place.run,
@@ -184,11 +187,10 @@ def end(place: Interception) -> Counts:
 
     On a runner what listened stays until that ends what a job leaves behind: it passes on who still has the address.
     """
-    tracked = watch.TRACKING in place.environ
-    if tracked:
-        with suppress(OSError):  # then its process does it, when it ends
-            if owner := place.owner.read_text("ascii"):
-                as_root.withdraw(owner, place.hosts)
+    with suppress(OSError):  # then its process does it, when it ends
+        if owner := place.owner.read_text("ascii"):
+            as_root.withdraw(owner, place.hosts)
+    if watch.TRACKING in place.environ:
         if supervisor.status(place.run):
             supervisor.tell(place.run, OVER)
             _await_over(place.counts)
@@ -280,7 +282,10 @@ def _lead(place: Interception, led: Mapping[str, socket.socket], seen: Mapping[s
     as_root.lead(lines, place.hosts)
     for line in lines:
         if place.find(line.name) != [line.address]:
-            raise OSError(None, f"{line.name} does not lead where the hosts file says")
+            raise OSError(
+                None,
+                f"{line.name} does not lead here: another program has led it elsewhere, or this system reads another file",
+            )
 
 
 def _answers(line: Led, port: int) -> bool:

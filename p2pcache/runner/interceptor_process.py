@@ -26,12 +26,13 @@ import uvloop
 
 from p2pcache import files
 from p2pcache.interception import certificate, counts, dialling, heartbeat
-from p2pcache.interception.accepting import CONNECTIONS, accept
+from p2pcache.interception.accepting import accept, places
 from p2pcache.interception.connect_head import TunnelTarget
 from p2pcache.interception.connect_proxy import HTTPS, ConnectProxy
 from p2pcache.interception.interceptor import Answering, Interceptor
 from p2pcache.interception.processes import Processes
 from p2pcache.interception.resolver import RealAddresses
+from p2pcache.interception.trust_folder import Followed
 from p2pcache.interception.tunnel import Side
 from p2pcache.proxies import Proxies
 from p2pcache.runner import as_root, watch
@@ -61,6 +62,7 @@ class InterceptorPlan(msgspec.Struct, frozen=True):
         proxy: the descriptor of the proxy's listener.
         certificate: its path.
         ours: the paths by which it is named.
+        folder: the one that ``SSL_CERT_DIR`` names, and those that it follows.
         directory: for `counts.json` and `ready.json`.
         owner: of the lines in the hosts file, and that file.
     """
@@ -73,6 +75,8 @@ class InterceptorPlan(msgspec.Struct, frozen=True):
     directory: str
     owner: str = ""
     hosts_file: str = ""
+    folder: str = ""
+    folders: list[str] = []
 
 
 class InterceptorProcess:
@@ -89,12 +93,13 @@ class InterceptorProcess:
             answering, Processes(os.geteuid(), Path(plan.certificate)), counts.read(self._kept)
         )
         self._proxies = Proxies()
+        self._folder = Followed(Path(plan.folder), list(map(Path, plan.folders)))
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Serve until `stopped`, then end in order."""
-        places = asyncio.Semaphore(CONNECTIONS)
+        free = asyncio.Semaphore(places())
         faces = self._faces()
-        tasks = [asyncio.create_task(accept(*face, places)) for face in faces]
+        tasks = [asyncio.create_task(accept(*face, free)) for face in faces]
         tasks.append(asyncio.create_task(self._keep_counts()))
         tasks.append(asyncio.create_task(heartbeat.watch(Path(self._plan.node), self._heard)))
         asked = asyncio.create_task(stopped.wait())
@@ -162,6 +167,8 @@ class InterceptorProcess:
         kept = b""
         while True:
             await asyncio.sleep(KEEPING_SECONDS)
+            with contextlib.suppress(OSError):
+                self._folder.refresh()
             if (now := msgspec.json.encode(self._interceptor.counts)) != kept:
                 self._keep()
                 kept = now

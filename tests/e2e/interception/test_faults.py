@@ -253,3 +253,13 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_the_names_go_at_the_end_though_their_supervisor_hangs(
+    fresh: Callable[..., contextlib.AbstractContextManager[InterceptedJob]],
+) -> None:
+    with fresh() as made:
+        made.kill(INTERCEPTOR, "pid", signal.SIGSTOP)
+        assert made.finish().returncode == 0
+        assert not made.leads()
+        assert_passed_by(made)

@@ -15,7 +15,7 @@ import pytest
 
 from p2pcache.interception import certificate
 from p2pcache.interception.counts import Counts
-from p2pcache.interception.interceptor import Answering, Interceptor, Seconds
+from p2pcache.interception.interceptor import STUCK, Answering, Interceptor, Seconds
 from p2pcache.interception.processes import UnknownPeerError
 from p2pcache.interception.programs import Process
 from p2pcache.interception.socket_owner import Address
@@ -290,7 +290,7 @@ async def test_who_does_not_take_the_certificate_is_passed_by_from_then_on(start
 
 
 async def test_a_finished_handshake_without_a_byte_counts_as_distrust(start: Start) -> None:
-    async with start(Seconds(turned_away=30)) as lab:
+    async with start() as lab:
         context = ssl.create_default_context(cafile=str(lab.folder / "own.pem"))
         _, writer = await asyncio.open_connection(sock=lab.connected(), ssl=context, server_hostname=HOST)
         writer.close()
@@ -299,6 +299,24 @@ async def test_a_finished_handshake_without_a_byte_counts_as_distrust(start: Sta
         await lab.served()
         assert lab.counts.failed == {"node20": 1}
         assert lab.interceptor.pairs == set()
+
+
+async def test_looks_that_never_end_hold_up_no_other(start: Start) -> None:
+    async with start(Seconds(look=0.05)) as lab:
+        hanging = threading.Event()
+        try:
+            for _ in range(STUCK - 1):
+                lab.peer.hangs = hanging
+                await lab.passed_by()
+                lab.peer.hangs = None
+            assert await lab.answered() == ANSWER
+            lab.peer.hangs = hanging
+            await lab.passed_by()
+            lab.peer.hangs = None
+            reasons = (await lab.passed_by())["unknown"]
+            assert reasons == {"it could not be looked at in time": STUCK, "too many could not be looked at in time": 1}
+        finally:
+            hanging.set()
 
 
 async def test_a_handshake_that_stops_is_given_up(start: Start) -> None:

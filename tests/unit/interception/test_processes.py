@@ -103,6 +103,29 @@ def test_the_files_that_curl_reads_are_seen(listener: socket.socket, landmark: P
     assert set(found.own_files) == {"silent", "cacert = mine.pem"}
 
 
+@pytest.mark.needs("curl")
+def test_a_folder_is_where_it_is_for_the_process(listener: socket.socket, landmark: Path, tmp_path: Path) -> None:
+    (tmp_path / ".curlrc").write_text("cacert = mine.pem")
+    command = ["sh", "-c", f"cd {tmp_path} && exec curl -q telnet://127.0.0.1:PORT"]
+    with connecting(listener, *command, environ={"CURL_HOME": ".", "PATH": os.environ["PATH"]}) as accepted:
+        assert seen(Processes(os.geteuid(), landmark), accepted).own_files[0] == "cacert = mine.pem"
+
+
+@pytest.mark.needs("bash")
+def test_a_program_with_rights_of_its_own_heeds_no_variable(
+    listener: socket.socket, landmark: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "curl"
+    shutil.copy(shutil.which("bash") or "", program)
+    program.chmod(0o2755)
+    port = str(listener.getsockname()[1])
+    with (
+        connecting(listener, str(program), "-c", BY_SHELL, port) as accepted,
+        pytest.raises(UnknownPeerError, match="rights of its own"),
+    ):
+        seen(Processes(os.geteuid(), landmark), accepted)
+
+
 @pytest.mark.needs("root", "bash")
 def test_another_users_process_is_not_looked_at(listener: socket.socket, landmark: Path) -> None:
     port = str(listener.getsockname()[1])

@@ -30,7 +30,12 @@ def theirs(tmp_path: Path) -> str:
 def written(folder: Path, environ: Mapping[str, str] | None = None) -> TrustFiles:
     system = folder / "system.crt"
     system.write_bytes(SYSTEMS)
-    return trust_files.write(folder / "tls", OURS, environ or {}, ["/nowhere.crt", str(system), certifi.where()])
+    hashed = folder / "hashed"
+    hashed.mkdir(exist_ok=True)
+    (hashed / "0123abcd.0").write_bytes(SYSTEMS)
+    (hashed / "README").touch()
+    bundles = ["/nowhere.crt", str(system), certifi.where()]
+    return trust_files.write(folder / "tls", OURS, environ or {}, bundles, ["/nowhere", str(hashed)])
 
 
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\n.*?\n-----END CERTIFICATE-----", re.DOTALL)
@@ -52,9 +57,9 @@ def test_where_nothing_was_set_three_variables_are(tmp_path: Path) -> None:
         "requests had certifi's"
     )
     assert certificates(found.bundle) == certificates(found.variables[REQUESTS])
-    folder, _, others = found.variables[FOLDER].partition(":")
-    assert [each.name for each in Path(folder).iterdir()] == [f"{certificate.subject_hash(OURS)}.0"]
-    assert others.startswith("/")
+    folder = found.variables[FOLDER]
+    names = {each.name for each in Path(folder).iterdir()}
+    assert names == {f"{certificate.subject_hash(OURS)}.0", "0123abcd.0"}, "one folder: some programs take no list"
     named = {found.bundle, found.variables[NODE], found.variables[REQUESTS], folder}
     assert found.paths == named
     assert all(Path(path).is_relative_to(tls) for path in named)
@@ -111,10 +116,19 @@ def test_a_file_that_this_user_may_not_read_is_left_alone(
     assert FILE not in written(tmp_path, {FILE: theirs}).variables
 
 
-def test_folders_of_the_jobs_come_after_ours(tmp_path: Path) -> None:
-    found = written(tmp_path, {FOLDER: "/mine:/theirs"})
-    assert found.variables[FOLDER] == f"{tmp_path / 'tls' / 'dir'}:/mine:/theirs"
-    assert "/mine" not in found.paths
+def test_folders_of_the_jobs_are_linked_in_ours(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "89abcdef.0").write_bytes(THEIRS)
+    found = written(tmp_path, {FOLDER: f"/nowhere:{mine}"})
+    assert found.folders == ("/nowhere", str(mine))
+    names = {each.name for each in Path(found.variables[FOLDER]).iterdir()}
+    assert names == {f"{certificate.subject_hash(OURS)}.0", "89abcdef.0"}, "in place of the system's, as they were"
+
+
+def test_where_a_system_keeps_nothing_by_hash_the_variable_is_not_set(tmp_path: Path) -> None:
+    found = trust_files.write(tmp_path / "tls", OURS, {}, [], ["/nowhere"])
+    assert FOLDER not in found.variables, "programs that look there would trust nobody but us"
 
 
 def test_a_second_certificate_takes_the_place_of_the_first(tmp_path: Path) -> None:
@@ -122,8 +136,9 @@ def test_a_second_certificate_takes_the_place_of_the_first(tmp_path: Path) -> No
     other, _ = certificate.issue(["api.octo.ghe.com"], certificate.HOSTED_LIFE)
     again = trust_files.write(tmp_path / "tls", other, {}, [])
     assert again.paths == first.paths
-    folder = Path(again.variables[FOLDER].partition(":")[0])
-    assert [each.name for each in folder.iterdir()] == [f"{certificate.subject_hash(other)}.0"]
+    folder = Path(first.variables[FOLDER])
+    assert not (folder / f"{certificate.subject_hash(OURS)}.0").exists()
+    assert (folder / f"{certificate.subject_hash(other)}.0").read_bytes() == other
 
 
 def test_everybody_may_read_them_and_they_are_certificates_alone(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_a_file_that_cannot_be_written_is_a_warning(
 def test_a_file_that_the_system_does_not_read_is_left_as_it_was(place: Made, hosts: Path, started: Started) -> None:
     here = place()
     found = begin(Interception(here.directory, here.node, here.upstream, HOSTED, hosts, here.port, lambda _: [REAL]))
-    assert "does not lead where the hosts file says" in not_led(found, started, hosts)
+    assert "does not lead here: another program has led it elsewhere" in not_led(found, started, hosts)
     assert hosts.read_text() == USUAL
 
 
