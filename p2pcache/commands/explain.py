@@ -28,14 +28,14 @@ _SERVED: Mapping[str, str] = {
     Rule.STALE_FOR_ERROR: "GitHub cannot answer now",
     Rule.STALE_FOR_LIMIT: "GitHub asked this token to wait",
     Rule.PROVE_OWN: "its lifetime was over, and GitHub's 304 said that it is still current",
-    Rule.PROVE_OTHER: "it was fetched with another token, and GitHub's 304 said that yours may read exactly this",
+    Rule.PROVE_OTHER: "another token or client brought it, and GitHub's 304 said that yours may read exactly this",
     Rule.PROVE_EMPTY: "GitHub's 304 said that the list is empty",
     Rule.REFUSE_QUOTA: "the quota is spent until its reset",
     Rule.REFUSE_LIMIT: "GitHub asked this token to wait",
 }
 _FETCHED: Mapping[str, str] = {
     Rule.PROVE_OWN: "what was here was past its lifetime, and GitHub has something newer",
-    Rule.PROVE_OTHER: "what was here was fetched with another token, and GitHub has something else for yours",
+    Rule.PROVE_OTHER: "another token or client brought what was here, and GitHub has something else for yours",
     Rule.FETCH_COLD: "neither this node nor a peer had it",
     Rule.FETCH_UNPROVABLE: "what was found is past its lifetime or another token's, and no 304 could confirm it",
 }

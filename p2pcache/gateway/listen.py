@@ -116,7 +116,10 @@ def _make_room(path: Path) -> None:
 
 
 def listens(path: Path) -> bool:
-    """Whether somebody listens on the unix socket `path`."""
+    """Whether somebody listens on the unix socket `path`; nobody can at one that is too long for it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_SECONDS)
-        return probe.connect_ex(str(path)) == 0
+        try:
+            return probe.connect_ex(str(path)) == 0
+        except OSError:
+            return False

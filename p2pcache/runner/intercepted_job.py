@@ -282,10 +282,8 @@ def _lead(place: Interception, led: Mapping[str, socket.socket], seen: Mapping[s
     as_root.lead(lines, place.hosts)
     for line in lines:
         if place.find(line.name) != [line.address]:
-            raise OSError(
-                None,
-                f"{line.name} does not lead here: another program has led it elsewhere, or this system reads another file",
-            )
+            reason = "another program has led it elsewhere, or this system reads another file"
+            raise OSError(None, f"{line.name} does not lead here: {reason}")
 
 
 def _answers(line: Led, port: int) -> bool:

@@ -77,6 +77,7 @@ def test_the_steps_of_the_example_cost_nothing_the_second_time(job: InterceptedJ
 def about_names(job: InterceptedJob, address: str = "127.0.0.9,", **variables: str) -> dict[str, str]:
     """What the doctor finds, in a step, of the names that lead to an address."""
     asked = run(job, sys.executable, "-m", "p2pcache", "doctor", "--only", "12", "--json", **variables)
+    assert asked.stdout, asked.stderr
     found = json.loads(asked.stdout)["checks"][0]["findings"]
     (finding,) = [finding for finding in found if address in finding["found"]]
     return dict(finding)

@@ -55,7 +55,7 @@ def test_who_answered_why_and_at_what_cost(said: str, expected: list[str]) -> No
 )
 def test_who_has_no_token_is_not_told_of_one(rule: Rule, cache_status: str) -> None:
     said = told(rule, cache_status, with_token=False)
-    assert not any(words in said for words in ("yours", "this token", "fetched with another token"))
+    assert not any(words in said for words in ("yours", "this token", "another token or client"))
 
 
 @pytest.mark.parametrize("rule", Rule)

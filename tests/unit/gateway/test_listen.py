@@ -110,3 +110,7 @@ def test_what_was_not_inherited(tmp_path: Path) -> None:
     with pytest.raises(listen.ListenError):
         listen.inherit(descriptor)
     os.close(descriptor)
+
+
+def test_nobody_listens_at_a_path_that_is_too_long(tmp_path: Path) -> None:
+    assert not listen.listens(tmp_path / ("x" * 120))
